@@ -1,0 +1,1 @@
+"""Export one project out of a PostgreSQL database, in parallel, into the archive that GitLab imports."""

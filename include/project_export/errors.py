@@ -1,0 +1,160 @@
+"""Everything that can go wrong, as one tree, grouped by what a retry can do.
+
+    ProjectExportError
+    ├── Permanent              no retry helps; somebody has to change something first
+    │   ├── BadRequest         a parameter is wrong: unknown relation, unknown key, project id not positive
+    │   ├── ProjectNotFound    the source has no such project
+    │   ├── JobActive          another job of this project is running; the message names it
+    │   ├── JobMissing         the ledger has no such job
+    │   ├── SettingMissing     a setting that has no default is not set
+    │   ├── LedgerOutdated     the ledger's tables are missing or of another version
+    │   ├── TreeError          a mistake in a tree file; names file, line and the nearest valid name
+    │   ├── SourceChanged      the source lacks a table or column that the tree cannot do without
+    │   ├── SourceRefused      the source refused a statement for good: privileges, bad values
+    │   ├── ArchiveBroken      an archive does not hold what it has to hold
+    │   └── RelationsFailed    relations of a job failed for good; lists each with its error
+    ├── Retryable              the same thing may work later
+    │   ├── SourceBusy         lost connection, timeout, lock, shortage of resources
+    │   ├── SnapshotMissing    nobody holds the job's snapshot, or it is gone
+    │   ├── StoreRefused       the artifact store could not be written or read: disk full, no right, gone
+    │   └── PartCorrupt        a finished part is not what was written; it has to be exported again
+    └── Stopped                somebody else decides
+        └── AttemptRevoked     this attempt no longer owns its relation; it must not write anything
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+
+class ProjectExportError(Exception):
+    """The root: each message says what happened, where, and what to do next."""
+
+
+class Permanent(ProjectExportError):
+    """No retry helps."""
+
+
+class BadRequest(Permanent):
+    """A parameter of the request is wrong."""
+
+
+class ProjectNotFound(Permanent):
+    """The source has no such project."""
+
+
+class JobActive(Permanent):
+    """Another job of this project is running."""
+
+
+class JobMissing(Permanent):
+    """The ledger has no such job."""
+
+
+class SettingMissing(Permanent):
+    """A setting without a default is not set."""
+
+
+class LedgerOutdated(Permanent):
+    """The ledger's tables are missing or of another version than this package needs."""
+
+
+class TreeError(Permanent):
+    """A mistake in a tree file."""
+
+
+class SourceChanged(Permanent):
+    """The source lacks what the tree cannot do without."""
+
+
+class SourceRefused(Permanent):
+    """The source refused a statement and will refuse it again.
+
+    sqlstate: PostgreSQL's five characters, None where there is none.
+    """
+
+    def __init__(self, message: str, sqlstate: str | None = None) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+
+
+class ArchiveBroken(Permanent):
+    """An archive does not hold what it has to hold."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One relation's last error, as the ledger keeps it."""
+
+    relation: str
+    attempt: int
+    message: str
+    sqlstate: str | None = None
+
+    def __str__(self) -> str:
+        state = f" [{self.sqlstate}]" if self.sqlstate else ""
+        return f"{self.relation}{state} (attempt {self.attempt}): {self.message}"
+
+
+class RelationsFailed(Permanent):
+    """Relations of a job failed for good."""
+
+    def __init__(self, failures: Sequence[Failure]) -> None:
+        self.failures = tuple(failures)
+        lines = "\n".join(f"  {failure}" for failure in failures)
+        super().__init__(f"{len(failures)} relation(s) failed, so no archive was published:\n{lines}")
+
+
+class Retryable(ProjectExportError):
+    """The same thing may work later."""
+
+
+class SourceBusy(Retryable):
+    """The source could not answer now.
+
+    sqlstate: PostgreSQL's five characters, None where there is none (a lost connection).
+    """
+
+    def __init__(self, message: str, sqlstate: str | None = None) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+
+
+class SnapshotMissing(Retryable):
+    """Nobody holds the snapshot that the job's relations share."""
+
+
+class StoreRefused(Retryable):
+    """The artifact store could not be written or read."""
+
+
+class PartCorrupt(Retryable):
+    """A finished part is not what was written."""
+
+    def __init__(self, relation: str, part: int, message: str) -> None:
+        super().__init__(message)
+        self.relation = relation
+        self.part = part
+
+
+class Stopped(ProjectExportError):
+    """Somebody else decides; stop without a trace."""
+
+
+class AttemptRevoked(Stopped):
+    """This attempt no longer owns its relation."""
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """Return a half-sentence with the valid names nearest to `name`, or all of them when none is near.
+
+    >>> nearest("isues", ["issues", "labels"])
+    'nearest: issues'
+    >>> nearest("xyz", ["issues", "labels"])
+    'valid: issues, labels'
+    """
+    known = sorted(valid)
+    close = get_close_matches(name, known, n=3)
+    return f"nearest: {', '.join(close)}" if close else f"valid: {', '.join(known)}"

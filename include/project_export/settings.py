@@ -1,0 +1,53 @@
+"""Settings, read from the environment with the prefix PROJECT_EXPORT_.
+
+Nothing here is a secret: databases are named by connection ids (Airflow) or given as a DSN on the command line.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from project_export.errors import SettingMissing
+
+Consistency = Literal["relation", "project"]
+
+
+class Settings(BaseSettings):
+    """All settings; every field is the variable PROJECT_EXPORT_<FIELD>."""
+
+    model_config = SettingsConfigDict(env_prefix="PROJECT_EXPORT_", frozen=True, extra="ignore")
+
+    source_conn_id: str = Field("project_export_source", description="Connection id of the database to export from.")
+    ledger_conn_id: str = Field("project_export_ledger", description="Connection id of the ledger's database.")
+    tree: str = Field("gitlab", description="A tree shipped with the package, or the path of a YAML file.")
+    store: str = Field("", description="Where parts and archives lie, e.g. file:///srv/exports. No default.")
+    gitlab_version: str = Field("", description="Content of GITLAB_VERSION in the archive. No default.")
+    gitlab_revision: str = Field("", description="Content of GITLAB_REVISION in the archive. No default.")
+    consistency: Consistency = Field(
+        "project", description="project: all relations share one snapshot; relation: each has its own."
+    )
+    pool: str = Field("project_export", description="Airflow pool of the export tasks.")
+    units: int = Field(4, ge=1, le=512, description="Work units (mapped tasks) of one export at the most.")
+    max_attempts: int = Field(3, ge=1, description="Tries per relation before it is failed.")
+    batch_rows: int = Field(1000, ge=1, description="Records of a relation that are read together at the most.")
+    batch_bytes: int = Field(4 << 20, ge=1 << 16, description="Size of a batch, in bytes, that reading aims at.")
+    part_rows: int = Field(20_000, ge=1, description="Records above which a relation is split (shared snapshot only).")
+    compress_level: int = Field(1, ge=0, le=3, description="ISA-L level of the parts.")
+    heartbeat_seconds: float = Field(5, gt=0, description="Time between two signs of life of a unit.")
+    hung_seconds: float = Field(120, gt=0, description="A running unit without a sign of life for so long is hung.")
+    snapshot_wait_seconds: float = Field(60, gt=0, description="How long a unit waits for the shared snapshot.")
+    snapshot_max_seconds: float = Field(6 * 3600, gt=0, description="Oldest age of a shared snapshot.")
+    statement_timeout_seconds: float = Field(900, gt=0, description="Of each statement on the source.")
+    lock_timeout_seconds: float = Field(30, gt=0, description="Of each lock wait on the source.")
+
+    def required(self, field: str) -> str:
+        """Return the value of a setting that has no default; raise SettingMissing, naming the variable, when unset."""
+        value = str(getattr(self, field))
+        if not value:
+            variable = f"PROJECT_EXPORT_{field.upper()}"
+            description = type(self).model_fields[field].description
+            raise SettingMissing(f"{variable} is not set. {description} Set it in the environment of the tasks.")
+        return value
