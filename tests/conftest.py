@@ -1,0 +1,63 @@
+"""One PostgreSQL for the whole test run, and a database for each test that asks for one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dev.postgres import Server
+
+REPO = Path(__file__).resolve().parents[1]
+SERVER_DIR = "PROJECT_EXPORT_TEST_SERVER"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The process that was started by a person names the server's folder, and stops the server when all is over."""
+    if hasattr(config, "workerinput"):
+        return
+    folder = Path(tempfile.mkdtemp(prefix="project-export-tests-"))
+    os.environ[SERVER_DIR] = str(folder)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    def clean_up() -> None:
+        Server(folder, durable=False).stop()
+        shutil.rmtree(folder)
+
+    config.add_cleanup(clean_up)
+
+
+@pytest.fixture(scope="session")
+def repo() -> Path:
+    return REPO
+
+
+@pytest.fixture(scope="session")
+def facts() -> Path:
+    """The folder of facts about real exports, which is not part of the repository."""
+    folder = Path(os.environ.get("PROJECT_EXPORT_FACTS", REPO.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"no folder of facts at {folder}; name it by PROJECT_EXPORT_FACTS")
+    return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def server() -> Server:
+    """The test run's PostgreSQL: whichever worker asks first starts it, and all share it."""
+    server = Server(Path(os.environ[SERVER_DIR]), durable=False)
+    server.start()
+    return server
+
+
+@pytest.fixture
+def database(server: Server) -> Iterator[str]:
+    """A fresh, empty database, as a libpq URI; it is dropped after the test."""
+    name = f"test_{uuid.uuid4().hex}"
+    yield server.create_database(name)
+    server.drop_database(name)

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from dev.postgres import PostgresError, Server
+
+
+def answer(uri: str) -> object:
+    with psycopg.connect(uri) as connection:
+        row = connection.execute("SELECT current_database()").fetchone()
+    return row and row[0]
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> object:
+    server = Server(tmp_path / "pg", durable=False)
+    yield server
+    server.stop()
+
+
+def test_a_database_is_created_once_and_answers_under_its_uri(server: Server) -> None:
+    name = 'odd "name'
+    assert server.create_database(name) == server.create_database(name)
+    assert answer(server.uri(name)) == name
+    server.drop_database(name)
+
+
+def test_another_object_of_the_same_folder_finds_the_running_server(own: Server) -> None:
+    own.start()
+    twin = Server(own.data_dir)
+    twin.start()
+    assert twin.uri() == own.uri()
+    twin.stop()
+    assert not own.running()
+
+
+def test_a_killed_server_starts_again_over_its_stale_pid_file(own: Server) -> None:
+    own.start()
+    pid_file = own.cluster / "postmaster.pid"
+    os.kill(int(pid_file.read_text().split()[0]), signal.SIGKILL)
+    lines = pid_file.read_text().splitlines()
+    pid_file.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
+    assert not own.running()
+    own.start()
+    assert answer(own.uri()) == "postgres"
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+def test_a_restart_keeps_the_port(own: Server, mode: str) -> None:
+    own.start()
+    before = own.uri()
+    own.restart(mode)  # type: ignore[arg-type]
+    assert own.uri() == before
+    assert answer(before) == "postgres"
+
+
+def test_stop_leaves_no_process_and_is_harmless_twice(own: Server) -> None:
+    own.start()
+    own.stop()
+    own.stop()
+    assert not own._processes()
+    with pytest.raises(PostgresError, match="Start it first"):
+        own.uri()
+
+
+def test_an_unknown_password_is_refused(server: Server) -> None:
+    password = server.uri().split(":")[2].split("@")[0]
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        answer(server.uri().replace(password, "wrong"))
