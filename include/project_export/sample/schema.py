@@ -1,0 +1,196 @@
+"""The sample's schema: every GitLab table that a project export reads, as GitLab declares it.
+
+The facts lie beside this module and come from GitLab's db/structure.sql (the commit is named in each file):
+
+    columns.tsv      table, column, type, not_null, default
+    keys.tsv         kind (pk, unique, index, gin, fk), table, name, columns, detail (what follows the columns)
+    partitions.tsv   table, strategy, partition, bounds
+
+Foreign keys to tables that are not among them (organizations, epics, ...) are left out. Loose ones, which GitLab keeps
+in application code, do not exist here either, so ids may dangle as they do there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
+from importlib import resources
+from typing import NamedTuple
+
+from psycopg import Connection
+from psycopg.sql import SQL, Composable, Composed, Identifier
+
+from project_export.errors import BadRequest
+
+
+class Column(NamedTuple):
+    """One row of columns.tsv; `not_null` and `default` are SQL, empty when there is none."""
+
+    table: str
+    name: str
+    type: str
+    not_null: str
+    default: str
+
+    @property
+    def serial(self) -> bool:
+        """Whether the column numbers itself from a sequence."""
+        return self.name == "id" and not self.default
+
+
+class Key(NamedTuple):
+    """One row of keys.tsv; `columns` and `detail` are SQL."""
+
+    kind: str
+    table: str
+    name: str
+    columns: str
+    detail: str
+
+
+class Partition(NamedTuple):
+    """One row of partitions.tsv; `strategy` and `bounds` are SQL."""
+
+    table: str
+    strategy: str
+    name: str
+    bounds: str
+
+
+def create(conn: Connection[tuple[object, ...]]) -> None:
+    """Create all tables, partitions, sequences, indexes and foreign keys in the schema `public`, in one transaction.
+
+    Raises BadRequest, naming the tables, when the database already holds some of them.
+    """
+    names = [*tables(), *(partition.name for partition in partitions())]
+    with conn.transaction():
+        existing = conn.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename = ANY(%s) ORDER BY 1", [names]
+        ).fetchall()
+        if existing:
+            found = _listed(str(name) for (name,) in existing)
+            raise BadRequest(
+                f"Database {conn.info.dbname} already has tables of the sample: {found}."
+                " Name an empty database (createdb NAME makes one)."
+            )
+        for statement in statements():
+            conn.execute(statement)
+
+
+def statements() -> Iterator[Composed]:
+    """Yield the DDL, in an order in which it can be run."""
+    strategies = {partition.table: partition.strategy for partition in partitions()}
+    for table, columns in tables().items():
+        yield from (_sequence(table) for column in columns if column.serial)
+        yield _table(table, columns, strategies.get(table, ""))
+        yield from (_ownership(table) for column in columns if column.serial)
+    for partition in partitions():
+        yield SQL("CREATE TABLE {} PARTITION OF {} {}").format(
+            Identifier("public", partition.name), Identifier("public", partition.table), _raw(partition.bounds)
+        )
+    for key in sorted(all_keys(), key=lambda key: key.kind == "fk"):
+        yield _key(key)
+
+
+@cache
+def tables() -> dict[str, tuple[Column, ...]]:
+    """Return the columns of each table, both in GitLab's order; partitions are not among the tables."""
+    found: dict[str, list[Column]] = {}
+    for line in _facts("columns.tsv"):
+        column = Column(*line)
+        found.setdefault(column.table, []).append(column)
+    return {table: tuple(columns) for table, columns in found.items()}
+
+
+@cache
+def all_keys() -> tuple[Key, ...]:
+    """Return all keys and indexes."""
+    return tuple(Key(*line) for line in _facts("keys.tsv"))
+
+
+@cache
+def partitions() -> tuple[Partition, ...]:
+    """Return all partitions of the partitioned tables."""
+    return tuple(Partition(*line) for line in _facts("partitions.tsv"))
+
+
+def sequence_name(table: str) -> str:
+    """Return the name of the sequence behind a table's id; the p_ci_* tables keep that of the table they grew from.
+
+    >>> sequence_name("issues"), sequence_name("p_ci_builds")
+    ('issues_id_seq', 'ci_builds_id_seq')
+    """
+    return f"{table.removeprefix('p_')}_id_seq"
+
+
+def _table(table: str, columns: Iterable[Column], strategy: str) -> Composed:
+    body = SQL(", ").join(
+        SQL(" ").join(
+            [
+                Identifier(column.name),
+                _raw(column.type),
+                _raw(column.not_null),
+                SQL("DEFAULT {}").format(_default(column)) if column.serial or column.default else SQL(""),
+            ]
+        )
+        for column in columns
+    )
+    partitioning = _raw(f"PARTITION BY {strategy}" if strategy else "")
+    return SQL("CREATE TABLE {} ({}) {}").format(Identifier("public", table), body, partitioning)
+
+
+def _default(column: Column) -> Composable:
+    if column.serial:
+        return SQL("nextval({}::regclass)").format(f"public.{sequence_name(column.table)}")
+    return _raw(column.default)
+
+
+def _sequence(table: str) -> Composed:
+    return SQL("CREATE SEQUENCE {}").format(Identifier("public", sequence_name(table)))
+
+
+def _ownership(table: str) -> Composed:
+    return SQL("ALTER SEQUENCE {} OWNED BY {}").format(
+        Identifier("public", sequence_name(table)), Identifier("public", table, "id")
+    )
+
+
+def _key(key: Key) -> Composed:
+    table, name, detail = Identifier("public", key.table), Identifier(key.name), _raw(key.detail)
+    columns = SQL(", ").join(_column(column) for column in key.columns.split(", "))
+    if key.kind == "pk":
+        return SQL("ALTER TABLE {} ADD CONSTRAINT {} PRIMARY KEY ({})").format(table, name, columns)
+    if key.kind == "fk":
+        target, _, rest = key.detail.partition("(")
+        return SQL("ALTER TABLE {} ADD CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {} ({}").format(
+            table, name, columns, Identifier("public", target), _raw(rest)
+        )
+    form = {
+        "unique": SQL("CREATE UNIQUE INDEX {} ON {} ({}) {}"),
+        "index": SQL("CREATE INDEX {} ON {} ({}) {}"),
+        "gin": SQL("CREATE INDEX {} ON {} USING gin ({}) {}"),
+    }[key.kind]
+    return form.format(name, table, columns, detail)
+
+
+def _column(text: str) -> Composable:
+    """Quote a plain column name; leave an expression or a name with an ordering as it is."""
+    return Identifier(text) if re.fullmatch(r"\w+", text) else _raw(text)
+
+
+def _facts(name: str) -> Iterator[list[str]]:
+    text = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    rows = (line.split("\t") for line in text.splitlines() if not line.startswith("#"))
+    next(rows)
+    return rows
+
+
+def _raw(text: str) -> SQL:
+    """Take SQL from the files of facts, which are part of this package."""
+    return SQL(text)
+
+
+def _listed(names: Iterable[str], limit: int = 5) -> str:
+    found = list(names)
+    return ", ".join(found[:limit]) + (f" and {len(found) - limit} more" if len(found) > limit else "")
