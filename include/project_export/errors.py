@@ -6,6 +6,7 @@
     │   ├── ProjectNotFound    the source has no such project
     │   ├── JobActive          another job of this project is running; the message names it
     │   ├── JobMissing         the ledger has no such job
+    │   ├── MoveRefused        a job is not in a state that allows this step
     │   ├── SettingMissing     a setting that has no default is not set
     │   ├── LedgerOutdated     the ledger's tables are missing or of another version
     │   ├── TreeError          a mistake in a tree file; names file, line and the nearest valid name
@@ -15,8 +16,10 @@
     │   └── RelationsFailed    relations of a job failed for good; lists each with its error
     ├── Retryable              the same thing may work later
     │   ├── SourceBusy         lost connection, timeout, lock, shortage of resources
+    │   ├── LedgerBusy         the ledger's database did not answer: lost connection, timeout, deadlock
     │   ├── SnapshotMissing    nobody holds the job's snapshot, or it is gone
     │   ├── StoreRefused       the artifact store could not be written or read: disk full, no right, gone
+    │   │   └── ArtifactMissing    what should lie in the store is not there
     │   └── PartCorrupt        a finished part is not what was written; it has to be exported again
     └── Stopped                somebody else decides
         └── AttemptRevoked     this attempt no longer owns its relation; it must not write anything
@@ -51,6 +54,10 @@ class JobActive(Permanent):
 
 class JobMissing(Permanent):
     """The ledger has no such job."""
+
+
+class MoveRefused(Permanent):
+    """A job is not in a state that allows this step."""
 
 
 class SettingMissing(Permanent):
@@ -122,12 +129,20 @@ class SourceBusy(Retryable):
         self.sqlstate = sqlstate
 
 
+class LedgerBusy(Retryable):
+    """The ledger's database could not answer now."""
+
+
 class SnapshotMissing(Retryable):
     """Nobody holds the snapshot that the job's relations share."""
 
 
 class StoreRefused(Retryable):
     """The artifact store could not be written or read."""
+
+
+class ArtifactMissing(StoreRefused):
+    """What should lie in the store is not there."""
 
 
 class PartCorrupt(Retryable):

@@ -1,0 +1,49 @@
+"""What PostgreSQL and SQLite do differently in a column: big keys, times, and the clock."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+from sqlalchemy import BigInteger, DateTime, Dialect, Float, Integer, literal
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator
+
+# SQLite numbers rows by itself only in a column of the type INTEGER.
+BigKey = BigInteger().with_variant(Integer, "sqlite")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A point in time, always with its zone; SQLite keeps UTC without saying so."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Add UTC to what SQLite gives."""
+        if value is not None and value.tzinfo is None:
+            return value.replace(tzinfo=timezone.utc)
+        return value
+
+
+class clock(FunctionElement[datetime]):
+    """SQL: the database's clock, `after` seconds from now (negative: ago). No other clock is ever written."""
+
+    name = "clock"
+    type = UtcDateTime()
+    inherit_cache = True
+
+    def __init__(self, after: float = 0.0) -> None:
+        super().__init__(literal(after, Float))
+
+
+@compiles(clock, "postgresql")
+def _clock_of_postgresql(element: clock, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"(now() + make_interval(secs => {compiler.process(element.clauses, **kw)}))"
+
+
+@compiles(clock, "sqlite")
+def _clock_of_sqlite(element: clock, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"strftime('%Y-%m-%d %H:%M:%f', 'now', {compiler.process(element.clauses, **kw)} || ' seconds')"

@@ -1,0 +1,186 @@
+"""The project_export_job table: opening and ending jobs, and the snapshot that a job's relations share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from project_export.errors import AttemptRevoked, Failure, JobActive, JobMissing, MoveRefused
+from project_export.ledger.base import Book
+from project_export.ledger.columns import clock
+from project_export.ledger.models import ProjectExportJob, RelationExport
+from project_export.ledger.records import Job, JobRequest, Planned, Snapshot
+from project_export.ledger.relations import requeued
+from project_export.ledger.scrub import scrub
+from project_export.ledger.states import PENDING, PROJECT_EXPORT_JOB, QUEUED, STARTED
+
+_JOB = ProjectExportJob.__table__
+
+
+class Jobs(Book):
+    """What create, merge and the snapshot's holder do with a job."""
+
+    def open_job(self, request: JobRequest, planned: Sequence[Planned]) -> Job:
+        """Write a started job and its queued rows in one transaction and return the job.
+
+        Raises JobActive, naming the job that runs, when the project has an active one in this source and tree.
+        """
+        with self._alone(request.source, request.tree, request.project_id), self._write() as connection:
+            job_id = connection.execute(
+                insert(ProjectExportJob)
+                .values(**asdict(request), state=STARTED, started_at=clock())
+                .returning(ProjectExportJob.id)
+            ).scalar_one()
+            if planned:
+                connection.execute(
+                    insert(RelationExport), [{**asdict(row), "job_id": job_id, "state": QUEUED} for row in planned]
+                )
+            return _one(connection, job_id)
+
+    def job(self, job_id: int) -> Job:
+        """Return a job. Raises JobMissing."""
+        with self._read() as connection:
+            return _one(connection, job_id)
+
+    def job_of_run(self, run_id: str) -> Job | None:
+        """Return the newest job of a run, if it has one."""
+        return self._newest(ProjectExportJob.run_id == run_id)
+
+    def active_job(self, source: str, tree: str, project_id: int) -> Job | None:
+        """Return the job of this project that is queued or started, if there is one."""
+        return self._newest(
+            ProjectExportJob.state.in_(PENDING),
+            ProjectExportJob.source == source,
+            ProjectExportJob.tree == tree,
+            ProjectExportJob.project_id == project_id,
+        )
+
+    def finish_job(self, job_id: int, archive_uri: str, archive_bytes: int, archive_sha256: str, records: int) -> bool:
+        """Say that the archive is published; return False when the job was finished already.
+
+        Raises MoveRefused when the job is not started, JobMissing when there is none.
+        """
+        return self._move(
+            job_id,
+            "finish",
+            archive_uri=archive_uri,
+            archive_bytes=archive_bytes,
+            archive_sha256=archive_sha256,
+            records=records,
+            finished_at=clock(),
+        )
+
+    def fail_job(self, job_id: int, errors: Sequence[Failure]) -> bool:
+        """Fail a job with its errors; return False when it was failed already (and keep the errors it has).
+
+        Raises MoveRefused when the job is finished, JobMissing when there is none.
+        """
+        kept = [{**asdict(error), "message": scrub(error.message)} for error in errors]
+        return self._move(job_id, "fail", errors=kept, finished_at=clock())
+
+    def reopen_job(self, job_id: int) -> bool:
+        """Start an ended job again, with its rows as they are; return False when it was started already.
+
+        Raises JobActive when another job of the project is active, JobMissing when there is none.
+        """
+        job = self.job(job_id)
+        with self._alone(job.source, job.tree, job.project_id):
+            return self._move(job_id, "reopen", errors=[], finished_at=None)
+
+    def snapshot(self, job_id: int) -> Snapshot:
+        """Return the job's generation and the snapshot that is held for it, if any. Raises JobMissing."""
+        job = self.job(job_id)
+        return Snapshot(job.snapshot_generation, job.snapshot_id, job.snapshot_at)
+
+    def set_snapshot(self, job_id: int, generation: int, snapshot_id: str) -> None:
+        """Say that a snapshot is held for this generation of a started job.
+
+        Raises AttemptRevoked when the job has moved on, or when the generation has a snapshot already: two are never
+        mixed, so another one needs another generation.
+        """
+        statement = (
+            update(ProjectExportJob)
+            .where(
+                ProjectExportJob.id == job_id,
+                PROJECT_EXPORT_JOB.ready("work", ProjectExportJob.state),
+                ProjectExportJob.snapshot_generation == generation,
+                ProjectExportJob.snapshot_id.is_(None),
+            )
+            .values(snapshot_id=snapshot_id, snapshot_at=clock())
+        )
+        with self._write() as connection:
+            if not self._announce(connection, statement):
+                raise self._superseded(job_id, generation)
+
+    def requeue_generation(self, job_id: int, generation: int, reason: str) -> None:
+        """Begin the generation after generation - 1, without a snapshot, and requeue all rows of older ones.
+
+        Raises AttemptRevoked when the job is not started or not at generation - 1: somebody else has done it.
+        """
+        begin = (
+            update(ProjectExportJob)
+            .where(
+                ProjectExportJob.id == job_id,
+                PROJECT_EXPORT_JOB.ready("work", ProjectExportJob.state),
+                ProjectExportJob.snapshot_generation == generation - 1,
+            )
+            .values(snapshot_generation=generation, snapshot_id=None, snapshot_at=None)
+        )
+        older = requeued(reason).where(RelationExport.job_id == job_id, RelationExport.generation < generation)
+        with self._write() as connection:
+            if not self._announce(connection, begin):
+                raise self._superseded(job_id, generation)
+            connection.execute(older)
+
+    def _superseded(self, job_id: int, generation: int) -> AttemptRevoked:
+        return AttemptRevoked(
+            f"Job {job_id} is not where generation {generation} of its snapshot could be set; another holder was first "
+            "or the job has ended."
+        )
+
+    def _newest(self, *conditions: ColumnElement[bool]) -> Job | None:
+        query = select(_JOB).where(*conditions).order_by(ProjectExportJob.id.desc()).limit(1)
+        with self._read() as connection:
+            found = connection.execute(query).mappings().one_or_none()
+        return None if found is None else _record(found)
+
+    def _move(self, job_id: int, verb: str, **values: Any) -> bool:
+        statement = update(ProjectExportJob).where(ProjectExportJob.id == job_id)
+        with self._write() as connection:
+            if self._announce(connection, PROJECT_EXPORT_JOB.move(statement, verb).values(**values)):
+                return True
+            state = _one(connection, job_id).state
+        if state == PROJECT_EXPORT_JOB.moves[verb].target:
+            return False
+        raise MoveRefused(f"Job {job_id} cannot {verb}: {PROJECT_EXPORT_JOB.refusal(verb, state)}.")
+
+    @contextmanager
+    def _alone(self, source: str, tree: str, project_id: int) -> Iterator[None]:
+        try:
+            yield
+        except IntegrityError:
+            running = self.active_job(source, tree, project_id)
+            if running is None:
+                raise
+            since = running.started_at or running.created_at
+            raise JobActive(
+                f"Project {project_id} of {source} (tree {tree}) is being exported by job {running.id}: "
+                f"run {running.run_id}, {running.state} since {since:%Y-%m-%d %H:%M:%S %Z}, "
+                f"asked for by {running.requested_by}. Wait for it, or cancel that run, and trigger again."
+            ) from None
+
+
+def _one(connection: Connection, job_id: int) -> Job:
+    found = connection.execute(select(_JOB).where(ProjectExportJob.id == job_id)).mappings().one_or_none()
+    if found is None:
+        raise JobMissing(f"The ledger has no job {job_id}.")
+    return _record(found)
+
+
+def _record(found: Any) -> Job:
+    return Job(**{**found, "errors": tuple(Failure(**error) for error in found["errors"])})

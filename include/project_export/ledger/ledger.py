@@ -1,0 +1,37 @@
+"""The ledger: the two tables that say what is exported, how far it is, and what went wrong."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+from project_export.ledger import listen, migrate
+from project_export.ledger.base import answering
+from project_export.ledger.jobs import Jobs
+from project_export.ledger.listen import Wait
+from project_export.ledger.relations import Relations
+
+
+class Ledger(Jobs, Relations):
+    """The ledger in one database, PostgreSQL or SQLite. engine: see `make_engine`.
+
+    Every method is one short transaction and safe from any thread. Each may raise LedgerBusy, a Retryable, when the
+    database does not answer. Every change of a state is announced to `listening`; claims and beats are not.
+    """
+
+    def check(self) -> None:
+        """Raise LedgerOutdated unless the tables are of the version that this package needs."""
+        with answering():
+            migrate.check(self._engine)
+
+    def listening(self, job_id: int) -> AbstractContextManager[Wait]:
+        """Listen to a job: `with ledger.listening(job) as wait: ...read...; wait(seconds)`.
+
+        Whatever changes after the read wakes the wait, which says whether it was woken. Where the database cannot
+        notify, wait sleeps for a second at most and says False.
+        """
+        return listen.listening(self._engine, str(job_id))
+
+    def wait_for_change(self, job_id: int, timeout_seconds: float) -> None:
+        """Wait until something about a job changes, or for so many seconds. Changes before the call are not seen."""
+        with self.listening(job_id) as wait:
+            wait(timeout_seconds)

@@ -1,0 +1,68 @@
+"""Waiting for a change of a job: by PostgreSQL's LISTEN where it works, else by short sleeps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from typing import Any, cast
+from uuid import uuid4
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import Engine, func, select
+
+from project_export.ledger.base import CHANNEL, answering
+
+_SLEEP_SECONDS = 1.0
+_PROBE_SECONDS = 1.0
+
+Wait = Callable[[float], bool]
+
+
+@contextmanager
+def listening(engine: Engine, payload: str) -> Iterator[Wait]:
+    """Listen before the body runs; give it a function that waits up to so many seconds and says if it was notified.
+
+    Where LISTEN does not work (SQLite, a standby, a pooler) the function sleeps a second at most and says False.
+    Both raise LedgerBusy when the connection fails.
+    """
+    if engine.dialect.driver != "psycopg":
+        yield _sleep
+        return
+    with answering():
+        pooled = engine.raw_connection()
+        connection = cast("psycopg.Connection[Any]", pooled.driver_connection)
+        pooled.detach()  # a connection that listens must not go back to the pool
+    with closing(connection):
+        yield partial(_notified, connection, payload) if _hears(engine, connection) else _sleep
+
+
+def _hears(engine: Engine, connection: psycopg.Connection[Any]) -> bool:
+    # A pooler that hands one session to many clients takes LISTEN and forwards nothing, so it is tried once.
+    probe = f"probe {uuid4()}"
+    with answering():
+        connection.autocommit = True
+        try:
+            connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
+        except (psycopg.InternalError, psycopg.NotSupportedError, psycopg.ProgrammingError):
+            return False
+        with engine.begin() as other:
+            other.execute(select(func.pg_notify(CHANNEL, probe)))
+    return _notified(connection, probe, _PROBE_SECONDS)
+
+
+def _notified(connection: psycopg.Connection[Any], payload: str, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    with answering():
+        while (left := deadline - time.monotonic()) > 0:
+            for notify in connection.notifies(timeout=left, stop_after=1):
+                if notify.payload == payload:
+                    return True
+    return False
+
+
+def _sleep(seconds: float) -> bool:
+    time.sleep(min(seconds, _SLEEP_SECONDS))
+    return False

@@ -1,0 +1,135 @@
+"""The two tables, as SQLAlchemy models. They never leave this package: `records` are what callers get."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from project_export.ledger.columns import BigKey, UtcDateTime, clock
+from project_export.ledger.states import PENDING, STATES
+
+REVISION = "0001"
+"""The migration that these models need; a test compares it with the newest one."""
+
+
+def _among(column: str, values: tuple[str, ...]) -> str:
+    return f"{column} IN ({', '.join(repr(value) for value in values)})"
+
+
+class Base(DeclarativeBase):
+    """The ledger's tables."""
+
+    type_annotation_map = {  # noqa: RUF012 (SQLAlchemy's own name for it)
+        str: Text,
+        int: BigInteger,
+        datetime: UtcDateTime,
+        dict[str, Any]: JSON(none_as_null=True),
+        list[Any]: JSON(none_as_null=True),
+    }
+
+
+class ProjectExportJob(Base):
+    """One export of one project."""
+
+    __tablename__ = "project_export_job"
+
+    id: Mapped[int] = mapped_column(BigKey, Identity(), primary_key=True)
+    source: Mapped[str]
+    tree: Mapped[str]
+    project_id: Mapped[int]
+    run_id: Mapped[str]
+    requested_by: Mapped[str]
+    description: Mapped[str | None]
+    params: Mapped[dict[str, Any]]
+    plan: Mapped[dict[str, Any]]
+    consistency: Mapped[str]
+    state: Mapped[str]
+    errors: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
+    snapshot_generation: Mapped[int] = mapped_column(server_default=text("0"))
+    snapshot_id: Mapped[str | None]
+    snapshot_at: Mapped[datetime | None]
+    archive_uri: Mapped[str | None]
+    archive_bytes: Mapped[int | None]
+    archive_sha256: Mapped[str | None]
+    records: Mapped[int | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=clock())
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint(_among("state", STATES), name="project_export_job_state"),
+        CheckConstraint(_among("consistency", ("relation", "project")), name="project_export_job_consistency"),
+        CheckConstraint("project_id > 0", name="project_export_job_project_id"),
+        Index(
+            "project_export_job_active",
+            "source",
+            "tree",
+            "project_id",
+            unique=True,
+            postgresql_where=text(_among("state", PENDING)),
+            sqlite_where=text(_among("state", PENDING)),
+        ),
+        Index("project_export_job_run", "run_id"),
+        Index("project_export_job_project", "project_id", "state"),
+        {"sqlite_autoincrement": True},
+    )
+
+
+class RelationExport(Base):
+    """One relation of a job, or one part of it."""
+
+    __tablename__ = "relation_export"
+
+    id: Mapped[int] = mapped_column(BigKey, Identity(), primary_key=True)
+    job_id: Mapped[int] = mapped_column(
+        ForeignKey("project_export_job.id", name="relation_export_job", ondelete="CASCADE")
+    )
+    relation: Mapped[str]
+    part: Mapped[int]
+    parts: Mapped[int]
+    unit: Mapped[int]
+    position: Mapped[int]
+    estimate: Mapped[int]
+    state: Mapped[str]
+    attempt: Mapped[int] = mapped_column(server_default=text("0"))
+    deaths: Mapped[int] = mapped_column(server_default=text("0"))
+    owner: Mapped[str | None]
+    error: Mapped[str | None]
+    sqlstate: Mapped[str | None]
+    generation: Mapped[int | None]
+    rows: Mapped[int] = mapped_column(server_default=text("0"))
+    raw_bytes: Mapped[int] = mapped_column(server_default=text("0"))
+    stored_bytes: Mapped[int | None]
+    crc32: Mapped[int | None]
+    stored_crc32: Mapped[int | None]
+    sha256: Mapped[str | None]
+    uri: Mapped[str | None]
+    remarks: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
+    heartbeat_at: Mapped[datetime | None]
+    available_at: Mapped[datetime | None]
+    queued_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint(_among("state", STATES), name="relation_export_state"),
+        CheckConstraint("part >= 0 AND part < parts", name="relation_export_part"),
+        UniqueConstraint("job_id", "relation", "part", name="relation_export_once"),
+        Index("relation_export_job_state", "job_id", "state"),
+        {"sqlite_autoincrement": True},
+    )

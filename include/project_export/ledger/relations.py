@@ -1,0 +1,269 @@
+"""The relation_export table: claims, signs of life, ends, and who may take a row back."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import BigInteger, ColumnElement, Update, and_, case, cast, func, literal, select, tuple_, update
+
+from project_export.errors import AttemptRevoked, Failure, JobMissing
+from project_export.ledger.base import Book
+from project_export.ledger.columns import clock
+from project_export.ledger.models import ProjectExportJob, RelationExport
+from project_export.ledger.records import Beat, Claim, PartFacts, Progress, Row
+from project_export.ledger.scrub import scrub
+from project_export.ledger.states import FAILED, FINISHED, PROJECT_EXPORT_JOB, QUEUED, RELATION_EXPORT, STARTED
+
+_CLEARED: Mapping[str, Any] = {
+    "owner": None,
+    "rows": 0,
+    "raw_bytes": 0,
+    "stored_bytes": None,
+    "crc32": None,
+    "stored_crc32": None,
+    "sha256": None,
+    "uri": None,
+    "remarks": [],
+    "heartbeat_at": None,
+    "available_at": None,
+    "finished_at": None,
+}
+
+
+class Relations(Book):
+    """What units, the waiter and the merge do with the rows of a job."""
+
+    def rows(self, job_id: int) -> list[Row]:
+        """Return all rows of a job in the order of the archive: by position, then part."""
+        return self._rows(RelationExport.job_id == job_id)
+
+    def stale(self, job_id: int, seconds: float) -> list[Row]:
+        """Return the started rows whose last sign of life is older than so many seconds, by the database's clock."""
+        return self._rows(
+            and_(
+                RelationExport.job_id == job_id,
+                RelationExport.state == STARTED,
+                RelationExport.heartbeat_at < clock(-seconds),
+            )
+        )
+
+    def failures(self, job_id: int) -> list[Failure]:
+        """Return the last error of each failed row, in the order of the archive."""
+        return [
+            Failure(
+                row.relation,
+                row.attempt,
+                (f"part {row.part + 1} of {row.parts}: " if row.parts > 1 else "") + (row.error or "no error was kept"),
+                row.sqlstate,
+            )
+            for row in self._rows(and_(RelationExport.job_id == job_id, RelationExport.state == FAILED))
+        ]
+
+    def progress(self, job_id: int) -> Progress:
+        """Return how far a job is, by one query. Raises JobMissing."""
+        with self._read() as connection:
+            found = connection.execute(progress_query(job_id)).mappings().one_or_none()
+        if found is None:
+            raise JobMissing(f"The ledger has no job {job_id}.")
+        return Progress(**found)
+
+    def claim(self, job_id: int, unit: int, owner: str) -> Claim | None:
+        """Take one queued row and return it, or None when there is none to take now.
+
+        Rows planned for `unit` come first, then any; among them those that never killed a process, then the largest.
+        None is also the answer while every queued row waits for its next try, and once the job is not started.
+        owner: who works on it, for people to read.
+        """
+        job = (
+            select(ProjectExportJob.id, ProjectExportJob.snapshot_generation)
+            .where(ProjectExportJob.id == job_id, PROJECT_EXPORT_JOB.ready("work", ProjectExportJob.state))
+            .with_for_update(read=True)  # else a row could start in a generation, or a job, that just ended
+            .cte("job")
+        )
+        pick = (
+            select(RelationExport.id, job.c.snapshot_generation)
+            .join(job, job.c.id == RelationExport.job_id)
+            .where(
+                RELATION_EXPORT.ready("claim", RelationExport.state),
+                (RelationExport.available_at.is_(None)) | (RelationExport.available_at <= clock()),
+            )
+            .order_by(
+                case((RelationExport.unit == unit, 0), else_=1),
+                RelationExport.deaths,
+                RelationExport.estimate.desc(),
+                RelationExport.position,
+                RelationExport.part,
+            )
+            .limit(1)
+            .with_for_update(of=RelationExport, skip_locked=True)
+            .cte("pick")
+        )
+        take = (
+            RELATION_EXPORT.move(update(RelationExport).where(RelationExport.id == pick.c.id), "claim")
+            .values(
+                attempt=RelationExport.attempt + 1,
+                generation=pick.c.snapshot_generation,
+                started_at=clock(),
+                **{**_CLEARED, "owner": owner, "heartbeat_at": clock()},
+            )
+            .returning(
+                RelationExport.id.label("row_id"),
+                RelationExport.job_id,
+                RelationExport.relation,
+                RelationExport.part,
+                RelationExport.parts,
+                RelationExport.attempt,
+                RelationExport.generation,
+            )
+        )
+        with self._write() as connection:
+            taken = connection.execute(take).mappings().one_or_none()
+        return None if taken is None else Claim(**taken)
+
+    def beat(self, beats: Sequence[Beat]) -> set[int]:
+        """Write a sign of life and the progress of each claim; return the ids of the rows that were lost.
+
+        Lost: another attempt has it, it was requeued or failed, or its job is no longer started.
+        """
+        if not beats:
+            return set()
+        works = (
+            select(literal(1))
+            .where(
+                ProjectExportJob.id == RelationExport.job_id, PROJECT_EXPORT_JOB.ready("work", ProjectExportJob.state)
+            )
+            .exists()
+        )
+        statement = (
+            update(RelationExport)
+            .where(
+                _at({beat.row_id: beat.attempt for beat in beats}),
+                RELATION_EXPORT.ready("beat", RelationExport.state),
+                works,
+            )
+            .values(
+                heartbeat_at=clock(),
+                rows=case({beat.row_id: beat.rows for beat in beats}, value=RelationExport.id),
+                raw_bytes=case({beat.row_id: beat.raw_bytes for beat in beats}, value=RelationExport.id),
+            )
+            .returning(RelationExport.id)
+        )
+        with self._write() as connection:
+            alive = set(connection.scalars(statement))
+        return {beat.row_id for beat in beats} - alive
+
+    def finish(self, claim: Claim, part: PartFacts, uri: str, remarks: Sequence[str] = ()) -> None:
+        """Say that the claimed row's part is written and lies at `uri`. remarks: what was left out, oddities.
+
+        Raises AttemptRevoked, having changed nothing, when the claim is lost.
+        """
+        self._end(
+            RELATION_EXPORT.move(_fenced(claim), "finish").values(
+                rows=part.rows,
+                raw_bytes=part.raw_bytes,
+                stored_bytes=part.stored_bytes,
+                crc32=part.crc32,
+                stored_crc32=part.stored_crc32,
+                sha256=part.sha256,
+                uri=uri,
+                remarks=list(remarks),
+                error=None,
+                sqlstate=None,
+                finished_at=clock(),
+            ),
+            claim,
+        )
+
+    def give_back(
+        self, claim: Claim, message: str, sqlstate: str | None = None, *, final: bool, delay_seconds: float = 0
+    ) -> None:
+        """End an attempt that did not succeed: the row is failed (final), or queued again after the delay.
+
+        Raises AttemptRevoked, having changed nothing, when the claim is lost.
+        """
+        error = {"error": scrub(message), "sqlstate": sqlstate}
+        if final:
+            statement = RELATION_EXPORT.move(_fenced(claim), "fail").values(finished_at=clock(), **error)
+        else:
+            again = {**_CLEARED, **error, "queued_at": clock(), "available_at": clock(delay_seconds)}
+            statement = RELATION_EXPORT.move(_fenced(claim), "give back").values(**again)
+        self._end(statement, claim)
+
+    def requeue(self, row_ids: Collection[int] | Mapping[int, int], reason: str, *, died: bool = False) -> int:
+        """Put started, failed and finished rows back in the queue and return how many there were.
+
+        row_ids: ids, or ids with the attempt that the caller saw: rows that have moved on since then are left alone.
+        reason: kept as the row's error. died: the process of the attempt died of it.
+        """
+        if not row_ids:
+            return 0
+        statement = requeued(reason).where(_at(row_ids))
+        if died:
+            statement = statement.values(deaths=RelationExport.deaths + 1)
+        with self._write() as connection:
+            return self._announce(connection, statement)
+
+    def fail_rows(self, row_ids: Collection[int] | Mapping[int, int], message: str) -> int:
+        """Fail queued and started rows for good and return how many there were. row_ids: as in requeue."""
+        if not row_ids:
+            return 0
+        statement = RELATION_EXPORT.move(update(RelationExport).where(_at(row_ids)), "fail").values(
+            error=scrub(message), sqlstate=None, finished_at=clock()
+        )
+        with self._write() as connection:
+            return self._announce(connection, statement)
+
+    def _rows(self, condition: ColumnElement[bool]) -> list[Row]:
+        query = select(RelationExport.__table__).where(condition).order_by(RelationExport.position, RelationExport.part)
+        with self._read() as connection:
+            return [
+                Row(**{**found, "remarks": tuple(found["remarks"])}) for found in connection.execute(query).mappings()
+            ]
+
+    def _end(self, statement: Update, claim: Claim) -> None:
+        with self._write() as connection:
+            if not self._announce(connection, statement):
+                raise AttemptRevoked(
+                    f"Attempt {claim.attempt} of {claim.relation} (part {claim.part + 1} of {claim.parts}, "
+                    f"job {claim.job_id}) is no longer the one that counts; it changes nothing."
+                )
+
+
+def progress_query(job_id: int) -> Any:
+    """Return the one query behind `Relations.progress`."""
+
+    def in_state(state: str) -> ColumnElement[int]:
+        return func.count(RelationExport.id).filter(RelationExport.state == state).label(state)
+
+    def total(column: Any) -> ColumnElement[int]:
+        return cast(func.coalesce(func.sum(column), 0), BigInteger).label(column.key)
+
+    return (
+        select(
+            ProjectExportJob.state,
+            ProjectExportJob.snapshot_generation.label("generation"),
+            *(in_state(state) for state in (QUEUED, STARTED, FINISHED, FAILED)),
+            *(total(column) for column in (RelationExport.rows, RelationExport.raw_bytes, RelationExport.estimate)),
+        )
+        .outerjoin(RelationExport, RelationExport.job_id == ProjectExportJob.id)
+        .where(ProjectExportJob.id == job_id)
+        .group_by(ProjectExportJob.id)
+    )
+
+
+def requeued(reason: str) -> Update:
+    """Return the UPDATE that puts rows back in the queue; the caller says which."""
+    return RELATION_EXPORT.move(update(RelationExport), "requeue").values(
+        **{**_CLEARED, "error": scrub(reason), "sqlstate": None, "queued_at": clock()}
+    )
+
+
+def _fenced(claim: Claim) -> Update:
+    return update(RelationExport).where(_at({claim.row_id: claim.attempt}))
+
+
+def _at(row_ids: Collection[int] | Mapping[int, int]) -> ColumnElement[bool]:
+    if isinstance(row_ids, Mapping):
+        return tuple_(RelationExport.id, RelationExport.attempt).in_(list(row_ids.items()))
+    return RelationExport.id.in_(row_ids)
