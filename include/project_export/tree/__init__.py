@@ -1,0 +1,20 @@
+"""The tree: what a project is, as data. `load` reads and checks a file, `bind` fits it to a live catalogue."""
+
+from project_export.tree.bind import BoundTree, Catalogue, LeftOut, bind, tables
+from project_export.tree.load import load
+from project_export.tree.model import Enum, Key, Lookup, Order, Relation, Tree
+
+__all__ = [
+    "BoundTree",
+    "Catalogue",
+    "Enum",
+    "Key",
+    "LeftOut",
+    "Lookup",
+    "Order",
+    "Relation",
+    "Tree",
+    "bind",
+    "load",
+    "tables",
+]

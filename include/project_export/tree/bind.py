@@ -1,0 +1,172 @@
+"""Fit a tree to a live catalogue.
+
+What this database lacks is left out and said; what the tree cannot do without is an error.
+
+A GitLab of another version has other columns. A key whose column is absent is left out; a nested relation whose table
+is absent too. A join, order or condition column is needed: without it records would be wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from project_export.errors import SourceChanged, TreeError, nearest
+from project_export.tree.model import Key, Lookup, Relation, Tree
+
+Catalogue = Mapping[str, Mapping[str, str]]
+"""table → column → type, as pg_type.typname has it: int8, timestamptz, _text."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What does not leave, and why: `path` is a relation or one of its keys, dotted."""
+
+    path: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: left out, {self.why}"
+
+
+@dataclass(frozen=True)
+class BoundTree:
+    """A tree that this database can answer, the types of its columns, and what was left out."""
+
+    tree: Tree
+    catalogue: Catalogue
+    left_out: tuple[LeftOut, ...]
+
+    def relation(self, name: str) -> Relation:
+        """Return the root or a top-level relation by name."""
+        return next(r for r in (self.tree.root, *self.tree.relations) if r.name == name)
+
+    def remarks(self, name: str) -> tuple[str, ...]:
+        """Say of a top-level relation what was left out, and which keys are constant for a reason."""
+        missing = [str(item) for item in self.left_out if item.path == name or item.path.startswith(f"{name}.")]
+        return (*missing, *_constants(self.relation(name)))
+
+
+def tables(tree: Tree) -> frozenset[str]:
+    """Name every table that the tree reads."""
+    return frozenset(_tables(tree))
+
+
+def bind(tree: Tree, catalogue: Catalogue) -> BoundTree:
+    """Fit the tree to the catalogue.
+
+    Raises SourceChanged where a column is absent that the tree needs to find or order rows, and TreeError where a name
+    is absent here and unknown to the tree's reference schema as well, so that a slip of the pen is not taken for an
+    older version.
+    """
+    binder = _Binder(tree, catalogue)
+    root = binder.relation(tree.root, tree.root.name)
+    if root is None:
+        message = f"{tree.file}:{tree.root.line}: the source has no table {tree.root.table}, the root of the tree"
+        raise SourceChanged(f"{message}. Is this the right database, and does search_path lead to its schema?")
+    relations = tuple(binder.top(relation) for relation in tree.relations)
+    return BoundTree(replace(tree, root=root, relations=relations), catalogue, tuple(binder.left_out))
+
+
+class _Binder:
+    def __init__(self, tree: Tree, catalogue: Catalogue) -> None:
+        self.tree = tree
+        self.catalogue = catalogue
+        self.left_out: list[LeftOut] = []
+
+    def top(self, relation: Relation) -> Relation:
+        """Bind a top-level relation; without its table it stays, empty, so that its file is as an empty one's."""
+        bound = self.relation(relation, relation.name)
+        if bound is not None:
+            return bound
+        return Relation(relation.name, one=relation.one, constant="null" if relation.one else None)
+
+    def relation(self, relation: Relation, path: str) -> Relation | None:
+        if not relation.table:
+            return relation
+        if relation.table not in self.catalogue:
+            self.known_table(relation.table, relation.line)
+            self.left_out.append(LeftOut(path, f"the source has no table {relation.table}"))
+            return None
+        self.needed(relation, path)
+        keys = tuple(key for key in (self.key(key, relation, path) for key in relation.keys) if key)
+        derived = tuple((name, self.reduced(lookup, relation.table) or lookup) for name, lookup in relation.derived)
+        children = tuple(
+            bound
+            for bound in (self.relation(child, f"{path}.{child.name}") for child in relation.children)
+            if bound is not None
+        )
+        return replace(relation, keys=keys, derived=derived, children=children)
+
+    def needed(self, relation: Relation, path: str) -> None:
+        derived = {name for name, _ in relation.derived}
+        uses = {
+            "join": [own for own, _ in relation.join],
+            "where": [column for column, _ in relation.where],
+            "order": [order.column for order in relation.order] if _ordered(relation) else [],
+            "its nested relations' joins": [link for link in relation.links if link not in derived],
+        }
+        own = self.catalogue[relation.table]
+        for use, columns in uses.items():
+            for column in columns:
+                if column not in own:
+                    self.known_column(relation.table, column, relation.line)
+                    message = f"{self.tree.file}:{relation.line}: {path} needs {relation.table}.{column} for {use}"
+                    raise SourceChanged(f"{message}, which the source lacks; {nearest(column, own)}")
+
+    def key(self, key: Key, relation: Relation, path: str) -> Key | None:
+        own = self.catalogue[relation.table]
+        where = f"{path}.{key.name}"
+        if key.lookup is not None:
+            lookup = self.reduced(key.lookup, relation.table)
+            if lookup is not None:
+                return replace(key, lookup=lookup)
+            if key.lookup.fallback in own:
+                return replace(key, lookup=None, column=key.lookup.fallback)
+            self.known_table(key.lookup.table, key.line)
+            self.left_out.append(LeftOut(where, f"the source has no {key.lookup.table}.{key.lookup.column}"))
+            return None
+        for column in (key.column, key.when):
+            if column is not None and column not in own:
+                self.known_column(relation.table, column, key.line)
+                self.left_out.append(LeftOut(where, f"the source has no {relation.table}.{column}"))
+                return None
+        return key
+
+    def reduced(self, lookup: Lookup, own: str) -> Lookup | None:
+        """Return the lookup without what is absent, None when the value itself cannot be looked up."""
+        table = self.catalogue.get(lookup.table, {})
+        if lookup.column not in table or any(a not in table or b not in self.catalogue[own] for a, b in lookup.match):
+            return None
+        return lookup if lookup.fallback in self.catalogue[own] else replace(lookup, fallback=None)
+
+    def known_table(self, table: str, line: int) -> None:
+        if self.tree.known.get(table) is None and table not in self.catalogue:
+            message = f"{self.tree.file}:{line}: the source has no table {table}"
+            raise TreeError(f"{message}, nor does the tree's reference schema; {nearest(table, self.catalogue)}")
+
+    def known_column(self, table: str, column: str, line: int) -> None:
+        if column not in self.tree.known.get(table, ()):
+            message = f"{self.tree.file}:{line}: the source has no column {table}.{column}"
+            valid = self.catalogue[table]
+            raise TreeError(f"{message}, nor does the tree's reference schema; {nearest(column, valid)}")
+
+
+def _ordered(relation: Relation) -> bool:
+    """Whether the order counts: one row by its parent's key needs none."""
+    return not relation.one or any(order.descending for order in relation.order)
+
+
+def _tables(tree: Tree) -> Iterator[str]:
+    for _, relation in tree.walk():
+        if relation.table:
+            yield relation.table
+        yield from (key.lookup.table for key in relation.keys if key.lookup)
+        yield from (lookup.table for _, lookup in relation.derived)
+
+
+def _constants(relation: Relation) -> Iterator[str]:
+    for path, nested in relation.walk():
+        for key in nested.keys:
+            if key.why:
+                yield f"{path}.{key.name}: always {key.constant}, {key.why}"

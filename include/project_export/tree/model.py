@@ -1,0 +1,128 @@
+"""What a tree file says, as frozen records.
+
+A tree is one root record and its relations; a relation is rows of one table under named keys, with nested relations.
+Nothing here knows a database or a file; `load` makes these records from YAML, `bind` fits them to a live catalogue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+Scalar = str | int | bool | None
+
+
+@dataclass(frozen=True)
+class Enum:
+    """Names of integer codes. The code None names what a NULL leaves as; an unnamed NULL stays null."""
+
+    name: str
+    names: tuple[tuple[int | None, str], ...]
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """A value of another table's row: `table.column` where each (its column, own column) of `match` agrees.
+
+    fallback: the own column that is taken when the lookup finds nothing or NULL.
+    """
+
+    table: str
+    match: tuple[tuple[str, str], ...]
+    column: str
+    fallback: str | None = None
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of a record: where its value comes from and the form in which it leaves.
+
+    column: own column, None for a constant or a lookup
+    transform: name of a function of `transforms`, applied where the value is not NULL (or where column `when` is true)
+    default: JSON text that stands for NULL
+    wrap: the value leaves as an object with this one key
+    parameter: the request's parameter of this name replaces the value
+    constant: JSON text that leaves always; `why` says the reason
+    """
+
+    name: str
+    column: str | None = None
+    lookup: Lookup | None = None
+    enum: Enum | None = None
+    transform: str | None = None
+    when: str | None = None
+    default: str | None = None
+    wrap: str | None = None
+    parameter: str | None = None
+    constant: str | None = None
+    why: str | None = None
+    line: int = 0
+
+
+@dataclass(frozen=True)
+class Order:
+    """One column of a relation's order."""
+
+    column: str
+    descending: bool = False
+    nulls_last: bool = False
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Rows of one table, under a parent's rows.
+
+    one: at most one record per parent (the first in order); else many
+    join: pairs (own column, parent's column or derived name)
+    where: pairs (own column, accepted values; None accepts NULL)
+    key: the columns that identify a row; by them a top-level relation is read in batches
+    derived: named values that children join on and that do not leave
+    constant: JSON text that stands for the whole relation, which then has no table
+    """
+
+    name: str
+    table: str = ""
+    one: bool = False
+    join: tuple[tuple[str, str], ...] = ()
+    where: tuple[tuple[str, tuple[Scalar, ...]], ...] = ()
+    order: tuple[Order, ...] = (Order("id"),)
+    key: tuple[str, ...] = ("id",)
+    keys: tuple[Key, ...] = ()
+    derived: tuple[tuple[str, Lookup], ...] = ()
+    children: tuple[Relation, ...] = ()
+    constant: str | None = None
+    line: int = 0
+
+    @property
+    def links(self) -> tuple[str, ...]:
+        """The columns and derived names of this relation that its children join on, each once."""
+        return tuple(dict.fromkeys(parent for child in self.children for _, parent in child.join))
+
+    def walk(self, path: str = "") -> Iterator[tuple[str, Relation]]:
+        """Yield this relation and all nested ones with their dotted paths, parents first."""
+        here = f"{path}.{self.name}" if path else self.name
+        yield here, self
+        for child in self.children:
+            yield from child.walk(here)
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A whole tree file. `file` is for messages; `known` are the names of its reference schema, if it has one."""
+
+    name: str
+    file: str
+    root: Relation
+    relations: tuple[Relation, ...]
+    known: dict[str, frozenset[str]] = field(default_factory=dict, compare=False)
+
+    def walk(self) -> Iterator[tuple[str, Relation]]:
+        """Yield the root and every relation, nested ones too, with their dotted paths."""
+        yield from self.root.walk()
+        for relation in self.relations:
+            yield from relation.walk()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the root and the top-level relations, in the order of the archive."""
+        return (self.root.name, *(relation.name for relation in self.relations))
