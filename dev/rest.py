@@ -1,0 +1,101 @@
+"""A small client of Airflow's REST API, as a script outside would use it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+
+class RestError(RuntimeError):
+    """Airflow's API refused a request; the message holds what it answered."""
+
+
+class Rest:
+    """Airflow's REST API for one user.
+
+    url: of the API server, e.g. http://127.0.0.1:8080. The token is fetched at the first use.
+    """
+
+    def __init__(self, url: str, username: str, password: str) -> None:
+        self.url = url
+        self._credentials = {"username": username, "password": password}
+        self._http = httpx.Client(base_url=url, timeout=30, trust_env=False)
+        self._token = ""
+
+    def health(self) -> dict[str, str]:
+        """Return the status of each component, {} while the API server does not answer."""
+        try:
+            answer = self._http.get("/api/v2/monitor/health", timeout=5)
+        except httpx.TransportError:
+            return {}
+        if answer.status_code != httpx.codes.OK:
+            return {}
+        return {name: str((info or {}).get("status")) for name, info in answer.json().items()}
+
+    def make_pool(self, name: str, slots: int, description: str) -> None:
+        """Create the pool unless there is one of this name, whose size somebody may have chosen."""
+        body = {"name": name, "slots": slots, "description": description, "include_deferred": False}
+        answer = self._send("POST", "/pools", body)
+        if answer.status_code != httpx.codes.CONFLICT:
+            self._checked(answer)
+
+    def dag(self, dag_id: str) -> dict[str, Any] | None:
+        """Return the DAG, None when Airflow knows none of this name."""
+        answer = self._send("GET", f"/dags/{dag_id}")
+        return None if answer.status_code == httpx.codes.NOT_FOUND else self._checked(answer)
+
+    def import_errors(self) -> list[str]:
+        """Return what keeps DAG files from being read: file and traceback."""
+        errors = self._checked(self._send("GET", "/importErrors"))["import_errors"]
+        return [f"{error['filename']}: {error['stack_trace']}" for error in errors]
+
+    def trigger(self, dag_id: str, conf: Mapping[str, Any]) -> str:
+        """Trigger a run and return its run id; raise RestError with Airflow's reason."""
+        body = {"logical_date": None, "conf": dict(conf)}
+        return str(self._checked(self._send("POST", f"/dags/{dag_id}/dagRuns", body))["dag_run_id"])
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        """Return queued, running, success or failed."""
+        return str(self._checked(self._send("GET", f"/dags/{dag_id}/dagRuns/{run_id}"))["state"])
+
+    def task_states(self, dag_id: str, run_id: str) -> dict[str, str]:
+        """Return the state of each task instance by task id, of a mapped one by `task_id[index]`."""
+        instances = self._checked(self._send("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=1000"))
+        return {_label(instance): str(instance["state"]) for instance in instances["task_instances"]}
+
+    def log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
+        """Return the text of a task's log."""
+        where = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}?map_index={map_index}"
+        content = self._checked(self._send("GET", where))["content"]
+        return "\n".join(str(line.get("event", line)) if isinstance(line, dict) else str(line) for line in content)
+
+    def wait_for_run(self, dag_id: str, run_id: str, seconds: float) -> str:
+        """Return success or failed when the run has ended; raise RestError, with the tasks' states, after the time."""
+        deadline = time.monotonic() + seconds
+        while (state := self.run_state(dag_id, run_id)) not in ("success", "failed"):
+            if time.monotonic() > deadline:
+                tasks = self.task_states(dag_id, run_id)
+                raise RestError(f"The run {run_id} of {dag_id} is still {state} after {seconds:g} s: {tasks}")
+            time.sleep(0.5)
+        return state
+
+    def _send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
+        if not self._token:
+            answer = self._http.post("/auth/token", json=self._credentials)
+            self._token = self._checked(answer)["access_token"]
+        headers = {"Authorization": f"Bearer {self._token}"}
+        return self._http.request(method, f"/api/v2{path}", json=body, headers=headers)
+
+    def _checked(self, answer: httpx.Response) -> dict[str, Any]:
+        if not answer.is_success:
+            raise RestError(f"{answer.request.method} {answer.request.url}: {answer.status_code} {answer.text}")
+        content: dict[str, Any] = answer.json()
+        return content
+
+
+def _label(instance: Mapping[str, Any]) -> str:
+    index = instance["map_index"]
+    return str(instance["task_id"]) if index < 0 else f"{instance['task_id']}[{index}]"
