@@ -8,7 +8,7 @@ is absent too. A join, order or condition column is needed: without it records w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from project_export.errors import SourceChanged, TreeError, nearest
@@ -78,6 +78,8 @@ class _Binder:
         """Bind a top-level relation; without its table it stays, empty, so that its file is as an empty one's."""
         bound = self.relation(relation, relation.name)
         if bound is not None:
+            if not relation.one and relation.table:
+                self.present(relation, relation.name, "reading in batches", relation.key)
             return bound
         return Relation(relation.name, one=relation.one, constant="null" if relation.one else None)
 
@@ -106,13 +108,16 @@ class _Binder:
             "order": [order.column for order in relation.order] if _ordered(relation) else [],
             "its nested relations' joins": [link for link in relation.links if link not in derived],
         }
-        own = self.catalogue[relation.table]
         for use, columns in uses.items():
-            for column in columns:
-                if column not in own:
-                    self.known_column(relation.table, column, relation.line)
-                    message = f"{self.tree.file}:{relation.line}: {path} needs {relation.table}.{column} for {use}"
-                    raise SourceChanged(f"{message}, which the source lacks; {nearest(column, own)}")
+            self.present(relation, path, use, columns)
+
+    def present(self, relation: Relation, path: str, use: str, columns: Iterable[str]) -> None:
+        own = self.catalogue[relation.table]
+        for column in columns:
+            if column not in own:
+                self.known_column(relation.table, column, relation.line)
+                message = f"{self.tree.file}:{relation.line}: {path} needs {relation.table}.{column} for {use}"
+                raise SourceChanged(f"{message}, which the source lacks; {nearest(column, own)}")
 
     def key(self, key: Key, relation: Relation, path: str) -> Key | None:
         own = self.catalogue[relation.table]

@@ -1,0 +1,6 @@
+"""The source database, only ever read: sessions and snapshots, tree → SQL, SQL → lines of JSON."""
+
+from project_export.source.read import Chunk, Reader
+from project_export.source.session import Connect, Limits, Session, translate
+
+__all__ = ["Chunk", "Connect", "Limits", "Reader", "Session", "translate"]

@@ -1,0 +1,267 @@
+"""Records of a project as lines of JSON, read in batches: one flat statement per relation, spliced in the client.
+
+For a batch of parents each nested relation is asked once for all its rows under them; each row comes as finished JSON
+text and is put into its parent's text by the value that joins them. Nothing is parsed but records that need a
+transform. A record that several parents share (an author) is read once per batch. Memory: one batch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from project_export.errors import ProjectNotFound, SourceRefused
+from project_export.source.session import Session
+from project_export.source.sql import Select, count_rows, page_keys, select_by_key, select_children
+from project_export.tree import BoundTree, Relation
+from project_export.tree.transforms import TRANSFORMS
+
+Value = bytes | tuple[bytes, ...] | None
+_FIRST_BATCH_ROWS = 100
+_ESCAPES = (
+    (b"<", rb"\u003c"),
+    (b">", rb"\u003e"),
+    (b"&", rb"\u0026"),
+    ("\u2028".encode(), rb"\u2028"),
+    ("\u2029".encode(), rb"\u2029"),
+)
+_COMPACT: Mapping[str, Callable[[Any], Any]] = {"compact": lambda value: value}
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A run of records as they stand in the file, and how many they are."""
+
+    data: bytes
+    rows: int
+
+
+class Reader:
+    """Reads one project through one session.
+
+    batch_rows, batch_bytes: a batch has at most so many top-level records and aims at so many bytes.
+    parameters: the request's parameters that a tree may put in the place of a value.
+    Raises ProjectNotFound when the root has no row with this id.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        bound: BoundTree,
+        project_id: int,
+        *,
+        batch_rows: int = 1000,
+        batch_bytes: int = 4 << 20,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.oddities: Counter[str] = Counter()
+        self._session = session
+        self._bound = bound
+        self._batch_rows = batch_rows
+        self._batch_bytes = batch_bytes
+        self._parameters = {k: v for k, v in (parameters or {}).items() if v is not None}
+        root = bound.tree.root
+        self._root = _Node(root, bound, select_by_key(_linked(root, bound.tree.relations), bound.catalogue))
+        rows = self._rows(self._root, [(str(project_id).encode(),)])
+        if not rows:
+            raise ProjectNotFound(f"project {project_id} is not in {root.table} of the source; nothing was exported")
+        self._root_row = rows[0]
+        self._root_values = dict(zip(self._root.select.links, rows[0][1:], strict=False))
+
+    def count(self, name: str) -> int:
+        """Return the number of records that a relation has at its top level."""
+        relation = self._bound.relation(name)
+        if relation is self._bound.tree.root or not relation.table:
+            return 1
+        query, params = count_rows(relation, self._bound.catalogue, self._parent(relation))
+        return int(self._session.one(query, params)[0])
+
+    def read(self, name: str, part: int = 0, parts: int = 1) -> Iterator[Chunk]:
+        """Yield a relation's records in order; of `parts` equal runs of them the one numbered `part`, from 0.
+
+        A many-relation gives one line per record; a one-to-one relation its object or `null`, without a newline.
+        """
+        relation = self._bound.relation(name)
+        if not relation.table:
+            if relation.constant is not None:
+                yield Chunk(relation.constant.encode(), 0)
+            return
+        if relation is self._bound.tree.root:
+            yield Chunk(_escaped(self._shaped(self._root, [self._root_row])[0][1]), 1)
+            return
+        if relation.one:
+            node = _Node(relation, self._bound, select_children(relation, self._bound.catalogue))
+            documents = [document for _, document in self._shaped(node, self._rows(node, [self._parent(relation)]))]
+            yield Chunk(_escaped(documents[0]) if documents else b"null", len(documents[:1]))
+            return
+        for documents in self._batches(relation, *self._run(name, part, parts)):
+            yield Chunk(_escaped(b"\n".join(documents) + b"\n"), len(documents))
+
+    def _run(self, name: str, part: int, parts: int) -> tuple[int, int | None]:
+        """Return offset and limit of a part; the last one is open-ended."""
+        if parts == 1:
+            return 0, None
+        total = self.count(name)
+        begin, end = total * part // parts, total * (part + 1) // parts
+        return begin, None if part == parts - 1 else end - begin
+
+    def _batches(self, relation: Relation, offset: int, limit: int | None) -> Iterator[list[bytes]]:
+        node = _Node(relation, self._bound, select_by_key(relation, self._bound.catalogue))
+        query, params = page_keys(relation, self._bound.catalogue, self._parent(relation), offset=offset, limit=limit)
+        pace = _Pace(self._batch_rows, self._batch_bytes)
+        for page in self._session.pages(query, params, pace.rows):
+            keys = [tuple(value.encode() for value in key) for key in page]
+            found = dict(self._shaped(node, self._rows(node, keys)))
+            documents = [found[node.single(key)] for key in keys]
+            pace.learn(len(documents), sum(map(len, documents)))
+            yield documents
+
+    def _parent(self, relation: Relation) -> tuple[bytes, ...]:
+        return tuple(self._root_values[parent] for _, parent in relation.join)
+
+    def _rows(self, node: _Node, keys: Sequence[tuple[bytes, ...]]) -> list[tuple[Any, ...]]:
+        return self._session.copy(node.select.query, node.select.bind(keys), node.select.types)
+
+    def _shaped(self, node: _Node, rows: Sequence[tuple[Any, ...]]) -> list[tuple[Value, bytes]]:
+        """Return (join value, document) of each row: transformed, and with its nested relations put in."""
+        if node.select.flagged:
+            rows = [row if not row[-2] else (*row[:-1], self._looked_at(node, row)) for row in rows]
+        if node.parameters:
+            rows = [(*row[:-1], self._replaced(node, row[-1])) for row in rows]
+        if not node.children:
+            return [(node.join(row), row[-1]) for row in rows]
+        nested = [(child, self._nested(child, rows)) for child in node.children]
+        return [(node.join(row), _spliced(row, nested)) for row in rows]
+
+    def _nested(self, child: _Child, rows: Sequence[tuple[Any, ...]]) -> dict[Value, list[bytes]]:
+        """Return the documents of a nested relation under these parents, by the value that joins them."""
+        values = dict.fromkeys(child.value(row) for row in rows)
+        keys = [value if isinstance(value, tuple) else (value,) for value in values if value is not None]
+        found: dict[Value, list[bytes]] = {}
+        if keys:
+            for value, document in self._shaped(child.node, self._rows(child.node, keys)):
+                found.setdefault(value, []).append(document)
+        return found
+
+    def _looked_at(self, node: _Node, row: tuple[Any, ...]) -> bytes:
+        """Do what a row's flags ask for: count codes without a name, transform values."""
+        flags = row[-2]
+        for bit, key in node.select.unknown:
+            if flags & bit:
+                self.oddities[f"{node.path}.{key}: a code without a name left as null"] += 1
+        due = [(key, transform) for bit, key, transform in node.select.transforms if flags & bit]
+        if not due:
+            return bytes(row[-1])
+        record = json.loads(row[-1])
+        for key, transform in due:
+            try:
+                record[key] = (TRANSFORMS.get(transform) or _COMPACT[transform])(record[key])
+            except ValueError as error:
+                where = f"{node.path}.{key} of the row with {node.described(row)}"
+                raise SourceRefused(f"{where}: {error}. Repair the row, or take the key out of the tree.") from error
+        return _dumped(record)
+
+    def _replaced(self, node: _Node, document: bytes) -> bytes:
+        record = json.loads(document)
+        for key, parameter in node.parameters:
+            if parameter in self._parameters:
+                record[key] = self._parameters[parameter]
+        return _dumped(record)
+
+
+class _Pace:
+    """How many records the next batch has: as many as fit the aim, by the size of the last ones."""
+
+    def __init__(self, most_rows: int, aim_bytes: int) -> None:
+        self._most = most_rows
+        self._aim = aim_bytes
+        self._rows = min(_FIRST_BATCH_ROWS, most_rows)
+
+    def rows(self) -> int:
+        return self._rows
+
+    def learn(self, rows: int, size: int) -> None:
+        fitting = rows * self._aim // max(size, 1)
+        self._rows = max(1, min(fitting, self._most, 4 * self._rows))
+
+
+class _Node:
+    """A relation ready to be read: its statement, and how to take its rows apart."""
+
+    def __init__(self, relation: Relation, bound: BoundTree, select: Select, path: str | None = None) -> None:
+        self.relation = relation
+        self.path = path or relation.name
+        self.select = select
+        self.parameters = [(key.name, key.parameter) for key in relation.keys if key.parameter]
+        self.children = [_Child(child, self, bound) for child in relation.children]
+
+    def join(self, row: tuple[Any, ...]) -> Value:
+        """Return the value that joins this row to its parent, or the row's own key."""
+        return self.single(row[: self.select.join_width])
+
+    def single(self, values: tuple[bytes, ...]) -> Value:
+        """Return a key as it is looked up: bare when it has one column."""
+        return values[0] if self.select.join_width == 1 else values
+
+    def described(self, row: tuple[Any, ...]) -> str:
+        """Name a row for a message by what is known of it."""
+        names = [own for own, _ in self.relation.join] or list(self.relation.key)
+        width = self.select.join_width
+        values = zip((*names[:width], *self.select.links), row, strict=False)
+        return ", ".join(f"{name} {value.decode()}" for name, value in values if value is not None)
+
+
+class _Child:
+    """A nested relation under its parent's rows."""
+
+    def __init__(self, relation: Relation, parent: _Node, bound: BoundTree) -> None:
+        select = select_children(relation, bound.catalogue)
+        self.node = _Node(relation, bound, select, f"{parent.path}.{relation.name}")
+        self.one = relation.one
+        name = json.dumps(relation.name).encode()
+        self.opening = b"," + name + (b":" if relation.one else b":[")
+        first = parent.select.join_width
+        self._at = [first + parent.select.links.index(link) for _, link in relation.join]
+
+    def value(self, row: tuple[Any, ...]) -> Value:
+        """Return the value by which a parent's row is joined, None when it has none."""
+        if len(self._at) == 1:
+            return row[self._at[0]]  # type: ignore[no-any-return]
+        values = tuple(row[i] for i in self._at)
+        return None if None in values else values
+
+
+def _spliced(row: tuple[Any, ...], nested: Sequence[tuple[_Child, dict[Value, list[bytes]]]]) -> bytes:
+    document = row[-1]
+    pieces = [document[:-1]]
+    for child, found in nested:
+        documents = found.get(child.value(row))
+        if child.one:
+            if documents:
+                pieces += (child.opening, documents[0])
+        elif documents:
+            pieces += (child.opening, b",".join(documents), b"]")
+        else:
+            pieces += (child.opening, b"]")
+    pieces.append(b"}")
+    joined = b"".join(pieces)
+    return joined if document != b"{}" else joined.replace(b"{,", b"{", 1)
+
+
+def _linked(root: Relation, relations: Sequence[Relation]) -> Relation:
+    """Return the root with the top-level relations as children, so that their join values are read with it."""
+    return Relation(**{**vars(root), "children": (*root.children, *relations)})
+
+
+def _dumped(record: Any) -> bytes:
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+
+
+def _escaped(data: bytes) -> bytes:
+    """Escape as Rails does what HTML and JavaScript would misread; outside of strings JSON has none of these."""
+    for raw, escaped in _ESCAPES:
+        data = data.replace(raw, escaped)
+    return data

@@ -1,0 +1,178 @@
+"""One read-only transaction on the source database, and what its errors mean.
+
+Every session is READ ONLY and REPEATABLE READ, has time limits, no JIT (compiled anew for each batch, it costs more
+than it saves), UTC as its zone, and a name that tells job and relation in pg_stat_activity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from project_export.errors import ProjectExportError, SnapshotMissing, SourceBusy, SourceRefused
+from project_export.tree import Catalogue
+
+Connect = Callable[[], "psycopg.Connection[Any]"]
+"""Opens a fresh connection to the source; the session closes it."""
+
+_RETRYABLE_CLASSES = ("08", "40", "53", "57", "58")
+_RETRYABLE_STATES = ("55P03", "25P03", "25P04")  # lock not available, idle and transaction timeouts
+_CATALOGUE = """
+    SELECT c.relname::text, a.attname::text, coalesce(base.typname, t.typname)::text
+    FROM pg_class c
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    JOIN pg_type t ON t.oid = a.atttypid
+    LEFT JOIN pg_type base ON base.oid = nullif(t.typbasetype, 0)
+    WHERE c.relname = ANY(%s) AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND pg_table_is_visible(c.oid)
+    ORDER BY c.relname, a.attnum
+"""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Time limits of a session, in seconds."""
+
+    statement_seconds: float = 900
+    lock_seconds: float = 30
+    idle_seconds: float = 600
+
+
+class Session:
+    """A read-only transaction; a context manager that ends it and closes its connection.
+
+    connect: opens the connection. name: what pg_stat_activity shows. snapshot: the id of an exported snapshot to read.
+    Raises SourceBusy when no connection can be had and SnapshotMissing when nobody holds the snapshot any more.
+    """
+
+    def __init__(self, connect: Connect, name: str, limits: Limits, snapshot: str | None = None) -> None:
+        self.name = name
+        self._cancelled = False
+        with self._translated("connect"):
+            self._connection = connect()
+        try:
+            with self._translated("begin"):
+                self._begin(limits, snapshot)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _begin(self, limits: Limits, snapshot: str | None) -> None:
+        connection = self._connection
+        connection.rollback()
+        connection.autocommit = True
+        wanted = {
+            "application_name": self.name[:63],
+            "client_connection_check_interval": "10s",
+            "cursor_tuple_fraction": "1",
+            "DateStyle": "ISO, MDY",
+            "extra_float_digits": "1",
+            "IntervalStyle": "postgres",
+            "jit": "off",
+            "idle_in_transaction_session_timeout": _milliseconds(limits.idle_seconds),
+            "lock_timeout": _milliseconds(limits.lock_seconds),
+            "statement_timeout": _milliseconds(limits.statement_seconds),
+            "TimeZone": "UTC",
+        }
+        # A name that this server's version lacks is not in pg_settings, and so not set.
+        connection.execute(
+            "SELECT set_config(w.name, w.value, false) FROM unnest(%s::text[], %s::text[]) AS w(name, value)"
+            " JOIN pg_settings s ON lower(s.name) = lower(w.name)",
+            [list(wanted), list(wanted.values())],
+        )
+        connection.execute("SET client_encoding = 'UTF8'")
+        connection.autocommit = False
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        connection.read_only = True
+        if snapshot is not None:
+            try:
+                connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot)))
+            except (psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedObject) as error:
+                message = f"snapshot {snapshot} is gone: the transaction that exported it has ended"
+                raise SnapshotMissing(f"{message}. A new one has to be taken for all relations.") from error
+        else:
+            connection.execute("SELECT 1")  # takes the snapshot now
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the transaction and close the connection."""
+        self._connection.close()
+
+    def cancel(self) -> None:
+        """Cancel the running statement; may be called from another thread. The session is of no use afterwards."""
+        self._cancelled = True
+        try:
+            self._connection.cancel_safe(timeout=5)
+        except psycopg.Error as error:
+            raise translate(error, f"cancelling {self.name}") from error
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether `cancel` was called."""
+        return self._cancelled
+
+    def export_snapshot(self) -> str:
+        """Export this transaction's snapshot and return its id, valid for others until this session ends."""
+        return str(self.one("SELECT pg_export_snapshot()")[0])
+
+    def one(self, query: str | sql.Composed, params: Any = None) -> tuple[Any, ...]:
+        """Return the one row of a query."""
+        with self._translated("query"), self._connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
+            row = cursor.execute(query, params).fetchone()
+            if row is None:
+                raise SourceRefused(f"{self.name}: a query that always has one row gave none")
+            return row
+
+    def copy(self, query: sql.Composed, params: Any, types: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Return all rows of `COPY (...) TO STDOUT (FORMAT binary)`; types: of its columns, by which they are read."""
+        with self._translated("copy"), self._connection.cursor() as cursor, cursor.copy(query, params) as copy:
+            copy.set_types(types)
+            return list(copy.rows())
+
+    def pages(self, query: sql.Composed, params: Any, size: Callable[[], int]) -> Iterator[list[tuple[Any, ...]]]:
+        """Yield the rows of a query by a server-side cursor, `size()` rows at a time: the client holds one page."""
+        with self._translated("query"), self._connection.cursor(name="pages") as cursor:
+            cursor.row_factory = psycopg.rows.tuple_row
+            cursor.execute(query, params)
+            while page := cursor.fetchmany(size()):
+                yield page
+
+    def catalogue(self, tables: frozenset[str]) -> Catalogue:
+        """Return the columns and types of those of the tables that exist and are on the search path."""
+        with self._translated("catalogue"), self._connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
+            found: dict[str, dict[str, str]] = {}
+            for table, column, type_name in cursor.execute(_CATALOGUE, [sorted(tables)]):
+                found.setdefault(table, {})[column] = type_name
+            return found
+
+    @contextmanager
+    def _translated(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.Error as error:
+            raise translate(error, f"{self.name}, {what}") from error
+
+
+def translate(error: psycopg.Error, where: str) -> ProjectExportError:
+    """Return what an error of the source means for a retry, by its SQLSTATE; `where` begins the message."""
+    state = error.sqlstate
+    detail = error.diag.message_detail if state else None
+    text = " ".join(str(part) for part in (error.diag.message_primary or str(error).strip(), detail) if part)
+    message = f"{where}: {text}" + (f" [SQLSTATE {state}]" if state else "")
+    lost = state is None and isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+    if lost or (state and (state.startswith(_RETRYABLE_CLASSES) or state in _RETRYABLE_STATES)):
+        return SourceBusy(message, state)
+    return SourceRefused(message, state)
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{round(seconds * 1000)}ms"
