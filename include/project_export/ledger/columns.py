@@ -16,16 +16,16 @@ BigKey = BigInteger().with_variant(Integer, "sqlite")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A point in time, always with its zone; SQLite keeps UTC without saying so."""
+    """A point in time, always in UTC; SQLite keeps that without saying so, PostgreSQL says the session's zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Add UTC to what SQLite gives."""
-        if value is not None and value.tzinfo is None:
-            return value.replace(tzinfo=timezone.utc)
-        return value
+        """Return the time in UTC."""
+        if value is None or value.tzinfo is None:
+            return value and value.replace(tzinfo=timezone.utc)
+        return value.astimezone(timezone.utc)
 
 
 class clock(FunctionElement[datetime]):

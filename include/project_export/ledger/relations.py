@@ -184,7 +184,7 @@ class Relations(Book):
         """
         error = {"error": scrub(message), "sqlstate": sqlstate}
         if final:
-            statement = RELATION_EXPORT.move(_fenced(claim), "fail").values(finished_at=clock(), **error)
+            statement = RELATION_EXPORT.move(_fenced(claim), "give up").values(finished_at=clock(), **error)
         else:
             again = {**_CLEARED, **error, "queued_at": clock(), "available_at": clock(delay_seconds)}
             statement = RELATION_EXPORT.move(_fenced(claim), "give back").values(**again)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 
 # Between :// and the last @: a password may hold an unescaped @, / or ?, so more is taken rather than less.
-_USERINFO = re.compile(r"""://(?:[^\s/?#'"]*@|[^\s:/?#@'"]+:[^\s'"]*@)""")
+_USERINFO = re.compile(r"""://(?:[^\s:/?#@'"]*:[^\s'"]*|[^\s/?#'"]*)@""")
 
-# libpq's quoting: '...' with backslashes, or anything up to a space that no backslash precedes.
+# libpq's quoting: '...' with backslashes (to the end of the line when it never ends), or anything up to a space that
+# no backslash precedes.
 _NAMED = re.compile(
     r"""(?ix)
     ( (?: password | passwd | passphrase | pwd | token | signature | credential | secret (?: [_-] key )?
         | api [_-]? key | access [_-]? key ) ['"]? \s* [:=] \s* )
-    (?: '(?: \\. | [^'\\] )*' | "(?: \\. | [^"\\] )*" | (?: \\. | \S )+ )
+    (?: '(?: \\. | [^'\\\n] )*'? | "(?: \\. | [^"\\\n] )*"? | (?: \\. | \S )+ )
     """,
     re.DOTALL,
 )

@@ -56,6 +56,7 @@ RELATION_EXPORT = Machine(
         "beat": Move((STARTED,), STARTED),
         "finish": Move((STARTED,), FINISHED),
         "give back": Move((STARTED,), QUEUED),
+        "give up": Move((STARTED,), FAILED),
         "fail": Move((QUEUED, STARTED), FAILED),
         "requeue": Move((STARTED, FAILED, FINISHED), QUEUED),
     },

@@ -60,7 +60,7 @@ def upgrade() -> None:
         sa.Column("id", _BIG_KEY, sa.Identity(), primary_key=True),
         sa.Column(
             "job_id",
-            sa.BigInteger,
+            _BIG_KEY,
             sa.ForeignKey("project_export_job.id", name="relation_export_job", ondelete="CASCADE"),
             nullable=False,
         ),

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from project_export.errors import LedgerOutdated
+from project_export.ledger import JobRequest, Ledger, check, make_engine, migrate, upgrade
+from project_export.ledger.migrate import VERSION_TABLE
+from project_export.ledger.models import REVISION, Base
+from sqlalchemy import Engine, text
+
+CATALOGUE = """
+    SELECT 'column', table_name || '.' || column_name,
+        concat_ws(' ', data_type, is_nullable, column_default, identity_generation)
+    FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'project_export_alembic_version'
+    UNION ALL
+    SELECT 'index', indexname, indexdef FROM pg_indexes
+    WHERE schemaname = 'public' AND tablename <> 'project_export_alembic_version'
+    UNION ALL
+    SELECT 'constraint', conname, pg_get_constraintdef(oid) FROM pg_constraint
+    WHERE connamespace = 'public'::regnamespace AND conrelid <> 'project_export_alembic_version'::regclass
+    ORDER BY 1, 2
+"""
+
+
+@pytest.fixture(params=["postgresql", "sqlite"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    dsn = request.getfixturevalue("database") if request.param == "postgresql" else f"sqlite:///{tmp_path / 'l.db'}"
+    engine = make_engine(dsn)
+    yield engine
+    engine.dispose()
+
+
+def catalogue(engine: Engine) -> list[Any]:
+    with engine.connect() as connection:
+        return list(connection.execute(text(CATALOGUE)))
+
+
+def test_an_upgrade_makes_what_the_models_say(engine: Engine) -> None:
+    upgrade(engine)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_checks_defaults_and_partial_indexes_are_those_of_the_models_too(database: str) -> None:
+    engine = make_engine(database)
+    upgrade(engine)
+    migrated = catalogue(engine)
+    with engine.begin() as connection:
+        Base.metadata.drop_all(connection)
+        Base.metadata.create_all(connection)
+    assert catalogue(engine) == migrated
+    assert {kind for kind, *_ in migrated} == {"column", "index", "constraint"}
+    engine.dispose()
+
+
+def test_the_package_asks_for_its_newest_migration() -> None:
+    folder = Path(migrate.__file__).with_name("migrations")
+    assert ScriptDirectory(str(folder)).get_heads() == [REVISION]
+
+
+def test_an_upgrade_of_an_up_to_date_ledger_changes_nothing(engine: Engine) -> None:
+    upgrade(engine)
+    ledger = Ledger(engine)
+    job = ledger.open_job(JobRequest("s", "t", 1, "r", "jane"), [])
+    upgrade(engine)
+    assert ledger.job(job.id) == job
+    ledger.check()
+
+
+def test_four_upgrades_at_once_all_succeed(database: str) -> None:
+    engines = [make_engine(database) for _ in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(upgrade, engines))
+    check(engines[0])
+    for engine in engines:
+        engine.dispose()
+
+
+def test_a_ledger_without_tables_says_what_to_run(engine: Engine) -> None:
+    with pytest.raises(LedgerOutdated, match=r"has no tables; .* Run: project-export ledger upgrade"):
+        Ledger(engine).check()
+
+
+def test_a_ledger_of_another_version_is_refused(engine: Engine) -> None:
+    upgrade(engine)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE project_export_alembic_version SET version_num = '0999'"))
+    with pytest.raises(LedgerOutdated, match=rf"is at version 0999; this package needs version {REVISION}"):
+        check(engine)

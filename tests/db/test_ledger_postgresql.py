@@ -1,0 +1,263 @@
+"""What only a real server can show: concurrency, notifications, plans, a lost connection."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from project_export.errors import AttemptRevoked, JobActive, LedgerBusy
+from project_export.ledger import Beat, JobRequest, Ledger, Planned, make_engine, upgrade
+from project_export.ledger.relations import progress_query
+from sqlalchemy import Engine, create_engine, event, text
+
+from dev.postgres import Server
+
+REQUEST = JobRequest(source="s", tree="t", project_id=1, run_id="manual__1", requested_by="jane")
+
+
+class Facts:
+    rows = 1
+    raw_bytes = 2
+    stored_bytes = 3
+    crc32 = 4
+    stored_crc32 = 5
+    sha256 = "ab"
+
+
+@pytest.fixture
+def engine(database: str) -> Iterator[Engine]:
+    engine = make_engine(database)
+    upgrade(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def ledger(engine: Engine) -> Ledger:
+    return Ledger(engine)
+
+
+@pytest.fixture
+def statements(engine: Engine) -> list[str]:
+    seen: list[str] = []
+
+    def note(connection: object, cursor: object, statement: str, *more: object) -> None:
+        seen.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    return seen
+
+
+def test_eight_threads_claim_each_of_forty_rows_once(ledger: Ledger) -> None:
+    job = ledger.open_job(REQUEST, [Planned(f"r{n}", n, unit=n % 8) for n in range(40)])
+    together = threading.Barrier(8)
+
+    def claim_all(unit: int) -> list[int]:
+        together.wait()
+        taken = []
+        while claim := ledger.claim(job.id, unit, f"unit {unit}"):
+            taken.append(claim.row_id)
+        return taken
+
+    with ThreadPoolExecutor(8) as threads:
+        taken = Counter(row for rows in threads.map(claim_all, range(8)) for row in rows)
+    assert taken == Counter(row.id for row in ledger.rows(job.id))
+    assert {row.attempt for row in ledger.rows(job.id)} == {1}
+
+
+def test_twenty_triggers_at_once_open_one_job(ledger: Ledger, database: str) -> None:
+    together = threading.Barrier(20)
+
+    def trigger(number: int) -> int | str:
+        engine = make_engine(database)
+        together.wait(30)
+        try:
+            return Ledger(engine).open_job(REQUEST, [Planned("issues", 0)]).id
+        except JobActive as refused:
+            return str(refused)
+        finally:
+            engine.dispose()
+
+    with ThreadPoolExecutor(20) as threads:
+        answers = list(threads.map(trigger, range(20)))
+    (opened,) = (answer for answer in answers if isinstance(answer, int))
+    assert sum(f"by job {opened}:" in answer for answer in answers if isinstance(answer, str)) == 19
+    assert len(ledger.rows(opened)) == 1
+
+
+def test_no_row_starts_in_a_generation_that_has_ended(ledger: Ledger) -> None:
+    job = ledger.open_job(REQUEST, [Planned(f"r{n}", n) for n in range(200)])
+    ended = threading.Event()
+
+    def work(unit: int) -> None:
+        while not ended.is_set():
+            if claim := ledger.claim(job.id, unit, "unit"):
+                try:
+                    ledger.finish(claim, Facts(), "file:///part")
+                except AttemptRevoked:
+                    continue
+
+    with ThreadPoolExecutor(4) as threads:
+        units = [threads.submit(work, unit) for unit in range(4)]
+        for generation in range(1, 11):
+            ledger.requeue_generation(job.id, generation, "lost")
+            assert {row.generation for row in ledger.rows(job.id) if row.state != "queued"} <= {generation}
+        while ledger.progress(job.id).pending:
+            threading.Event().wait(0.05)
+        ended.set()
+        for unit in units:
+            unit.result()
+    assert {row.generation for row in ledger.rows(job.id)} == {10}
+
+
+def test_the_hot_statements_are_one_each(ledger: Ledger, statements: list[str]) -> None:
+    job = ledger.open_job(REQUEST, [Planned(f"r{n}", n) for n in range(3)])
+    claims = []
+    for _ in range(3):
+        statements.clear()
+        claim = ledger.claim(job.id, 0, "unit 0")
+        assert claim is not None
+        claims.append(claim)
+        assert len(statements) == 1
+    statements.clear()
+    ledger.beat([Beat(claim.row_id, claim.attempt, 1, 1) for claim in claims])
+    assert len(statements) == 1
+    statements.clear()
+    ledger.finish(claims[0], Facts(), "file:///part")
+    assert len(statements) == 1
+    assert "pg_notify" in statements[0]
+
+
+def test_a_change_after_the_read_wakes_the_wait(ledger: Ledger) -> None:
+    job = ledger.open_job(REQUEST, [Planned("issues", 0)])
+    claim = ledger.claim(job.id, 0, "unit 0")
+    assert claim is not None
+    with ledger.listening(job.id) as wait:
+        assert ledger.progress(job.id).pending == 1
+        ledger.finish(claim, Facts(), "file:///part")
+        assert wait(30) is True
+        assert wait(0.1) is False
+
+
+def test_a_wait_ends_when_another_thread_changes_the_job(ledger: Ledger) -> None:
+    job = ledger.open_job(REQUEST, [Planned("issues", 0)])
+    claim = ledger.claim(job.id, 0, "unit 0")
+    assert claim is not None
+    with ledger.listening(job.id) as wait, ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(wait, 60)
+        ledger.give_back(claim, "no", final=True)
+        assert waiting.result(30) is True
+
+
+def test_other_jobs_claims_and_beats_wake_nobody(ledger: Ledger) -> None:
+    job = ledger.open_job(REQUEST, [Planned("issues", 0)])
+    other = ledger.open_job(JobRequest("s", "t", 2, "manual__2", "jane"), [Planned("issues", 0)])
+    with ledger.listening(job.id) as wait:
+        ledger.fail_job(other.id, [])
+        claim = ledger.claim(job.id, 0, "unit 0")
+        assert claim is not None
+        ledger.beat([Beat(claim.row_id, claim.attempt, 1, 1)])
+        assert wait(0.3) is False
+
+
+def test_each_change_of_a_state_is_announced(ledger: Ledger) -> None:
+    job = ledger.open_job(REQUEST, [Planned("issues", 0)])
+    claim = ledger.claim(job.id, 0, "unit 0")
+    assert claim is not None
+    with ledger.listening(job.id) as wait:
+        for change in (
+            lambda: ledger.set_snapshot(job.id, 0, "00000003-1"),
+            lambda: ledger.requeue([claim.row_id], "hung"),
+            lambda: ledger.fail_rows([claim.row_id], "killed"),
+            lambda: ledger.requeue_generation(job.id, 1, "lost"),
+            lambda: ledger.fail_job(job.id, []),
+            lambda: ledger.reopen_job(job.id),
+            lambda: ledger.finish_job(job.id, "file:///p", 1, "ab", 1),
+        ):
+            change()
+            assert wait(30) is True
+
+
+def test_waiting_for_a_change_ends_after_the_timeout(ledger: Ledger) -> None:
+    job = ledger.open_job(REQUEST, [])
+    ledger.wait_for_change(job.id, 0.1)
+    assert ledger.job(job.id) == job
+
+
+def test_listening_leaves_no_listener_behind(ledger: Ledger, engine: Engine) -> None:
+    with ledger.listening(1) as wait:
+        wait(0)
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM pg_listening_channels()")).scalar_one() == 0
+    assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+def test_a_session_that_hears_nothing_sleeps_instead(server: Server, database: str) -> None:
+    # Notifications stay in their database, so a first connection elsewhere is deaf, as behind a pooler.
+    dsns = iter([server.uri(), database])
+    deaf = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(next(dsns)))
+    with Ledger(deaf).listening(1) as wait, psycopg.connect(database, autocommit=True) as other:
+        other.execute("SELECT pg_notify('project_export', '1')")
+        assert wait(0.1) is False
+    deaf.dispose()
+
+
+def test_a_lost_ledger_is_said_and_can_be_retried(ledger: Ledger, engine: Engine, database: str) -> None:
+    job = ledger.open_job(REQUEST, [])
+    with ledger.listening(job.id) as wait, psycopg.connect(database, autocommit=True) as other:
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'project_export ledger'"
+        )
+        with pytest.raises(LedgerBusy, match="The ledger's database did not answer"):
+            wait(30)
+    assert ledger.job(job.id) == job
+
+
+def test_an_unreachable_ledger_does_not_tell_its_password() -> None:
+    ledger = Ledger(make_engine("postgresql://jane:s3cret@127.0.0.1:1/ledger"))
+    for ask in (lambda: ledger.job(1), ledger.check, lambda: ledger.wait_for_change(1, 1)):
+        with pytest.raises(LedgerBusy, match=r"127\.0\.0\.1") as refused:
+            ask()
+        assert "s3cret" not in str(refused.value)
+
+
+def test_a_keyword_string_and_a_driver_in_the_scheme_are_taken(database: str) -> None:
+    keywords = psycopg.conninfo.make_conninfo(database)
+    for dsn in (keywords, database.replace("postgresql://", "postgresql+psycopg://")):
+        engine = make_engine(dsn)
+        with engine.connect() as connection:
+            name = connection.execute(text("SELECT current_setting('application_name')")).scalar_one()
+        engine.dispose()
+        assert name == "project_export ledger"
+
+
+def test_progress_over_ten_thousand_rows_uses_an_index(ledger: Ledger, engine: Engine) -> None:
+    big = ledger.open_job(REQUEST, [Planned(f"r{n}", n, estimate=2) for n in range(10_000)])
+    ledger.claim(big.id, 0, "unit 0")
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                """
+                WITH job AS (
+                    INSERT INTO project_export_job
+                        (source, tree, project_id, run_id, requested_by, params, plan, consistency, state)
+                    SELECT 's', 't', n, 'r', 'jane', '{}', '{}', 'project', 'finished' FROM generate_series(2, 200) n
+                    RETURNING id
+                )
+                INSERT INTO relation_export (job_id, relation, part, parts, unit, position, estimate, state)
+                SELECT job.id, 'r' || n, 0, 1, 0, n, 1, 'finished' FROM job, generate_series(1, 500) n
+                """
+            )
+        )
+        connection.execute(text("ANALYZE relation_export"))
+    progress = ledger.progress(big.id)
+    assert (progress.total, progress.started, progress.estimate) == (10_000, 1, 20_000)
+    query = progress_query(big.id).compile(engine, compile_kwargs={"literal_binds": True})
+    with engine.connect() as connection:
+        plan = "\n".join(connection.execute(text(f"EXPLAIN {query}")).scalars())
+    assert "Seq Scan on relation_export" not in plan
+    assert "relation_export_job_state" in plan or "relation_export_once" in plan
