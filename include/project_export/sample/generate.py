@@ -1,0 +1,120 @@
+"""The generator: fills an empty database that has the sample's schema with projects of any size.
+
+Deterministic: the same arguments give the same rows. The rows of all projects come interleaved, as they lie in a real
+database, and memory stays the same however many there are.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from psycopg import Connection
+
+from project_export.errors import BadRequest, SourceChanged
+from project_export.sample.issues import add_issue
+from project_export.sample.merge_requests import add_merge_request
+from project_export.sample.people import add_people
+from project_export.sample.pipelines import add_pipeline
+from project_export.sample.planning import (
+    add_boards,
+    add_labels,
+    add_members,
+    add_milestones,
+    add_releases,
+    add_snippets,
+)
+from project_export.sample.project import add_project
+from project_export.sample.rules import add_rules
+from project_export.sample.values import Values
+from project_export.sample.world import Project, World
+from project_export.sample.writer import Writer
+
+SIZES = {"issues": 100, "merge_requests": 36, "ci_pipelines": 40}
+"""What the first project has at scale 1."""
+
+RELATIONS = (
+    "labels", "milestones", "issues", "snippets", "releases", "project_members", "merge_requests",
+    "external_pull_requests", "commit_notes", "ci_pipelines", "auto_devops", "pipeline_schedules",
+    "container_expiration_policy", "protected_branches", "protected_tags", "project_feature", "custom_attributes",
+    "project_badges", "ci_cd_settings", "error_tracking_setting", "boards", "service_desk_setting",
+)  # fmt: skip
+
+UNITS: dict[str, Callable[[World, Project, int], None]] = {
+    "issues": add_issue,
+    "merge_requests": add_merge_request,
+    "ci_pipelines": add_pipeline,
+}
+
+
+@dataclass(frozen=True)
+class GeneratedProject:
+    """A project's id and how many records an export of it has to hold, by top-level relation (0: none)."""
+
+    id: int
+    records: dict[str, int]
+
+
+def generate(
+    conn: Connection[tuple[object, ...]], projects: int, scale: float, seed: int = 1
+) -> list[GeneratedProject]:
+    """Add projects with the ids 1 to `projects`, in one transaction, and say what each has.
+
+    projects: how many, from 1. The k-th has a k-th of the first one's issues, merge requests and pipelines; of three or
+    more, the last has nothing but what every project has. scale: their number in the first one, as a multiple of
+    SIZES, above 0. Raises BadRequest for other numbers or a database that already has projects, SourceChanged for one
+    without the sample's schema.
+    """
+    if projects < 1 or scale <= 0:
+        raise BadRequest(f"{projects} projects at scale {scale}: give 1 project or more and a scale above 0.")
+    with conn.transaction():
+        _require_empty(conn)
+        world = World(Writer(conn), Values(seed))
+        add_people(world)
+        made = [_start(world, number, projects, scale) for number in range(1, projects + 1)]
+        for project, relation, number in _interleaved(made):
+            UNITS[relation](world, project, number)
+            world.writer.settle()
+        world.writer.finish()
+    return [
+        GeneratedProject(project.id, {relation: project.records[relation] for relation in RELATIONS})
+        for project in made
+    ]
+
+
+def _require_empty(conn: Connection[tuple[object, ...]]) -> None:
+    database = conn.info.dbname
+    if conn.execute("SELECT to_regclass('public.projects')").fetchone() == (None,):
+        raise SourceChanged(f"Database {database} has no table projects. Create the sample's schema in it first.")
+    if conn.execute("SELECT EXISTS (SELECT FROM public.projects)").fetchone() == (True,):
+        raise BadRequest(f"Database {database} already has projects. Generate into one that has the schema only.")
+
+
+def _start(world: World, number: int, projects: int, scale: float) -> Project:
+    """Add a project with all that does not grow with the scale."""
+    empty = number == projects >= 3
+    sizes = {relation: 0 if empty else max(1, round(size * scale / number)) for relation, size in SIZES.items()}
+    project = add_project(world, number, full=number % 2 == 1 and not empty, empty=empty, sizes=sizes)
+    add_members(world, project)
+    if not empty:
+        add_labels(world, project)
+        add_milestones(world, project)
+        add_snippets(world, project)
+        add_releases(world, project)
+        add_boards(world, project)
+        add_rules(world, project)
+    world.writer.settle()
+    return project
+
+
+def _interleaved(projects: list[Project]) -> Iterator[tuple[Project, str, int]]:
+    """Yield each project's units, spread evenly over the whole."""
+    streams = (_stream(project.id, relation, size) for project in projects for relation, size in project.sizes.items())
+    for _, project_id, relation, number in heapq.merge(*streams):
+        yield projects[project_id - 1], relation, number
+
+
+def _stream(project_id: int, relation: str, size: int) -> Iterator[tuple[float, int, str, int]]:
+    for number in range(size):
+        yield (number + 0.5) / size, project_id, relation, number

@@ -1,0 +1,162 @@
+"""Issues with everything nested in them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from project_export.sample.notes import (
+    add_awards,
+    add_events,
+    add_label_links,
+    add_note,
+    add_resource_events,
+    add_system_note,
+    add_timelogs,
+    legacy_diff_columns,
+    position_columns,
+)
+from project_export.sample.world import Project, World
+
+WORK_ITEM_TYPES = tuple(range(1, 10))
+POSITIONS = (-2_147_483_648, 2_147_483_647, -513, 0, 513, None)
+FIRST_NOTES = 60
+
+
+def add_issue(world: World, project: Project, number: int) -> None:
+    """Add the number-th issue, counted from 0; the first has the most notes and nothing left out."""
+    values = world.values
+    at = values.at(number)
+    issue = _add_row(world, project, number, at)
+    project.recent_issues.append(issue)
+    project.records["issues"] += 1
+    add_events(world, project, "Issue", issue, at)
+    if number % 10 == 5:
+        add_events(world, project, "WorkItem", issue, at)
+    _add_notes(world, project, issue, at, FIRST_NOTES if number == 0 else values.tail(1.2))
+    add_awards(world, "Issue", issue, at)
+    add_label_links(world, project, "Issue", issue, at)
+    add_resource_events(world, project, "issue_id", issue, at)
+    add_timelogs(world, project, "issue_id", issue, at)
+    for user in values.few(world.users, 2):
+        world.writer.attach("issue_assignees", issue_id=issue, user_id=user, namespace_id=project.namespace)
+    if number % 6 == 0:
+        _add_designs(world, project, issue, at)
+    if number % 7 == 0:
+        _add_zoom_meetings(world, project, issue, at)
+    if number % 8 == 0:
+        identifier = values.random.randrange(2**62)
+        world.writer.add(
+            "sentry_issues", issue_id=issue, sentry_issue_identifier=identifier, namespace_id=project.namespace
+        )
+
+
+def _add_row(world: World, project: Project, number: int, at: datetime) -> int:
+    values = world.values
+    closed = number % 3 == 0
+    rare = number % 4 == 0
+    scattered = values.random.randint(-1_000_000, 1_000_000)
+    description = values.maybe(values.text(), 0.9)
+    issue = world.writer.add(
+        "issues",
+        title=values.title(),
+        author_id=world.user(),
+        project_id=project.id,
+        namespace_id=project.namespace,
+        created_at=at,
+        updated_at=values.after(at),
+        description=description,
+        milestone_id=values.maybe(values.pick([*project.milestones, *world.group_milestones]), 0.6),
+        iid=project.number("issue iid"),
+        updated_by_id=values.maybe(world.user()),
+        weight=values.maybe(values.random.randint(0, 9)),
+        confidential=number % 11 == 3,
+        due_date=values.after(at).date() if rare else None,
+        lock_version=values.maybe(values.random.randint(0, 5), 0.9),
+        title_html="<p>CANARY cached html</p>",
+        time_estimate=project.turn("issue estimate", (0, 3600, None)),
+        relative_position=scattered if number % 3 else project.turn("position", POSITIONS),
+        service_desk_reply_to="CANARY-reply@example.com" if rare else None,
+        last_edited_at=values.after(at) if rare else None,
+        last_edited_by_id=world.user() if rare else None,
+        discussion_locked=project.turn("locked", (None, True, False)),
+        closed_at=values.after(at) if closed else None,
+        closed_by_id=world.user() if closed else None,
+        state_id=2 if closed else 1,
+        health_status=project.turn("health", (None, 1, 2, 3)),
+        work_item_type_id=project.turn("work item type", (1, *WORK_ITEM_TYPES)),
+        moved_to_id=project.recent_issues[0] if rare and project.recent_issues else None,
+    )
+    world.writer.attach(
+        "work_item_descriptions", work_item_id=issue, namespace_id=project.namespace, description=description
+    )
+    return issue
+
+
+def _add_notes(world: World, project: Project, issue: int, at: datetime, count: int) -> None:
+    for place in range(count):
+        if place % 4 == 3:
+            add_system_note(world, project, "Issue", issue, at)
+            continue
+        if place == 4:
+            note = add_note(world, project, "Issue", issue, at, "LegacyDiffNote", **legacy_diff_columns(world))
+        elif place == 5:
+            note = add_note(world, project, "Issue", issue, at, "DiffNote", **position_columns(world))
+        else:
+            note = add_note(world, project, "Issue", issue, at, project.turn("note type", (None, "DiscussionNote")))
+        add_awards(world, "Note", note, at, most=1)
+        if place % 5 == 0:
+            add_events(world, project, "Note", note, at, most=1)
+
+
+def _add_designs(world: World, project: Project, issue: int, at: datetime) -> None:
+    """Add two designs, versions of which each changes both, and notes on the first."""
+    values, writer = world.values, world.writer
+    designs = [
+        writer.add(
+            "design_management_designs",
+            project_id=project.id,
+            issue_id=issue,
+            filename=f"{place} mock-up “{values.title()}”.png",
+            relative_position=values.random.randint(-1000, 1000) if place else None,
+            iid=project.number("design iid"),
+            namespace_id=project.namespace,
+        )
+        for place in range(2)
+    ]
+    for _ in range(2):
+        version = writer.add(
+            "design_management_versions",
+            sha=values.sha_bytes(),
+            issue_id=issue,
+            created_at=values.after(at),
+            author_id=values.maybe(world.user(), 0.9),
+            namespace_id=project.namespace,
+        )
+        for design in designs:
+            event = project.turn("design event", (0, 1, 2))
+            writer.add(
+                "design_management_designs_versions",
+                design_id=design,
+                version_id=version,
+                event=event,
+                namespace_id=project.namespace,
+            )
+    for place in range(4):
+        columns = legacy_diff_columns(world) if place == 3 else position_columns(world, image=place < 2)
+        kind = "LegacyDiffNote" if place == 3 else "DiffNote"
+        note = add_note(world, project, "DesignManagement::Design", designs[0], at, kind, **columns)
+        add_events(world, project, "Note", note, at, most=2)
+
+
+def _add_zoom_meetings(world: World, project: Project, issue: int, at: datetime) -> None:
+    """Add a meeting that was removed and one that is on; an issue has one of those at the most."""
+    for status in (2, 1):
+        world.writer.add(
+            "zoom_meetings",
+            project_id=project.id,
+            issue_id=issue,
+            created_at=at,
+            updated_at=world.values.after(at),
+            issue_status=status,
+            url=f"https://zoom.example.com/j/{issue}?pwd=a&b=<c>",
+        )

@@ -1,0 +1,230 @@
+"""Merge requests with everything nested in them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from project_export.sample.diffs import add_diffs
+from project_export.sample.notes import (
+    add_awards,
+    add_events,
+    add_label_links,
+    add_note,
+    add_resource_events,
+    add_system_note,
+    add_timelogs,
+    legacy_diff_columns,
+    position_columns,
+)
+from project_export.sample.values import NASTY
+from project_export.sample.world import GONE, Project, World
+
+MERGED = 3
+RUBY_HASH = "--- !ruby/hash:ActiveSupport::HashWithIndifferentAccess\n"
+MERGE_PARAMS = (
+    f"{RUBY_HASH}force_remove_source_branch: '1'\n",
+    "---\nforce_remove_source_branch: '0'\n",
+    f"{RUBY_HASH}force_remove_source_branch: true\nsha: 0123456789abcdef0123456789abcdef01234567\n",
+    "---\n",
+    None,
+    "--- {}\n",
+    f"{RUBY_HASH}auto_merge_strategy: merge_when_checks_pass\nshould_remove_source_branch: false\n"
+    'commit_message: "Merge branch \'ü\' into \\"main\\"\\n\\nSee <!1> & more"\n',
+    "---\ncommit_message: |-\n  Merge “branch”\n\n  with: a colon\nsquash_commit_message:\n",
+)
+FIRST_NOTES = 24
+
+
+def add_merge_request(world: World, project: Project, number: int) -> None:
+    """Add the number-th merge request, counted from 0; the first has the most notes and nothing left out."""
+    values, writer = world.values, world.writer
+    at = values.at(number)
+    merge_request = _add_row(world, project, number, at)
+    project.recent_merge_requests.append(merge_request)
+    project.records["merge_requests"] += 1
+    add_diffs(world, project, merge_request, number, at)
+    for user in values.few(world.users, 2):
+        writer.add(
+            "approvals",
+            merge_request_id=merge_request,
+            user_id=user,
+            created_at=at,
+            updated_at=values.maybe(values.after(at), 0.9),
+            patch_id_sha=values.sha_bytes(),
+            project_id=project.id,
+        )
+    _add_metrics(world, project, merge_request, number, at)
+    add_awards(world, "MergeRequest", merge_request, at)
+    for user in values.few(world.users, 2):
+        writer.add(
+            "merge_request_assignees",
+            user_id=user,
+            merge_request_id=merge_request,
+            created_at=values.maybe(at, 0.9),
+            project_id=project.id,
+        )
+    for user in values.few(world.users, 2):
+        writer.add(
+            "merge_request_reviewers",
+            user_id=user,
+            merge_request_id=merge_request,
+            created_at=values.after(at),
+            state=project.turn("reviewer state", tuple(range(6))),
+            project_id=project.id,
+        )
+    _add_notes(world, project, merge_request, at, FIRST_NOTES if number == 0 else values.tail(1.5))
+    add_events(world, project, "MergeRequest", merge_request, at)
+    add_timelogs(world, project, "merge_request_id", merge_request, at)
+    add_label_links(world, project, "MergeRequest", merge_request, at)
+    add_resource_events(world, project, "merge_request_id", merge_request, at)
+
+
+def _add_row(world: World, project: Project, number: int, at: datetime) -> int:
+    values = world.values
+    state = project.turn("merge request state", (MERGED, 1, 2, 4))
+    merged = state == MERGED
+    full = number == 0
+    merge_params = project.turn("merge params", MERGE_PARAMS)
+    squash_sha, merge_ref_sha = values.sha_bytes(), values.sha_bytes()
+    merge_user = world.user() if merged else None
+    merge_error = project.turn("merge error", (NASTY[6], None, None, None))
+    merge_request = world.writer.add(
+        "merge_requests",
+        target_branch="main",
+        source_branch=f"feature/{number}-{values.title()}",
+        source_project_id=project.turn("source project", (project.id, project.id, 1, None)),
+        author_id=world.user(),
+        title=values.title(),
+        created_at=at,
+        updated_at=values.after(at),
+        milestone_id=values.maybe(values.pick([*project.milestones, *world.group_milestones]), 0.6),
+        merge_status=project.turn(
+            "merge status", ("can_be_merged", "unchecked", "checking", "cannot_be_merged", "preparing")
+        ),
+        target_project_id=project.id,
+        iid=project.number("merge request iid"),
+        description=values.maybe(values.text(), 0.9),
+        updated_by_id=values.maybe(world.user()),
+        merge_error=merge_error,
+        merge_params=merge_params,
+        merge_user_id=merge_user,
+        merge_commit_sha=values.sha() if merged else None,
+        approvals_before_merge=project.turn("approvals before merge", (2, None)),
+        rebase_commit_sha=project.turn("rebase", (values.sha(), None)),
+        in_progress_merge_commit_sha=values.sha() if full or state == 4 else None,
+        lock_version=values.random.randint(0, 5),
+        title_html="<p>CANARY cached html</p>",
+        time_estimate=project.turn("merge request estimate", (7200, 0, None)),
+        squash=project.turn("squash", (True, False)),
+        last_edited_at=values.after(at) if full else None,
+        last_edited_by_id=world.user() if full else None,
+        merge_jid="CANARY-jid",
+        discussion_locked=project.turn("merge request locked", (True, None, False)),
+        allow_maintainer_to_push=project.turn("maintainer", (True, False, None)),
+        state_id=state,
+        squash_commit_sha=squash_sha if merged else None,
+        merge_ref_sha=merge_ref_sha if number % 2 == 0 else None,
+        draft=number % 5 == 4,
+        head_pipeline_id=GONE,
+    )
+    world.writer.attach(
+        "merge_requests_merge_data",
+        merge_request_id=merge_request,
+        project_id=project.id,
+        merge_user_id=merge_user,
+        merge_params=merge_params,
+        merge_error=merge_error,
+        merge_ref_sha=merge_ref_sha,
+        squash_commit_sha=squash_sha,
+    )
+    return merge_request
+
+
+def _add_metrics(world: World, project: Project, merge_request: int, number: int, at: datetime) -> None:
+    """Add the metrics, twice in some cases: the newer row is the one that counts."""
+    values = world.values
+    for _ in range(2 if number % 7 == 0 else 1):
+        full = number % 3 == 0
+        world.writer.add(
+            "merge_request_metrics",
+            merge_request_id=merge_request,
+            latest_build_started_at=values.after(at) if full else None,
+            latest_build_finished_at=values.after(at) if full else None,
+            first_deployed_to_production_at=values.after(at) if full else None,
+            merged_at=values.after(at) if full else None,
+            created_at=at,
+            updated_at=values.after(at),
+            merged_by_id=world.user() if full else None,
+            latest_closed_by_id=world.user() if full else None,
+            latest_closed_at=values.after(at) if full else None,
+            first_comment_at=values.after(at) if full else None,
+            first_commit_at=values.after(at) if full else None,
+            last_commit_at=values.after(at) if full else None,
+            diff_size=values.random.randint(0, 100_000) if full else None,
+            modified_paths_size=values.random.randint(1, 40) if full else None,
+            commits_count=values.random.randint(1, 40) if full else None,
+            first_approved_at=values.after(at) if full else None,
+            first_reassigned_at=values.after(at) if full else None,
+            added_lines=values.random.randint(0, 9999) if full else None,
+            removed_lines=values.random.randint(0, 9999) if full else None,
+            target_project_id=project.id,
+        )
+
+
+def _add_notes(world: World, project: Project, merge_request: int, at: datetime, count: int) -> None:
+    """Add notes: on lines of the diff with suggestions and the file they were made on, and others."""
+    for place in range(count):
+        if place % 5 == 4:
+            note = add_system_note(world, project, "MergeRequest", merge_request, at)
+        elif place == 3:
+            columns = legacy_diff_columns(world)
+            note = add_note(world, project, "MergeRequest", merge_request, at, "LegacyDiffNote", **columns)
+        elif place % 2 == 0:
+            columns = position_columns(world, image=place % 6 == 4)
+            note = add_note(world, project, "MergeRequest", merge_request, at, "DiffNote", **columns)
+            _add_note_diff_file(world, project, note, place)
+            _add_suggestions(world, project, note, most=3)
+        else:
+            kind = project.turn("note type", (None, "DiscussionNote"))
+            note = add_note(world, project, "MergeRequest", merge_request, at, kind)
+        add_awards(world, "Note", note, at, most=1)
+        if place % 4 == 0:
+            add_events(world, project, "Note", note, at, most=1)
+
+
+def _add_note_diff_file(world: World, project: Project, note: int, place: int) -> None:
+    values = world.values
+    path = values.path()
+    world.writer.add(
+        "note_diff_files",
+        diff="" if place % 10 == 8 else values.patch(),
+        new_file=place % 4 == 0,
+        renamed_file=place % 4 == 2,
+        deleted_file=False,
+        a_mode="0" if place % 4 == 0 else "100644",
+        b_mode="100755",
+        new_path=path,
+        old_path=path,
+        diff_note_id=note,
+        namespace_id=project.namespace,
+    )
+
+
+def _add_suggestions(world: World, project: Project, note: int, most: int) -> None:
+    values = world.values
+    count = values.random.randint(0, most)
+    for order in reversed(range(count)):
+        applied = project.turn("applied", (True, False))
+        world.writer.add(
+            "suggestions",
+            relative_order=order,
+            applied=applied,
+            commit_id=values.sha() if applied else None,
+            from_content=f"  {values.title()}\n",
+            to_content=f"  {values.text()}\n",
+            lines_above=values.random.randint(0, 3),
+            lines_below=values.random.randint(0, 3),
+            outdated=project.turn("outdated", (False, True)),
+            note_id=note,
+            namespace_id=project.namespace,
+        )

@@ -1,0 +1,138 @@
+"""CI pipelines over two partitions, with stages, builds, bridges and statuses reported from outside."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from project_export.sample.values import NASTY
+from project_export.sample.world import Project, World
+
+PARTITIONS = (100, 101)
+EXPORTED_SOURCES = (None, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11)
+DANGLING_SOURCES = (9, *range(12, 20))
+CONFIG_SOURCES = (*range(1, 12), None)
+PIPELINE_FAILURES = (0, 1, 2, 3, *range(21, 24), *range(25, 32), None)
+JOB_FAILURES = (None, *range(1, 31), *range(1000, 1016))
+STATUSES = (
+    "success", "failed", "running", "pending", "created", "skipped", "canceled", "canceling", "manual", "scheduled",
+    "preparing", "waiting_for_resource", "waiting_for_callback",
+)  # fmt: skip
+JOB_TYPES = ("Ci::Build", "Ci::Build", "GenericCommitStatus", "Ci::Bridge")
+
+
+def add_pipeline(world: World, project: Project, number: int) -> None:
+    """Add the number-th pipeline, counted from 0; every fourth is a dangling one, which is not exported."""
+    values, writer = world.values, world.writer
+    at = values.at(number)
+    dangling = number % 4 == 3
+    source = project.turn("dangling", DANGLING_SOURCES) if dangling else project.turn("source", EXPORTED_SOURCES)
+    partition = PARTITIONS[number % 2]
+    full = number == 0
+    from_merge_request = source == 10 or full
+    from_schedule = source == 4 or full
+    from_outside = source == 11 or number % 9 == 0
+    merge_request = values.pick(list(project.recent_merge_requests)) if project.recent_merge_requests else None
+    pipeline = writer.add(
+        "p_ci_pipelines",
+        ref=values.maybe("main", 0.9),
+        sha=values.maybe(values.sha(), 0.9),
+        before_sha=project.turn("before sha", ("0" * 40, values.sha(), None)),
+        created_at=at,
+        updated_at=values.after(at),
+        tag=project.turn("tag", (False, True, None)),
+        yaml_errors=project.turn("yaml errors", (NASTY[0], None, None)),
+        committed_at=at if number % 5 == 0 else None,
+        project_id=project.id,
+        status=project.turn("pipeline status", STATUSES),
+        started_at=values.maybe(values.after(at), 0.8),
+        finished_at=values.maybe(values.after(at), 0.8),
+        duration=values.maybe(values.random.randint(0, 7200), 0.8),
+        user_id=values.maybe(world.author(), 0.9),
+        lock_version=values.random.randint(0, 9),
+        pipeline_schedule_id=values.pick(project.pipeline_schedules) if from_schedule else None,
+        source=source,
+        config_source=project.turn("config source", CONFIG_SOURCES),
+        protected=project.turn("protected", (True, False, None)),
+        failure_reason=project.turn("pipeline failure", PIPELINE_FAILURES),
+        iid=project.number("pipeline iid"),
+        merge_request_id=merge_request if from_merge_request else None,
+        source_sha=values.sha_bytes() if from_merge_request else None,
+        target_sha=values.sha_bytes() if from_merge_request else None,
+        external_pull_request_id=values.pick(project.external_pull_requests) if from_outside else None,
+        partition_id=partition,
+    )
+    project.records["ci_pipelines"] += not dangling
+    if number % 3 == 0:
+        writer.attach(
+            "ci_pipeline_metadata",
+            project_id=project.id,
+            pipeline_id=pipeline,
+            name=values.title() if number % 6 == 0 else None,
+            partition_id=partition,
+        )
+    positions = list(range(1 + number % 3))
+    for position in reversed(positions):
+        _add_stage(world, project, pipeline, partition, position, at)
+
+
+def _add_stage(world: World, project: Project, pipeline: int, partition: int, position: int, at: datetime) -> None:
+    """Add a stage with jobs of every type; a pipeline's stages come in another order than their positions."""
+    values = world.values
+    stage = world.writer.add(
+        "p_ci_stages",
+        project_id=project.id,
+        created_at=at,
+        updated_at=values.after(at),
+        name=f"{position} {values.pick(('build', 'test “all”', 'déploy'))}",
+        status=project.turn("stage status", tuple(range(13))),
+        lock_version=values.random.randint(0, 9),
+        position=position,
+        partition_id=partition,
+        pipeline_id=pipeline,
+    )
+    for kind in JOB_TYPES:
+        _add_job(world, project, kind, pipeline, stage, partition, position, at)
+
+
+def _add_job(
+    world: World, project: Project, kind: str, pipeline: int, stage: int, partition: int, position: int, at: datetime
+) -> None:
+    values = world.values
+    full = project.number(f"full {kind}") % 4 == 1
+    world.writer.add(
+        "p_ci_builds",
+        status=project.turn("job status", STATUSES),
+        finished_at=values.after(at) if full else None,
+        created_at=at,
+        updated_at=values.after(at),
+        started_at=values.after(at) if full else None,
+        coverage=project.turn("coverage", (99.5, 33.333333333333336, 0.1, 1e-07, 100.0)) if full else None,
+        name=f"{values.pick(('rspec', 'lint', 'déploy'))} {project.number('job')}/3",
+        options="CANARY-options",
+        yaml_variables="CANARY-variables",
+        token_encrypted=f"CANARY-job-token-{project.number('job token')}",
+        allow_failure=project.turn("allow failure", (False, True)),
+        stage_idx=position,
+        tag=project.turn("job tag", (False, True, None)),
+        ref="main",
+        type=kind,
+        target_url="https://ci.example.com/?a=1&b=<2>" if full else None,
+        description=values.text() if full else None,
+        erased_at=values.after(at) if full else None,
+        artifacts_expire_at=values.after(at) if full else None,
+        environment="review/$CI_COMMIT_REF_SLUG" if full else None,
+        when="on_success",
+        queued_at=values.after(at) if full else None,
+        lock_version=values.random.randint(0, 9),
+        coverage_regex=r"/\d+\.\d+% \"covered\"/" if full else None,
+        retried=project.turn("retried", (True, False, None)) if full else None,
+        protected=True if full else None,
+        failure_reason=project.turn("job failure", JOB_FAILURES),
+        scheduled_at=values.after(at) if full else None,
+        scheduling_type=project.turn("scheduling", (0, 1, None)),
+        stage_id=stage,
+        partition_id=partition,
+        commit_id=pipeline,
+        project_id=project.id,
+        user_id=values.maybe(world.author(), 0.9),
+    )

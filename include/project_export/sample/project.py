@@ -1,0 +1,227 @@
+"""The project's own row, its one-to-one settings, and the rows that name its repositories and files."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+
+from project_export.sample.people import add_namespace, add_route
+from project_export.sample.schema import tables
+from project_export.sample.values import FIRST_DAY
+from project_export.sample.world import ORGANIZATION, Project, World
+
+ACCESS_LEVELS = (0, 10, 20, 30)
+
+
+def add_project(world: World, project_id: int, full: bool, empty: bool, sizes: dict[str, int]) -> Project:
+    """Add a project with the settings that every project has, and the optional ones when it is `full`."""
+    path = f"acme/tools/project-{project_id}" if project_id % 2 else f"acme/project-{project_id}"
+    group = world.groups[1] if project_id % 2 else world.groups[0]
+    namespace = add_namespace(world, path, "Project", group, [*world.groups[: 1 + project_id % 2], 100 + project_id])
+    project = Project(project_id, namespace, full, empty, sizes)
+    _add_row(world, project, group, path)
+    _add_project_settings(world, project)
+    _add_feature(world, project)
+    _add_ci_cd_settings(world, project)
+    _add_container_expiration_policy(world, project)
+    if full:
+        _add_auto_devops(world, project)
+        _add_error_tracking(world, project)
+        _add_service_desk(world, project)
+    _add_repositories(world, project)
+    if not empty:
+        _add_files(world, project)
+    return project
+
+
+def _add_row(world: World, project: Project, group: int, path: str) -> None:
+    values, full = world.values, project.full
+    name = f"Project {project.id} “żółw” & <friends> 🐢"
+    added = world.writer.add(
+        "projects",
+        name=name,
+        path=path.rpartition("/")[2],
+        description=values.text() if full else None,
+        created_at=FIRST_DAY,
+        updated_at=values.after(FIRST_DAY),
+        last_activity_at=values.after(FIRST_DAY),
+        creator_id=world.users[0],
+        namespace_id=group,
+        project_namespace_id=project.namespace,
+        organization_id=ORGANIZATION,
+        import_url=f"https://CANARY:CANARY@example.com/{project.id}.git",
+        avatar="avatar.png" if full else None,
+        visibility_level=(20, 10, 0)[project.id % 3],
+        archived=project.id % 5 == 4,
+        merge_requests_template=values.text() if full else None,
+        issues_template=values.text() if full else None,
+        approvals_before_merge=project.id % 3,
+        pending_delete=False if full else None,
+        build_timeout=3600 * project.id,
+        last_repository_check_failed=False if full else None,
+        has_external_wiki=True if full else None,
+        only_allow_merge_if_all_discussions_are_resolved=True if full else None,
+        auto_cancel_pending_pipelines=project.id % 2,
+        disable_overriding_approvers_per_merge_request=False if full else None,
+        resolve_outdated_diff_discussions=True if full else None,
+        jobs_cache_index=7 if full else None,
+        external_authorization_classification_label="internal & <secret-ish>" if full else None,
+        merge_requests_disable_committers_approval=True if full else None,
+        require_password_to_approve=False if full else None,
+        max_artifacts_size=100 if full else None,
+        remove_source_branch_after_merge=True if full else None,
+        autoclose_referenced_issues=False if full else None,
+        suggestion_commit_message="Apply %{suggestions_count} “suggestion(s)”" if full else None,
+        description_html="<p>CANARY cached html</p>",
+        runners_token=f"CANARY-runners-token-{project.id}",
+        runners_token_encrypted=f"CANARY-runners-token-encrypted-{project.id}",
+        external_webhook_token=f"CANARY-webhook-token-{project.id}",
+    )
+    if added != project.id:
+        raise AssertionError(f"project {project.id} was numbered {added}")
+    add_route(world, project.id, "Project", path, name, project.namespace)
+
+
+def _add_project_settings(world: World, project: Project) -> None:
+    full = project.full
+    world.writer.attach(
+        "project_settings",
+        project_id=project.id,
+        created_at=FIRST_DAY,
+        updated_at=FIRST_DAY,
+        allow_merge_on_skipped_pipeline=True if full else None,
+        squash_option=(3, 2, 1, 0)[project.id % 4],
+        merge_commit_template="Merge branch '%{source_branch}'\n\n%{title} “…”\n" if full else None,
+        squash_commit_template="%{title}\n\n<%{reference}>\n" if full else None,
+        product_analytics_instrumentation_key="CANARY-instrumentation-key",
+        encrypted_cube_api_key=b"CANARY-cube-key",
+        encrypted_cube_api_key_iv=b"CANARY-cube-iv",
+        encrypted_product_analytics_configurator_connection_string=b"CANARY-connection",
+        encrypted_product_analytics_configurator_connection_string_iv=b"CANARY-connection-iv",
+    )
+
+
+def _add_feature(world: World, project: Project) -> None:
+    names = [column.name for column in tables()["project_features"] if column.name.endswith("_access_level")]
+    levels = {name: ACCESS_LEVELS[(place + project.id) % 4] for place, name in enumerate(names)}
+    at = FIRST_DAY + timedelta(seconds=1)
+    world.writer.add("project_features", project_id=project.id, created_at=at, updated_at=at, **levels)
+    project.records["project_feature"] += 1
+
+
+def _add_ci_cd_settings(world: World, project: Project) -> None:
+    full = project.full
+    world.writer.add(
+        "project_ci_cd_settings",
+        project_id=project.id,
+        merge_pipelines_enabled=True if full else None,
+        default_git_depth=20 if full else None,
+        forward_deployment_enabled=True if full else None,
+        runner_token_expiration_interval=86_400 if full else None,
+        restrict_pipeline_cancellation_role=project.id % 3,
+        pipeline_variables_minimum_override_role=1 + project.id % 4,
+        id_token_sub_claim_components=["project_path", "ref_type", 'r"e,f'] if full else [],
+        delete_pipelines_in_seconds=7_776_000 if full else None,
+        resource_group_default_process_mode=project.id % 4,
+    )
+    project.records["ci_cd_settings"] += 1
+
+
+def _add_container_expiration_policy(world: World, project: Project) -> None:
+    full = project.full
+    world.writer.attach(
+        "container_expiration_policies",
+        project_id=project.id,
+        created_at=FIRST_DAY,
+        updated_at=FIRST_DAY,
+        next_run_at=world.values.after(FIRST_DAY) if full else None,
+        name_regex=r".*-\d+\.(tmp|bak)" if full else None,
+        cadence="1month",
+        older_than="90d" if full else None,
+        keep_n=10 if full else None,
+        enabled=full,
+        name_regex_keep="release-.*" if full else None,
+    )
+    project.records["container_expiration_policy"] += 1
+
+
+def _add_auto_devops(world: World, project: Project) -> None:
+    world.writer.add(
+        "project_auto_devops",
+        project_id=project.id,
+        created_at=FIRST_DAY,
+        updated_at=world.values.after(FIRST_DAY),
+        enabled=True,
+        deploy_strategy=project.id % 3,
+    )
+    project.records["auto_devops"] += 1
+
+
+def _add_error_tracking(world: World, project: Project) -> None:
+    world.writer.attach(
+        "project_error_tracking_settings",
+        project_id=project.id,
+        enabled=True,
+        api_url="https://sentry.example.com/api/0/projects/acme/tools/?a=1&b=2",
+        encrypted_token="CANARY-sentry-token",
+        encrypted_token_iv="CANARY-sentry-iv",
+        project_name="tools & more",
+        organization_name="Acme “Inc.”",
+    )
+    project.records["error_tracking_setting"] += 1
+
+
+def _add_service_desk(world: World, project: Project) -> None:
+    world.writer.attach(
+        "service_desk_settings",
+        project_id=project.id,
+        issue_template_key="bug report",
+        outgoing_name="Support",
+        project_key=f"key{project.id}",
+        custom_email=f"CANARY-desk{project.id}@example.com",
+        created_at=FIRST_DAY,
+        updated_at=FIRST_DAY,
+    )
+    project.records["service_desk_setting"] += 1
+
+
+def _add_repositories(world: World, project: Project) -> None:
+    writer = world.writer
+    digest = hashlib.sha256(str(project.id).encode()).hexdigest()
+    disk_path = f"@hashed/{digest[:2]}/{digest[2:4]}/{digest}"
+    writer.add("project_repositories", shard_id=1, disk_path=disk_path, project_id=project.id)
+    writer.add("project_wiki_repositories", project_id=project.id, created_at=FIRST_DAY, updated_at=FIRST_DAY)
+    if not project.empty:
+        writer.add("design_management_repositories", project_id=project.id, created_at=FIRST_DAY, updated_at=FIRST_DAY)
+
+
+def _add_files(world: World, project: Project) -> None:
+    """Add uploads, and LFS objects of each kind of repository."""
+    writer, values = world.writer, world.values
+    for number in range(3):
+        secret = f"{values.random.getrandbits(128):032x}"
+        name = ("screen shot.png", "naïve “name”.pdf", "log.txt")[number]
+        writer.add(
+            "uploads",
+            size=100 * (number + 1),
+            model_id=project.id,
+            model_type="Project",
+            uploader="FileUploader",
+            path=f"{secret}/{name}",
+            secret=secret,
+            uploaded_by_user_id=world.user(),
+            project_id=project.id,
+            created_at=values.after(FIRST_DAY),
+        )
+    for repository_type in (None, 0, 1, 2):
+        oid = f"{values.random.getrandbits(256):064x}"
+        lfs_object = writer.add("lfs_objects", oid=oid, size=1000, file=oid, created_at=FIRST_DAY, updated_at=FIRST_DAY)
+        writer.add(
+            "lfs_objects_projects",
+            lfs_object_id=lfs_object,
+            project_id=project.id,
+            repository_type=repository_type,
+            oid=oid,
+            created_at=FIRST_DAY,
+            updated_at=FIRST_DAY,
+        )

@@ -1,0 +1,173 @@
+"""What guards and describes a project: protected branches and tags, badges, attributes, schedules, commit notes."""
+
+from __future__ import annotations
+
+from project_export.sample.notes import add_events, add_note, legacy_diff_columns, position_columns
+from project_export.sample.values import FIRST_DAY
+from project_export.sample.world import Project, World
+
+
+def add_rules(world: World, project: Project) -> None:
+    """Add all of them."""
+    _add_protected_branches(world, project)
+    _add_protected_tags(world, project)
+    _add_custom_attributes(world, project)
+    _add_badges(world, project)
+    _add_pipeline_schedules(world, project)
+    _add_external_pull_requests(world, project)
+    _add_commit_notes(world, project)
+
+
+def _add_protected_branches(world: World, project: Project) -> None:
+    """Add protected branches with who may merge and push; a deploy key that may push has no place in an export."""
+    values, writer = world.values, world.writer
+    for number, name in enumerate(("main", "release/*", "naïve & <wild>")):
+        branch = writer.add(
+            "protected_branches",
+            project_id=project.id,
+            name=name,
+            created_at=FIRST_DAY,
+            updated_at=values.after(FIRST_DAY),
+            code_owner_approval_required=number == 1,
+            allow_force_push=number == 2,
+        )
+        project.records["protected_branches"] += 1
+        for kind in ("merge", "push"):
+            key = {"deploy_key_id": None} if kind == "push" else {}
+            for level in _levels(world):
+                writer.add(
+                    f"protected_branch_{kind}_access_levels",
+                    protected_branch_id=branch,
+                    protected_branch_project_id=project.id,
+                    created_at=FIRST_DAY,
+                    updated_at=values.after(FIRST_DAY),
+                    **level,
+                    **key,
+                )
+        writer.add(
+            "protected_branch_push_access_levels",
+            protected_branch_id=branch,
+            protected_branch_project_id=project.id,
+            access_level=40,
+            created_at=FIRST_DAY,
+            updated_at=FIRST_DAY,
+            deploy_key_id=77,
+        )
+
+
+def _levels(world: World) -> tuple[dict[str, int | None], ...]:
+    return (
+        {"access_level": 40, "user_id": None, "group_id": None},
+        {"access_level": 0, "user_id": None, "group_id": None},
+        {"access_level": 30, "user_id": world.user(), "group_id": None},
+        {"access_level": None, "user_id": None, "group_id": world.groups[0]},
+    )
+
+
+def _add_protected_tags(world: World, project: Project) -> None:
+    values, writer = world.values, world.writer
+    for name in ("v*", "release-“*”"):
+        tag = writer.add(
+            "protected_tags",
+            project_id=project.id,
+            name=name,
+            created_at=FIRST_DAY,
+            updated_at=values.after(FIRST_DAY),
+        )
+        project.records["protected_tags"] += 1
+        for level in _levels(world):
+            writer.add(
+                "protected_tag_create_access_levels",
+                protected_tag_id=tag,
+                created_at=FIRST_DAY,
+                updated_at=values.after(FIRST_DAY),
+                project_id=project.id,
+                **level,
+            )
+
+
+def _add_custom_attributes(world: World, project: Project) -> None:
+    for number in range(3):
+        world.writer.add(
+            "project_custom_attributes",
+            created_at=FIRST_DAY,
+            updated_at=world.values.after(FIRST_DAY),
+            project_id=project.id,
+            key=f"key {number} “{world.values.title()}”",
+            value=world.values.text(),
+        )
+        project.records["custom_attributes"] += 1
+
+
+def _add_badges(world: World, project: Project) -> None:
+    """Add the project's badges and one of the group's, which is not exported."""
+    own, others = ("ProjectBadge", project.id, None), ("GroupBadge", None, world.groups[0])
+    for number, (kind, project_id, group_id) in enumerate((own, own, others)):
+        world.writer.add(
+            "badges",
+            link_url="https://example.com/%{project_path}?a=1&b=<2>",
+            image_url=f"https://example.com/badge{number}.svg",
+            project_id=project_id,
+            group_id=group_id,
+            type=kind,
+            name=None if number else "pipeline & coverage",
+            created_at=FIRST_DAY,
+            updated_at=world.values.after(FIRST_DAY),
+        )
+        project.records["project_badges"] += project_id is not None
+
+
+def _add_pipeline_schedules(world: World, project: Project) -> None:
+    values = world.values
+    for number, cron in enumerate(("0 4 * * *", "*/15 9-17 * * 1-5", "@daily")):
+        schedule = world.writer.add(
+            "ci_pipeline_schedules",
+            description=values.title(),
+            ref="refs/heads/main" if number else "main",
+            cron=cron,
+            cron_timezone=("UTC", "Europe/Berlin", "America/New_York")[number],
+            next_run_at=values.after(FIRST_DAY) if number != 1 else None,
+            project_id=project.id,
+            owner_id=world.user() if number != 1 else None,
+            active=(True, False, None)[number],
+            created_at=FIRST_DAY,
+            updated_at=values.after(FIRST_DAY),
+        )
+        project.pipeline_schedules.append(schedule)
+        project.records["pipeline_schedules"] += 1
+
+
+def _add_external_pull_requests(world: World, project: Project) -> None:
+    values = world.values
+    for number in range(3):
+        external = world.writer.add(
+            "external_pull_requests",
+            created_at=FIRST_DAY,
+            updated_at=values.after(FIRST_DAY),
+            project_id=project.id,
+            pull_request_iid=number + 1,
+            status=1 + number % 2,
+            source_branch=f"feature/{number}-“ü”",
+            target_branch="main",
+            source_repository="fork/tools",
+            target_repository="acme/tools",
+            source_sha=values.sha_bytes(),
+            target_sha=values.sha_bytes(),
+        )
+        project.external_pull_requests.append(external)
+        project.records["external_pull_requests"] += 1
+
+
+def _add_commit_notes(world: World, project: Project) -> None:
+    """Add notes on commits: plain ones, one on a line as it is kept today, one as it was kept long ago."""
+    for number in range(13):
+        kind, columns = (
+            ("LegacyDiffNote", legacy_diff_columns(world)),
+            ("DiffNote", {**position_columns(world), "commit_id": world.values.sha()}),
+            ("DiscussionNote", {"commit_id": world.values.sha()}),
+            (None, {"commit_id": world.values.sha()}),
+        )[number % 4]
+        note = add_note(world, project, "Commit", None, FIRST_DAY, kind, **columns)
+        project.records["commit_notes"] += 1
+        if number % 2 == 0:
+            add_events(world, project, "Note", note, FIRST_DAY, most=2)

@@ -1,0 +1,149 @@
+"""Made-up values: plain ones, and every kind of string and time that has broken an export somewhere.
+
+All come from one seeded random generator and one fixed day; nothing asks the clock.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+from random import Random
+from typing import TypeVar
+
+T = TypeVar("T")
+
+FIRST_DAY = datetime(2019, 1, 1, 8, 30, 0, 123456, tzinfo=timezone.utc)
+
+NASTY = (
+    "She said \"yes\", 'no' and `maybe`",
+    "back\\slash, \\\\two, \\n no newline, C:\\temp\\new",
+    "line one\nline two\r\nline three\rline four",
+    "tab\there, vertical\x0btab, form\x0cfeed, bell\x07, escape\x1b[31mred\x1b[0m, delete\x7f",
+    "\x01\x02\x03\x04\x05\x06\x08\x0e\x0f\x10\x11\x1a\x1c\x1f",
+    "line\u2028separator and paragraph\u2029separator, next\x85line, \ufeffBOM, zero\u200bwidth",
+    "<script>alert('&amp;')</script> & <b>bold</b> </",
+    "literal \\u0000 and \\u003c, \\x00, %00, \\N",
+    '=HYPERLINK("http://example.com") +1 -1 @sum',
+    "🚀 👩\u200d👩\u200d👧\u200d👦 \u2764\ufe0f 🇺🇳 \U0001d4b3\U0001d4ce\U0001d4cf 𠜎",
+    "مرحبا بالعالم \u202eright to left\u202c שלום",
+    "e\u0301 versus é, Z\u0351\u036b\u0343\u036aa\u0342\u036bl\u0308go\u0313",
+    "日本語 中文 한국어 ไทย हिन्दी Ελληνικά Кириллица ß İı ﬁ",
+    "'; DROP TABLE issues; -- $1 %s {} {{ }} $$ :name ?",
+    "null",
+    '{"json": [1, 2.50, null], "nested": "\\"quoted\\""}',
+    " leading and trailing space ",
+    "\U0010ffff\ufffe\ufdd0 noncharacters and \ue000 private use",
+)
+
+STORY = (
+    "the export of a project stops when its pipeline waits for an answer that never came and nobody saw why until"
+    " someone looked at the log of the worker which had been killed for its memory so we split the relation into parts"
+    " and each part is read in one snapshot written once and merged without being packed again"
+)
+WORDS = STORY.split()
+
+UNUSUAL_PATHS = ("docs/ünï cödé/“quoted”.md", "a\\b/c'd\"e.txt", "emoji/🚀.rb", "-rf/..hidden", "日本/語.py")
+EMOJI = ("thumbsup", "thumbsdown", "tada", "heart", "rocket", "eyes", "100", "flag_un")
+
+
+class Values:
+    """A stream of made-up values; the same seed gives the same stream."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+        self._texts = 0
+        self._paragraphs = [self._paragraph() for _ in range(200)]
+
+    def _paragraph(self) -> str:
+        return " ".join(self.random.choices(WORDS, k=self.random.randint(4, 60))).capitalize() + "."
+
+    def text(self) -> str:
+        """Return a text of some sentences; every fourth has something nasty, every 700th is about 60,000 characters."""
+        self._texts += 1
+        paragraph = self.random.choice(self._paragraphs)
+        if self._texts % 700 == 1:
+            return "\n\n".join(self._paragraphs) + NASTY[9] + "x" * 30_000
+        if self._texts % 4 == 0:
+            return f"{paragraph}\n\n{NASTY[self._texts // 4 % len(NASTY)]}"
+        return paragraph
+
+    def title(self) -> str:
+        """Return a short text, nasty every fifth time."""
+        self._texts += 1
+        if self._texts % 5 == 0:
+            return NASTY[self._texts // 5 % len(NASTY)]
+        return " ".join(self.random.choices(WORDS, k=4)).capitalize()
+
+    def maybe(self, value: T, chance: float = 0.5) -> T | None:
+        """Return the value, or None in the other cases."""
+        return value if self.random.random() < chance else None
+
+    def pick(self, options: Sequence[T]) -> T:
+        """Return one of the options."""
+        return self.random.choice(options)
+
+    def few(self, options: Sequence[T], most: int) -> list[T]:
+        """Return none to `most` different options."""
+        return self.random.sample(options, self.random.randint(0, min(most, len(options))))
+
+    def tail(self, mean: float, most: int = 500) -> int:
+        """Return a count with a heavy tail: mostly none or a few, now and then very many."""
+        return min(most, int(mean * (self.random.paretovariate(1.25) - 1)))
+
+    def at(self, number: int) -> datetime:
+        """Return when the number-th thing happened; now and then two happen in the same microsecond."""
+        moment = FIRST_DAY + timedelta(minutes=10 * number)
+        return moment if number % 9 < 2 else moment + timedelta(microseconds=self.random.randrange(600_000_000))
+
+    def after(self, moment: datetime) -> datetime:
+        """Return a later moment, up to thirty days; now and then without a fraction of a second."""
+        later = moment + timedelta(microseconds=self.random.randrange(30 * 86_400_000_000))
+        return later.replace(microsecond=0) if self.random.random() < 0.05 else later
+
+    def sha(self) -> str:
+        """Return a commit id, 40 hex digits."""
+        return f"{self.random.getrandbits(160):040x}"
+
+    def sha_bytes(self) -> bytes:
+        """Return a commit id as GitLab's bytea columns hold it."""
+        return self.random.getrandbits(160).to_bytes(20, "big")
+
+    def path(self) -> str:
+        """Return a file's path in a repository, unusual every eighth time."""
+        if self.random.random() < 0.125:
+            return self.pick(UNUSUAL_PATHS)
+        return f"{self.pick(('lib', 'app/models', 'spec', 'docs'))}/{self.pick(WORDS)}_{self.random.randrange(100)}.rb"
+
+    def patch(self) -> str:
+        """Return the hunks of a unified diff."""
+        lines = [self.random.choice((" ", "-", "+")) + self.random.choice(self._paragraphs)[:60] for _ in range(6)]
+        return f"@@ -1,6 +1,6 @@ def {self.pick(WORDS)}\n" + "\n".join(lines) + "\n"
+
+    def text_position(self) -> str:
+        """Return the position of a diff note on a text file, as the JSON text in the notes' columns."""
+        path, line = self.path(), self.random.randint(1, 400)
+        code = f"{self.sha()}_{line}_{line + 1}"
+        end = {"line_code": code, "type": "new", "old_line": None, "new_line": line}
+        return json.dumps(
+            {
+                "base_sha": self.sha(),
+                "start_sha": self.sha(),
+                "head_sha": self.sha(),
+                "old_path": path,
+                "new_path": path,
+                "position_type": "text",
+                "old_line": self.maybe(line),
+                "new_line": line + 1,
+                "line_range": {"start": end, "end": {**end, "new_line": line + 1}},
+                "ignore_whitespace_change": False,
+            },
+            ensure_ascii=self.random.random() < 0.5,
+        )
+
+    def image_position(self) -> str:
+        """Return the position of a note on an image or a design, as JSON text."""
+        path = self.path()
+        shas = {name: self.sha() for name in ("base_sha", "start_sha", "head_sha")}
+        size = {"width": 800, "height": 600, "x": self.random.randrange(800), "y": self.random.randrange(600)}
+        return json.dumps({**shas, "old_path": path, "new_path": path, "position_type": "image", **size})
