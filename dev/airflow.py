@@ -29,7 +29,7 @@ USERS = ("admin", "op", "viewer")
 POOL = "project_export"
 START_SECONDS = 180
 DAG_SECONDS = 90
-STOP_SECONDS = 15
+STOP_SECONDS = 8
 LOG_LINES = 30
 
 

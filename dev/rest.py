@@ -10,7 +10,7 @@ import httpx
 
 
 class RestError(RuntimeError):
-    """Airflow's API refused a request; the message holds what it answered."""
+    """Airflow's API refused a request or did not answer; the message says which and what it said."""
 
 
 class Rest:
@@ -61,6 +61,15 @@ class Rest:
         """Return queued, running, success or failed."""
         return str(self._checked(self._send("GET", f"/dags/{dag_id}/dagRuns/{run_id}"))["state"])
 
+    def unfinished_runs(self, dag_id: str) -> list[str]:
+        """Return the ids of the runs that are queued or running."""
+        runs = self._checked(self._send("GET", f"/dags/{dag_id}/dagRuns?state=queued&state=running&limit=100"))
+        return [str(run["dag_run_id"]) for run in runs["dag_runs"]]
+
+    def fail_run(self, dag_id: str, run_id: str) -> None:
+        """Mark a run as failed, which ends its tasks."""
+        self._checked(self._send("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}", {"state": "failed"}))
+
     def task_states(self, dag_id: str, run_id: str) -> dict[str, str]:
         """Return the state of each task instance by task id, of a mapped one by `task_id[index]`."""
         instances = self._checked(self._send("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=1000"))
@@ -83,11 +92,14 @@ class Rest:
         return state
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
-        if not self._token:
-            answer = self._http.post("/auth/token", json=self._credentials)
-            self._token = self._checked(answer)["access_token"]
-        headers = {"Authorization": f"Bearer {self._token}"}
-        return self._http.request(method, f"/api/v2{path}", json=body, headers=headers)
+        try:
+            if not self._token:
+                answer = self._http.post("/auth/token", json=self._credentials)
+                self._token = self._checked(answer)["access_token"]
+            headers = {"Authorization": f"Bearer {self._token}"}
+            return self._http.request(method, f"/api/v2{path}", json=body, headers=headers)
+        except httpx.TransportError as error:
+            raise RestError(f"{method} {self.url}/api/v2{path}: {error!r}") from error
 
     def _checked(self, answer: httpx.Response) -> dict[str, Any]:
         if not answer.is_success:

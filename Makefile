@@ -1,0 +1,34 @@
+PYTHON ?= python3
+PROJECT_ID ?= 1
+SCALE ?= 1
+BIN = .venv/bin
+
+.PHONY: setup demo up down lint test
+
+# Make .venv with everything installed.
+setup: .venv/installed
+
+.venv/installed: pyproject.toml constraints.txt dev/bootstrap.py
+	@$(PYTHON) dev/bootstrap.py
+
+# Export a project of the sample source through a real Airflow, then stop everything.
+demo: setup
+	@$(BIN)/python -m dev.demo demo --project-id $(PROJECT_ID) --scale $(SCALE)
+
+# Start PostgreSQL, the sample source and Airflow, and leave them running.
+up: setup
+	@$(BIN)/python -m dev.demo up --scale $(SCALE)
+
+# Stop what `make up` has started.
+down: setup
+	@$(BIN)/python -m dev.demo down
+
+lint: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+# All checks, then all tests.
+test: lint
+	$(BIN)/python -m pytest -n 2 --dist loadgroup

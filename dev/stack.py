@@ -1,0 +1,147 @@
+"""Everything the project runs on, in one folder: PostgreSQL, the ledger, a sample source, and Airflow."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from project_export import ledger
+from project_export.errors import Failure
+
+from dev import processes
+from dev.airflow import REPO, Airflow
+from dev.postgres import Server
+
+DAG_ID = "export_project"
+PROJECTS = 2
+GITLAB_VERSION = "18.6.0"
+GITLAB_REVISION = "41946e65501"
+
+
+class StackError(RuntimeError):
+    """The environment cannot be made or used; the message says why."""
+
+
+class Stack:
+    """The environment of one state folder.
+
+    state: the folder; say: told each step as it begins.
+    """
+
+    def __init__(self, state: Path, say: Callable[[str], None]) -> None:
+        self.state = state.resolve()
+        self.postgres = Server(self.state / "postgres")
+        self._say = say
+        self._kept_up = self.state / "up"
+        self._sample_made = self.state / "sample.json"
+
+    @property
+    def airflow(self) -> Airflow:
+        """Airflow, with the settings of this project; PostgreSQL has to run when they are used."""
+        return Airflow(self.state / "airflow", self.postgres, settings=self._settings)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Be the only one who starts, uses or stops this environment; raise StackError when somebody else does."""
+        self.state.mkdir(parents=True, exist_ok=True)
+        with (self.state / "lock").open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                lock.seek(0)
+                owner = lock.read() or "another process"
+                raise StackError(f"{owner} uses {self.state} now. Wait for its end, or end it by Ctrl-C.") from error
+            lock.truncate(0)
+            lock.write(f"`python {' '.join(sys.orig_argv[1:])}` (process {os.getpid()})")
+            lock.flush()
+            yield
+
+    def kept_up(self) -> bool:
+        """Tell whether a running environment was left here on purpose."""
+        return self._kept_up.exists() and self.postgres.running() and self.airflow.healthy()
+
+    def keep_up(self) -> None:
+        """Note that this environment is to be left running."""
+        self._kept_up.touch()
+
+    def start(self) -> None:
+        """Start all of it. What an interrupted predecessor left running is stopped first."""
+        self.stop()
+        self._say("Starting PostgreSQL")
+        self.postgres.start()
+        self._say("Migrating the databases of the ledger and of Airflow")
+        ledger.upgrade(ledger.make_engine(self.postgres.create_database("ledger")))
+        airflow = self.airflow
+        airflow.migrate()
+        self._say("Starting Airflow")
+        airflow.start()
+        airflow.wait_for_dag(DAG_ID)
+        self._cancel_interrupted_runs()
+
+    def make_sample(self, scale: float) -> None:
+        """Fill the database `sample`, unless it already holds what the generator would make."""
+        wanted = json.dumps({"scale": scale, "projects": PROJECTS, "generator": _fingerprint()})
+        if self._sample_made.exists() and self._sample_made.read_text() == wanted:
+            return
+        self._say(f"Generating the sample source (scale {scale:g})")
+        self._sample_made.unlink(missing_ok=True)
+        self.postgres.drop_database("sample")
+        dsn = self.postgres.create_database("sample")
+        self._project_export("sample", "schema", "--dsn", dsn)
+        self._project_export("sample", "generate", "--dsn", dsn, "--projects", str(PROJECTS), "--scale", f"{scale:g}")
+        self._sample_made.write_text(wanted)
+
+    def stop(self) -> None:
+        """Stop all of it, whatever state it is in; harmless when nothing runs."""
+        self._kept_up.unlink(missing_ok=True)
+        try:
+            self.airflow.stop()
+        finally:
+            self.postgres.stop()
+
+    def _cancel_interrupted_runs(self) -> None:
+        """Fail the runs that were going on when this environment was last stopped: nobody waits for them any more."""
+        rest = self.airflow.rest()
+        book = ledger.Ledger(ledger.make_engine(self.postgres.uri("ledger")))
+        for run_id in rest.unfinished_runs(DAG_ID):
+            self._say(f"Cancelling the interrupted run {run_id}")
+            rest.fail_run(DAG_ID, run_id)
+            job = book.job_of_run(run_id)
+            if job and job.state in ("queued", "started"):
+                reason = "The run was cancelled: its environment was stopped while it was going on."
+                book.fail_job(job.id, [Failure(DAG_ID, 0, reason)])
+
+    @property
+    def _settings(self) -> dict[str, str]:
+        if not self.postgres.running():
+            return {}
+        store = self.state / "exports"
+        store.mkdir(exist_ok=True)
+        return {
+            "AIRFLOW_CONN_PROJECT_EXPORT_SOURCE": self.postgres.uri("sample"),
+            "AIRFLOW_CONN_PROJECT_EXPORT_LEDGER": self.postgres.uri("ledger"),
+            "PROJECT_EXPORT_STORE": store.as_uri(),
+            "PROJECT_EXPORT_GITLAB_VERSION": GITLAB_VERSION,
+            "PROJECT_EXPORT_GITLAB_REVISION": GITLAB_REVISION,
+        }
+
+    def _project_export(self, *arguments: str) -> None:
+        program = Path(sys.executable).parent / "project-export"
+        done = processes.run([program, *arguments])
+        if done.returncode != 0:
+            raise StackError(f"`project-export {' '.join(arguments[:2])}` failed with exit code {done.returncode}.")
+
+
+def _fingerprint() -> str:
+    """Return a digest of the generator: a changed one makes other data."""
+    digest = hashlib.sha256()
+    for path in sorted((REPO / "include" / "project_export" / "sample").iterdir()):
+        if path.is_file():
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
