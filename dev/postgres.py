@@ -209,7 +209,9 @@ def _as_unprivileged(command: Sequence[str]) -> list[str]:
         )
     user = _unprivileged()
     identity = [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-    return ["setpriv", *identity, "--inh-caps=+dac_override", "--ambient-caps=+dac_override", *command]
+    # Without no_setuid_fixup, access(2), by which PostgreSQL looks for its programs, ignores the right that is kept.
+    right = ["--securebits=+no_setuid_fixup", "--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+    return ["setpriv", *identity, *right, *command]
 
 
 def _program(name: str) -> Path:
