@@ -31,8 +31,8 @@ from project_export.sample.values import Values
 from project_export.sample.world import Project, World
 from project_export.sample.writer import Writer
 
-SIZES = {"issues": 100, "merge_requests": 36, "ci_pipelines": 40}
-"""What the first project has at scale 1."""
+SIZES = {"issues": 70, "merge_requests": 24, "ci_pipelines": 24}
+"""What the first project has at scale 1; a pipeline comes after the merge request it belongs to."""
 
 RELATIONS = (
     "labels", "milestones", "issues", "snippets", "releases", "project_members", "merge_requests",
@@ -74,6 +74,7 @@ def generate(
         add_people(world)
         made = [_start(world, number, projects, scale) for number in range(1, projects + 1)]
         for project, relation, number in _interleaved(made):
+            world.values.generous = number < 2
             UNITS[relation](world, project, number)
             world.writer.settle()
         world.writer.finish()
@@ -94,7 +95,7 @@ def _require_empty(conn: Connection[tuple[object, ...]]) -> None:
 def _start(world: World, number: int, projects: int, scale: float) -> Project:
     """Add a project with all that does not grow with the scale."""
     empty = number == projects >= 3
-    sizes = {relation: 0 if empty else max(1, round(size * scale / number)) for relation, size in SIZES.items()}
+    sizes = {relation: 0 if empty else max(2, round(size * scale / number)) for relation, size in SIZES.items()}
     project = add_project(world, number, full=number % 2 == 1 and not empty, empty=empty, sizes=sizes)
     add_members(world, project)
     if not empty:
@@ -110,11 +111,12 @@ def _start(world: World, number: int, projects: int, scale: float) -> Project:
 
 def _interleaved(projects: list[Project]) -> Iterator[tuple[Project, str, int]]:
     """Yield each project's units, spread evenly over the whole."""
-    streams = (_stream(project.id, relation, size) for project in projects for relation, size in project.sizes.items())
-    for _, project_id, relation, number in heapq.merge(*streams):
-        yield projects[project_id - 1], relation, number
+    streams = (_stream(project, place) for project in projects for place in range(len(SIZES)))
+    for _, project_id, place, number in heapq.merge(*streams):
+        yield projects[project_id - 1], list(SIZES)[place], number
 
 
-def _stream(project_id: int, relation: str, size: int) -> Iterator[tuple[float, int, str, int]]:
+def _stream(project: Project, place: int) -> Iterator[tuple[float, int, int, int]]:
+    size = project.sizes[list(SIZES)[place]]
     for number in range(size):
-        yield (number + 0.5) / size, project_id, relation, number
+        yield (number + 0.5) / size, project.id, place, number

@@ -52,6 +52,7 @@ def add_issue(world: World, project: Project, number: int) -> None:
 
 def _add_row(world: World, project: Project, number: int, at: datetime) -> int:
     values = world.values
+    milestones = [*project.milestones, *world.group_milestones]
     closed = number % 3 == 0
     rare = number % 4 == 0
     scattered = values.random.randint(-1_000_000, 1_000_000)
@@ -65,7 +66,7 @@ def _add_row(world: World, project: Project, number: int, at: datetime) -> int:
         created_at=at,
         updated_at=values.after(at),
         description=description,
-        milestone_id=values.maybe(values.pick([*project.milestones, *world.group_milestones]), 0.6),
+        milestone_id=values.maybe(milestones[-(number % len(milestones))], 0.6),
         iid=project.number("issue iid"),
         updated_by_id=values.maybe(world.user()),
         weight=values.maybe(values.random.randint(0, 9)),
@@ -73,16 +74,16 @@ def _add_row(world: World, project: Project, number: int, at: datetime) -> int:
         due_date=values.after(at).date() if rare else None,
         lock_version=values.maybe(values.random.randint(0, 5), 0.9),
         title_html="<p>CANARY cached html</p>",
-        time_estimate=project.turn("issue estimate", (0, 3600, None)),
+        time_estimate=project.turn("issue estimate", (3600, 0, None)),
         relative_position=scattered if number % 3 else project.turn("position", POSITIONS),
         service_desk_reply_to="CANARY-reply@example.com" if rare else None,
         last_edited_at=values.after(at) if rare else None,
         last_edited_by_id=world.user() if rare else None,
-        discussion_locked=project.turn("locked", (None, True, False)),
+        discussion_locked=project.turn("locked", (True, None, False)),
         closed_at=values.after(at) if closed else None,
         closed_by_id=world.user() if closed else None,
         state_id=2 if closed else 1,
-        health_status=project.turn("health", (None, 1, 2, 3)),
+        health_status=project.turn("health", (1, 2, 3, None)),
         work_item_type_id=project.turn("work item type", (1, *WORK_ITEM_TYPES)),
         moved_to_id=project.recent_issues[0] if rare and project.recent_issues else None,
     )
@@ -105,7 +106,7 @@ def _add_notes(world: World, project: Project, issue: int, at: datetime, count: 
             note = add_note(world, project, "Issue", issue, at, project.turn("note type", (None, "DiscussionNote")))
         add_awards(world, "Note", note, at, most=1)
         if place % 5 == 0:
-            add_events(world, project, "Note", note, at, most=1)
+            add_events(world, project, "Note", note, at, most=1, of="Issue")
 
 
 def _add_designs(world: World, project: Project, issue: int, at: datetime) -> None:
@@ -145,7 +146,7 @@ def _add_designs(world: World, project: Project, issue: int, at: datetime) -> No
         columns = legacy_diff_columns(world) if place == 3 else position_columns(world, image=place < 2)
         kind = "LegacyDiffNote" if place == 3 else "DiffNote"
         note = add_note(world, project, "DesignManagement::Design", designs[0], at, kind, **columns)
-        add_events(world, project, "Note", note, at, most=2)
+        add_events(world, project, "Note", note, at, most=2, of="Design")
 
 
 def _add_zoom_meetings(world: World, project: Project, issue: int, at: datetime) -> None:

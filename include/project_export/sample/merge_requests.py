@@ -81,6 +81,7 @@ def add_merge_request(world: World, project: Project, number: int) -> None:
 
 def _add_row(world: World, project: Project, number: int, at: datetime) -> int:
     values = world.values
+    milestones = [*project.milestones, *world.group_milestones]
     state = project.turn("merge request state", (MERGED, 1, 2, 4))
     merged = state == MERGED
     full = number == 0
@@ -97,7 +98,7 @@ def _add_row(world: World, project: Project, number: int, at: datetime) -> int:
         title=values.title(),
         created_at=at,
         updated_at=values.after(at),
-        milestone_id=values.maybe(values.pick([*project.milestones, *world.group_milestones]), 0.6),
+        milestone_id=values.maybe(milestones[-(number % len(milestones))], 0.6),
         merge_status=project.turn(
             "merge status", ("can_be_merged", "unchecked", "checking", "cannot_be_merged", "preparing")
         ),
@@ -189,7 +190,7 @@ def _add_notes(world: World, project: Project, merge_request: int, at: datetime,
             note = add_note(world, project, "MergeRequest", merge_request, at, kind)
         add_awards(world, "Note", note, at, most=1)
         if place % 4 == 0:
-            add_events(world, project, "Note", note, at, most=1)
+            add_events(world, project, "Note", note, at, most=1, of="MergeRequest")
 
 
 def _add_note_diff_file(world: World, project: Project, note: int, place: int) -> None:

@@ -12,11 +12,14 @@ PUSHED = 5
 SYSTEM_ACTIONS = ("commit", "title", "label", "merge", "time_tracking", "cross_reference")
 
 
-def add_events(world: World, project: Project, target_type: str, target: int, at: datetime, most: int = 3) -> None:
-    """Add one to `most` events of a target; those that say pushed carry what was pushed."""
+def add_events(
+    world: World, project: Project, target_type: str, target: int, at: datetime, most: int = 3, of: str = ""
+) -> None:
+    """Add one to `most` events of a target, which may be `of` something; those that say pushed say what was pushed."""
     values = world.values
+    kind = f"{of} {target_type}"
     for _ in range(values.random.randint(1, most)):
-        action = project.turn(f"{target_type} event", (PUSHED, *EVENT_ACTIONS))
+        action = project.turn(f"{kind} event", (PUSHED, *EVENT_ACTIONS))
         created = values.after(at)
         event = world.writer.add(
             "events",
@@ -30,12 +33,11 @@ def add_events(world: World, project: Project, target_type: str, target: int, at
             fingerprint=values.maybe(values.sha_bytes(), 0.7),
         )
         if action == PUSHED:
-            _add_push_event_payload(world, project, event)
+            _add_push_event_payload(world, project, event, full=project.number(f"{kind} push") % 3 == 1)
 
 
-def _add_push_event_payload(world: World, project: Project, event: int) -> None:
+def _add_push_event_payload(world: World, project: Project, event: int, full: bool) -> None:
     values = world.values
-    first = project.number("push event") % 3 == 1
     world.writer.attach(
         "push_event_payloads",
         event_id=event,
@@ -43,11 +45,11 @@ def _add_push_event_payload(world: World, project: Project, event: int) -> None:
         commit_count=values.random.randint(0, 40),
         action=project.turn("push action", (0, 1, 2)),
         ref_type=project.turn("ref type", (0, 1)),
-        commit_from=values.sha_bytes() if first else None,
-        commit_to=values.maybe(values.sha_bytes(), 0.9),
-        ref=values.maybe(f"feature/{values.title()}", 0.9),
-        commit_title=values.maybe(values.title()[:70], 0.9),
-        ref_count=values.random.randint(1, 5) if first else None,
+        commit_from=values.sha_bytes() if full else None,
+        commit_to=values.sha_bytes() if full else None,
+        ref=f"feature/{values.title()}" if full else values.maybe("main"),
+        commit_title=values.title()[:70] if full else None,
+        ref_count=values.random.randint(1, 5) if full else None,
     )
 
 
@@ -139,7 +141,7 @@ def position_columns(world: World, image: bool = False) -> dict[str, object]:
     return {
         "position": position,
         "original_position": position,
-        "change_position": values.maybe(values.text_position()),
+        "change_position": values.maybe(values.text_position(), 0.8),
         "line_code": None if image else f"{values.sha()}_{1}_{2}",
         "commit_id": values.maybe(values.sha(), 0.3),
     }
@@ -147,15 +149,16 @@ def position_columns(world: World, image: bool = False) -> dict[str, object]:
 
 def add_label_links(world: World, project: Project, target_type: str, target: int, at: datetime) -> None:
     """Put none to three labels on an issue or a merge request, the group's among them."""
-    labels = [*world.values.few(project.labels, 2), *world.values.few(world.group_labels, 1)]
+    values = world.values
+    labels = [*values.few(project.labels, 2), *values.few(world.group_labels, 1)]
     for label in labels:
         world.writer.add(
             "label_links",
-            label_id=label,
+            label_id=values.maybe(label, 0.97),
             target_id=target,
             target_type=target_type,
-            created_at=world.values.maybe(at, 0.9),
-            updated_at=world.values.maybe(world.values.after(at), 0.9),
+            created_at=values.maybe(at, 0.9),
+            updated_at=values.maybe(values.after(at), 0.9),
             namespace_id=project.namespace,
         )
 
@@ -173,7 +176,7 @@ def add_resource_events(world: World, project: Project, column: str, target: int
             namespace_id=project.namespace,
             **{column: target},
         )
-    for milestone in values.few([*project.milestones, *world.group_milestones], 1):
+    for milestone in values.few([*project.milestones, *world.group_milestones], 2):
         writer.add(
             "resource_milestone_events",
             action=project.turn("milestone action", (1, 2)),
@@ -184,7 +187,7 @@ def add_resource_events(world: World, project: Project, column: str, target: int
             namespace_id=project.namespace,
             **{column: target},
         )
-    for _ in range(values.random.randint(0, 2)):
+    for _ in range(2 if values.generous else values.random.randint(0, 2)):
         writer.add(
             "resource_state_events",
             user_id=values.maybe(world.user(), 0.9),

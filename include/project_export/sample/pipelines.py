@@ -31,7 +31,7 @@ def add_pipeline(world: World, project: Project, number: int) -> None:
     from_merge_request = source == 10 or full
     from_schedule = source == 4 or full
     from_outside = source == 11 or number % 9 == 0
-    merge_request = values.pick(list(project.recent_merge_requests)) if project.recent_merge_requests else None
+    merge_request = project.recent_merge_requests[0]
     pipeline = writer.add(
         "p_ci_pipelines",
         ref=values.maybe("main", 0.9),
@@ -113,7 +113,7 @@ def _add_job(
         token_encrypted=f"CANARY-job-token-{project.number('job token')}",
         allow_failure=project.turn("allow failure", (False, True)),
         stage_idx=position,
-        tag=project.turn("job tag", (False, True, None)),
+        tag=project.turn(f"{kind} tag", (False, True, None)),
         ref="main",
         type=kind,
         target_url="https://ci.example.com/?a=1&b=<2>" if full else None,
@@ -125,11 +125,11 @@ def _add_job(
         queued_at=values.after(at) if full else None,
         lock_version=values.random.randint(0, 9),
         coverage_regex=r"/\d+\.\d+% \"covered\"/" if full else None,
-        retried=project.turn("retried", (True, False, None)) if full else None,
+        retried=project.turn(f"{kind} retried", (True, False, None)) if full else None,
         protected=True if full else None,
         failure_reason=project.turn("job failure", JOB_FAILURES),
         scheduled_at=values.after(at) if full else None,
-        scheduling_type=project.turn("scheduling", (0, 1, None)),
+        scheduling_type=project.turn(f"{kind} scheduling", (0, 1, None)),
         stage_id=stage,
         partition_id=partition,
         commit_id=pipeline,

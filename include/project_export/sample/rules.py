@@ -65,6 +65,7 @@ def _levels(world: World) -> tuple[dict[str, int | None], ...]:
 
 
 def _add_protected_tags(world: World, project: Project) -> None:
+    """Add protected tags with who may create them; here an export keeps the deploy key's level."""
     values, writer = world.values, world.writer
     for name in ("v*", "release-“*”"):
         tag = writer.add(
@@ -75,13 +76,14 @@ def _add_protected_tags(world: World, project: Project) -> None:
             updated_at=values.after(FIRST_DAY),
         )
         project.records["protected_tags"] += 1
-        for level in _levels(world):
+        for key, level in zip((None, 77, None, None), _levels(world), strict=True):
             writer.add(
                 "protected_tag_create_access_levels",
                 protected_tag_id=tag,
                 created_at=FIRST_DAY,
                 updated_at=values.after(FIRST_DAY),
                 project_id=project.id,
+                deploy_key_id=key,
                 **level,
             )
 
@@ -170,4 +172,4 @@ def _add_commit_notes(world: World, project: Project) -> None:
         note = add_note(world, project, "Commit", None, FIRST_DAY, kind, **columns)
         project.records["commit_notes"] += 1
         if number % 2 == 0:
-            add_events(world, project, "Note", note, FIRST_DAY, most=2)
+            add_events(world, project, "Note", note, FIRST_DAY, most=2, of="Commit")

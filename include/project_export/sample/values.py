@@ -48,10 +48,14 @@ EMOJI = ("thumbsup", "thumbsdown", "tada", "heart", "rocket", "eyes", "100", "fl
 
 
 class Values:
-    """A stream of made-up values; the same seed gives the same stream."""
+    """A stream of made-up values; the same seed gives the same stream.
+
+    generous: leave nothing out, so that the first things of a project have every value and everything nested.
+    """
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
+        self.generous = False
         self._texts = 0
         self._paragraphs = [self._paragraph() for _ in range(200)]
 
@@ -77,15 +81,18 @@ class Values:
 
     def maybe(self, value: T, chance: float = 0.5) -> T | None:
         """Return the value, or None in the other cases."""
-        return value if self.random.random() < chance else None
+        return value if self.generous or self.random.random() < chance else None
 
     def pick(self, options: Sequence[T]) -> T:
         """Return one of the options."""
         return self.random.choice(options)
 
     def few(self, options: Sequence[T], most: int) -> list[T]:
-        """Return none to `most` different options."""
-        return self.random.sample(options, self.random.randint(0, min(most, len(options))))
+        """Return none to `most` different options; when generous, `most`, the first and the last among them."""
+        most = min(most, len(options))
+        if self.generous:
+            return [*options[: most - 1], options[-1]]
+        return self.random.sample(options, self.random.randint(0, most))
 
     def tail(self, mean: float, most: int = 500) -> int:
         """Return a count with a heavy tail: mostly none or a few, now and then very many."""

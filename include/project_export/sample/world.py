@@ -35,7 +35,7 @@ class World:
 
     def author(self) -> int:
         """Return an author's id, who was deleted in one of twenty cases (GitLab has no foreign key there)."""
-        return GONE if self.values.random.random() < 0.05 else self.user()
+        return GONE if self.values.maybe(True, 0.95) is None else self.user()
 
 
 @dataclass
