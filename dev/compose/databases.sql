@@ -1,0 +1,3 @@
+CREATE DATABASE airflow;
+CREATE DATABASE ledger;
+CREATE DATABASE sample;

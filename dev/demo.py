@@ -1,0 +1,162 @@
+"""`make demo`, `make up`, `make down`: export a project of the sample source through a real Airflow.
+
+Exit codes: 0 all went well, 1 something failed (it was said what), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from project_export.archive.manifest import Manifest
+from project_export.archive.verify import Report, verify
+from project_export.errors import ProjectExportError
+from project_export.ledger import Job, Ledger, make_engine
+from rich.console import Console
+
+from dev.airflow import REPO, AirflowError
+from dev.postgres import PostgresError
+from dev.progress import progress_view
+from dev.rest import Rest, RestError
+from dev.stack import DAG_ID, Stack, StackError
+
+STATE = REPO / ".state"
+POLL_SECONDS = 0.5
+FAILED, INTERRUPTED = 1, 130
+EXPECTED = (StackError, AirflowError, PostgresError, RestError, ProjectExportError)
+
+
+class DemoFailed(RuntimeError):
+    """The run or its archive is not what it has to be."""
+
+
+def main() -> int:
+    """Do what the command line says and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m dev.demo", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("demo").add_argument("--project-id", type=int, default=1)
+    commands.add_parser("up")
+    commands.add_parser("down")
+    for name in ("demo", "up"):
+        commands.choices[name].add_argument("--scale", type=float, default=1.0)
+    arguments = parser.parse_args()
+
+    # All three end as a KeyboardInterrupt, wherever it hits; what was started is stopped on the way out.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    console = Console(highlight=False, soft_wrap=True)
+    stack = Stack(STATE, _steps(console))
+    try:
+        with stack.locked():
+            if arguments.command == "demo":
+                archive = _demo(stack, arguments.project_id, arguments.scale, console)
+                console.print(f"archive: {archive}", markup=False)
+            elif arguments.command == "up":
+                _up(stack, arguments.scale, console)
+            else:
+                stack.stop()
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return INTERRUPTED
+    except (*EXPECTED, DemoFailed) as error:
+        print(error, file=sys.stderr)
+        return FAILED
+    return 0
+
+
+def _demo(stack: Stack, project_id: int, scale: float, console: Console) -> Path:
+    """Export one project, verify the archive and return its path; stop what was started for it."""
+    with _running(stack, keep=False):
+        stack.make_sample(scale)
+        _login(stack, console)
+        rest = stack.airflow.rest()
+        run_id = rest.trigger(DAG_ID, {"project_id": project_id})
+        console.print(f"Run {run_id} of {DAG_ID}, project {project_id}")
+        job = _follow(stack, rest, run_id, console)
+        archive = Path(unquote(urlsplit(job.archive_uri or "").path))
+        _print_report(archive, _verified(archive), console)
+    return archive
+
+
+def _up(stack: Stack, scale: float, console: Console) -> None:
+    """Start everything, unless it runs already, and leave it running."""
+    with _running(stack, keep=True):
+        stack.make_sample(scale)
+        stack.keep_up()
+    _login(stack, console)
+    console.print("Export a project:  make demo\nStop everything:   make down")
+
+
+@contextmanager
+def _running(stack: Stack, *, keep: bool) -> Iterator[None]:
+    """Have everything running inside; afterwards stop what was started here, unless it went well and is to be kept."""
+    if stack.kept_up():
+        yield
+        return
+    done = False
+    try:
+        stack.start()
+        yield
+        done = True
+    finally:
+        if not (keep and done):
+            # Nothing may interrupt this, or processes would be left behind; it takes seconds.
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)
+            stack.stop()
+
+
+def _follow(stack: Stack, rest: Rest, run_id: str, console: Console) -> Job:
+    """Show the progress until the run has ended, and return its finished job; raise DemoFailed when it failed."""
+    ledger = Ledger(make_engine(stack.postgres.uri("ledger")))
+    with progress_view(console) as show:
+        while True:
+            # The run's state is asked first, so that the last look at the ledger sees all of an ended run.
+            state = rest.run_state(DAG_ID, run_id)
+            job = ledger.job_of_run(run_id)
+            show(ledger.rows(job.id) if job else [])
+            if state in ("success", "failed"):
+                break
+            time.sleep(POLL_SECONDS)
+    if state == "success" and job and job.state == "finished":
+        return job
+    errors = "\n".join(f"  {failure}" for failure in job.errors) if job else "  it has no job in the ledger"
+    tasks = "\n".join(f"  {task}: {end}" for task, end in rest.task_states(DAG_ID, run_id).items())
+    logs = stack.airflow.logs / f"dag_id={DAG_ID}" / f"run_id={run_id}"
+    raise DemoFailed(f"The run {run_id} ended as {state}.\nErrors:\n{errors}\nTasks:\n{tasks}\nLogs: {logs}")
+
+
+def _verified(archive: Path) -> Report:
+    manifest = archive.with_name("project.manifest.json")
+    report = verify(archive, Manifest.from_json(manifest.read_text()), None)
+    if not report.ok:
+        problems = "\n".join(f"  {problem}" for problem in report.problems)
+        raise DemoFailed(f"The archive {archive} is not right:\n{problems}")
+    return report
+
+
+def _print_report(archive: Path, report: Report, console: Console) -> None:
+    for relation, records in report.records.items():
+        console.print(f"{records:>9,}  {relation}", markup=False)
+    total = sum(report.records.values())
+    console.print(f"{total:>9,}  records in an archive of {archive.stat().st_size:,} bytes, verified")
+
+
+def _login(stack: Stack, console: Console) -> None:
+    airflow = stack.airflow
+    console.print(f"Airflow: {airflow.url}  login: admin  password: {airflow.password('admin')}", markup=False)
+
+
+def _steps(console: Console) -> Callable[[str], None]:
+    begun = time.monotonic()
+    return lambda step: console.print(f"{time.monotonic() - begun:4.0f} s  {step}", markup=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
