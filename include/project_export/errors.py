@@ -1,28 +1,30 @@
 """Everything that can go wrong, as one tree, grouped by what a retry can do.
 
-    ProjectExportError
-    ├── Permanent              no retry helps; somebody has to change something first
-    │   ├── BadRequest         a parameter is wrong: unknown relation, unknown key, project id not positive
-    │   ├── ProjectNotFound    the source has no such project
-    │   ├── JobActive          another job of this project is running; the message names it
-    │   ├── JobMissing         the ledger has no such job
-    │   ├── MoveRefused        a job is not in a state that allows this step
-    │   ├── SettingMissing     a setting that has no default is not set
-    │   ├── LedgerOutdated     the ledger's tables are missing or of another version
-    │   ├── TreeError          a mistake in a tree file; names file, line and the nearest valid name
-    │   ├── SourceChanged      the source lacks a table or column that the tree cannot do without
-    │   ├── SourceRefused      the source refused a statement for good: privileges, bad values
-    │   ├── ArchiveBroken      an archive does not hold what it has to hold
-    │   └── RelationsFailed    relations of a job failed for good; lists each with its error
-    ├── Retryable              the same thing may work later
-    │   ├── SourceBusy         lost connection, timeout, lock, shortage of resources
-    │   ├── LedgerBusy         the ledger's database did not answer: lost connection, timeout, deadlock
-    │   ├── SnapshotMissing    nobody holds the job's snapshot, or it is gone
-    │   ├── StoreRefused       the artifact store could not be written or read: disk full, no right, gone
-    │   │   └── ArtifactMissing    what should lie in the store is not there
-    │   └── PartCorrupt        a finished part is not what was written; it has to be exported again
-    └── Stopped                somebody else decides
-        └── AttemptRevoked     this attempt no longer owns its relation; it must not write anything
+ProjectExportError
+├── Permanent              no retry helps; somebody has to change something first
+│   ├── BadRequest         a parameter is wrong: unknown relation, unknown key, project id not positive
+│   ├── ProjectNotFound    the source has no such project
+│   ├── JobActive          another job of this project is running; the message names it
+│   ├── JobMissing         the ledger has no such job
+│   ├── MoveRefused        a job is not in a state that allows this step
+│   ├── SettingMissing     a setting that has no default is not set
+│   ├── LedgerOutdated     the ledger's tables are missing or of another version
+│   ├── TreeError          a mistake in a tree file; names file, line and the nearest valid name
+│   ├── SourceChanged      the source lacks a table or column that the tree cannot do without
+│   ├── SourceRefused      the source refused a statement for good: privileges, bad values
+│   ├── ArchiveBroken      an archive does not hold what it has to hold
+│   ├── UnitFailed         relations of one unit failed for good
+│   └── RelationsFailed    relations of a job failed for good; lists each with its error
+├── Retryable              the same thing may work later
+│   ├── SourceBusy         lost connection, timeout, lock, shortage of resources
+│   ├── LedgerBusy         the ledger's database did not answer: lost connection, timeout, deadlock
+│   ├── SnapshotMissing    nobody holds the job's snapshot, or it is gone
+│   ├── StoreRefused       the artifact store could not be written or read: disk full, no right, gone
+│   │   └── ArtifactMissing    what should lie in the store is not there
+│   ├── PartCorrupt        a finished part is not what was written; it has to be exported again
+│   └── UnitUnfinished     relations of one unit failed and can be tried again
+└── Stopped                somebody else decides
+    └── AttemptRevoked     this attempt no longer owns its relation; it must not write anything
 """
 
 from __future__ import annotations
@@ -91,6 +93,10 @@ class ArchiveBroken(Permanent):
     """An archive does not hold what it has to hold."""
 
 
+class UnitFailed(Permanent):
+    """Relations of one unit failed for good; the unit did all others first."""
+
+
 @dataclass(frozen=True)
 class Failure:
     """One relation's last error, as the ledger keeps it."""
@@ -110,8 +116,7 @@ class RelationsFailed(Permanent):
 
     def __init__(self, failures: Sequence[Failure]) -> None:
         self.failures = tuple(failures)
-        lines = "\n".join(f"  {failure}" for failure in failures)
-        super().__init__(f"{len(failures)} relation(s) failed, so no archive was published:\n{lines}")
+        super().__init__(listed(f"{len(failures)} relation(s) failed, so no archive was published", failures))
 
 
 class Retryable(ProjectExportError):
@@ -154,12 +159,27 @@ class PartCorrupt(Retryable):
         self.part = part
 
 
+class UnitUnfinished(Retryable):
+    """Relations of one unit failed in a way that a retry may cure; the unit did all others first."""
+
+
 class Stopped(ProjectExportError):
     """Somebody else decides; stop without a trace."""
 
 
 class AttemptRevoked(Stopped):
     """This attempt no longer owns its relation."""
+
+
+def listed(headline: str, items: Iterable[object]) -> str:
+    """Return a headline and one indented line per item.
+
+    >>> print(listed("2 names", ["a", "b"]))
+    2 names:
+      a
+      b
+    """
+    return "\n".join([f"{headline}:", *(f"  {item}" for item in items)])
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

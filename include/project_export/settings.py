@@ -31,6 +31,9 @@ class Settings(BaseSettings):
     )
     pool: str = Field("project_export", description="Airflow pool of the export tasks.")
     units: int = Field(4, ge=1, le=512, description="Work units (mapped tasks) of one export at the most.")
+    unit_cost: int = Field(
+        2_000, ge=1, description="Estimated cost (records times nested relations) that is worth a work unit of its own."
+    )
     max_attempts: int = Field(3, ge=1, description="Tries per relation before it is failed.")
     batch_rows: int = Field(1000, ge=1, description="Records of a relation that are read together at the most.")
     batch_bytes: int = Field(4 << 20, ge=1 << 16, description="Size of a batch, in bytes, that reading aims at.")
@@ -39,7 +42,7 @@ class Settings(BaseSettings):
     heartbeat_seconds: float = Field(5, gt=0, description="Time between two signs of life of a unit.")
     hung_seconds: float = Field(120, gt=0, description="A running unit without a sign of life for so long is hung.")
     snapshot_wait_seconds: float = Field(60, gt=0, description="How long a unit waits for the shared snapshot.")
-    snapshot_max_seconds: float = Field(6 * 3600, gt=0, description="Oldest age of a shared snapshot.")
+    snapshot_max_seconds: float = Field(6 * 3600, gt=0, description="Age at which a shared snapshot is given up.")
     statement_timeout_seconds: float = Field(900, gt=0, description="Of each statement on the source.")
     lock_timeout_seconds: float = Field(30, gt=0, description="Of each lock wait on the source.")
 

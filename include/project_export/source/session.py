@@ -51,7 +51,6 @@ class Session:
 
     def __init__(self, connect: Connect, name: str, limits: Limits, snapshot: str | None = None) -> None:
         self.name = name
-        self._cancelled = False
         with self._translated("connect"):
             self._connection = connect()
         try:
@@ -88,6 +87,10 @@ class Session:
         connection.autocommit = False
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
+        self._enter(snapshot)
+
+    def _enter(self, snapshot: str | None) -> None:
+        connection = self._connection
         if snapshot is not None:
             try:
                 connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot)))
@@ -107,18 +110,30 @@ class Session:
         """End the transaction and close the connection."""
         self._connection.close()
 
+    def renew(self) -> None:
+        """End the transaction and begin another, which sees the source as it is now."""
+        with self._translated("begin"):
+            self._connection.rollback()
+            self._enter(None)
+
+    @contextmanager
+    def attempt(self, what: str) -> Iterator[None]:
+        """Run statements so that an error in them leaves the transaction usable; `what` is shown as their name."""
+        with self._translated(what), self._connection.transaction():
+            self._connection.execute("SELECT set_config('application_name', %s, true)", [f"{self.name} {what}"[:63]])
+            yield
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection is gone."""
+        return self._connection.closed
+
     def cancel(self) -> None:
-        """Cancel the running statement; may be called from another thread. The session is of no use afterwards."""
-        self._cancelled = True
+        """Cancel the running statement; may be called from another thread."""
         try:
             self._connection.cancel_safe(timeout=5)
         except psycopg.Error as error:
             raise translate(error, f"cancelling {self.name}") from error
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether `cancel` was called."""
-        return self._cancelled
 
     def export_snapshot(self) -> str:
         """Export this transaction's snapshot and return its id, valid for others until this session ends."""

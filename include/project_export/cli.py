@@ -1,0 +1,167 @@
+"""`project-export`: the same verbs from a shell.
+
+Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import psycopg
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from project_export import ledger as ledgers
+from project_export import shell
+from project_export.archive.manifest import Manifest
+from project_export.archive.verify import verify as verify_archive
+from project_export.errors import BadRequest, ProjectExportError
+from project_export.sample.generate import generate as generate_projects
+from project_export.sample.load import load as load_archive
+from project_export.sample.schema import create as create_schema
+from project_export.settings import Settings
+from project_export.store import MANIFEST
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+ledger = typer.Typer(no_args_is_help=True, help="The ledger's tables.")
+sample = typer.Typer(no_args_is_help=True, help="A database with GitLab's schema, to try things on.")
+app.add_typer(ledger, name="ledger")
+app.add_typer(sample, name="sample")
+
+Dsn = Annotated[str, typer.Option("--dsn", help="libpq URI or keyword string of the database.")]
+
+
+@app.command()
+def export(
+    project_id: Annotated[int, typer.Option(help="The project's id in the source.")],
+    source: Annotated[str, typer.Option(help="DSN of the database to read: libpq URI or keyword string.")],
+    out: Annotated[Path, typer.Option(help="Folder for the archive, its parts and the ledger.")],
+    relations: Annotated[str, typer.Option(help="Names of relations, separated by commas; all when empty.")] = "",
+    jobs: Annotated[int, typer.Option(min=1, help="Processes at the most.")] = os.cpu_count() or 1,
+    description: Annotated[str, typer.Option(help="Replaces the project's description in the archive.")] = "",
+    consistency: Annotated[str, typer.Option(help="project: one snapshot for all; relation: one for each.")] = "",
+    ledger_dsn: Annotated[str, typer.Option("--ledger", help="DSN of a ledger; a SQLite file in OUT when empty.")] = "",
+) -> None:
+    """Export one project, without Airflow. The last line says where the archive lies."""
+    params = {
+        "project_id": project_id,
+        "relations": [name.strip() for name in relations.split(",") if name.strip()],
+        "description": description or None,
+        "consistency": consistency or None,
+    }
+    with _errors(), _bars() as show:
+        merged = shell.export(shell.Place(source, out, ledger_dsn), params, Settings(), jobs, show)
+    print(f"{merged.records} records, {merged.bytes} bytes")
+    print(f"archive: {merged.uri.removeprefix('file://')}")
+
+
+@app.command()
+def verify(
+    archive: Annotated[Path, typer.Argument(help="A project.tar.gz.")],
+    manifest: Annotated[Path | None, typer.Option(help="Its manifest; the one beside it when there is one.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Read an archive to its last byte and say whether it is whole, and what it holds."""
+    beside = archive.with_name(MANIFEST)
+    path = manifest or (beside if beside.exists() else None)
+    with _errors():
+        expected = Manifest.from_json(path.read_text("utf-8")) if path else None
+        report = verify_archive(archive, expected)
+    problems = [f"{problem.code} {problem.where}: {problem.message}" for problem in report.problems]
+    if as_json:
+        print(json.dumps({"ok": report.ok, "records": report.records, "bytes": report.bytes, "problems": problems}))
+    else:
+        for name, count in report.records.items():
+            print(f"{count:>10}  {name}")
+        print("\n".join(problems) or f"whole: {report.bytes} bytes" + (", as its manifest says" if path else ""))
+    raise typer.Exit(0 if report.ok else 1)
+
+
+@ledger.command()
+def upgrade(dsn: Dsn) -> None:
+    """Create the ledger's tables, or bring them to this version; harmless when they are."""
+    with _errors():
+        ledgers.upgrade(ledgers.make_engine(dsn))
+    print("the ledger is up to date")
+
+
+@ledger.command()
+def check(dsn: Dsn) -> None:
+    """Say whether the ledger's tables are of this version."""
+    with _errors():
+        ledgers.check(ledgers.make_engine(dsn))
+    print("the ledger is up to date")
+
+
+@sample.command("schema")
+def make_schema(dsn: Dsn) -> None:
+    """Create GitLab's tables, as far as an export reads them, in an empty database."""
+    with _errors(), psycopg.connect(dsn) as connection:
+        create_schema(connection)
+    print("the schema is there")
+
+
+@sample.command()
+def generate(
+    dsn: Dsn,
+    projects: Annotated[int, typer.Option(min=1, help="Number of projects; ids from 1.")] = 2,
+    scale: Annotated[float, typer.Option(min=0.01, help="1 is about 3,000 records in the first project.")] = 1.0,
+) -> None:
+    """Fill the schema with projects of realistic shape, the same ones each time."""
+    with _errors(), psycopg.connect(dsn) as connection:
+        for project in generate_projects(connection, projects, scale):
+            print(f"project {project.id}: {sum(project.records.values())} records")
+
+
+@sample.command()
+def load(archive: Annotated[Path, typer.Argument(help="An archive that GitLab wrote.")], dsn: Dsn) -> None:
+    """Put an existing GitLab archive into the schema. The last line names the new project."""
+    with _errors(), psycopg.connect(dsn) as connection:
+        project_id = load_archive(connection, archive)
+    print(f"project: {project_id}")
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Turn expected errors into one line on stderr and an exit code."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    try:
+        yield
+    except ProjectExportError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(2 if isinstance(error, BadRequest) else 1) from None
+    except (OSError, psycopg.Error) as error:
+        print(f"error: {str(error).strip()}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise typer.Exit(130) from None
+
+
+@contextmanager
+def _bars() -> Iterator[shell.Show]:
+    """Give a function that shows the ledger's rows as progress bars, one per relation and one for all."""
+    columns = (TextColumn("{task.description:<28}"), BarColumn(), TextColumn("{task.fields[rows]:>10} records"))
+    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as progress:
+        whole = progress.add_task("all relations", rows=0)
+        bars: dict[str, TaskID] = {}
+
+        def show(rows: list[ledgers.Row]) -> None:
+            done = [row for row in rows if row.state == "finished"]
+            progress.update(whole, total=len(rows), completed=len(done), rows=sum(row.rows for row in rows))
+            for name in dict.fromkeys(row.relation for row in rows if row.state != "queued"):
+                its = [row for row in rows if row.relation == name]
+                ended = sum(row.state in ("finished", "failed") for row in its)
+                if name not in bars:
+                    bars[name] = progress.add_task(name, rows=0)
+                progress.update(bars[name], total=len(its), completed=ended, rows=sum(row.rows for row in its))
+
+        yield show

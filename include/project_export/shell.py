@@ -1,0 +1,161 @@
+"""An export without Airflow: the same steps, one process per unit, on this machine.
+
+The ledger is a SQLite file in the output folder unless another one is given. Ctrl-C cancels the running queries, queues
+nothing more, and fails the job.
+"""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import multiprocessing
+import os
+import re
+import signal
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from project_export import ledger
+from project_export.errors import BadRequest, Failure, ProjectExportError, Retryable, Stopped
+from project_export.settings import Settings
+from project_export.steps import Context, Created, Holder, Merged, Merger, Owner, Request, Worker, create, watch
+
+log = logging.getLogger(__name__)
+
+_POLL_SECONDS = 0.2
+
+Show = Callable[[list[ledger.Row]], None]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a shell export reads and writes. source: a DSN, libpq URI or keywords. out: a folder. ledger_dsn may be empty."""
+
+    source: str
+    out: Path
+    ledger_dsn: str = ""
+
+    def context(self, settings: Settings) -> Context:
+        """Return the steps' context; a SQLite ledger is made or migrated on the way."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        dsn = self.ledger_dsn or f"sqlite:///{self.out.resolve()}/ledger.sqlite"
+        engine = ledger.make_engine(dsn)
+        if not self.ledger_dsn:
+            ledger.upgrade(engine)
+        settings = settings.model_copy(update={"store": f"file://{self.out.resolve()}"})
+        return Context(settings, ledger.Ledger(engine), source_name(self.source), lambda: psycopg.connect(self.source))
+
+
+def source_name(dsn: str) -> str:
+    """Return a name for the database of a DSN, without its credentials, fit for a path.
+
+    >>> source_name("postgresql://user:secret@db.example:5432/gitlab")
+    'db.example-5432-gitlab'
+    """
+    try:
+        parts = conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError as error:
+        raise BadRequest(f"the source is neither a libpq URI nor a keyword string: {str(error).strip()}") from None
+    name = "-".join(str(parts[key]) for key in ("host", "port", "dbname") if parts.get(key))
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name).lstrip(".") or "local"
+
+
+def export(place: Place, params: dict[str, Any], settings: Settings, jobs: int, show: Show) -> Merged:
+    """Export one project and return its archive.
+
+    params: as of the DAG. jobs: processes at the most. show: called with the ledger's rows while it runs.
+    Raises what the steps raise; KeyboardInterrupt after the job was failed.
+    """
+    settings = settings.model_copy(update={"units": jobs})
+    ctx = place.context(settings)
+    request = Request.from_params(params, ctx.tree)
+    run_id = f"shell:{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    created = create(ctx, request, run_id=run_id, requested_by=getpass.getuser(), run_alive=_run_alive)
+    try:
+        _work(place, ctx, created, run_id, show)
+        return _merge(ctx, created, run_id)
+    except (KeyboardInterrupt, SystemExit):
+        ctx.ledger.fail_job(created.job_id, [Failure("*", 0, "the export was interrupted")])
+        raise
+
+
+def _work(place: Place, ctx: Context, created: Created, run_id: str, show: Show) -> None:
+    holder = Holder(ctx, created.job_id) if created.shared else None
+    alone = len(created.titles) == 1
+    spawn = multiprocessing.get_context("spawn")
+    units: dict[int, BaseProcess] = {}
+    try:
+        for unit in range(len(created.titles)):
+            arguments = (place, ctx.settings, created.job_id, Owner(run_id, unit, 1), alone)
+            units[unit] = spawn.Process(target=_unit, args=arguments, name=f"unit {unit}")
+            units[unit].start()
+        over = False
+        while not over:
+            time.sleep(_POLL_SECONDS)
+            ended = {unit: _how(process) for unit, process in units.items() if not process.is_alive()}
+            _, over = watch(ctx, created.job_id, ended)
+            show(ctx.ledger.rows(created.job_id))
+            if holder is not None and not holder.needed():
+                holder.close()
+                holder = None
+    finally:
+        for process in units.values():
+            if process.is_alive() and sys.exc_info()[0] is not None:
+                process.terminate()
+            process.join()
+        if holder is not None:
+            holder.close()
+
+
+def _merge(ctx: Context, created: Created, run_id: str) -> Merged:
+    tries = ctx.settings.max_attempts
+    for attempt in range(1, tries):
+        try:
+            return Merger(ctx, created.job_id, run_id=run_id, attempt=attempt, last_try=False).run()
+        except Retryable as error:
+            log.warning("%s", error)
+            time.sleep(2.0**attempt)
+    return Merger(ctx, created.job_id, run_id=run_id, attempt=tries, last_try=True).run()
+
+
+def _unit(place: Place, settings: Settings, job_id: int, owner: Owner, alone: bool) -> None:
+    """Run one unit as a process of its own; its exit code says how it ended, the ledger says why."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    worker = Worker(place.context(settings), job_id, owner, alone=alone)
+    signal.signal(signal.SIGTERM, lambda *_: worker.cancel())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and ends its units
+    try:
+        worker.run()
+    except Stopped:
+        sys.exit(3)
+    except ProjectExportError:
+        sys.exit(1)  # each failure has been logged and written to the ledger
+
+
+def _how(process: BaseProcess) -> str:
+    code = process.exitcode
+    return "success" if code == 0 else f"failed (exit code {code})"
+
+
+def _run_alive(run_id: str) -> bool:
+    """Say whether the run that holds a job may still be working: another machine's may."""
+    kind, host, pid, *_ = [*run_id.split(":"), "", ""]
+    if kind != "shell" or host != socket.gethostname() or not pid.isdigit():
+        return True
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

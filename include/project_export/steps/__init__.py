@@ -1,0 +1,29 @@
+"""The verbs of an export, for any scheduler: create, hold, work, watch, merge. They know no Airflow.
+
+create ──► one job, its relation_export rows, a plan of units
+hold       one transaction lends its snapshot to all units
+work       a unit claims rows, streams each into a part, and marks it finished
+watch      judges rows whose process is gone, and says how far the job is
+merge      parts → archive, published by one atomic step; raises every failure
+"""
+
+from project_export.steps.context import Context
+from project_export.steps.create import Created, Request, create
+from project_export.steps.hold import Holder
+from project_export.steps.merge import Merged, Merger
+from project_export.steps.watch import watch
+from project_export.steps.work import Owner, Worked, Worker
+
+__all__ = [
+    "Context",
+    "Created",
+    "Holder",
+    "Merged",
+    "Merger",
+    "Owner",
+    "Request",
+    "Worked",
+    "Worker",
+    "create",
+    "watch",
+]

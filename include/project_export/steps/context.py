@@ -1,0 +1,43 @@
+"""What every step needs: settings, the ledger, the store, the tree, and a way to the source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from project_export.ledger import Job, Ledger
+from project_export.settings import Settings
+from project_export.source import Connect, Limits, Session
+from project_export.store import JobKey, Store
+from project_export.tree import Tree, load
+
+
+@dataclass(frozen=True)
+class Context:
+    """source: the name under which the ledger and the store know the database that `connect` opens."""
+
+    settings: Settings
+    ledger: Ledger
+    source: str
+    connect: Connect
+
+    @cached_property
+    def tree(self) -> Tree:
+        """The tree that settings name. Raises TreeError."""
+        return load(self.settings.tree)
+
+    @cached_property
+    def store(self) -> Store:
+        """The artifact store. Raises SettingMissing."""
+        return Store(self.settings.required("store"))
+
+    def session(self, name: str, snapshot: str | None = None) -> Session:
+        """Open a session on the source; see `Session`."""
+        settings = self.settings
+        limits = Limits(settings.statement_timeout_seconds, settings.lock_timeout_seconds)
+        return Session(self.connect, f"project_export {name}", limits, snapshot)
+
+    @staticmethod
+    def key(job: Job) -> JobKey:
+        """Return the job's place in the store."""
+        return JobKey(job.source, job.project_id, job.id)

@@ -1,0 +1,178 @@
+"""Merge a job's parts into its archive and publish it, or raise with every failure. The table decides, nothing else."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import partial
+from importlib.metadata import version
+
+from project_export.archive.layout import members, relation_file, root_file
+from project_export.archive.manifest import Manifest, ManifestPart, ManifestRelation, ManifestSnapshot
+from project_export.archive.merge import ArchiveFacts, StoredPart, write_archive
+from project_export.archive.part import PartFacts
+from project_export.errors import (
+    Failure,
+    PartCorrupt,
+    ProjectExportError,
+    RelationsFailed,
+    Stopped,
+    UnitFailed,
+    UnitUnfinished,
+)
+from project_export.ledger import Job, Row
+from project_export.steps.context import Context
+from project_export.steps.watch import release
+from project_export.steps.work import DIED, Owner, Worker
+
+log = logging.getLogger(__name__)
+
+MERGE_UNIT = -1
+_MOST_REPAIRS = 2
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The published archive: its URI, size in bytes, SHA-256 (hex) and number of records."""
+
+    uri: str
+    bytes: int
+    sha256: str
+    records: int
+
+
+class Merger:
+    """One try of a job's merge. last_try: no retry follows, so that a failure is the job's end."""
+
+    def __init__(self, ctx: Context, job_id: int, *, run_id: str, attempt: int, last_try: bool) -> None:
+        self._ctx = ctx
+        self._job_id = job_id
+        self._last_try = last_try
+        self._worker = Worker(ctx, job_id, Owner(run_id, MERGE_UNIT, attempt), alone=True)
+
+    def run(self) -> Merged:
+        """Export what is still queued, then merge and publish.
+
+        Raises RelationsFailed with every failed relation, and the job is failed; any other error fails the job only on
+        the last try.
+        """
+        try:
+            return self._merge()
+        except Stopped:
+            raise
+        except RelationsFailed as error:
+            self._ctx.ledger.fail_job(self._job_id, error.failures)
+            raise
+        except ProjectExportError as error:
+            if self._last_try:
+                self._ctx.ledger.fail_job(self._job_id, [Failure("*", 0, str(error))])
+            raise
+
+    def cancel(self) -> None:
+        """Stop exporting at once; see `Worker.cancel`."""
+        self._worker.cancel()
+
+    def _merge(self) -> Merged:
+        for _ in range(_MOST_REPAIRS):
+            try:
+                return self._publish()
+            except PartCorrupt as error:
+                log.warning("%s", error)
+                self._requeue(error)
+        return self._publish()
+
+    def _export_rest(self) -> None:
+        """Export what is queued, and raise if anything has failed."""
+        ledger = self._ctx.ledger
+        left = [row for row in ledger.rows(self._job_id) if row.state == "started"]
+        release(self._ctx, left, DIED)
+        try:
+            self._worker.run()
+        except UnitFailed as error:
+            log.error("%s", error)
+        failures = ledger.failures(self._job_id)
+        if failures:
+            raise RelationsFailed(failures)
+        progress = ledger.progress(self._job_id)
+        if progress.pending:
+            message = f"{progress.pending} relation(s) of job {self._job_id} are still pending"
+            raise UnitUnfinished(f"{message}: they wait for their next try, or another process works on them")
+
+    def _requeue(self, error: PartCorrupt) -> None:
+        rows = self._ctx.ledger.rows(self._job_id)
+        broken = {row.id: row.attempt for row in rows if (row.relation, row.part) == (error.relation, error.part)}
+        self._ctx.ledger.requeue(broken, str(error))
+
+    def _publish(self) -> Merged:
+        self._export_rest()
+        ctx = self._ctx
+        job = ctx.ledger.job(self._job_id)
+        rows = ctx.ledger.rows(self._job_id)
+        by_relation: dict[str, list[Row]] = defaultdict(list)
+        for row in rows:
+            by_relation[row.relation].append(row)
+        one = {relation.name: relation.one for relation in ctx.tree.relations}
+        files = members(
+            ctx.settings.required("gitlab_version"),
+            ctx.settings.required("gitlab_revision"),
+            ctx.tree.root.name,
+            [(name, one.get(name, True), [self._stored(row) for row in its]) for name, its in by_relation.items()],
+        )
+        target = ctx.store.archive(ctx.key(job))
+        with target.writing() as out:
+            facts = write_archive(files, out, int(job.created_at.timestamp()))
+        records = sum(row.rows for row in rows)
+        with ctx.store.manifest(ctx.key(job)).writing() as out:
+            written = {member.name for member in files}
+            out.write(_manifest(ctx.tree.root.name, job, by_relation, written, facts).to_json().encode())
+        ctx.ledger.finish_job(job.id, target.uri, facts.bytes, facts.sha256, records)
+        removed = ctx.store.remove_parts(ctx.key(job), keep={row.uri for row in rows if row.uri})
+        log.info(
+            "%s: %d records, %d bytes; %d unreferenced file(s) removed", target.uri, records, facts.bytes, len(removed)
+        )
+        return Merged(target.uri, facts.bytes, facts.sha256, records)
+
+    def _stored(self, row: Row) -> StoredPart:
+        return StoredPart(row.relation, row.part, _facts(row), partial(self._ctx.store.open, str(row.uri)))
+
+
+def _facts(row: Row) -> PartFacts:
+    return PartFacts(**{field.name: getattr(row, field.name) for field in fields(PartFacts)})
+
+
+def _manifest(
+    root: str, job: Job, by_relation: Mapping[str, Sequence[Row]], written: Collection[str], facts: ArchiveFacts
+) -> Manifest:
+    relations = []
+    for name, rows in by_relation.items():
+        file = root_file(root) if name == root else relation_file(root, name)
+        parts = [
+            ManifestPart(
+                part=row.part,
+                rows=row.rows,
+                raw_bytes=row.raw_bytes,
+                stored_bytes=row.stored_bytes or 0,
+                sha256=row.sha256 or "",
+                attempt=row.attempt,
+                generation=row.generation or 0,
+            )
+            for row in rows
+        ]
+        remarks = [remark for row in rows for remark in row.remarks]
+        relations.append(ManifestRelation.of(name, file if file in written else None, parts, remarks))
+    return Manifest(
+        package_version=version("project-export"),
+        job_id=job.id,
+        source=job.source,
+        tree=job.tree,
+        project_id=job.project_id,
+        run_id=job.run_id,
+        requested_by=job.requested_by,
+        consistency=job.consistency,
+        snapshot=ManifestSnapshot(job.snapshot_generation, job.snapshot_id),
+        created_at=job.created_at.isoformat(),
+        archive=facts,
+        relations=tuple(relations),
+    )

@@ -1,0 +1,82 @@
+"""A unit's way to the source: one connection, on the job's shared snapshot or on a new one for each row."""
+
+from __future__ import annotations
+
+from project_export.errors import AttemptRevoked, SnapshotMissing
+from project_export.ledger import Claim, Job
+from project_export.source import Reader, Session
+from project_export.steps.context import Context
+from project_export.steps.hold import borrow, lend
+from project_export.tree import BoundTree, bind, tables
+
+
+class UnitSource:
+    """Opens and renews the unit's session, so that each row is read from the snapshot that it must be read from.
+
+    consistency=project: all rows of a generation share one snapshot, which the unit borrows from its holder. A unit
+    that is alone lends its own where nobody holds one. consistency=relation: each row has a transaction of its own.
+    """
+
+    def __init__(self, ctx: Context, job: Job, name: str, *, alone: bool) -> None:
+        self.session: Session | None = None
+        self._ctx = ctx
+        self._job = job
+        self._name = name
+        self._alone = alone
+        self._shared = job.consistency == "project"
+        self._generation = 0
+        self._bound: BoundTree | None = None
+
+    def ready(self) -> None:
+        """Be ready to read another row; to be called before it is claimed, since lending queues older rows again."""
+        session = self.session
+        if session is not None and session.lost:
+            self.close()
+            session = None
+        if session is None:
+            self._open()
+        elif not self._shared:
+            session.renew()
+
+    def reader(self, claim: Claim) -> Reader:
+        """Return a reader for a claimed row. Raises AttemptRevoked when the row belongs to another snapshot."""
+        assert self.session is not None, "ready() comes first"
+        if self._shared and claim.generation != self._generation:
+            self._ctx.ledger.requeue({claim.row_id: claim.attempt}, "claimed by a unit with an older snapshot")
+            self.close()
+            message = f"{claim.relation} is to be read from snapshot generation {claim.generation}"
+            raise AttemptRevoked(f"{message}, not from generation {self._generation}")
+        if self._bound is None:
+            self._bound = bind(self._ctx.tree, self.session.catalogue(tables(self._ctx.tree)))
+        return Reader(
+            self.session,
+            self._bound,
+            self._job.project_id,
+            batch_rows=self._ctx.settings.batch_rows,
+            batch_bytes=self._ctx.settings.batch_bytes,
+            parameters={"description": self._job.description},
+        )
+
+    def remarks(self, claim: Claim, reader: Reader) -> list[str]:
+        """Say what has to be said of a row that was read: what was left out, and what was odd."""
+        left_out = self._bound.remarks(claim.relation) if self._bound is not None and claim.part == 0 else ()
+        return [*left_out, *(f"{text} ({count} times)" for text, count in reader.oddities.items())]
+
+    def close(self) -> None:
+        """End the session."""
+        session, self.session = self.session, None
+        if session is not None:
+            session.close()
+
+    def _open(self) -> None:
+        if not self._shared:
+            self.session = self._ctx.session(self._name)
+        else:
+            try:
+                wait_seconds = 0 if self._alone else self._ctx.settings.snapshot_wait_seconds
+                self.session, self._generation = borrow(self._ctx, self._job.id, self._name, wait_seconds)
+            except SnapshotMissing:
+                if not self._alone:
+                    raise
+                self.session = self._ctx.session(self._name)
+                self._generation = lend(self._ctx, self._job.id, self.session)

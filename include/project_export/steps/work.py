@@ -1,0 +1,230 @@
+"""A unit's work: claim rows, stream each relation into a part, mark it finished; then say what failed.
+
+A unit goes on after a failure, so that one bad relation costs nothing but itself. Every write names the attempt; when
+another attempt has taken over, this one stops without a trace.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from project_export.archive.part import PartFacts, PartWriter
+from project_export.errors import (
+    AttemptRevoked,
+    Permanent,
+    ProjectExportError,
+    Retryable,
+    UnitFailed,
+    UnitUnfinished,
+    listed,
+)
+from project_export.ledger import Beat, Claim, Job
+from project_export.source import Reader
+from project_export.steps.context import Context
+from project_export.steps.create import resume
+from project_export.steps.sessions import UnitSource
+from project_export.steps.watch import release
+
+log = logging.getLogger(__name__)
+
+DIED = "its process died without a word (killed? out of memory?)"
+_MOST_DELAY_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Worked:
+    """What a unit did: parts finished, their records and raw bytes."""
+
+    parts: int = 0
+    rows: int = 0
+    raw_bytes: int = 0
+
+    def plus(self, facts: PartFacts) -> Worked:
+        """Return this with one more part."""
+        return Worked(self.parts + 1, self.rows + facts.rows, self.raw_bytes + facts.raw_bytes)
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who works: the run, its unit, and the try of the unit; `text` is how the ledger keeps it."""
+
+    run_id: str
+    unit: int
+    attempt: int
+
+    @property
+    def text(self) -> str:
+        """run/unit/try."""
+        return f"{self.prefix}{self.attempt}"
+
+    @property
+    def prefix(self) -> str:
+        """What all tries of the unit begin with."""
+        return f"{self.run_id}/{self.unit}/"
+
+
+class Worker:
+    """One try of one unit of a job. alone: no other unit works on the job, so that it may hold the snapshot itself."""
+
+    def __init__(self, ctx: Context, job_id: int, owner: Owner, *, alone: bool) -> None:
+        self._ctx = ctx
+        self._job_id = job_id
+        self._owner = owner
+        self._alone = alone
+        self._stopped = threading.Event()
+        self._revoked = threading.Event()
+        self._source: UnitSource | None = None
+        self._current: tuple[Claim, PartWriter] | None = None
+
+    def run(self) -> Worked:
+        """Work until no row can be claimed.
+
+        Raises UnitFailed (permanent) when relations failed that no retry can help, UnitUnfinished (retryable) when a
+        retry can finish some, AttemptRevoked when the unit was cancelled or its snapshot replaced.
+        """
+        job = self._ctx.ledger.job(self._job_id)
+        resume(self._ctx, job)
+        self._release_dead()
+        if not self._ctx.ledger.progress(job.id).queued:
+            log.info("nothing is left to do for unit %d", self._owner.unit)
+            return Worked()
+        worked = Worked()
+        errors: list[ProjectExportError] = []
+        source = self._source = UnitSource(self._ctx, job, f"job {job.id} unit {self._owner.unit}", alone=self._alone)
+        try:
+            with self._beating():
+                while claim := self._next(source):
+                    try:
+                        worked = worked.plus(self._export(job, claim, source))
+                    except AttemptRevoked as error:
+                        log.warning("%s", error)
+                    except ProjectExportError as error:
+                        errors.append(error)
+        finally:
+            source.close()
+        if self._stopped.is_set():
+            raise AttemptRevoked(f"unit {self._owner.unit} of job {job.id} was cancelled")
+        if errors:
+            if any(isinstance(error, Retryable) for error in errors):
+                raise UnitUnfinished(listed(f"{len(errors)} attempt(s) of this unit failed", errors))
+            raise UnitFailed(listed(f"{len(errors)} relation(s) of this unit failed for good", errors))
+        return worked
+
+    def cancel(self) -> None:
+        """Stop at once: cancel the running query and queue its row again. May be called from a signal handler."""
+        self._stopped.set()
+        self._interrupt()
+
+    def _next(self, source: UnitSource) -> Claim | None:
+        if self._stopped.is_set():
+            return None
+        source.ready()
+        return self._ctx.ledger.claim(self._job_id, self._owner.unit, self._owner.text)
+
+    def _export(self, job: Job, claim: Claim, source: UnitSource) -> PartFacts:
+        """Export one row and finish it; after an error give it back, for good or for another try."""
+        what = claim.relation if claim.parts == 1 else f"{claim.relation} {claim.part + 1}/{claim.parts}"
+        log.info("%s: attempt %d", what, claim.attempt)
+        self._revoked.clear()
+        try:
+            reader = source.reader(claim)
+            facts, uri = self._write(job, claim, reader, source, what)
+        except AttemptRevoked:
+            raise
+        except ProjectExportError as error:
+            if self._gone:
+                raise self._revocation(claim, what) from error
+            self._give_back(claim, error, what)
+            raise
+        except BaseException as error:
+            self._ctx.ledger.give_back(claim, f"{type(error).__name__}: {error}", final=False)
+            raise
+        finally:
+            self._current = None
+        try:
+            self._ctx.ledger.finish(claim, facts, uri, source.remarks(claim, reader))
+        except AttemptRevoked:
+            self._ctx.store.remove(uri)
+            raise
+        log.info("%s: %d records, %d bytes", what, facts.rows, facts.raw_bytes)
+        return facts
+
+    def _write(self, job: Job, claim: Claim, reader: Reader, source: UnitSource, what: str) -> tuple[PartFacts, str]:
+        assert source.session is not None
+        target = self._ctx.store.part(self._ctx.key(job), claim.relation, claim.part, claim.attempt)
+        with target.writing() as out, source.session.attempt(what):
+            writer = PartWriter(out, self._ctx.settings.compress_level)
+            self._current = (claim, writer)
+            for chunk in reader.read(claim.relation, claim.part, claim.parts):
+                writer.write(chunk.data, chunk.rows)
+                if self._gone:
+                    raise self._revocation(claim, what)
+            return writer.finish(), target.uri
+
+    def _give_back(self, claim: Claim, error: ProjectExportError, what: str) -> None:
+        """Say why an attempt failed. Every `max_attempts`th failure is final, so a cleared run has as many again."""
+        final = isinstance(error, Permanent) or claim.attempt % self._ctx.settings.max_attempts == 0
+        delay = random.uniform(0.5, 1.0) * min(_MOST_DELAY_SECONDS, 2.0 ** min(claim.attempt, 10))
+        log.error("%s: attempt %d failed%s: %s", what, claim.attempt, " for good" if final else "", error)
+        sqlstate = getattr(error, "sqlstate", None)
+        self._ctx.ledger.give_back(claim, str(error), sqlstate, final=final, delay_seconds=delay)
+
+    @property
+    def _gone(self) -> bool:
+        return self._revoked.is_set() or self._stopped.is_set()
+
+    def _revocation(self, claim: Claim, what: str) -> AttemptRevoked:
+        if self._stopped.is_set():
+            message = f"unit {self._owner.unit} was cancelled"
+            self._ctx.ledger.requeue({claim.row_id: claim.attempt}, message)
+            return AttemptRevoked(f"{what}: {message}")
+        return AttemptRevoked(f"{what}: attempt {claim.attempt} was revoked")
+
+    def _release_dead(self) -> None:
+        """Queue the rows again that an earlier try of this very unit held when it died; a second death fails a row."""
+        held = [
+            row
+            for row in self._ctx.ledger.rows(self._job_id)
+            if row.state == "started" and row.owner and row.owner.startswith(self._owner.prefix)
+        ]
+        release(self._ctx, [row for row in held if row.owner != self._owner.text], DIED)
+
+    @contextmanager
+    def _beating(self) -> Iterator[None]:
+        done = threading.Event()
+        thread = threading.Thread(target=self._beat, args=(done,), name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+    def _beat(self, done: threading.Event) -> None:
+        while not done.wait(self._ctx.settings.heartbeat_seconds):
+            current = self._current
+            if current is None:
+                continue
+            claim, writer = current
+            try:
+                lost = self._ctx.ledger.beat([Beat(claim.row_id, claim.attempt, writer.rows, writer.raw_bytes)])
+            except Retryable as error:
+                log.warning("no sign of life could be given: %s", error)
+                continue
+            if lost and self._current is current:
+                self._revoked.set()
+                self._interrupt()
+
+    def _interrupt(self) -> None:
+        session = self._source.session if self._source is not None else None
+        if session is None:
+            return
+        try:
+            session.cancel()
+        except ProjectExportError as error:
+            log.warning("the running query could not be cancelled: %s", error)
