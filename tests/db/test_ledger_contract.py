@@ -244,6 +244,18 @@ def test_a_row_is_finished_once(ledger: Ledger) -> None:
     assert row(ledger, claim.row_id, job).uri == "file:///a"
 
 
+def test_a_finish_may_be_repeated_when_its_answer_was_lost(ledger: Ledger) -> None:
+    job = open_job(ledger)
+    claim = take(ledger, job)
+    ledger.finish(claim, Facts(), "file:///a")
+    before = ledger.rows(job.id)
+    ledger.finish(claim, Facts(), "file:///a")
+    assert ledger.rows(job.id) == before
+    ledger.requeue([claim.row_id], "the part is corrupt")
+    with pytest.raises(AttemptRevoked):
+        ledger.finish(claim, Facts(), "file:///a")
+
+
 def test_a_requeued_part_no_longer_counts(ledger: Ledger) -> None:
     job = open_job(ledger)
     claim = take(ledger, job)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,8 +31,14 @@ CATALOGUE = """
 
 
 @pytest.fixture(params=["postgresql", "sqlite"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    dsn = request.getfixturevalue("database") if request.param == "postgresql" else f"sqlite:///{tmp_path / 'l.db'}"
+def dsn(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("database"))
+    return f"sqlite:///{tmp_path / 'ledger.db'}"
+
+
+@pytest.fixture
+def engine(dsn: str) -> Iterator[Engine]:
     engine = make_engine(dsn)
     yield engine
     engine.dispose()
@@ -75,13 +82,18 @@ def test_an_upgrade_of_an_up_to_date_ledger_changes_nothing(engine: Engine) -> N
     ledger.check()
 
 
-def test_four_upgrades_at_once_all_succeed(database: str) -> None:
-    engines = [make_engine(database) for _ in range(4)]
-    with ThreadPoolExecutor(4) as threads:
-        list(threads.map(upgrade, engines))
-    check(engines[0])
-    for engine in engines:
+def test_four_upgrades_at_once_all_succeed(dsn: str) -> None:
+    engines = [make_engine(dsn) for _ in range(4)]
+    together = threading.Barrier(4)
+
+    def run(engine: Engine) -> None:
+        together.wait(30)
+        upgrade(engine)
+        check(engine)
         engine.dispose()
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(run, engines))
 
 
 def test_a_ledger_without_tables_says_what_to_run(engine: Engine) -> None:

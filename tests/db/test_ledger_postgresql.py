@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -67,6 +68,18 @@ def test_eight_threads_claim_each_of_forty_rows_once(ledger: Ledger) -> None:
         taken = Counter(row for rows in threads.map(claim_all, range(8)) for row in rows)
     assert taken == Counter(row.id for row in ledger.rows(job.id))
     assert {row.attempt for row in ledger.rows(job.id)} == {1}
+
+
+def test_a_claim_passes_by_a_row_that_somebody_else_is_taking(ledger: Ledger, engine: Engine) -> None:
+    job = ledger.open_job(REQUEST, [Planned("first", 0), Planned("second", 1)])
+    with engine.connect() as other, ThreadPoolExecutor(1) as threads:
+        other.execute(text("SELECT 1 FROM relation_export WHERE relation = 'first' FOR UPDATE"))
+        try:
+            claim = threads.submit(ledger.claim, job.id, 0, "unit 0").result(30)
+        finally:
+            other.rollback()
+    assert claim is not None
+    assert claim.relation == "second"
 
 
 def test_twenty_triggers_at_once_open_one_job(ledger: Ledger, database: str) -> None:
@@ -196,13 +209,18 @@ def test_listening_leaves_no_listener_behind(ledger: Ledger, engine: Engine) -> 
     assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 
-def test_a_session_that_hears_nothing_sleeps_instead(server: Server, database: str) -> None:
+def test_a_session_that_hears_nothing_sleeps_a_second_at_most(
+    server: Server, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Notifications stay in their database, so a first connection elsewhere is deaf, as behind a pooler.
     dsns = iter([server.uri(), database])
     deaf = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(next(dsns)))
-    with Ledger(deaf).listening(1) as wait, psycopg.connect(database, autocommit=True) as other:
-        other.execute("SELECT pg_notify('project_export', '1')")
-        assert wait(0.1) is False
+    naps: list[float] = []
+    with Ledger(deaf).listening(1) as wait:
+        monkeypatch.setattr(time, "sleep", naps.append)
+        assert wait(30) is False
+        assert wait(0.2) is False
+    assert naps == [1.0, 0.2]
     deaf.dispose()
 
 

@@ -9,14 +9,10 @@ from pathlib import Path
 
 import pytest
 from project_export.errors import LedgerBusy
-from project_export.ledger import JobRequest, Ledger, Planned, check, make_engine, upgrade
+from project_export.ledger import JobRequest, Ledger, Planned, make_engine, upgrade
 from sqlalchemy import text
 
 REQUEST = JobRequest(source="s", tree="t", project_id=1, run_id="shell:1", requested_by="jane")
-
-
-def processes() -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn"))
 
 
 def claim_all(dsn: str, job_id: int, unit: int) -> list[int]:
@@ -27,28 +23,15 @@ def claim_all(dsn: str, job_id: int, unit: int) -> list[int]:
     return taken
 
 
-def upgrade_file(dsn: str) -> None:
-    engine = make_engine(dsn)
-    upgrade(engine)
-    check(engine)
-
-
 def test_four_processes_claim_each_row_once(tmp_path: Path) -> None:
     dsn = f"sqlite:///{tmp_path / 'ledger.db'}"
     upgrade(make_engine(dsn))
     ledger = Ledger(make_engine(dsn))
     job = ledger.open_job(REQUEST, [Planned(f"r{n}", n, unit=n % 4) for n in range(40)])
-    with processes() as pool:
+    with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")) as pool:
         taken = list(pool.map(claim_all, [dsn] * 4, [job.id] * 4, range(4)))
     assert Counter(row for rows in taken for row in rows) == Counter(row.id for row in ledger.rows(job.id))
     assert {row.attempt for row in ledger.rows(job.id)} == {1}
-
-
-def test_four_processes_can_upgrade_a_new_file_at_once(tmp_path: Path) -> None:
-    dsn = f"sqlite:///{tmp_path / 'ledger.db'}"
-    with processes() as pool:
-        list(pool.map(upgrade_file, [dsn] * 4))
-    Ledger(make_engine(dsn)).check()
 
 
 def test_an_engine_that_was_used_before_is_made_fit_too(tmp_path: Path) -> None:

@@ -60,5 +60,6 @@ def answering() -> Iterator[None]:
         cause = error if isinstance(error, psycopg.Error) else error.orig
         raise LedgerBusy(
             f"The ledger's database did not answer: {scrub(str(cause)).strip()}. "
-            "Nothing of this step was written. Is it running, and does the ledger's connection name it?"
+            "Whether the last write was kept is not known; the step can be repeated. "
+            "Is the database running, and does the ledger's connection name it?"
         ) from error

@@ -25,7 +25,8 @@ def make_engine(dsn: str) -> Engine:
     parameters |= conninfo_to_dict(libpq)
 
     def connect() -> psycopg.Connection[Any]:
-        return psycopg.connect(**parameters)
+        # Behind a pooler the next transaction may be in another session, without the statements prepared in this one.
+        return psycopg.connect(**parameters, prepare_threshold=None)
 
     return create_engine("postgresql+psycopg://", creator=connect, pool_pre_ping=True)
 

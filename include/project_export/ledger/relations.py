@@ -156,24 +156,28 @@ class Relations(Book):
     def finish(self, claim: Claim, part: PartFacts, uri: str, remarks: Sequence[str] = ()) -> None:
         """Say that the claimed row's part is written and lies at `uri`. remarks: what was left out, oddities.
 
-        Raises AttemptRevoked, having changed nothing, when the claim is lost.
+        May be repeated when it is not known whether it was kept. Raises AttemptRevoked, having changed nothing, when
+        the claim is lost.
         """
-        self._end(
-            RELATION_EXPORT.move(_fenced(claim), "finish").values(
-                rows=part.rows,
-                raw_bytes=part.raw_bytes,
-                stored_bytes=part.stored_bytes,
-                crc32=part.crc32,
-                stored_crc32=part.stored_crc32,
-                sha256=part.sha256,
-                uri=uri,
-                remarks=list(remarks),
-                error=None,
-                sqlstate=None,
-                finished_at=clock(),
-            ),
-            claim,
+        finished = RELATION_EXPORT.move(_fenced(claim), "finish").values(
+            rows=part.rows,
+            raw_bytes=part.raw_bytes,
+            stored_bytes=part.stored_bytes,
+            crc32=part.crc32,
+            stored_crc32=part.stored_crc32,
+            sha256=part.sha256,
+            uri=uri,
+            remarks=list(remarks),
+            error=None,
+            sqlstate=None,
+            finished_at=clock(),
         )
+        kept = and_(_at({claim.row_id: claim.attempt}), RelationExport.state == FINISHED, RelationExport.uri == uri)
+        try:
+            self._end(finished, claim)
+        except AttemptRevoked:
+            if not self._rows(kept):
+                raise
 
     def give_back(
         self, claim: Claim, message: str, sqlstate: str | None = None, *, final: bool, delay_seconds: float = 0
