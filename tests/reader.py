@@ -4,9 +4,9 @@ It shares nothing with the package. Each table is read once, whole, and put toge
 lib/gitlab/import_export/project/import_export.yml and its models. Slow and simple on purpose: it is the oracle that the
 engine is held against.
 
-Keys come in GitLab's order: columns as in the table, then what a model's method returns, then nested records. What
-needs the Git repository is left out: the project's default_branch, a merge request's source_branch_sha and
-target_branch_sha.
+Keys come in GitLab's order: columns as in the table, then what a model's method returns, then nested records (a label's
+textColor is last: its model adds it to the finished record). What needs the Git repository is left out: the project's
+default_branch, a merge request's source_branch_sha and target_branch_sha.
 """
 
 from __future__ import annotations
@@ -383,9 +383,7 @@ def member(db: Database, row: Row) -> Record:
 
 
 def top_label(db: Database, row: Row) -> Record:
-    record = label(db, row)
-    priorities = record.pop("priorities")
-    return record | {"textColor": text_color(row["color"]), "priorities": priorities}
+    return label(db, row) | {"textColor": text_color(row["color"])}
 
 
 def label(db: Database, row: Row) -> Record:

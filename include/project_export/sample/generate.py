@@ -31,7 +31,7 @@ from project_export.sample.values import Values
 from project_export.sample.world import Project, World
 from project_export.sample.writer import Writer
 
-SIZES = {"issues": 70, "merge_requests": 24, "ci_pipelines": 24}
+SIZES = {"issues": 60, "merge_requests": 20, "ci_pipelines": 20}
 """What the first project has at scale 1; a pipeline comes after the merge request it belongs to."""
 
 RELATIONS = (
