@@ -113,12 +113,12 @@ def make_schema(dsn: Dsn) -> None:
 def generate(
     dsn: Dsn,
     projects: Annotated[int, typer.Option(min=1, help="Number of projects; ids from 1.")] = 2,
-    scale: Annotated[float, typer.Option(min=0.01, help="1 is about 3,000 records in the first project.")] = 1.0,
+    scale: Annotated[float, typer.Option(min=0.01, help="1 is about 3,000 records in project 1.")] = 1.0,
 ) -> None:
     """Fill the schema with projects of realistic shape, the same ones each time."""
     with _errors(), psycopg.connect(dsn) as connection:
         for project in generate_projects(connection, projects, scale):
-            print(f"project {project.id}: {sum(project.records.values())} records")
+            print(f"project {project.id}: {sum(project.records.values())} top-level records")
 
 
 @sample.command()
@@ -151,17 +151,17 @@ def _bars() -> Iterator[shell.Show]:
     """Give a function that shows the ledger's rows as progress bars, one per relation and one for all."""
     columns = (TextColumn("{task.description:<28}"), BarColumn(), TextColumn("{task.fields[rows]:>10} records"))
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as progress:
-        whole = progress.add_task("all relations", rows=0)
         bars: dict[str, TaskID] = {}
 
         def show(rows: list[ledgers.Row]) -> None:
-            done = [row for row in rows if row.state == "finished"]
-            progress.update(whole, total=len(rows), completed=len(done), rows=sum(row.rows for row in rows))
-            for name in dict.fromkeys(row.relation for row in rows if row.state != "queued"):
-                its = [row for row in rows if row.relation == name]
-                ended = sum(row.state in ("finished", "failed") for row in its)
+            by_name = {"all relations": rows}
+            for row in rows:
+                if row.state != "queued":
+                    by_name.setdefault(row.relation, []).append(row)
+            for name, its in by_name.items():
                 if name not in bars:
                     bars[name] = progress.add_task(name, rows=0)
+                ended = sum(row.state in ("finished", "failed") for row in its)
                 progress.update(bars[name], total=len(its), completed=ended, rows=sum(row.rows for row in its))
 
         yield show

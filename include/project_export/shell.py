@@ -39,7 +39,7 @@ Show = Callable[[list[ledger.Row]], None]
 
 @dataclass(frozen=True)
 class Place:
-    """Where a shell export reads and writes. source: a DSN, libpq URI or keywords. out: a folder. ledger_dsn may be empty."""
+    """Where a shell export reads and writes: a DSN (libpq URI or keywords), a folder, and a ledger's DSN or nothing."""
 
     source: str
     out: Path

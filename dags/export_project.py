@@ -1,0 +1,65 @@
+"""Export one project into the archive that GitLab imports.
+
+**create_relation_exports** checks the request and writes one job and one row per relation to the ledger.
+**export_relation** is mapped over work units; each claims relations, streams them out of PostgreSQL and marks them
+finished. **hold_snapshot** keeps one moment of the database for all of them. **wait_relation_exports** watches the
+table and judges what is stuck. **merge_relation_exports** puts the parts into `project.tar.gz` and publishes it in one
+step, or raises and names every relation that failed.
+
+A failed run: clear the failed tasks. Only what is missing is exported again.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG
+
+from project_export.airflow.form import export_params, setting
+from project_export.airflow.operators import CreateRelationExports, ExportRelation, HoldSnapshot, MergeRelationExports
+from project_export.airflow.sensor import WaitRelationExports
+
+with DAG(
+    dag_id="export_project",
+    dag_display_name="Export a project",
+    description="One project out of PostgreSQL into the archive that GitLab imports",
+    doc_md=__doc__,
+    schedule=None,
+    params=export_params(),
+    tags=["project_export"],
+    default_args={"retries": 3, "retry_delay": timedelta(seconds=10)},
+):
+    create = CreateRelationExports(task_id="create_relation_exports")
+
+    hold = HoldSnapshot(task_id="hold_snapshot", units=create.output)
+
+    export = ExportRelation.partial(
+        task_id="export_relation",
+        pool=setting("pool", "project_export"),
+        map_index_template="{{ unit_title }}",
+    ).expand(unit=create.output)
+
+    wait = WaitRelationExports(
+        task_id="wait_relation_exports",
+        units=create.output,
+        exporter=export.task_id,
+        trigger_rule="one_done",
+        # Under 10 s Airflow 3.3 often loses a rescheduled sensor (apache/airflow#71172); retries cure the rest.
+        poke_interval=10,
+        timeout=timedelta(days=1),
+        execution_timeout=timedelta(seconds=60),
+        retry_delay=timedelta(seconds=5),
+        priority_weight=100,
+    )
+
+    merge = MergeRelationExports(
+        task_id="merge_relation_exports",
+        units=create.output,
+        creator=create.task_id,
+        trigger_rule="all_done",
+        priority_weight=100,
+    )
+
+    create >> [hold, export]
+    [create, export] >> wait
+    [export, wait] >> merge

@@ -1,0 +1,8 @@
+"""The one room that knows Airflow: it turns tasks, triggers and params into the verbs of `steps`.
+
+form        what the DAG file may know while it is parsed
+context     connections and settings → the steps' context, inside a task
+operators   create, hold, work, merge
+sensor      the waiter
+trigger     the snapshot's holder, in the triggerer
+"""

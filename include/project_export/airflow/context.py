@@ -1,0 +1,65 @@
+"""From inside a task: Airflow's connections and run → the steps' context and names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from airflow.providers.postgres.hooks.postgres import PostgresHook
+from airflow.sdk.exceptions import AirflowFailException
+from sqlalchemy import create_engine
+from sqlalchemy.pool import QueuePool
+
+from project_export.errors import Permanent, SettingMissing
+from project_export.ledger import Ledger
+from project_export.settings import Settings
+from project_export.source import Connect
+from project_export.steps import Context
+
+
+def make_context(settings: Settings, source: PostgresHook, ledger: PostgresHook) -> Context:
+    """Return the steps' context over two hooks whose connections are known already (threads cannot ask for them)."""
+    engine = create_engine("postgresql+psycopg://", creator=_connect(ledger), poolclass=QueuePool, pool_pre_ping=True)
+    return Context(settings, Ledger(engine), settings.source_conn_id, _connect(source))
+
+
+def task_context() -> Context:
+    """Return the steps' context inside a task. Raises SettingMissing when a connection is not there."""
+    settings = Settings()
+    return make_context(settings, _hook(settings.source_conn_id), _hook(settings.ledger_conn_id))
+
+
+def run_name(context: Any) -> str:
+    """Return the name under which the ledger knows an Airflow run: DAG and run id."""
+    return f"{context['dag_run'].dag_id}/{context['dag_run'].run_id}"
+
+
+@contextmanager
+def for_good() -> Iterator[None]:
+    """Tell Airflow not to retry what no retry can help."""
+    try:
+        yield
+    except Permanent as error:
+        raise AirflowFailException(str(error)) from error
+
+
+def _hook(conn_id: str) -> PostgresHook:
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    hook = PostgresHook(postgres_conn_id=conn_id)
+    try:
+        hook.connection  # noqa: B018 - asks once, here in the task's main thread
+    except AirflowNotFoundException as error:
+        message = f"Airflow has no connection {conn_id!r}"
+        raise SettingMissing(
+            f"{message}. Add it, or name another in PROJECT_EXPORT_SOURCE_CONN_ID/_LEDGER_CONN_ID."
+        ) from error
+    return hook
+
+
+def _connect(hook: PostgresHook) -> Connect:
+    def connect() -> Any:
+        return hook.get_conn()
+
+    return connect

@@ -1,0 +1,163 @@
+"""The tasks of an export as operators: only an operator's `on_kill` can cancel what runs (a @task's does nothing).
+
+They import the steps when they run, so that parsing a DAG file loads no driver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from project_export.airflow.trigger import SnapshotTrigger
+
+if TYPE_CHECKING:
+    from project_export.steps import Merger, Worker
+
+ERROR = "error"
+"""XCom key under which create says why there is no job."""
+
+_ENDED_RUNS = ("success", "failed")
+
+
+class CreateRelationExports(BaseOperator):
+    """Create the job and its relation_export rows; return the units, over which the export is mapped."""
+
+    def execute(self, context: Any) -> list[dict[str, Any]]:
+        """Return one dict per unit: job_id, unit, title, alone. What went wrong is left for the merge to tell."""
+        from project_export.airflow.context import for_good, run_name, task_context
+        from project_export.errors import ProjectExportError
+        from project_export.steps import Request, create
+
+        try:
+            with for_good():
+                ctx = task_context()
+                created = create(
+                    ctx,
+                    Request.from_params(dict(context["params"]), ctx.tree),
+                    run_id=run_name(context),
+                    requested_by=context["dag_run"].triggering_user_name or context["dag_run"].run_type,
+                    run_alive=lambda name: _run_alive(context["ti"], name),
+                )
+        except (ProjectExportError, AirflowFailException) as error:
+            context["ti"].xcom_push(key=ERROR, value=str(error))
+            raise
+        alone = len(created.titles) == 1
+        return [
+            {"job_id": created.job_id, "unit": unit, "title": title, "alone": alone, "shared": created.shared}
+            for unit, title in enumerate(created.titles)
+        ]
+
+
+class HoldSnapshot(BaseOperator):
+    """Have the triggerer hold one snapshot for all units while relations are pending; skipped where none is shared."""
+
+    template_fields: Sequence[str] = ("units",)
+
+    def __init__(self, *, units: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.units = units
+
+    def execute(self, context: Any) -> None:
+        """Hand over to the triggerer."""
+        from project_export.settings import Settings
+
+        if not self.units or not self.units[0]["shared"]:
+            raise AirflowSkipException("the units share no snapshot")
+        settings = Settings()
+        self.defer(
+            trigger=SnapshotTrigger(self.units[0]["job_id"], settings.source_conn_id, settings.ledger_conn_id),
+            method_name="ended",
+            timeout=timedelta(seconds=settings.snapshot_max_seconds + 60),
+        )
+
+    def ended(self, context: Any, event: dict[str, Any]) -> None:
+        """Log how the holding ended. The merge judges the job, so that this leaf never fails a whole export."""
+        if event["error"]:
+            self.log.error("the snapshot was lost: %s", event["error"])
+        else:
+            self.log.info("no relation needs the snapshot any more")
+
+
+class ExportRelation(BaseOperator):
+    """One unit: a worker that claims relations of its job and exports them."""
+
+    template_fields: Sequence[str] = ("unit",)
+
+    def __init__(self, *, unit: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.unit = unit
+        self._worker: Worker | None = None
+
+    def execute(self, context: Any) -> dict[str, int]:
+        """Work until nothing is left to claim; return the numbers of parts, records and raw bytes."""
+        from project_export.airflow.context import for_good, run_name, task_context
+        from project_export.steps import Owner, Worker
+
+        context["unit_title"] = self.unit["title"]
+        with for_good():
+            owner = Owner(run_name(context), self.unit["unit"], context["ti"].try_number)
+            self._worker = Worker(task_context(), self.unit["job_id"], owner, alone=self.unit["alone"])
+            worked = self._worker.run()
+        return {"parts": worked.parts, "records": worked.rows, "raw_bytes": worked.raw_bytes}
+
+    def on_kill(self) -> None:
+        """Cancel the running query; the relation is queued again."""
+        if self._worker is not None:
+            self._worker.cancel()
+
+
+class MergeRelationExports(BaseOperator):
+    """Merge the parts into the archive and publish it, or raise with every relation that failed.
+
+    units: what create returned, None when it failed; creator: its task id, which then says why.
+    """
+
+    template_fields: Sequence[str] = ("units",)
+
+    def __init__(self, *, units: Any, creator: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.units = units
+        self.creator = creator
+        self._merger: Merger | None = None
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        """Return the archive's URI, size, checksum and number of records. The ledger decides, not the tasks' states."""
+        from project_export.airflow.context import for_good, run_name, task_context
+        from project_export.steps import Merger
+
+        ti = context["ti"]
+        if not self.units:
+            reason = ti.xcom_pull(task_ids=self.creator, key=ERROR)
+            raise AirflowFailException(f"no job was created, so there is nothing to merge: {reason or 'see its log'}")
+        with for_good():
+            self._merger = Merger(
+                task_context(),
+                self.units[0]["job_id"],
+                run_id=run_name(context),
+                attempt=ti.try_number,
+                last_try=ti.try_number > ti.max_tries,
+            )
+            merged = self._merger.run()
+        return {"uri": merged.uri, "bytes": merged.bytes, "sha256": merged.sha256, "records": merged.records}
+
+    def on_kill(self) -> None:
+        """Cancel what still is exported; an archive in the making is removed."""
+        if self._merger is not None:
+            self._merger.cancel()
+
+
+def _run_alive(ti: Any, name: str) -> bool:
+    """Say whether the run of another job may still be working; one that no longer exists is not."""
+    from airflow.sdk.exceptions import AirflowRuntimeError
+
+    dag_id, _, run_id = name.partition("/")
+    if not run_id:
+        return True  # not an Airflow run: another process may work on it
+    try:
+        return ti.get_dagrun_state(dag_id=dag_id, run_id=run_id) not in _ENDED_RUNS
+    except AirflowRuntimeError:
+        return False

@@ -1,0 +1,68 @@
+"""The waiter: a reschedule-mode sensor over the relation_export table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from airflow.sdk import BaseSensorOperator
+from airflow.sdk.exceptions import AirflowFailException
+
+_ENDED = ("success", "failed", "upstream_failed", "skipped", "removed")
+_FIRST_LISTEN_SECONDS = 15.0
+_LISTEN_SECONDS = 3.0
+
+
+class WaitRelationExports(BaseSensorOperator):
+    """Wait until no relation is pending, and say how far the job is at each look.
+
+    Each poke listens to the ledger for a while before it gives its slot back, the first one longest: a small export is
+    merged within a second of its last relation. units: what create returned, None when it failed: then it is over.
+    exporter: id of the mapped task whose instances are the units.
+    """
+
+    template_fields: Sequence[str] = ("units",)
+
+    def __init__(self, *, units: Any, exporter: str, **kwargs: Any) -> None:
+        super().__init__(mode="reschedule", **kwargs)
+        self.units = units
+        self.exporter = exporter
+
+    def poke(self, context: Any) -> bool:
+        """Return whether the waiting is over. Raises AirflowFailException with every relation that failed."""
+        from project_export.airflow.context import task_context
+        from project_export.errors import RelationsFailed
+        from project_export.steps import watch
+
+        if not self.units:
+            self.log.error("no job was created, so there is nothing to wait for")
+            return True
+        ctx = task_context()
+        job_id = self.units[0]["job_id"]
+        first = not context.get("task_reschedule_count")
+        deadline = time.monotonic() + (_FIRST_LISTEN_SECONDS if first else _LISTEN_SECONDS)
+        with ctx.ledger.listening(job_id) as wait:
+            while True:
+                _, over = watch(ctx, job_id, self._ended(context))
+                if over:
+                    break
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return False
+                wait(left)
+        failures = ctx.ledger.failures(job_id)
+        if failures:
+            raise AirflowFailException(str(RelationsFailed(failures)))
+        return True
+
+    def _ended(self, context: Any) -> dict[int, str]:
+        """Return the units whose task is over for good; one that is retried or waits for a slot is not."""
+        ti = context["ti"]
+        states = ti.get_task_states(dag_id=ti.dag_id, task_ids=[self.exporter], run_ids=[ti.run_id])
+        ended = {}
+        for name, state in states.get(ti.run_id, {}).items():
+            index = name.removeprefix(self.exporter).removeprefix("_")
+            if state in _ENDED and index.isdigit():
+                ended[int(index)] = str(state)
+        return ended
