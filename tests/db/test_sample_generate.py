@@ -11,10 +11,11 @@ import psycopg
 import pytest
 import reader
 import yaml
+from psycopg.sql import SQL, Identifier
+
 from project_export.errors import BadRequest, SourceChanged
 from project_export.sample import generate, schema
 from project_export.sample.values import NASTY
-from psycopg.sql import SQL, Identifier
 
 PROJECTS = 3
 VALUES = {
@@ -184,6 +185,16 @@ def test_a_few_issues_have_many_of_the_notes(exports):
     counts = sorted((len(record["notes"]) for record in exports[1]["issues"]), reverse=True)
     assert sum(counts[:7]) > sum(counts) / 2
     assert counts.count(0) > len(counts) / 4
+
+
+def test_inherited_members_come_after_the_direct_ones_and_are_other_users(sample, exports):
+    conn, _ = sample
+    direct = exports[1]["project_members"]
+    inherited = reader.read_project(conn, 1, inherited_members=True)["project_members"][len(direct) :]
+    assert {member["source_type"] for member in inherited} == {"Project"}
+    assert {member["requested_at"] for member in inherited} == {None}
+    assert {member["user_id"] for member in inherited} == {1, 2, 3, 4}
+    assert {member["user_id"] for member in direct} == {5, 6, 7, 8, 9, 10, None}
 
 
 def test_commits_are_kept_in_both_ways(exports):

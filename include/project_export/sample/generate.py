@@ -96,7 +96,7 @@ def _start(world: World, number: int, projects: int, scale: float) -> Project:
     """Add a project with all that does not grow with the scale."""
     empty = number == projects >= 3
     sizes = {relation: 0 if empty else max(2, round(size * scale / number)) for relation, size in SIZES.items()}
-    project = add_project(world, number, full=number % 2 == 1 and not empty, empty=empty, sizes=sizes)
+    project = add_project(world, full=number % 2 == 1 and not empty, empty=empty, sizes=sizes)
     add_members(world, project)
     if not empty:
         add_labels(world, project)

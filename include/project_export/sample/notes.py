@@ -128,7 +128,7 @@ def legacy_diff_columns(world: World) -> dict[str, object]:
     flags = "".join(f":{name}: false\n" for name in ("new_file", "renamed_file", "deleted_file", "too_large"))
     modes = ":a_mode: '100644'\n:b_mode: '100644'\n"
     return {
-        "line_code": f"{world.values.sha()}_{12}_{14}",
+        "line_code": f"{world.values.sha()}_12_14",
         "commit_id": world.values.sha(),
         "st_diff": f"---\n:diff: {diff}\n:new_path: {path}\n:old_path: {path}\n{modes}{flags}",
     }
@@ -142,7 +142,7 @@ def position_columns(world: World, image: bool = False) -> dict[str, object]:
         "position": position,
         "original_position": position,
         "change_position": values.maybe(values.text_position(), 0.8),
-        "line_code": None if image else f"{values.sha()}_{1}_{2}",
+        "line_code": None if image else f"{values.sha()}_1_2",
         "commit_id": values.maybe(values.sha(), 0.3),
     }
 

@@ -31,25 +31,26 @@ def add_people(world: World) -> None:
         _add_group_milestones(world, group)
 
 
-def add_namespace(world: World, path: str, kind: str, parent: int | None, traversal_ids: list[int]) -> int:
-    """Add a namespace (kind: Group, User or Project) below its parents, and return its id."""
+def add_namespace(world: World, path: str, kind: str, above: list[int]) -> int:
+    """Add a namespace (kind: Group or Project) below the groups above it, topmost first, and return its id."""
     name = f"{path.rpartition('/')[2]} “{kind}” & <co>"
-    namespace = world.writer.add(
+    namespace = world.writer.reserve("namespaces")
+    world.writer.attach(
         "namespaces",
+        id=namespace,
         name=name,
         path=path.rpartition("/")[2],
         type=kind,
-        owner_id=world.users[0] if kind == "User" else None,
-        parent_id=parent,
+        parent_id=above[-1] if above else None,
         created_at=FIRST_DAY,
         updated_at=FIRST_DAY,
         runners_token=f"CANARY-namespace-runners-token-{path}",
         runners_token_encrypted=f"CANARY-namespace-runners-token-encrypted-{path}",
         saml_discovery_token=f"CANARY-saml-{path}",
-        traversal_ids=traversal_ids,
+        traversal_ids=[*above, namespace],
         organization_id=ORGANIZATION,
     )
-    if kind != "Project":
+    if kind == "Group":
         add_route(world, namespace, "Namespace", path, name, namespace)
     return namespace
 
@@ -106,9 +107,8 @@ def _add_user(world: World, number: int) -> None:
 
 
 def _add_groups(world: World) -> None:
-    root = add_namespace(world, "acme", "Group", None, [1])
-    sub = add_namespace(world, "acme/tools", "Group", root, [1, 2])
-    world.groups += [root, sub]
+    root = add_namespace(world, "acme", "Group", [])
+    world.groups += [root, add_namespace(world, "acme/tools", "Group", [root])]
     world.writer.add(
         "uploads",
         size=2048,

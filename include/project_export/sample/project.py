@@ -13,13 +13,16 @@ from project_export.sample.world import ORGANIZATION, Project, World
 ACCESS_LEVELS = (0, 10, 20, 30)
 
 
-def add_project(world: World, project_id: int, full: bool, empty: bool, sizes: dict[str, int]) -> Project:
-    """Add a project with the settings that every project has, and the optional ones when it is `full`."""
+def add_project(world: World, full: bool, empty: bool, sizes: dict[str, int]) -> Project:
+    """Add a project with the settings that every project has, and the optional ones when it is `full`.
+
+    Projects with an odd id are in the subgroup, the others in the group.
+    """
+    project_id = world.writer.reserve("projects")
+    above = world.groups[: 1 + project_id % 2]
     path = f"acme/tools/project-{project_id}" if project_id % 2 else f"acme/project-{project_id}"
-    group = world.groups[1] if project_id % 2 else world.groups[0]
-    namespace = add_namespace(world, path, "Project", group, [*world.groups[: 1 + project_id % 2], 100 + project_id])
-    project = Project(project_id, namespace, full, empty, sizes)
-    _add_row(world, project, group, path)
+    project = Project(project_id, add_namespace(world, path, "Project", above), full, empty, sizes)
+    _add_row(world, project, above[-1], path)
     _add_project_settings(world, project)
     _add_feature(world, project)
     _add_ci_cd_settings(world, project)
@@ -37,8 +40,9 @@ def add_project(world: World, project_id: int, full: bool, empty: bool, sizes: d
 def _add_row(world: World, project: Project, group: int, path: str) -> None:
     values, full = world.values, project.full
     name = f"Project {project.id} “żółw” & <friends> 🐢"
-    added = world.writer.add(
+    world.writer.attach(
         "projects",
+        id=project.id,
         name=name,
         path=path.rpartition("/")[2],
         description=values.text() if full else None,
@@ -77,8 +81,6 @@ def _add_row(world: World, project: Project, group: int, path: str) -> None:
         runners_token_encrypted=f"CANARY-runners-token-encrypted-{project.id}",
         external_webhook_token=f"CANARY-webhook-token-{project.id}",
     )
-    if added != project.id:
-        raise AssertionError(f"project {project.id} was numbered {added}")
     add_route(world, project.id, "Project", path, name, project.namespace)
 
 

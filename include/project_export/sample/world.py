@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 ORGANIZATION = 1
 GONE = 999_999
-"""An id that no row has: a user or a project that was deleted."""
+"""An id that no row has, as that of somebody who was deleted."""
 
 
 @dataclass

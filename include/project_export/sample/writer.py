@@ -29,11 +29,16 @@ class Writer:
         self._ids: Counter[str] = Counter()
         self._latest_diffs: dict[int, int] = {}
 
-    def add(self, table: str, **values: object) -> int:
-        """Take a row of a table that numbers its rows, and return its id: the next one, counted from 1."""
+    def reserve(self, table: str) -> int:
+        """Return the next id of a table, counted from 1."""
         self._ids[table] += 1
-        self.attach(table, id=self._ids[table], **values)
         return self._ids[table]
+
+    def add(self, table: str, **values: object) -> int:
+        """Take a row of a table that numbers its rows, and return its id."""
+        number = self.reserve(table)
+        self.attach(table, id=number, **values)
+        return number
 
     def attach(self, table: str, **values: object) -> None:
         """Take a row whose key is in its values."""
