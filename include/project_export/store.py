@@ -101,15 +101,17 @@ class Target:
 class Store:
     """The artifact store at `uri`: file:// or an absolute path, or the URI of any fsspec file system.
 
-    uri: also readable as attribute, without a slash at its end. Raises BadRequest when it is relative.
+    uri: also readable as attribute, without a slash at its end. Raises BadRequest when it is
+    relative or names no folder.
     """
 
     def __init__(self, uri: str) -> None:
-        if "://" not in uri and not uri.startswith("/"):
+        scheme, path = uri.split("://", 1) if "://" in uri else ("file", uri)
+        if not path.strip("/") or (scheme == "file" and not path.startswith("/")):
             raise BadRequest(
-                f"The store {uri!r} is not absolute. Give a URI like file:///srv/exports, or an absolute path."
+                f"The store {uri!r} is no absolute path and no URI of a folder. Give e.g. file:///srv/exports."
             )
-        self.uri = ("" if "://" in uri else "file://") + uri.rstrip("/")
+        self.uri = f"{scheme}://{path.rstrip('/')}"
 
     def part(self, job: JobKey, relation: str, part: int, attempt: int) -> Target:
         """The file of one attempt at a part of a relation."""
@@ -143,13 +145,13 @@ class Store:
         That are the outputs of attempts that no longer count, and temporary files of dead processes.
         """
         folder = self._folder(job, "parts")
-        with _refusing(folder), suppress(FileNotFoundError):
-            names = sorted(path.name for path in (_local(folder) or UPath(folder)).iterdir())
-            unreferenced = [uri for name in names if (uri := f"{folder}/{name}") not in keep]
-            for uri in unreferenced:
-                self.remove(uri)
-            return unreferenced
-        return []
+        with _refusing(folder):
+            path = _local(folder) or UPath(folder)
+            names = sorted(one.name for one in path.iterdir()) if path.is_dir() else []
+        unreferenced = [uri for name in names if (uri := f"{folder}/{name}") not in keep]
+        for uri in unreferenced:
+            self.remove(uri)
+        return unreferenced
 
     def local_path(self, uri: str) -> Path | None:
         """Path of a file of the store, None where it is not in the local file system; BadRequest if it lies outside."""
@@ -223,11 +225,12 @@ def _refusing(path: object) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        name = errno.errorcode.get(error.errno or 0, type(error).__name__)
-        missing = error.errno == errno.ENOENT or isinstance(error, FileNotFoundError)
-        step = NEXT_STEP.get(errno.ENOENT if missing else error.errno or 0, OTHER_STEP)
-        kind = ArtifactMissing if missing else StoreRefused
-        raise kind(f"{path}: {name}, {error.strerror or error}. {step}") from error
+        # Remote file systems raise some of these without a number.
+        by_class = {FileNotFoundError: errno.ENOENT, PermissionError: errno.EACCES}
+        code = error.errno or by_class.get(type(error), 0)
+        kind = ArtifactMissing if code == errno.ENOENT else StoreRefused
+        name = errno.errorcode.get(code, type(error).__name__)
+        raise kind(f"{path}: {name}, {error.strerror or error}. {NEXT_STEP.get(code, OTHER_STEP)}") from error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,0 +1,74 @@
+"""Lines of a stream, and JSON that every reader reads alike."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, NoReturn
+
+import orjson
+
+from project_export.errors import ArchiveBroken
+
+
+def lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Split a stream at each newline, which stays at the line's end; only the last line may lack it."""
+    begun: list[bytes] = []
+    for chunk in chunks:
+        first, *others = chunk.split(b"\n")
+        begun.append(first)
+        for other in others:
+            begun.append(b"\n")
+            yield b"".join(begun)
+            begun = [other]
+    if last := b"".join(begun):
+        yield last
+
+
+def parse(text: bytes) -> Any:
+    """The value of a JSON text, where numbers may come as text. Raises ArchiveBroken saying what is wrong.
+
+    Refused, beside what is no JSON: invalid UTF-8, half surrogate pairs, NaN and Infinity, two equal keys in one
+    object.
+    """
+    try:
+        value = orjson.loads(text)
+        if _as_gitlab_writes(value) == text.removesuffix(b"\n"):
+            # What is written back as it was has lost nothing, so no key twice. Nearly all records pass here, and three
+            # times as fast.
+            return value
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        pass  # huge numbers, deep nesting: the parser below decides
+    try:
+        value = json.loads(
+            text.decode(), object_pairs_hook=_object, parse_constant=_refuse, parse_int=str, parse_float=str
+        )
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeDecodeError as error:
+        raise ArchiveBroken(f"invalid UTF-8 at byte {error.start}") from error
+    except UnicodeEncodeError as error:
+        raise ArchiveBroken("half of a surrogate pair") from error
+    except RecursionError as error:
+        raise ArchiveBroken("nested too deeply") from error
+    except json.JSONDecodeError as error:
+        raise ArchiveBroken(f"no JSON: {error.msg} at character {error.pos}") from error
+    return value
+
+
+def _as_gitlab_writes(value: Any) -> bytes:
+    text = orjson.dumps(value)
+    for character in b"<>&":
+        text = text.replace(bytes([character]), b"\\u%04x" % character)
+    return text
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ArchiveBroken(f"the key {next(key for key in keys if keys.count(key) > 1)!r} twice in one object")
+    return value
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ArchiveBroken(f"no JSON: {constant}")

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+from archive_samples import part_of
+
+from project_export.archive.layout import members
+from project_export.errors import ArchiveBroken
+
+ROOT = ("project", True, [part_of(b"{}", "project", rows=1)])
+
+
+def test_the_constant_files_are_as_gitlab_writes_them() -> None:
+    files = {member.name: member.data for member in members("18.6.0-ee", "0123456789a", "project", [ROOT])}
+    assert files == {
+        "VERSION": b"0.2.4",
+        "GITLAB_VERSION": b"18.6.0-ee",
+        "GITLAB_REVISION": b"0123456789a",
+        "lfs-objects.json": b"{}",
+        "tree/project.json": b"",
+    }
+
+
+def test_a_relation_of_many_without_records_has_no_file() -> None:
+    empty, some = [part_of(b""), part_of(b"", part=1)], [part_of(b""), part_of(b"{}\n", part=1)]
+    names = [member.name for member in members("1", "2", "project", [ROOT, ("a", False, empty), ("b", False, some)])]
+    assert "tree/project/a.ndjson" not in names
+    assert "tree/project/b.ndjson" in names
+
+
+def test_a_one_to_one_relation_without_data_is_an_error() -> None:
+    with pytest.raises(ArchiveBroken, match=r"tree/project/a\.ndjson would be empty"):
+        members("1", "2", "project", [ROOT, ("a", True, [part_of(b"")])])
+
+
+def test_an_archive_without_its_root_is_an_error() -> None:
+    with pytest.raises(ArchiveBroken, match="lacks its root 'project'"):
+        members("1", "2", "project", [("a", False, [])])
+
+
+def test_another_root_names_its_own_files() -> None:
+    root = ("shop", True, [part_of(b"{}", "shop", rows=1)])
+    names = [member.name for member in members("1", "2", "shop", [root, ("orders", False, [part_of(b"{}\n")])])]
+    assert names[-2:] == ["tree/shop.json", "tree/shop/orders.ndjson"]

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from project_export.errors import ArtifactMissing, AttemptRevoked, BadRequest, StoreRefused
+from project_export.store import JobKey, Store, Target
+
+JOB = JobKey("project_export_source", 42, 7)
+
+
+@pytest.fixture(params=["folder", "file", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """The same store as a path, as a URI, and in a file system that is not local."""
+    yield Store(
+        {"folder": f"{tmp_path}/", "file": f"file://{tmp_path}", "memory": "memory://bucket/exports"}[request.param]
+    )
+    MemoryFileSystem.store.clear()
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "exports"))
+
+
+def put(target: Target, data: bytes) -> str:
+    with target.writing() as out:
+        out.write(data)
+    return target.uri
+
+
+def get(store: Store, uri: str) -> bytes:
+    with store.open(uri) as file:
+        return file.read()
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+def test_files_lie_below_source_project_and_job(store: Store) -> None:
+    below = f"{store.uri}/project_export_source/42/7/"
+    assert store.part(JOB, "issues", 3, 2).uri == below + "parts/issues.3.2.deflate"
+    assert store.archive(JOB).uri == below + "project.tar.gz"
+    assert store.manifest(JOB).uri == below + "project.manifest.json"
+
+
+def test_what_was_written_reads_back(store: Store) -> None:
+    data = os.urandom(1 << 20)
+    uri = put(store.part(JOB, "issues", 0, 1), data)
+    assert get(store, uri) == data
+
+
+def test_a_second_writing_replaces_the_first(store: Store) -> None:
+    put(store.archive(JOB), b"first")
+    assert get(store, put(store.archive(JOB), b"second")) == b"second"
+
+
+def test_nothing_is_published_before_the_end(store: Store) -> None:
+    with store.archive(JOB).writing() as out:
+        out.write(b"x" * (1 << 20))
+        with pytest.raises(ArtifactMissing, match="ENOENT"):
+            store.open(store.archive(JOB).uri)
+
+
+@pytest.mark.parametrize(
+    "error", [AttemptRevoked("revoked"), KeyboardInterrupt(), ConnectionResetError("of the source")]
+)
+def test_an_exception_leaves_the_old_archive_and_no_temporary_file(
+    store: Store, error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    uri = put(store.archive(JOB), b"old")
+    before = files(tmp_path)
+    with pytest.raises(type(error)) as caught, store.archive(JOB).writing() as out:
+        out.write(b"x" * (1 << 20))
+        raise error
+    assert caught.value is error
+    assert files(tmp_path) == before
+    assert get(store, uri) == b"old"
+
+
+def test_a_reader_keeps_the_archive_that_it_opened(local: Store) -> None:
+    with local.open(put(local.archive(JOB), b"old")) as reader:
+        put(local.archive(JOB), b"new")
+        assert reader.read() == b"old"
+
+
+def test_removing_is_done_once_and_again(store: Store) -> None:
+    uri = put(store.manifest(JOB), b"{}")
+    store.remove(uri)
+    store.remove(uri)
+    with pytest.raises(ArtifactMissing):
+        store.open(uri)
+
+
+def test_parts_that_nothing_refers_to_are_removed(store: Store) -> None:
+    first, second, third = (put(store.part(JOB, "issues", 0, attempt), b"x") for attempt in (1, 2, 3))
+    archive = put(store.archive(JOB), b"archive")
+    other = put(store.part(JobKey(JOB.source, JOB.project_id, 8), "issues", 0, 1), b"x")
+    assert store.remove_parts(JOB, {second}) == [first, third]
+    assert [get(store, uri) for uri in (second, archive, other)] == [b"x", b"archive", b"x"]
+    assert store.remove_parts(JobKey("none", 1, 1), set()) == []
+
+
+def test_a_killed_process_leaves_a_file_that_names_job_and_attempt_and_goes_with_the_parts(local: Store) -> None:
+    code = (
+        "import sys, os, signal\n"
+        "from project_export.store import JobKey, Store\n"
+        "with Store(sys.argv[1]).part(JobKey('project_export_source', 42, 7), 'issues', 0, 2).writing() as out:\n"
+        "    out.write(b'x'); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    path = os.pathsep.join(sys.path)
+    run = subprocess.run([sys.executable, "-c", code, local.uri], env={"PYTHONPATH": path}, check=False)
+    assert run.returncode == -signal.SIGKILL
+    folder = local.local_path(local.part(JOB, "issues", 0, 2).uri)
+    assert folder
+    (left,) = files(folder.parent)
+    assert left.startswith(".issues.0.2.deflate.job-7.pid-")
+    assert len(local.remove_parts(JOB, set())) == 1
+    assert files(folder.parent) == []
+
+
+def test_a_local_path_is_told_only_for_local_files(store: Store, tmp_path: Path) -> None:
+    path = store.local_path(store.archive(JOB).uri)
+    local = store.uri.startswith("file://")
+    assert path == (tmp_path / "project_export_source/42/7/project.tar.gz" if local else None)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "a\0b", "a\nb", ".hidden", "a b", "ä", "x" * 101])
+def test_a_name_that_could_leave_the_store_is_refused(local: Store, name: str) -> None:
+    with pytest.raises(BadRequest, match="cannot be part of a path"):
+        local.part(JOB, name, 0, 1)
+    with pytest.raises(BadRequest, match="cannot be part of a path"):
+        local.archive(JobKey(name, 42, 7))
+
+
+@pytest.mark.parametrize("tail", ["", "/", "/..", "/a/../../x", "/./a", "//a", "x/a"])
+def test_a_uri_outside_of_the_store_is_refused(store: Store, tail: str) -> None:
+    for use in (store.open, store.remove, store.local_path):
+        with pytest.raises(BadRequest, match="outside of the store"):
+            use(store.uri + tail)
+    with pytest.raises(BadRequest, match="outside of the store"):
+        store.open("file:///etc/passwd")
+
+
+@pytest.mark.parametrize("uri", ["", "/", "exports", "./exports", "file://exports", "file:///", "memory://"])
+def test_a_store_that_is_no_absolute_folder_is_refused(uri: str) -> None:
+    with pytest.raises(BadRequest, match="no absolute path"):
+        Store(uri)
+
+
+def test_a_check_leaves_nothing(store: Store, tmp_path: Path) -> None:
+    store.check()
+    assert files(tmp_path) == []
+
+
+def test_a_store_that_cannot_be_made_is_refused_with_path_and_error(tmp_path: Path) -> None:
+    (tmp_path / "exports").write_text("a file, not a folder")
+    with pytest.raises(StoreRefused, match=r"exports.*: (ENOTDIR|EEXIST), .*retry"):
+        Store(str(tmp_path / "exports")).check()
+
+
+@pytest.mark.parametrize("step", ["os.fsync", "pathlib.Path.replace"])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EACCES])
+def test_a_refused_sync_or_rename_leaves_the_old_file(
+    local: Store, step: str, code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    uri = put(local.archive(JOB), b"old")
+
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(step, refuse)
+        with pytest.raises(StoreRefused, match=rf"project\.tar\.gz: {errno.errorcode[code]}, .*retry\."):
+            put(local.archive(JOB), b"new")
+    assert get(local, uri) == b"old"
+    assert files(tmp_path) == ["project.tar.gz"]
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a tmpfs can only be mounted by root, and not in every container")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("size", [1 << 20, (256 << 10) + 1])
+def test_a_full_disk_is_refused_by_name_and_leaves_the_old_archive(tiny: Path, size: int) -> None:
+    store = Store(str(tiny))
+    uri = put(store.archive(JOB), b"old")
+    with pytest.raises(StoreRefused, match=r"project\.tar\.gz: ENOSPC, .*Free space there"):
+        put(store.archive(JOB), b"x" * size)
+    assert files(tiny) == ["project.tar.gz"]
+    assert get(store, uri) == b"old"
+    assert get(store, put(store.archive(JOB), b"after space was freed")) == b"after space was freed"
