@@ -1,0 +1,181 @@
+"""One archive into one database, in one transaction."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import Connection
+
+from project_export.errors import ArchiveBroken, BadRequest, SourceChanged
+from project_export.sample.load.rows import Row, Rows
+from project_export.sample.load.unpack import Unpacked
+from project_export.sample.load.walk import Identity, Walk, identify, is_above, nested_records
+from project_export.source import translate
+from project_export.tree import Relation, Tree
+from project_export.tree import load as load_tree
+
+_ARCHIVES_FAULT = (
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    psycopg.errors.CannotCoerce,
+    psycopg.errors.DatatypeMismatch,
+    UnicodeEncodeError,
+)
+
+log = logging.getLogger(__name__)
+
+
+def load(conn: Connection[Any], archive: Path, tree: Tree | None = None) -> int:
+    """Put the records of an archive (tar.gz) into a database with the sample's schema; return the project's id.
+
+    All in one transaction. The project takes the id that the records name, so that it comes back with them. What the
+    tree does not know, or takes from elsewhere than the database, is counted and logged, not stored.
+
+    Raises ArchiveBroken, naming file and line; BadRequest when there is no such file or rows of the database are in
+    the way; SourceChanged when it lacks the schema; SourceBusy or SourceRefused when it fails.
+    """
+    with Unpacked(archive) as unpacked:
+        try:
+            with conn.transaction():
+                conn.execute("SET LOCAL TimeZone = 'UTC'")
+                _require_schema(conn)
+                loader = _Loader(conn, tree or load_tree("gitlab"), unpacked)
+                project = loader.load()
+        except psycopg.Error as error:
+            raise translate(error, f"loading {archive}") from error
+    if loader.left_out:
+        lines = "".join(f"\n  {path}: {count}" for path, count in sorted(loader.left_out.items()))
+        log.warning("%s: the sample has no place for these keys and relations:%s", archive, lines)
+    return project
+
+
+class _Loader:
+    def __init__(self, conn: Connection[Any], tree: Tree, unpacked: Unpacked) -> None:
+        self._conn = conn
+        self._tree = tree
+        self._unpacked = unpacked
+        self._rows = Rows(conn)
+        self._walk = Walk(self._rows)
+        self.left_out: Counter[str] = self._walk.left_out
+
+    def load(self) -> int:
+        project = self._project()
+        self._keep_ids()
+        # Rows whose ids the records name come first, so that the other ids are given above them.
+        for relation in sorted(self._tree.relations, key=lambda relation: not _names_ids(relation)):
+            for where, record in self._unpacked.records(relation.name):
+                if not relation.table:
+                    self.left_out[relation.name] += 1
+                    continue
+                with self._at(where):
+                    self._walk.put(
+                        relation, record, {own: project[parent] for own, parent in relation.join}, relation.name
+                    )
+        for name in self._unpacked.names():
+            if name not in self._tree.names:
+                self.left_out.update(name for _ in self._unpacked.records(name))
+        self._rows.finish()
+        return int(project["id"])
+
+    def _project(self) -> Row:
+        """Store the root, in a group and under a namespace of its own."""
+        root = self._tree.root
+        number = self._named_project()
+        if number and self._rows.find(root.table, {"id": number}):
+            message = f"{self._unpacked.archive} is of project {number}, and the database has a project of this id"
+            raise BadRequest(f"{message}. Load into an empty database.")
+        where, record = self._unpacked.root()
+        name = self._unpacked.archive.name.partition(".tar")[0]
+        with self._at(where):
+            group = self._namespace("loaded", "Group", [])
+            own = self._namespace(name, "Project", [group])
+            fixed = {
+                "path": name,
+                "namespace_id": group,
+                "project_namespace_id": own,
+                **({"id": number} if number else {}),
+            }
+            project = self._walk.put(root, {"name": name, **record}, fixed, root.name)
+        self._rows.known.update(project_id=project["id"], namespace_id=own)
+        return project
+
+    def _namespace(self, name: str, kind: str, above: list[int]) -> int:
+        number = self._rows.next_id("namespaces")
+        row = {"id": number, "name": name, "path": name, "type": kind, "traversal_ids": [*above, number]}
+        self._rows.insert("namespaces", {**row, "parent_id": above[-1] if above else None})
+        return number
+
+    def _named_project(self) -> int | None:
+        """Return the id that most relations name, None when none does; records of one relation agree."""
+        named: Counter[int] = Counter()
+        for relation in self._tree.relations:
+            keys = {key.column: key.name for key in relation.keys}
+            for own, parent in relation.join:
+                if parent == "id" and own in keys:
+                    first = next(self._unpacked.records(relation.name), ("", {}))[1]
+                    named.update(value for value in [first.get(keys[own])] if isinstance(value, int))
+        return named.most_common(1)[0][0] if named else None
+
+    def _keep_ids(self) -> None:
+        """Number the rows whose ids order those that refer to them: the milestones of a release.
+
+        Such a row may stand in no file of its own, as a group's milestone, and yet come before those that do.
+        """
+        for relation in self._tree.relations:
+            for link in relation.children:
+                for child in link.children:
+                    ordering = {order.column for order in link.order}
+                    if is_above(child) and ordering & {parent for _, parent in child.join}:
+                        self._walk.kept_ids.update(self._ids_in_order(relation, link, child))
+
+    def _ids_in_order(self, relation: Relation, link: Relation, child: Relation) -> dict[Identity, int]:
+        """Return ids for all records of a shared relation, in an order that agrees with every place they stand in."""
+        files = [other.name for other in self._tree.relations if other.table == child.table]
+        chains = [[record for name in files for _, record in self._unpacked.records(name)]]
+        for where, record in self._unpacked.records(relation.name):
+            with self._at(where):
+                links = nested_records(link, record, relation.name)
+                chains.append([one for item in links for one in nested_records(child, item, link.name)])
+        graph: dict[Identity, set[Identity]] = {}
+        for chain in chains:
+            found = [identify(child, record) for record in chain]
+            graph.update((one, set()) for one in found if one not in graph)
+            for before, after in pairwise(found):
+                graph[after].add(before)
+        try:
+            order = list(TopologicalSorter(graph).static_order())
+        except CycleError as error:
+            message = f"the {child.name} records of {relation.name} stand in orders that contradict each other"
+            raise ArchiveBroken(f"{self._unpacked.archive}: {message}") from error
+        return {one: self._rows.next_id(child.table) for one in order}
+
+    @contextmanager
+    def _at(self, where: str) -> Iterator[None]:
+        """Say in errors that a record is at fault; its rows go to the database without waiting for each."""
+        try:
+            with self._conn.pipeline():
+                yield
+        except ArchiveBroken as error:
+            raise ArchiveBroken(f"{where}: {error}") from error
+        except _ARCHIVES_FAULT as error:
+            text = " ".join(str(error).split())
+            raise ArchiveBroken(f"{where}: the database refuses a row of this record: {text}") from error
+
+
+def _require_schema(conn: Connection[Any]) -> None:
+    if not conn.execute("SELECT FROM pg_tables WHERE schemaname = 'public' AND tablename = 'projects'").rowcount:
+        raise SourceChanged(
+            f"Database {conn.info.dbname} has no table projects. Create the sample's schema in it first."
+        )
+
+
+def _names_ids(relation: Relation) -> bool:
+    return any(key.name == "id" for key in relation.keys)

@@ -1,0 +1,232 @@
+"""Records → rows, driven by the tree: each relation is stored as the inverse of how it is read."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from project_export.errors import ArchiveBroken
+from project_export.sample.load.repairs import REPAIRS
+from project_export.sample.load.rows import Row, Rows
+from project_export.sample.load.unpack import Record
+from project_export.sample.load.values import INVERSES, stored
+from project_export.sample.schema import tables
+from project_export.tree import Key, Lookup, Relation
+
+_IDENTITY: dict[str, tuple[str, ...]] = {
+    "labels": ("title", "type", "project_id", "group_id", "created_at"),
+    "milestones": ("title", "iid", "project_id", "group_id", "created_at"),
+    "design_management_designs": ("project_id", "iid", "filename"),
+    "external_pull_requests": ("project_id", "source_branch", "target_branch"),
+    "merge_requests": ("target_project_id", "iid"),
+    "merge_request_commits_metadata": ("sha",),
+    "merge_request_diff_commit_users": ("name", "email"),
+}
+"""By what a record that stands nested in several places is known to be the same row: keys, named as their columns."""
+
+Identity = tuple[Any, ...]
+
+_ID_NAMED_BY = {"p_ci_pipelines": "commit_id"}
+"""By table: the key of a nested record that holds the row's own id, which must come back."""
+
+_IN_ALL_PROJECTS = ("merge_request_diff_commit_users",)
+"""Tables whose rows projects share, by a unique index over their identity."""
+
+_HIDDEN: dict[str, Row] = {"merge_request_diffs": {"diff_type": 2}}
+"""By table: what keeps a row that only a lookup finds from being read as a nested record too."""
+
+
+@dataclass
+class _Shared:
+    """A row that is met in several places: the values that others join on, and which nested relations are stored."""
+
+    row: Row
+    done: set[str]
+
+
+class Walk:
+    """Stores records with all that is nested in them.
+
+    left_out: counts, by dotted path, what has no place. kept_ids: ids for rows that must not get the next one.
+    """
+
+    def __init__(self, rows: Rows) -> None:
+        self.left_out: Counter[str] = Counter()
+        self.kept_ids: dict[Identity, int] = {}
+        self._rows = rows
+        self._shared: dict[Identity, _Shared] = {}
+
+    def put(self, relation: Relation, record: Record, fixed: Row, path: str, *, shared: bool = False) -> Row:
+        """Store a record with all that it refers to and that is nested in it; return its row.
+
+        fixed: columns that the surroundings decide. shared: the record may stand in several places, which is one row;
+        of that row only the values that others join on are returned. Raises ArchiveBroken, naming the key.
+        """
+        for repair in REPAIRS.get(relation.table, ()):
+            repair(record)
+        row = {**self._columns(relation, record, path), **fixed}
+        if relation.table == "users":
+            return self._user(row)
+        identity = identify(relation, record)
+        known = self._shared.get(identity) if shared else None
+        if known:
+            self._nest(relation, record, known, path)
+            return known.row
+        if relation.table in _IN_ALL_PROJECTS:
+            row["id"] = self._rows.find(relation.table, {name: row.get(name) for name in _IDENTITY[relation.table]})
+        inserted = _Shared(row, set())
+        if row.get("id") is None or relation.table not in _IN_ALL_PROJECTS:
+            self._insert(relation, record, inserted, path)
+        if relation.table in _IDENTITY:
+            joined = {name: row.get(name) for name in ("id", "project_id")}
+            self._shared.setdefault(identity, _Shared(joined, inserted.done))
+        return row
+
+    def _insert(self, relation: Relation, record: Record, new: _Shared, path: str) -> None:
+        """Write a row after those that it refers to, and before those that refer to it."""
+        row = new.row
+        self._refer(relation, record, row, path)
+        for column, accepted in relation.where:
+            row.setdefault(column, accepted[0])
+        self._number(relation, record, row)
+        self._rows.insert(relation.table, row)
+        nested = self._nest(relation, record, new, path)
+        self._put_aside(relation, record, row, nested, path)
+
+    def _columns(self, relation: Relation, record: Record, path: str) -> Row:
+        """Return the relation's own columns as the record's keys have them, and count the keys that have no place."""
+        names = {*(key.name for key in relation.keys), *(child.name for child in relation.children)}
+        self.left_out.update(f"{path}.{name}" for name in record if name not in names)
+        row: Row = {}
+        for key in relation.keys:
+            if key.name not in record:
+                continue
+            value = record[key.name]
+            if key.constant is not None:
+                if value != json.loads(key.constant):
+                    self.left_out[f"{path}.{key.name} ({key.why or 'always the same'})"] += 1
+            elif key.lookup:
+                if key.lookup.fallback and not _told(relation, record, key.lookup, value):
+                    row[key.lookup.fallback] = _stored(key, relation.table, key.lookup.fallback, record, path)
+            elif key.column and (key.transform is None or key.transform in INVERSES):
+                row[key.column] = _stored(key, relation.table, key.column, record, path)
+        return row
+
+    def _user(self, row: Row) -> Row:
+        number = row.pop("id", None) or self._rows.next_id("users")
+        self._rows.user(number, row)
+        return {"id": number}
+
+    def _refer(self, relation: Relation, record: Record, row: Row, path: str) -> None:
+        """Store the rows that this one refers to, and put into it by what it does."""
+        derived = dict(relation.derived)
+        for child in relation.children:
+            if not is_above(child):
+                continue
+            for nested in nested_records(child, record, path):
+                fixed = {own: row[parent] for own, parent in child.join if row.get(parent) is not None}
+                target = self.put(child, nested, fixed, f"{path}.{child.name}", shared=True)
+                for own, parent in child.join:
+                    lookup = derived.get(parent)
+                    if lookup is None:
+                        row[parent] = target[own]
+                    elif lookup.fallback and not _told(relation, record, lookup, nested):
+                        row[lookup.fallback] = target[own]
+
+    def _number(self, relation: Relation, record: Record, row: Row) -> None:
+        """Give the row its id: the one kept for it, the one that the record names, or the next one."""
+        table = relation.table
+        if all(column.name != "id" for column in tables()[table]):
+            return
+        named = row.get("id") or _find(record, _ID_NAMED_BY.get(table))
+        row["id"] = (
+            self.kept_ids.get(identify(relation, record))
+            or (named and self._rows.take_id(table, named))
+            or self._rows.next_id(table)
+        )
+
+    def _nest(self, relation: Relation, record: Record, known: _Shared, path: str) -> dict[str, list[Row]]:
+        """Store the rows that refer to this one, each nested relation once; return them by table."""
+        found: dict[str, list[Row]] = {}
+        for child in relation.children:
+            if is_above(child) or child.name not in record or child.name in known.done:
+                continue
+            known.done.add(child.name)
+            fixed = {own: known.row[parent] for own, parent in child.join}
+            for nested in nested_records(child, record, path):
+                found.setdefault(child.table, []).append(self.put(child, nested, fixed, f"{path}.{child.name}"))
+        return found
+
+    def _put_aside(self, relation: Relation, record: Record, row: Row, nested: dict[str, list[Row]], path: str) -> None:
+        """Store the values that are looked up in rows of other tables and stand nowhere else."""
+        aside: dict[tuple[str, tuple[tuple[str, str], ...]], Row] = {}
+        for key in relation.keys:
+            if key.lookup and not key.lookup.fallback and key.name in record:
+                values = aside.setdefault((key.lookup.table, key.lookup.match), {})
+                values[key.lookup.column] = _stored(key, key.lookup.table, key.lookup.column, record, path)
+        for (table, match), values in aside.items():
+            if all(row.get(own) is not None for _, own in match):
+                self._rows.insert(table, {**{its: row[own] for its, own in match}, **values})
+            elif any(value is not None for value in values.values()):
+                same = (item for item in nested.get(table, ()) if values.items() <= item.items())
+                target = next(same, None) or self._hidden(relation, row, table, values)
+                self._rows.update(relation.table, row["id"], {own: target[its] for its, own in match})
+
+    def _hidden(self, relation: Relation, row: Row, table: str, values: Row) -> Row:
+        """Write a row that only the lookup finds, under the given one."""
+        join = next(child.join for child in relation.children if child.table == table)
+        under = {own: row[parent] for own, parent in join}
+        hidden = {**under, **_HIDDEN.get(table, {}), **values, "id": self._rows.next_id(table)}
+        self._rows.insert(table, hidden)
+        return hidden
+
+
+def identify(relation: Relation, record: Record) -> Identity:
+    """Return what tells the row of a record, which may stand in several places, from the others of its table."""
+    return (relation.table, *(record.get(name) for name in _IDENTITY.get(relation.table, ())))
+
+
+def is_above(child: Relation) -> bool:
+    """Whether the parent's row refers to this one, and not the other way round."""
+    return any(own == "id" for own, _ in child.join)
+
+
+def _told(relation: Relation, record: Record, lookup: Lookup, value: Any) -> bool:
+    """Whether the record of the row that is looked up stands nested here and says this value, too."""
+    for child in relation.children:
+        nested = record.get(child.name)
+        if child.table == lookup.table and child.join == lookup.match and isinstance(nested, dict):
+            names = [key.name for key in child.keys if key.column == lookup.column]
+            names += [below.name for below in child.children for _, parent in below.join if parent == lookup.column]
+            return any(nested.get(name) == value for name in names)
+    return False
+
+
+def nested_records(child: Relation, record: Record, path: str) -> list[Record]:
+    """Return the records of a nested relation, none, one or many; raise ArchiveBroken when they are no objects."""
+    value = record.get(child.name)
+    records = [] if value is None else [value] if child.one else value
+    if not isinstance(records, list) or not all(isinstance(item, dict) for item in records):
+        raise ArchiveBroken(f"{path}.{child.name} is not {'an object' if child.one else 'an array of objects'}")
+    return records
+
+
+def _find(value: Any, key: str | None) -> int | None:
+    """Return the first value of this key within nested records, None when there is none."""
+    if isinstance(value, list):
+        return next((found for found in (_find(item, key) for item in value) if found), None)
+    if not isinstance(value, dict):
+        return None
+    own = value.get(key) if key else None
+    return own if isinstance(own, int) else _find(list(value.values()), key)
+
+
+def _stored(key: Key, table: str, column: str, record: Record, path: str) -> Any:
+    """Return what the column holds for the record's value of this key."""
+    found = next(candidate for candidate in tables()[table] if candidate.name == column)
+    try:
+        return stored(key, found, record[key.name], transformed=key.when is None or bool(record.get(key.when)))
+    except (TypeError, ValueError) as error:
+        raise ArchiveBroken(f"{path}.{key.name}: {error}") from error
