@@ -152,13 +152,15 @@ class Reader:
         for bit, key in node.select.unknown:
             if flags & bit:
                 self.oddities[f"{node.path}.{key}: a code without a name left as null"] += 1
-        due = [(key, transform) for bit, key, transform in node.select.transforms if flags & bit]
+        due = [(key, transform, default) for bit, key, transform, default in node.select.transforms if flags & bit]
         if not due:
             return bytes(row[-1])
         record = json.loads(row[-1])
-        for key, transform in due:
+        for key, transform, default in due:
             try:
                 record[key] = (TRANSFORMS.get(transform) or _COMPACT[transform])(record[key])
+                if record[key] is None and default is not None:
+                    record[key] = json.loads(default)
             except ValueError as error:
                 where = f"{node.path}.{key} of the row with {node.described(row)}"
                 raise SourceRefused(f"{where}: {error}. Repair the row, or take the key out of the tree.") from error

@@ -21,18 +21,22 @@ _JSON_TYPES = ("json", "jsonb")
 _T = sql.Identifier("t")
 
 
+Due = tuple[int, str, str, str | None]
+
+
 @dataclass(frozen=True)
 class Select:
     """A relation's statement and what its rows are made of: join values, link values, flags (if any), record.
 
-    transforms: (bit, key, transform name). unknown: (bit, key) whose enum code has no name.
+    transforms: (bit, key, transform name, JSON text that stands for a transformed null). unknown: (bit, key) whose enum
+    code has no name.
     """
 
     query: sql.Composed
     params: dict[str, Any]
     join_width: int
     links: tuple[str, ...]
-    transforms: tuple[tuple[int, str, str], ...]
+    transforms: tuple[Due, ...]
     unknown: tuple[tuple[int, str], ...]
 
     @property
@@ -204,9 +208,9 @@ def _record(shaped: Sequence[_Shaped]) -> sql.Composable:
 
 def _flags(
     shaped: Sequence[_Shaped],
-) -> tuple[list[sql.Composable], tuple[tuple[int, str, str], ...], tuple[tuple[int, str], ...]]:
+) -> tuple[list[sql.Composable], tuple[Due, ...], tuple[tuple[int, str], ...]]:
     terms: list[sql.Composable] = []
-    transforms: list[tuple[int, str, str]] = []
+    transforms: list[Due] = []
     unknown: list[tuple[int, str]] = []
     for item in shaped:
         for condition in (item.transform_if, item.unknown_if):
@@ -215,7 +219,7 @@ def _flags(
             bit = 1 << len(terms)
             terms.append(sql.SQL("CASE WHEN {} THEN {} ELSE 0 END").format(condition, sql.Literal(bit)))
             if condition is item.transform_if and item.transform is not None:
-                transforms.append((bit, item.key.name, item.transform))
+                transforms.append((bit, item.key.name, item.transform, item.key.default))
             else:
                 unknown.append((bit, item.key.name))
     flags: list[sql.Composable] = [sql.SQL("({})::int8").format(sql.SQL(" + ").join(terms))] if terms else []
