@@ -11,6 +11,7 @@ import pytest
 from archive_samples import Sample, sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from isal import isal_zlib
 
 from project_export.archive.manifest import Manifest
 from project_export.archive.verify import PROBLEMS_PER_FILE, Report, verify, verify_file
@@ -74,7 +75,7 @@ def test_every_flipped_bit_is_found(place: int, bit: int) -> None:
     data[place] ^= 1 << bit
     assert not checked(bytes(data), SAMPLE.manifest).ok
     # Without a manifest only what changes the content: not the time in the gzip header, not a bit that fills up a byte.
-    assert not checked(bytes(data)).ok or gzip.decompress(bytes(data)) == gzip.decompress(SAMPLE.data)
+    assert not checked(bytes(data)).ok or isal_zlib.decompress(bytes(data), 31) == gzip.decompress(SAMPLE.data)
 
 
 def test_every_truncation_is_found(whole: Sample) -> None:

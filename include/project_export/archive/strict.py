@@ -63,10 +63,11 @@ def _as_gitlab_writes(value: Any) -> bytes:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ArchiveBroken(f"the key {next(key for key in keys if keys.count(key) > 1)!r} twice in one object")
+    value: dict[str, Any] = {}
+    for key, one in pairs:
+        if key in value:
+            raise ArchiveBroken(f"the key {key!r} twice in one object")
+        value[key] = one
     return value
 
 
