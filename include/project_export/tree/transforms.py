@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 
-class _RubyLoader(yaml.SafeLoader):
+class _RubyLoader(yaml.CSafeLoader):
     """Reads what Ruby's Psych wrote: object tags are read as what they hold, symbols as their names."""
 
 
