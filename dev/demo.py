@@ -14,10 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from project_export.archive.manifest import Manifest
-from project_export.archive.verify import Report, verify
-from project_export.errors import ProjectExportError
-from project_export.ledger import Job, Ledger, make_engine
 from rich.console import Console
 
 from dev.airflow import REPO, AirflowError
@@ -25,6 +21,10 @@ from dev.postgres import PostgresError
 from dev.progress import progress_view
 from dev.rest import Rest, RestError
 from dev.stack import DAG_ID, Stack, StackError
+from project_export.archive.manifest import Manifest
+from project_export.archive.verify import Report, verify
+from project_export.errors import ProjectExportError
+from project_export.ledger import Job, Ledger, make_engine
 
 STATE = REPO / ".state"
 POLL_SECONDS = 0.5
@@ -119,7 +119,7 @@ def _follow(stack: Stack, rest: Rest, run_id: str, console: Console) -> Job:
         while True:
             # The run's state is asked first, so that the last look at the ledger sees all of an ended run.
             state = rest.run_state(DAG_ID, run_id)
-            job = ledger.job_of_run(run_id)
+            job = ledger.job_of_run(f"{DAG_ID}/{run_id}")
             show(ledger.rows(job.id) if job else [])
             if state in ("success", "failed"):
                 break

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from project_export.ledger import Row
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+
+from project_export.ledger import Row
 
 Show = Callable[[Sequence[Row]], None]
 

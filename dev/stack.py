@@ -11,12 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from project_export import ledger
-from project_export.errors import Failure
-
 from dev import processes
 from dev.airflow import REPO, Airflow
 from dev.postgres import Server
+from project_export import ledger
 
 DAG_ID = "export_project"
 PROJECTS = 2
@@ -106,16 +104,14 @@ class Stack:
             self.postgres.stop()
 
     def _cancel_interrupted_runs(self) -> None:
-        """Fail the runs that were going on when this environment was last stopped: nobody waits for them any more."""
+        """Fail the runs that were going on when this environment was last stopped: nobody waits for them any more.
+
+        Their jobs in the ledger are taken over by the next run of the same project.
+        """
         rest = self.airflow.rest()
-        book = ledger.Ledger(ledger.make_engine(self.postgres.uri("ledger")))
         for run_id in rest.unfinished_runs(DAG_ID):
             self._say(f"Cancelling the interrupted run {run_id}")
             rest.fail_run(DAG_ID, run_id)
-            job = book.job_of_run(run_id)
-            if job and job.state in ("queued", "started"):
-                reason = "The run was cancelled: its environment was stopped while it was going on."
-                book.fail_job(job.id, [Failure(DAG_ID, 0, reason)])
 
     @property
     def _settings(self) -> dict[str, str]:

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import psycopg
+
 from project_export.ledger import make_engine, upgrade
 
 PROJECTS = "2"
