@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from project_export.sample import schema
+
 from project_export.sample.load import load
 from project_export.source import Limits, Reader, Session
 from project_export.tree import bind, tables
@@ -51,11 +51,8 @@ def read_archive(path: Path) -> Records:
 
 
 def load_into(database: str, archive: Path) -> int:
-    """Load an archive into a database, which gets the schema first unless it has it; return the project's id."""
+    """Load an archive into a database with the sample's schema; return the project's id."""
     with psycopg.connect(database) as conn:
-        if not conn.execute("SELECT FROM pg_tables WHERE tablename = 'projects'").rowcount:
-            schema.create(conn)
-        conn.commit()
         return load(conn, archive)
 
 

@@ -36,11 +36,13 @@ log = logging.getLogger(__name__)
 def load(conn: Connection[Any], archive: Path, tree: Tree | None = None) -> int:
     """Put the records of an archive (tar.gz) into a database with the sample's schema; return the project's id.
 
-    All in one transaction. The project takes the id that the records name, so that it comes back with them. What the
-    tree does not know, or takes from elsewhere than the database, is counted and logged, not stored.
+    All in one transaction, or in the one that the caller has begun. The project takes the id that the records name, so
+    that it comes back with them. What the tree does not know, or takes from elsewhere than the database, is counted and
+    logged, not stored.
 
-    Raises ArchiveBroken, naming file and line; BadRequest when there is no such file or rows of the database are in
-    the way; SourceChanged when it lacks the schema; SourceBusy or SourceRefused when it fails.
+    Raises ArchiveBroken, naming file and line; BadRequest when there is no such file or rows of the database are in the
+    way; SourceChanged when it lacks the schema; SourceBusy or SourceRefused when it fails; StoreRefused when the archive
+    cannot be unpacked.
     """
     with Unpacked(archive) as unpacked:
         try:

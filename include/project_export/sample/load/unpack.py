@@ -6,14 +6,15 @@ import json
 import re
 import shutil
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import IO, Any, cast
 
-from project_export.errors import ArchiveBroken, BadRequest
+from project_export.errors import ArchiveBroken, BadRequest, StoreRefused
 
 Record = dict[str, Any]
 
@@ -24,42 +25,40 @@ _MEMBER = re.compile(r"(?:\./)?(tree/project\.json|tree/project/\w+\.ndjson)")
 class Unpacked:
     """A context manager that holds the tree of an archive, and nothing else of it.
 
-    Raises BadRequest when there is no such file, ArchiveBroken when it is no tar.gz or has no tree/project.json.
+    Raises BadRequest when there is no such file, ArchiveBroken when it is no tar.gz or has no tree/project.json, and
+    StoreRefused when it cannot be unpacked for want of space or rights.
     """
 
     def __init__(self, archive: Path) -> None:
         self.archive = archive
-        self._folder = tempfile.TemporaryDirectory(prefix="project-export-load-")
         self._files: dict[str, Path] = {}
 
     def __enter__(self) -> Unpacked:
-        try:
-            self._unpack()
-        except BaseException:
-            self._folder.cleanup()
-            raise
+        if not self.archive.is_file():
+            raise BadRequest(f"There is no archive at {self.archive}. Give the path of a project.tar.gz.")
+        with ExitStack() as stack:
+            self._unpack(Path(stack.enter_context(TemporaryDirectory(prefix="project-export-load-"))))
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._folder.cleanup()
+        self._stack.close()
 
-    def _unpack(self) -> None:
-        if not self.archive.is_file():
-            raise BadRequest(f"There is no archive at {self.archive}. Give the path of a project.tar.gz.")
+    def _unpack(self, folder: Path) -> None:
         try:
             with tarfile.open(self.archive, "r|gz") as tar:
                 for member in tar:
                     found = _MEMBER.fullmatch(member.name)
-                    if found is None or not member.isreg():
-                        continue
-                    path = Path(self._folder.name, str(len(self._files)))
-                    with cast(IO[bytes], tar.extractfile(member)) as source, path.open("wb") as target:
-                        shutil.copyfileobj(source, target)
-                    self._files[found[1]] = path
+                    if found and member.isreg():
+                        path = self._files[found[1]] = folder / str(len(self._files))
+                        with cast(IO[bytes], tar.extractfile(member)) as source, path.open("wb") as target:
+                            shutil.copyfileobj(source, target)
         except (tarfile.TarError, EOFError, zlib.error) as error:
-            raise ArchiveBroken(
-                f"{self.archive} is not a readable tar.gz: {error}. Fetch or export it again."
-            ) from error
+            message = f"{self.archive} is not a readable tar.gz: {error}"
+            raise ArchiveBroken(f"{message}. Fetch or export it again.") from error
+        except OSError as error:
+            message = f"{self.archive} could not be unpacked into {folder}: {error.strerror}"
+            raise StoreRefused(f"{message}. TMPDIR names another folder.") from error
         if ROOT not in self._files:
             raise ArchiveBroken(f"{self.archive} has no {ROOT}. Is it a project's export of GitLab 13 or newer?")
 

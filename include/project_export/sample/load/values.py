@@ -29,8 +29,8 @@ def stored(key: Key, column: Column, value: Any, *, transformed: bool) -> Any:
         value = value[key.wrap]
     if key.enum:
         return _code(key.enum, value)
-    if value is None and not (key.transform and transformed and key.default):
-        return None  # with a default, NULL would come back as that
+    if value is None:
+        return None
     if key.transform and transformed:
         value = INVERSES[key.transform](value)
     return _typed(column.type, value)

@@ -89,7 +89,8 @@ class Walk:
         row = new.row
         self._refer(relation, record, row, path)
         for column, accepted in relation.where:
-            row.setdefault(column, accepted[0])
+            if row.setdefault(column, accepted[0]) not in accepted:
+                self.left_out[f"{path} (stored, but {column} {row[column]!r} is not exported here)"] += 1
         self._number(relation, record, row)
         self._rows.insert(relation.table, row)
         nested = self._nest(relation, record, new, path)
@@ -140,9 +141,9 @@ class Walk:
         table = relation.table
         if all(column.name != "id" for column in tables()[table]):
             return
-        named = row.get("id") or _find(record, _ID_NAMED_BY.get(table))
+        named = row.get("id") or (table in _ID_NAMED_BY and _find(record, _ID_NAMED_BY[table]))
         row["id"] = (
-            self.kept_ids.get(identify(relation, record))
+            self.kept_ids.pop(identify(relation, record), None)
             or (named and self._rows.take_id(table, named))
             or self._rows.next_id(table)
         )
@@ -213,14 +214,13 @@ def nested_records(child: Relation, record: Record, path: str) -> list[Record]:
     return records
 
 
-def _find(value: Any, key: str | None) -> int | None:
+def _find(value: Any, key: str) -> int | None:
     """Return the first value of this key within nested records, None when there is none."""
     if isinstance(value, list):
         return next((found for found in (_find(item, key) for item in value) if found), None)
     if not isinstance(value, dict):
         return None
-    own = value.get(key) if key else None
-    return own if isinstance(own, int) else _find(list(value.values()), key)
+    return value[key] if isinstance(value.get(key), int) else _find(list(value.values()), key)
 
 
 def _stored(key: Key, table: str, column: str, record: Record, path: str) -> Any:

@@ -1,0 +1,33 @@
+"""Databases that have the sample's schema: made once, then copied, which is much quicker."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from psycopg.sql import SQL, Identifier
+
+from dev.postgres import Server
+from project_export.sample import schema
+
+
+@pytest.fixture(scope="session")
+def schema_template(server: Server) -> Iterator[str]:
+    """The name of a database with nothing but the schema; nothing may be connected to it."""
+    name = f"schema_{uuid.uuid4().hex}"
+    with psycopg.connect(server.create_database(name)) as conn:
+        schema.create(conn)
+    yield name
+    server.drop_database(name)
+
+
+@pytest.fixture
+def sample_database(server: Server, schema_template: str) -> Iterator[str]:
+    """A fresh database with the sample's schema and no rows, as a libpq URI; it is dropped after the test."""
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(server.uri(), autocommit=True) as conn:
+        conn.execute(SQL("CREATE DATABASE {} TEMPLATE {}").format(Identifier(name), Identifier(schema_template)))
+    yield server.uri(name)
+    server.drop_database(name)

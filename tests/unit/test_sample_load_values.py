@@ -1,0 +1,87 @@
+"""Values of an archive on their way into columns, and back by the transforms of the export."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from project_export.sample.load.values import stored, write_json, write_yaml
+from project_export.sample.schema import Column
+from project_export.tree import Enum, Key
+from project_export.tree.transforms import decode_base64, read_json_or_yaml, read_yaml
+
+STATE = Enum("state", ((1, "opened"), (2, "closed"), (None, "unknown")))
+RUBY_HASH = "--- !ruby/hash:ActiveSupport::HashWithIndifferentAccess"
+
+texts = st.text(st.characters(blacklist_categories=["Cs"])).filter(lambda text: not text.startswith(":"))
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def column(kind: str = "text") -> Column:
+    return Column("t", "c", kind, "", "")
+
+
+def store(value: object, kind: str = "text", transformed: bool = True, **key: object) -> object:
+    return stored(Key("k", column="c", **key), column(kind), value, transformed=transformed)
+
+
+@given(plain)
+def test_yaml_comes_back_as_what_was_written(value):
+    assert read_yaml(write_yaml(value)) == value
+
+
+@given(plain)
+def test_json_comes_back_as_what_was_written(value):
+    assert read_json_or_yaml(write_json(value)) == value
+
+
+def test_a_hash_is_written_as_rails_writes_it():
+    assert write_yaml({}) == f"{RUBY_HASH} {{}}\n"
+    assert write_yaml({"force_remove_source_branch": "1"}) == f"{RUBY_HASH}\nforce_remove_source_branch: '1'\n"
+    assert write_yaml(["a"]) == "---\n- a\n"
+
+
+def test_a_text_that_would_be_read_as_a_ruby_symbol_is_refused():
+    with pytest.raises(ValueError, match="does not come back from YAML"):
+        write_yaml({"a": ":b"})
+
+
+def test_null_is_stored_as_null_whatever_the_transform():
+    assert store(None, transform="yaml", default="{}") is None
+    assert store(None, "jsonb") is None
+
+
+def test_an_enums_name_is_stored_as_its_code():
+    assert [store(name, "smallint", enum=STATE) for name in ("opened", "unknown", None, 7)] == [1, None, None, 7]
+    with pytest.raises(ValueError, match="state has no 'open'; nearest: opened"):
+        store("open", "smallint", enum=STATE)
+
+
+def test_a_wrapped_value_is_taken_out():
+    assert store({"base_type": "closed"}, "bigint", enum=STATE, wrap="base_type") == 2
+    with pytest.raises(ValueError, match="not an object with the key base_type"):
+        store({"name": "Issue"}, "bigint", enum=STATE, wrap="base_type")
+
+
+def test_hex_is_stored_as_bytes():
+    assert store("00ff", "bytea") == b"\x00\xff"
+    with pytest.raises(ValueError, match="non-hexadecimal"):
+        store("xy", "bytea")
+
+
+def test_base64_is_stored_only_where_the_transform_applies():
+    assert store("hé", transform="base64_text", transformed=False) == "hé"
+    assert decode_base64(store("hé", transform="base64_text")) == "hé"
+
+
+def test_arrays_and_objects_need_a_column_for_them():
+    assert store(["a"], "character varying[]") == ["a"]
+    assert store({"a": 1}, "jsonb").obj == {"a": 1}
+    for value, kind in ((["a"], "text"), ("a", "text[]"), ({"a": 1}, "integer")):
+        with pytest.raises(ValueError, match="is not of the type"):
+            store(value, kind)
