@@ -1,0 +1,74 @@
+"""The docs say what is there: their commands exist, their examples work, their tables are current."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+
+from dev.docs import with_settings
+from project_export.cli import app
+from project_export.tree import load
+
+REPO = Path(__file__).resolve().parents[2]
+PAGES = sorted([REPO / "README.md", *(REPO / "docs").glob("*.md")])
+ADRS = REPO / "docs" / "adr"
+
+
+def commands(page: Path) -> list[str]:
+    """Every `project-export ...` in the page's code, up to the end of the line or of the code span."""
+    return re.findall(r"(?<=[`\n])\s*project-export ((?:[a-z]|--).*?)(?=`|\n|\\)", page.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_of_the_docs_exists_with_its_options(page: Path) -> None:
+    for line in commands(page):
+        command = typer.main.get_command(app)
+        words = shlex.split(line)
+        while words and (sub := getattr(command, "commands", {}).get(words[0])):
+            command = sub
+            words.pop(0)
+        assert not getattr(command, "commands", None), f"{page.name}: project-export {line} is no command"
+        options = {option for parameter in command.params for option in parameter.opts}
+        used = {word.split("=")[0] for word in words if word.startswith("--")}
+        assert used <= options, f"{page.name}: project-export {line} has options that are not there"
+
+
+def test_the_readme_shows_commands_so_that_the_test_above_is_not_empty() -> None:
+    assert any(line.startswith("export --project-id") for line in commands(REPO / "README.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_make_target_of_the_docs_exists(page: Path) -> None:
+    makefile = (REPO / "Makefile").read_text("utf-8")
+    for target in re.findall(r"\bmake ([a-z][a-z-]*)\b(?=[ `\n])(?= +#| *`|\n)", page.read_text("utf-8")):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"{page.name}: make {target}"
+
+
+@pytest.mark.parametrize("page", [*PAGES, *sorted(ADRS.glob("*.md"))], ids=lambda page: page.name)
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text("utf-8")):
+        assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_table_of_settings_is_current() -> None:
+    page = (REPO / "docs" / "operate.md").read_text("utf-8")
+    assert page == with_settings(page), "write it by: python -m dev.docs"
+
+
+def test_every_decision_is_in_the_index() -> None:
+    index = (ADRS / "README.md").read_text("utf-8")
+    for page in ADRS.glob("0*.md"):
+        assert f"({page.name})" in index
+
+
+def test_the_example_tree_is_a_tree(tmp_path: Path) -> None:
+    page = (REPO / "docs" / "your-schema.md").read_text("utf-8")
+    example = re.search(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert example
+    file = tmp_path / "library.yaml"
+    file.write_text(example[1], "utf-8")
+    assert load(str(file)).names == ("library", "books")
