@@ -116,11 +116,13 @@ def create(
 
 
 def resume(ctx: Context, job: Job) -> None:
-    """Start an ended job again: failed relations are queued anew, finished ones stay."""
-    if job.state in ("failed", "finished") and ctx.ledger.reopen_job(job.id):
-        failed = {row.id: row.attempt for row in ctx.ledger.rows(job.id) if row.state == "failed"}
-        ctx.ledger.requeue(failed, "the run was cleared or retried")
-        log.info("job %d was %s and is open again; %d relation(s) are exported anew", job.id, job.state, len(failed))
+    """Start an ended job again: what failed is queued anew, and of a finished job, which is wanted again, everything."""
+    if job.state not in ("failed", "finished") or not ctx.ledger.reopen_job(job.id):
+        return
+    again = ("failed",) if job.state == "failed" else ("failed", "finished")
+    rows = {row.id: row.attempt for row in ctx.ledger.rows(job.id) if row.state in again}
+    ctx.ledger.requeue(rows, "the run was cleared or retried")
+    log.info("job %d was %s and is open again; %d relation(s) are exported anew", job.id, job.state, len(rows))
 
 
 def _created(job: Job) -> Created:

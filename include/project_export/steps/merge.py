@@ -24,6 +24,7 @@ from project_export.errors import (
 )
 from project_export.ledger import Job, Row
 from project_export.steps.context import Context
+from project_export.steps.create import resume
 from project_export.steps.watch import release
 from project_export.steps.work import DIED, Owner, Worker
 
@@ -58,6 +59,11 @@ class Merger:
         Raises RelationsFailed with every failed relation, and the job is failed; any other error fails the job only on
         the last try.
         """
+        job = self._ctx.ledger.job(self._job_id)
+        if job.state == "failed":
+            resume(self._ctx, job)
+        elif job.state == "finished":
+            self._ctx.ledger.reopen_job(job.id)  # the same parts give the same archive
         try:
             return self._merge()
         except Stopped:

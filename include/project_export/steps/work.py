@@ -88,7 +88,8 @@ class Worker:
         retry can finish some, AttemptRevoked when the unit was cancelled or its snapshot replaced.
         """
         job = self._ctx.ledger.job(self._job_id)
-        resume(self._ctx, job)
+        if job.state == "failed":
+            resume(self._ctx, job)
         self._release_dead()
         if not self._ctx.ledger.progress(job.id).queued:
             log.info("nothing is left to do for unit %d", self._owner.unit)
