@@ -107,6 +107,12 @@ def test_a_broken_record_is_named_by_file_and_line_and_nothing_is_left(line, mes
     assert rows(database, "SELECT count(*) FROM projects") == [(0,)]
 
 
+def test_a_milestone_whose_title_is_no_text_is_broken(database, tmp_path):
+    archive = write_archive(tmp_path / "a.tar.gz", {"milestones": [{"title": ["a"], "project_id": 42}]})
+    with pytest.raises(ArchiveBroken, match=r"milestones\.ndjson:1: milestones\.title: .* is not of the type"):
+        load_into(database, archive)
+
+
 def test_keys_and_relations_without_a_place_are_logged_with_their_number(database, tmp_path, caplog):
     issues = [{"iid": number, "project_id": 42, "mood": "good"} for number in (1, 2)]
     request = {"iid": 1, "target_project_id": 42, "source_branch": "a", "target_branch": "b", "source_branch_sha": "12"}

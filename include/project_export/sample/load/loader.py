@@ -40,9 +40,9 @@ def load(conn: Connection[Any], archive: Path, tree: Tree | None = None) -> int:
     that it comes back with them. What the tree does not know, or takes from elsewhere than the database, is counted and
     logged, not stored.
 
-    Raises ArchiveBroken, naming file and line; BadRequest when there is no such file or rows of the database are in the
-    way; SourceChanged when it lacks the schema; SourceBusy or SourceRefused when it fails; StoreRefused when the archive
-    cannot be unpacked.
+    Raises ArchiveBroken, naming file and line; BadRequest when there is no such file or rows of the database are in
+    the way; SourceChanged when it lacks the schema; SourceBusy or SourceRefused when it fails; StoreRefused when the
+    archive cannot be unpacked.
     """
     with Unpacked(archive) as unpacked:
         try:

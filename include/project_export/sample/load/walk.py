@@ -26,7 +26,7 @@ _IDENTITY: dict[str, tuple[str, ...]] = {
 }
 """By what a record that stands nested in several places is known to be the same row: keys, named as their columns."""
 
-Identity = tuple[Any, ...]
+Identity = tuple[str, ...]
 
 _ID_NAMED_BY = {"p_ci_pipelines": "commit_id"}
 """By table: the key of a nested record that holds the row's own id, which must come back."""
@@ -186,7 +186,7 @@ class Walk:
 
 def identify(relation: Relation, record: Record) -> Identity:
     """Return what tells the row of a record, which may stand in several places, from the others of its table."""
-    return (relation.table, *(record.get(name) for name in _IDENTITY.get(relation.table, ())))
+    return (relation.table, *(repr(record.get(name)) for name in _IDENTITY.get(relation.table, ())))
 
 
 def is_above(child: Relation) -> bool:
