@@ -2,6 +2,7 @@
 
 import psycopg
 import pytest
+
 from project_export.errors import BadRequest
 from project_export.sample import schema
 
