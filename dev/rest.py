@@ -72,14 +72,20 @@ class Rest:
 
     def task_states(self, dag_id: str, run_id: str) -> dict[str, str]:
         """Return the state of each task instance by task id, of a mapped one by `task_id[index]`."""
-        instances = self._checked(self._send("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=1000"))
-        return {_label(instance): str(instance["state"]) for instance in instances["task_instances"]}
+        return {_label(instance): str(instance["state"]) for instance in self._instances(dag_id, run_id)}
 
-    def log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
-        """Return the text of a task's log."""
-        where = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}?map_index={map_index}"
-        content = self._checked(self._send("GET", where))["content"]
-        return "\n".join(str(line.get("event", line)) if isinstance(line, dict) else str(line) for line in content)
+    def task_errors(self, dag_id: str, run_id: str) -> dict[str, str]:
+        """Return what the last try of each failed task instance raised, by the same names, as its log tells it."""
+        errors = {}
+        for instance in self._instances(dag_id, run_id):
+            if instance["state"] == "failed":
+                task = f"taskInstances/{instance['task_id']}/logs/{instance['try_number']}"
+                where = f"/dags/{dag_id}/dagRuns/{run_id}/{task}?map_index={instance['map_index']}"
+                lines = self._checked(self._send("GET", where))["content"]
+                # The first of each is what was raised; its causes follow.
+                raised = [line["error_detail"][0]["exc_value"] for line in lines if line.get("error_detail")]
+                errors[_label(instance)] = "\n".join(raised) or f"its log tells no reason: {where}"
+        return errors
 
     def wait_for_run(self, dag_id: str, run_id: str, seconds: float) -> str:
         """Return success or failed when the run has ended; raise RestError, with the tasks' states, after the time."""
@@ -91,12 +97,17 @@ class Rest:
             time.sleep(0.5)
         return state
 
+    def _instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        answer = self._send("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=1000")
+        instances: list[dict[str, Any]] = self._checked(answer)["task_instances"]
+        return instances
+
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
         try:
             if not self._token:
                 answer = self._http.post("/auth/token", json=self._credentials)
                 self._token = self._checked(answer)["access_token"]
-            headers = {"Authorization": f"Bearer {self._token}"}
+            headers = {"Authorization": f"Bearer {self._token}", "Accept": "application/json"}
             return self._http.request(method, f"/api/v2{path}", json=body, headers=headers)
         except httpx.TransportError as error:
             raise RestError(f"{method} {self.url}/api/v2{path}: {error!r}") from error
