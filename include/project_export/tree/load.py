@@ -68,7 +68,7 @@ class _Reader:
         self.path = path
         self.enums: dict[str, Enum] = {}
         self.shapes: dict[str, Fields] = {}
-        self.known: dict[str, frozenset[str]] = {}
+        self.known: dict[str, dict[str, str]] = {}
 
     def fail(self, node: yaml.Node, message: str) -> NoReturn:
         raise TreeError(f"{self.path}:{node.start_mark.line + 1}: {message}")
@@ -219,7 +219,7 @@ class _Reader:
         return name
 
     def check_links(self, node: yaml.Node, relation: Relation, children: Sequence[Relation]) -> None:
-        valid = self.known.get(relation.table, frozenset()) | {name for name, _ in relation.derived}
+        valid = {*self.known.get(relation.table, ()), *(name for name, _ in relation.derived)}
         for child in children:
             for _, parent in child.join:
                 if self.known and parent not in valid:
@@ -292,13 +292,13 @@ class _Reader:
         return values
 
 
-def _read_schema(path: Path) -> dict[str, frozenset[str]]:
-    """Read the reference schema, a TSV with the columns `table` and `column`: the names a tree may use."""
-    tables: dict[str, set[str]] = {}
+def _read_schema(path: Path) -> dict[str, dict[str, str]]:
+    """Read the reference schema, a TSV with the columns `table`, `column` and `type`: the names a tree may use."""
+    tables: dict[str, dict[str, str]] = {}
     try:
         with path.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader((line for line in file if not line.startswith("#")), delimiter="\t"):
-                tables.setdefault(row["table"], set()).add(row["column"])
+                tables.setdefault(row["table"], {})[row["column"]] = row["type"]
     except (OSError, KeyError) as error:
-        raise TreeError(f"{path}: not a readable schema (a TSV with the columns table and column): {error}") from error
-    return {table: frozenset(columns) for table, columns in tables.items()}
+        raise TreeError(f"{path}: not a readable schema (a TSV with the columns table, column and type): {error}") from error
+    return tables

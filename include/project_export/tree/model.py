@@ -108,13 +108,13 @@ class Relation:
 
 @dataclass(frozen=True)
 class Tree:
-    """A whole tree file. `file` is for messages; `known` are the names of its reference schema, if it has one."""
+    """A whole tree file. `file` is for messages; `known` are its reference schema's columns by table, with their types."""
 
     name: str
     file: str
     root: Relation
     relations: tuple[Relation, ...]
-    known: dict[str, frozenset[str]] = field(default_factory=dict, compare=False)
+    known: dict[str, dict[str, str]] = field(default_factory=dict, compare=False)
 
     def walk(self) -> Iterator[tuple[str, Relation]]:
         """Yield the root and every relation, nested ones too, with their dotted paths."""
