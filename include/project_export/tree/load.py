@@ -293,12 +293,12 @@ class _Reader:
 
 
 def _read_schema(path: Path) -> dict[str, dict[str, str]]:
-    """Read the reference schema, a TSV with the columns `table`, `column` and `type`: the names a tree may use."""
+    """Read the reference schema, a TSV with the columns `table`, `column`, `type` if known: what a tree may name."""
     tables: dict[str, dict[str, str]] = {}
     try:
         with path.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader((line for line in file if not line.startswith("#")), delimiter="\t"):
-                tables.setdefault(row["table"], {})[row["column"]] = row["type"]
+                tables.setdefault(row["table"], {})[row["column"]] = row.get("type") or ""
     except (OSError, KeyError) as error:
-        raise TreeError(f"{path}: not a readable schema (a TSV with the columns table, column and type): {error}") from error
+        raise TreeError(f"{path}: not a readable schema (a TSV with the columns table and column): {error}") from error
     return tables
