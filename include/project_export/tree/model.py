@@ -108,7 +108,7 @@ class Relation:
 
 @dataclass(frozen=True)
 class Tree:
-    """A whole tree file. `file` is for messages; `known` are its reference schema's columns by table, with their types."""
+    """A whole tree file. `file` is for messages; `known`: its reference schema, table to column to type."""
 
     name: str
     file: str
