@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from project_export.sample.load.values import stored, write_json, write_yaml
@@ -31,6 +31,7 @@ def store(value: object, kind: str = "text", transformed: bool = True, **key: ob
 
 
 @given(plain)
+@example({"\x85": "\u2028 \ufeff"})
 def test_yaml_comes_back_as_what_was_written(value):
     assert read_yaml(write_yaml(value)) == value
 

@@ -66,7 +66,7 @@ def write_yaml(value: Any) -> str:
     >>> write_yaml({"force_remove_source_branch": "1"})
     "--- !ruby/hash:ActiveSupport::HashWithIndifferentAccess\\nforce_remove_source_branch: '1'\\n"
     """
-    body = yaml.dump(value, Dumper=yaml.SafeDumper, allow_unicode=True, sort_keys=False, default_flow_style=False)
+    body = yaml.dump(value, Dumper=yaml.SafeDumper, sort_keys=False, default_flow_style=False)
     head = f"--- {_HASH}" if isinstance(value, dict) else "---"
     gap = "\n" if isinstance(value, (dict, list)) and value else " "
     text = f"{head}{gap}{body}"
