@@ -76,8 +76,12 @@ class Reader:
         relation = self._bound.relation(name)
         if relation is self._bound.tree.root or not relation.table:
             return 1
-        query, params = count_rows(relation, self._bound.catalogue, self._parent(relation))
-        return int(self._session.one(query, params)[0])
+        parent = self._parent(relation)
+        if parent is None:
+            return 0
+        query, params = count_rows(relation, self._bound.catalogue, parent)
+        rows = int(self._session.one(query, params)[0])
+        return min(rows, 1) if relation.one else rows
 
     def read(self, name: str, part: int = 0, parts: int = 1) -> Iterator[Chunk]:
         """Yield a relation's records in order; of `parts` equal runs of them the one numbered `part`, from 0.
@@ -92,12 +96,16 @@ class Reader:
         if relation is self._bound.tree.root:
             yield Chunk(_escaped(self._shaped(self._root, [self._root_row])[0][1]), 1)
             return
+        parent = self._parent(relation)
         if relation.one:
             node = _Node(relation, self._bound, select_children(relation, self._bound.catalogue))
-            documents = [document for _, document in self._shaped(node, self._rows(node, [self._parent(relation)]))]
+            rows = [] if parent is None else self._rows(node, [parent])
+            documents = [document for _, document in self._shaped(node, rows)]
             yield Chunk(_escaped(documents[0]) if documents else b"null", len(documents[:1]))
             return
-        for documents in self._batches(relation, *self._run(name, part, parts)):
+        if parent is None:
+            return
+        for documents in self._batches(relation, parent, *self._run(name, part, parts)):
             yield Chunk(_escaped(b"\n".join(documents) + b"\n"), len(documents))
 
     def _run(self, name: str, part: int, parts: int) -> tuple[int, int | None]:
@@ -108,19 +116,27 @@ class Reader:
         begin, end = total * part // parts, total * (part + 1) // parts
         return begin, None if part == parts - 1 else end - begin
 
-    def _batches(self, relation: Relation, offset: int, limit: int | None) -> Iterator[list[bytes]]:
+    def _batches(
+        self, relation: Relation, parent: tuple[bytes, ...], offset: int, limit: int | None
+    ) -> Iterator[list[bytes]]:
         node = _Node(relation, self._bound, select_by_key(relation, self._bound.catalogue))
-        query, params = page_keys(relation, self._bound.catalogue, self._parent(relation), offset=offset, limit=limit)
+        query, params = page_keys(relation, self._bound.catalogue, parent, offset=offset, limit=limit)
         pace = _Pace(self._batch_rows, self._batch_bytes)
         for page in self._session.pages(query, params, pace.rows):
             keys = [tuple(value.encode() for value in key) for key in page]
-            found = dict(self._shaped(node, self._rows(node, keys)))
+            rows = self._rows(node, keys)
+            found = dict(self._shaped(node, rows))
+            if not len(keys) == len(rows) == len(found):
+                message = f"{relation.name}: {len(keys)} keys ({', '.join(relation.key)}) lead to {len(rows)} rows"
+                raise SourceRefused(f"{message} of {relation.table}. Give the relation a key that identifies its rows.")
             documents = [found[node.single(key)] for key in keys]
             pace.learn(len(documents), sum(map(len, documents)))
             yield documents
 
-    def _parent(self, relation: Relation) -> tuple[bytes, ...]:
-        return tuple(self._root_values[parent] for _, parent in relation.join)
+    def _parent(self, relation: Relation) -> tuple[bytes, ...] | None:
+        """Return the root's values by which a relation joins, None where one is NULL: then there are no rows."""
+        values = tuple(self._root_values[parent] for _, parent in relation.join)
+        return None if None in values else values
 
     def _rows(self, node: _Node, keys: Sequence[tuple[bytes, ...]]) -> list[tuple[Any, ...]]:
         return self._session.copy(node.select.query, node.select.bind(keys), node.select.types)
@@ -156,15 +172,16 @@ class Reader:
         if not due:
             return bytes(row[-1])
         record = json.loads(row[-1])
-        for key, transform, default in due:
-            try:
-                record[key] = (TRANSFORMS.get(transform) or _COMPACT[transform])(record[key])
-                if record[key] is None and default is not None:
-                    record[key] = json.loads(default)
-            except ValueError as error:
-                where = f"{node.path}.{key} of the row with {node.described(row)}"
-                raise SourceRefused(f"{where}: {error}. Repair the row, or take the key out of the tree.") from error
-        return _dumped(record)
+        key = ""
+        try:
+            for key, transform, default in due:
+                value = (TRANSFORMS.get(transform) or _COMPACT[transform])(record[key])
+                record[key] = json.loads(default) if value is None and default is not None else value
+                _dumped(record[key])
+            return _dumped(record)
+        except (ValueError, TypeError, RecursionError) as error:
+            where = f"{node.path}.{key} of the row with {node.described(row)}"
+            raise SourceRefused(f"{where}: {error}. Repair the row, or take the key out of the tree.") from error
 
     def _replaced(self, node: _Node, document: bytes) -> bytes:
         record = json.loads(document)
@@ -210,10 +227,8 @@ class _Node:
 
     def described(self, row: tuple[Any, ...]) -> str:
         """Name a row for a message by what is known of it."""
-        names = [own for own, _ in self.relation.join] or list(self.relation.key)
-        width = self.select.join_width
-        values = zip((*names[:width], *self.select.links), row, strict=False)
-        return ", ".join(f"{name} {value.decode()}" for name, value in values if value is not None)
+        values = dict(zip((*self.select.join, *self.select.links), row, strict=False))
+        return ", ".join(f"{name} {value.decode()}" for name, value in values.items() if value is not None)
 
 
 class _Child:
@@ -259,7 +274,8 @@ def _linked(root: Relation, relations: Sequence[Relation]) -> Relation:
 
 
 def _dumped(record: Any) -> bytes:
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    """Return JSON text; raise ValueError for what neither JSON (NaN, infinity) nor UTF-8 (half a surrogate) has."""
+    return json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
 
 
 def _escaped(data: bytes) -> bytes:

@@ -28,16 +28,21 @@ Due = tuple[int, str, str, str | None]
 class Select:
     """A relation's statement and what its rows are made of: join values, link values, flags (if any), record.
 
-    transforms: (bit, key, transform name, JSON text that stands for a transformed null). unknown: (bit, key) whose enum
-    code has no name.
+    join, links: the columns or derived names of these values. transforms: (bit, key, transform name, JSON text that
+    stands for a transformed null). unknown: (bit, key) whose enum code has no name.
     """
 
     query: sql.Composed
     params: dict[str, Any]
-    join_width: int
+    join: tuple[str, ...]
     links: tuple[str, ...]
     transforms: tuple[Due, ...]
     unknown: tuple[tuple[int, str], ...]
+
+    @property
+    def join_width(self) -> int:
+        """Number of join columns."""
+        return len(self.join)
 
     @property
     def flagged(self) -> bool:
@@ -82,6 +87,7 @@ def page_keys(
 ) -> tuple[sql.Composed, dict[str, Any]]:
     """Return the query for the keys of a top-level relation under one parent, in order, as text columns.
 
+    The key decides among equal rows, so that the parts of a relation, which are read by offset, never overlap.
     The condition is materialised before the rows are ordered: with a LIMIT over a primary key the planner would walk
     the whole table instead.
     """
@@ -96,7 +102,7 @@ def page_keys(
         table=sql.Identifier(relation.table),
         where=_parent_is(relation, types, parent, params),
         keys=_comma([_text(_column(column)) for column in relation.key]),
-        order=_comma([_order(order) for order in relation.order]),
+        order=_comma([*(_order(order) for order in relation.order), *(_column(column) for column in relation.key)]),
         offset=params(offset),
         limit=params(limit),
     )
@@ -140,7 +146,7 @@ def _select(relation: Relation, catalogue: Catalogue, join: tuple[str, ...], *, 
         )
     distinct: sql.Composable = sql.SQL("")
     order: sql.Composable = sql.SQL("")
-    if ordered and (not relation.one or any(o.descending for o in relation.order)):
+    if ordered and relation.order:
         keys = [_column(column) for column in join]
         order = sql.SQL(" ORDER BY {}").format(_comma([*keys, *(_order(o) for o in relation.order)]))
         if relation.one:
@@ -152,7 +158,7 @@ def _select(relation: Relation, catalogue: Catalogue, join: tuple[str, ...], *, 
         sql.SQL(" WHERE {}").format(sql.SQL(" AND ").join(where)) if where else sql.SQL(""),
         order,
     )
-    return Select(query, params.values, len(join), relation.links, transforms, unknown)
+    return Select(query, params.values, join, relation.links, transforms, unknown)
 
 
 class _Shaped:
@@ -238,6 +244,8 @@ def _formed(expression: sql.Composable, type_name: str) -> sql.Composable:
 
 
 def _lookup(lookup: Lookup, types: Any, catalogue: Catalogue, *, formed: bool) -> sql.Composable:
+    if not lookup.table:
+        return _column(lookup.column)
     other = sql.Identifier("l")
     value: sql.Composable = sql.SQL("{}.{}").format(other, sql.Identifier(lookup.column))
     if formed:

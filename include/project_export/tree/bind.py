@@ -64,6 +64,7 @@ def bind(tree: Tree, catalogue: Catalogue) -> BoundTree:
     if root is None:
         message = f"{tree.file}:{tree.root.line}: the source has no table {tree.root.table}, the root of the tree"
         raise SourceChanged(f"{message}. Is this the right database, and does search_path lead to its schema?")
+    binder.linked(tree)
     relations = tuple(binder.top(relation) for relation in tree.relations)
     return BoundTree(replace(tree, root=root, relations=relations), catalogue, tuple(binder.left_out))
 
@@ -92,7 +93,7 @@ class _Binder:
             return None
         self.needed(relation, path)
         keys = tuple(key for key in (self.key(key, relation, path) for key in relation.keys) if key)
-        derived = tuple((name, self.reduced(lookup, relation.table) or lookup) for name, lookup in relation.derived)
+        derived = tuple((name, self.derived(name, lookup, relation, path)) for name, lookup in relation.derived)
         children = tuple(
             bound
             for bound in (self.relation(child, f"{path}.{child.name}") for child in relation.children)
@@ -105,7 +106,7 @@ class _Binder:
         uses = {
             "join": [own for own, _ in relation.join],
             "where": [column for column, _ in relation.where],
-            "order": [order.column for order in relation.order] if _ordered(relation) else [],
+            "order": [order.column for order in relation.order],
             "its nested relations' joins": [link for link in relation.links if link not in derived],
         }
         for use, columns in uses.items():
@@ -123,14 +124,13 @@ class _Binder:
         own = self.catalogue[relation.table]
         where = f"{path}.{key.name}"
         if key.lookup is not None:
-            lookup = self.reduced(key.lookup, relation.table)
-            if lookup is not None:
+            lookup = self.reduced(key.lookup, relation.table, key.line)
+            if lookup is None:
+                self.left_out.append(LeftOut(where, f"the source has no {key.lookup.table}.{key.lookup.column}"))
+                return None
+            if isinstance(lookup, Lookup):
                 return replace(key, lookup=lookup)
-            if key.lookup.fallback in own:
-                return replace(key, lookup=None, column=key.lookup.fallback)
-            self.known_table(key.lookup.table, key.line)
-            self.left_out.append(LeftOut(where, f"the source has no {key.lookup.table}.{key.lookup.column}"))
-            return None
+            return replace(key, lookup=None, column=lookup)
         for column in (key.column, key.when):
             if column is not None and column not in own:
                 self.known_column(relation.table, column, key.line)
@@ -138,12 +138,38 @@ class _Binder:
                 return None
         return key
 
-    def reduced(self, lookup: Lookup, own: str) -> Lookup | None:
-        """Return the lookup without what is absent, None when the value itself cannot be looked up."""
-        table = self.catalogue.get(lookup.table, {})
-        if lookup.column not in table or any(a not in table or b not in self.catalogue[own] for a, b in lookup.match):
-            return None
-        return lookup if lookup.fallback in self.catalogue[own] else replace(lookup, fallback=None)
+    def reduced(self, lookup: Lookup, own: str, line: int) -> Lookup | str | None:
+        """Return the lookup without what is absent, its fallback column where that is all, None where nothing is."""
+        here = self.catalogue[own]
+        table = self.catalogue.get(lookup.table)
+        fallback = lookup.fallback
+        if fallback is not None and fallback not in here:
+            self.known_column(own, fallback, line)
+            fallback = None
+        if table is None:
+            self.known_table(lookup.table, line)
+            return fallback
+        absent = [(lookup.table, column) for column in (lookup.column, *(a for a, _ in lookup.match))]
+        absent += [(own, column) for _, column in lookup.match]
+        absent = [(name, column) for name, column in absent if column not in self.catalogue[name]]
+        for name, column in absent:
+            self.known_column(name, column, line)
+        return fallback if absent else replace(lookup, fallback=fallback)
+
+    def derived(self, name: str, lookup: Lookup, relation: Relation, path: str) -> Lookup:
+        """Return the lookup of a derived value, or its fallback; nested relations join on it, so one must be there."""
+        reduced = self.reduced(lookup, relation.table, relation.line)
+        if reduced is None:
+            message = f"{self.tree.file}:{relation.line}: {path} needs {lookup.table}.{lookup.column} for {name}"
+            raise SourceChanged(f"{message}, on which nested relations join, and the source lacks it")
+        return reduced if isinstance(reduced, Lookup) else Lookup("", (), reduced)
+
+    def linked(self, tree: Tree) -> None:
+        """Check the root's columns on which the top-level relations join."""
+        derived = {name for name, _ in tree.root.derived}
+        for relation in tree.relations:
+            links = [parent for _, parent in relation.join if parent not in derived]
+            self.present(tree.root, tree.root.name, f"the join of {relation.name}", links)
 
     def known_table(self, table: str, line: int) -> None:
         if self.tree.known.get(table) is None and table not in self.catalogue:
@@ -155,11 +181,6 @@ class _Binder:
             message = f"{self.tree.file}:{line}: the source has no column {table}.{column}"
             valid = self.catalogue[table]
             raise TreeError(f"{message}, nor does the tree's reference schema; {nearest(column, valid)}")
-
-
-def _ordered(relation: Relation) -> bool:
-    """Whether the order counts: one row by its parent's key needs none."""
-    return not relation.one or any(order.descending for order in relation.order)
 
 
 def _tables(tree: Tree) -> Iterator[str]:

@@ -26,16 +26,18 @@ The language, by example:
 from __future__ import annotations
 
 import csv
-import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 
 from project_export.errors import TreeError, nearest
-from project_export.tree.model import Enum, Key, Lookup, Order, Relation, Scalar, Tree
+from project_export.tree.model import Enum, Key, Lookup, Order, Relation, Tree
+from project_export.tree.nodes import Fields, Nodes
 from project_export.tree.transforms import TRANSFORMS
 
 SHIPPED = Path(__file__).parent.parent / "trees"
@@ -45,8 +47,11 @@ _CONTENT = {"table", "order", "key", "keys", "derived", "children"}
 _RELATION = _CONTENT | {"relation", "like", "one", "join", "where", "constant"}
 _LOOKUP = {"from", "match", "column", "else"}
 _KEY = _LOOKUP | {"enum", "transform", "when", "default", "wrap", "parameter", "constant", "why"}
+_NEEDS = {"match": "from", "else": "from", "when": "transform", "why": "constant"}
+_EXCLUDES = {"constant": _KEY - {"constant", "why"}, "transform": {"enum", "wrap"}}
 
-Fields = Mapping[str, yaml.Node]
+_FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
+_MOST_DEPTH = 32
 
 
 @lru_cache(maxsize=8)
@@ -58,84 +63,100 @@ def load(name: str) -> Tree:
     except OSError as error:
         shipped = [file.stem for file in SHIPPED.glob("*.yaml")]
         raise TreeError(f"{path}: {error.strerror}; give a path or a shipped tree, {nearest(name, shipped)}") from error
+    except UnicodeDecodeError as error:
+        raise TreeError(f"{path}: not UTF-8, as a tree must be: {error}") from error
     return _Reader(path).tree(text)
 
 
-class _Reader:
-    """Reads one file; holds what messages and references need."""
+class _Reader(Nodes):
+    """Reads one file; holds what references need."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        super().__init__(path)
         self.enums: dict[str, Enum] = {}
         self.shapes: dict[str, Fields] = {}
         self.known: dict[str, dict[str, str]] = {}
 
-    def fail(self, node: yaml.Node, message: str) -> NoReturn:
-        raise TreeError(f"{self.path}:{node.start_mark.line + 1}: {message}")
-
     def tree(self, text: str) -> Tree:
-        try:
-            document = yaml.compose(text, Loader=yaml.CSafeLoader)
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            where = f"{self.path}:{mark.line + 1}" if mark else str(self.path)
-            raise TreeError(f"{where}: not YAML: {getattr(error, 'problem', error)}") from error
-        if document is None:
-            raise TreeError(f"{self.path}:1: the file is empty; it needs name, root and relations")
-        fields = self.fields(document, _FILE, "the tree", required=("name", "root", "relations"))
+        fields = self.fields(self.document(text), _FILE, "the tree", required=("name", "root", "relations"))
         if "schema" in fields:
             self.known = _read_schema(self.path.parent / self.text(fields["schema"]))
-        for name, node in self.mapping(fields.get("enums")).items():
+        for name, node in self.mapping(fields.get("enums"), "enums").items():
             self.enums[name] = self.enum(name, node)
-        for name, node in self.mapping(fields.get("shapes")).items():
+        for name, node in self.mapping(fields.get("shapes"), "shapes").items():
             self.shapes[name] = self.fields(node, _CONTENT, f"shape {name}")
         root = self.relation(fields["root"], ())
-        relations = tuple(self.relation(node, (root,)) for node in self.items(fields["relations"]))
-        self.unique(fields["relations"], [root.name, *(relation.name for relation in relations)], "relation")
+        nodes = self.items(fields["relations"], "relations")
+        relations = tuple(self.relation(node, (root,)) for node in nodes)
+        named = [(relation.name, node) for relation, node in zip(relations, nodes, strict=True)]
+        self.unique([(root.name, fields["root"]), *named], "relation")
         return Tree(self.text(fields["name"]), str(self.path), root, relations, self.known)
 
     def relation(self, node: yaml.Node, parents: tuple[Relation, ...]) -> Relation:
         fields = self.fields(node, _RELATION, "a relation", required=("relation",))
         name = self.text(fields["relation"])
         line = node.start_mark.line + 1
+        if len(parents) > _MOST_DEPTH:
+            self.fail(node, f"relation {name} is nested too deep: more than {_MOST_DEPTH}; does a shape hold itself?")
+        if len(parents) < 2 and not _FILE_NAME.fullmatch(name):
+            self.fail(node, f"relation {name!r} names a file: use letters, digits, '_', '-' and '.', no '.' in front")
         if "constant" in fields:
-            return Relation(name, one=self.flag(fields.get("one")), constant=self.json(fields["constant"]), line=line)
+            return self.constant(node, fields, parents)
         if "like" in fields:
             shape = self.choose(fields["like"], self.shapes, "shape")
             fields = {**self.shapes[shape], **fields}
         if "table" not in fields:
             self.fail(node, f"relation {name} has no table; give table, like or constant")
-        if parents and "join" not in fields:
+        if parents and not self.pairs(fields.get("join"), "join"):
             self.fail(node, f"relation {name} has no join to {parents[-1].name}")
+        if not parents and "join" in fields:
+            self.fail(fields["join"], f"{name} is the root, which joins nothing")
         table = self.known_table(fields["table"])
+        one = self.flag(fields.get("one"))
+        order = tuple(self.order(item, table) for item in self.items(fields.get("order"), "order"))
+        if not order and not one:
+            order = (Order(self.column(node, table, "id")),)
+        own_key = tuple(self.column(item, table) for item in self.items(fields.get("key"), "key")) or ("id",)
+        if not parents and len(own_key) > 1:
+            self.fail(fields["key"], f"{name} is the root, which is found by one column")
         derived = tuple(
-            (key, self.lookup(value, key, table)) for key, value in self.mapping(fields.get("derived")).items()
+            (link, self.lookup(value, link, table))
+            for link, value in self.mapping(fields.get("derived"), "derived").items()
         )
-        join = tuple(
-            (self.column(key, table), self.text(value)) for key, value in self.pairs(fields.get("join"), "join")
-        )
-        keys = tuple(self.key(item, table) for item in self.items(fields.get("keys")))
-        if "keys" in fields:
-            self.unique(fields["keys"], [key.name for key in keys], "key")
+        key_nodes = self.items(fields.get("keys"), "keys")
+        keys = tuple(self.key(item, table) for item in key_nodes)
         relation = Relation(
             name=name,
             table=table,
-            one=self.flag(fields.get("one")),
-            join=join,
-            where=tuple(
-                (self.column(key, table), self.values(value)) for key, value in self.pairs(fields.get("where"), "where")
+            one=one,
+            join=tuple(
+                (self.column(own, table), self.link(other, parents[-1]))
+                for own, other in self.pairs(fields.get("join"), "join")
             ),
-            order=tuple(self.order(item, table) for item in self.items(fields.get("order"))) or (Order("id"),),
-            key=tuple(self.column(item, table) for item in self.items(fields.get("key"))) or ("id",),
+            where=tuple(
+                (self.column(column, table), self.scalars(value))
+                for column, value in self.pairs(fields.get("where"), "where")
+            ),
+            order=order,
+            key=own_key,
             keys=keys,
             derived=derived,
             line=line,
         )
-        children = tuple(self.relation(child, (*parents, relation)) for child in self.items(fields.get("children")))
-        if "children" in fields:
-            self.unique(fields["children"], [*(k.name for k in keys), *(c.name for c in children)], "key")
-            self.check_links(fields["children"], relation, children)
-        return Relation(**{**vars(relation), "children": children})
+        child_nodes = self.items(fields.get("children"), "children")
+        children = tuple(self.relation(child, (*parents, relation)) for child in child_nodes)
+        names = [*(key.name for key in keys), *(child.name for child in children)]
+        self.unique(zip(names, (*key_nodes, *child_nodes), strict=True), "key")
+        return replace(relation, children=children)
+
+    def constant(self, node: yaml.Node, fields: Fields, parents: tuple[Relation, ...]) -> Relation:
+        name = self.text(fields["relation"])
+        if len(parents) != 1:
+            self.fail(node, f"relation {name} is neither the root nor nested, since it is constant")
+        for other in fields.keys() - {"relation", "one", "constant"}:
+            self.fail(node, f"relation {name} is constant, so {other} says nothing")
+        one, constant = self.flag(fields.get("one")), self.json(fields["constant"])
+        return Relation(name, one=one, constant=constant, line=node.start_mark.line + 1)
 
     def key(self, node: yaml.Node, table: str) -> Key:
         line = node.start_mark.line + 1
@@ -147,18 +168,14 @@ class _Reader:
             self.fail(node, "a key is a name, or one name with its description: {name: {column: ...}}")
         name, body = self.text(pairs[0][0]), pairs[0][1]
         fields = self.fields(body, _KEY, f"key {name}")
+        self.fit(body, fields, f"key {name}")
         if "constant" in fields:
             why = self.text(fields["why"]) if "why" in fields else None
             return Key(name, constant=self.json(fields["constant"]), why=why, line=line)
         lookup = self.lookup(body, name, table) if "from" in fields else None
-        column = None
-        if lookup is None:
-            column = self.column(fields["column"], table) if "column" in fields else name
-            if "column" not in fields:
-                self.column(pairs[0][0], table)
         return Key(
             name=name,
-            column=column,
+            column=None if lookup else self.column(fields.get("column", pairs[0][0]), table),
             lookup=lookup,
             enum=self.enums[self.choose(fields["enum"], self.enums, "enum")] if "enum" in fields else None,
             transform=self.choose(fields["transform"], TRANSFORMS, "transform") if "transform" in fields else None,
@@ -169,13 +186,23 @@ class _Reader:
             line=line,
         )
 
+    def fit(self, node: yaml.Node, fields: Fields, what: str) -> None:
+        """Refuse attributes of a key that say nothing together."""
+        for name in fields:
+            if name in _NEEDS and _NEEDS[name] not in fields:
+                self.fail(node, f"{what}: {name} says nothing without {_NEEDS[name]}")
+            for other in sorted(_EXCLUDES.get(name, set()) & fields.keys()):
+                self.fail(node, f"{what}: {name} and {other} exclude each other")
+
     def lookup(self, node: yaml.Node, name: str, own: str) -> Lookup:
         fields = self.fields(node, _KEY, f"lookup {name}", required=("from", "match"))
         table = self.known_table(fields["from"])
-        column = self.column(fields["column"], table) if "column" in fields else name
+        column = self.column(fields.get("column", node), table, None if "column" in fields else name)
         match = tuple(
             (self.column(key, table), self.column(value, own)) for key, value in self.pairs(fields["match"], "match")
         )
+        if not match:
+            self.fail(node, f"lookup {name} matches nothing: {{its column: own column}}")
         fallback = self.column(fields["else"], own) if "else" in fields else None
         return Lookup(table, match, column, fallback)
 
@@ -183,9 +210,11 @@ class _Reader:
         names: list[tuple[int | None, str]] = []
         for key, value in self.pairs(node, f"enum {name}"):
             code = self.plain(key)
-            if code is not None and not isinstance(code, int):
+            if code is not None and (not isinstance(code, int) or isinstance(code, bool)):
                 self.fail(key, f"enum {name}: the code {code!r} is neither an integer nor null")
             names.append((code, self.text(value)))
+        if all(code is None for code, _ in names):
+            self.fail(node, f"enum {name} names no code")
         return Enum(name, tuple(names))
 
     def order(self, node: yaml.Node, table: str) -> Order:
@@ -212,84 +241,20 @@ class _Reader:
             self.fail(node, f"table {table} has no column {column}; {nearest(column, self.known[table])}")
         return column
 
+    def link(self, node: yaml.Node, parent: Relation) -> str:
+        """Return what a relation joins on: a column of its parent, or a value derived there."""
+        name = self.text(node)
+        valid = {*self.known.get(parent.table, ()), *(derived for derived, _ in parent.derived)}
+        if self.known and name not in valid:
+            message = f"{parent.name} has no {name} to join, neither as a column of {parent.table} nor derived"
+            self.fail(node, f"{message}; {nearest(name, valid)}")
+        return name
+
     def choose(self, node: yaml.Node, valid: Mapping[str, Any], what: str) -> str:
         name = self.text(node)
         if name not in valid:
             self.fail(node, f"{what} {name} is unknown; {nearest(name, valid)}")
         return name
-
-    def check_links(self, node: yaml.Node, relation: Relation, children: Sequence[Relation]) -> None:
-        valid = {*self.known.get(relation.table, ()), *(name for name, _ in relation.derived)}
-        for child in children:
-            for _, parent in child.join:
-                if self.known and parent not in valid:
-                    message = f"{child.name} joins {relation.name}.{parent}, which is neither a column nor derived"
-                    self.fail(node, f"{message}; {nearest(parent, valid)}")
-
-    def unique(self, node: yaml.Node, names: Sequence[str], what: str) -> None:
-        for name in names:
-            if names.count(name) > 1:
-                self.fail(node, f"{what} {name} stands twice")
-
-    # YAML nodes to values.
-
-    def fields(self, node: yaml.Node, valid: set[str], what: str, required: tuple[str, ...] = ()) -> Fields:
-        fields = self.mapping(node)
-        for key, _ in self.pairs(node, what):
-            if self.text(key) not in valid:
-                self.fail(key, f"{what} has no attribute {self.text(key)}; {nearest(self.text(key), valid)}")
-        for name in required:
-            if name not in fields:
-                self.fail(node, f"{what} lacks the attribute {name}")
-        return fields
-
-    def mapping(self, node: yaml.Node | None) -> dict[str, yaml.Node]:
-        pairs = self.pairs(node, "this")
-        if node is not None:
-            self.unique(node, [self.text(key) for key, _ in pairs], "name")
-        return {self.text(key): value for key, value in pairs}
-
-    def pairs(self, node: yaml.Node | None, what: str) -> list[tuple[yaml.Node, yaml.Node]]:
-        if node is None:
-            return []
-        if not isinstance(node, yaml.MappingNode):
-            self.fail(node, f"{what} must be a mapping, {{name: value}}")
-        return list(node.value)
-
-    def items(self, node: yaml.Node | None) -> list[yaml.Node]:
-        if node is None:
-            return []
-        if not isinstance(node, yaml.SequenceNode):
-            self.fail(node, "this must be a list")
-        return list(node.value)
-
-    def plain(self, node: yaml.Node) -> Any:
-        return yaml.constructor.SafeConstructor().construct_object(node, deep=True)
-
-    def text(self, node: yaml.Node) -> str:
-        value = self.plain(node)
-        if not isinstance(value, str) or not value:
-            self.fail(node, f"this must be a name, not {value!r}")
-        return value
-
-    def flag(self, node: yaml.Node | None) -> bool:
-        if node is None:
-            return False
-        value = self.plain(node)
-        if not isinstance(value, bool):
-            self.fail(node, f"this must be true or false, not {value!r}")
-        return value
-
-    def json(self, node: yaml.Node) -> str:
-        return json.dumps(self.plain(node), ensure_ascii=False, separators=(",", ":"))
-
-    def values(self, node: yaml.Node) -> tuple[Scalar, ...]:
-        value = self.plain(node)
-        values = tuple(value) if isinstance(value, list) else (value,)
-        for item in values:
-            if not (item is None or isinstance(item, (str, int, bool))):
-                self.fail(node, f"a condition compares with a text, an integer, true, false or null, not {item!r}")
-        return values
 
 
 def _read_schema(path: Path) -> dict[str, dict[str, str]]:
@@ -299,6 +264,6 @@ def _read_schema(path: Path) -> dict[str, dict[str, str]]:
         with path.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader((line for line in file if not line.startswith("#")), delimiter="\t"):
                 tables.setdefault(row["table"], {})[row["column"]] = row.get("type") or ""
-    except (OSError, KeyError) as error:
+    except (OSError, KeyError, ValueError) as error:
         raise TreeError(f"{path}: not a readable schema (a TSV with the columns table and column): {error}") from error
     return tables

@@ -24,7 +24,8 @@ class Enum:
 class Lookup:
     """A value of another table's row: `table.column` where each (its column, own column) of `match` agrees.
 
-    fallback: the own column that is taken when the lookup finds nothing or NULL.
+    fallback: the own column that is taken when the lookup finds nothing or NULL. Without a table (which only `bind`
+    makes, of a fallback that is all there is) the value is the own column itself.
     """
 
     table: str
@@ -72,9 +73,10 @@ class Order:
 class Relation:
     """Rows of one table, under a parent's rows.
 
-    one: at most one record per parent (the first in order); else many
+    one: at most one record per parent, the first in order; else many
     join: pairs (own column, parent's column or derived name)
     where: pairs (own column, accepted values; None accepts NULL)
+    order: empty where no parent has more than one row
     key: the columns that identify a row; by them a top-level relation is read in batches
     derived: named values that children join on and that do not leave
     constant: JSON text that stands for the whole relation, which then has no table
@@ -85,7 +87,7 @@ class Relation:
     one: bool = False
     join: tuple[tuple[str, str], ...] = ()
     where: tuple[tuple[str, tuple[Scalar, ...]], ...] = ()
-    order: tuple[Order, ...] = (Order("id"),)
+    order: tuple[Order, ...] = ()
     key: tuple[str, ...] = ("id",)
     keys: tuple[Key, ...] = ()
     derived: tuple[tuple[str, Lookup], ...] = ()

@@ -21,6 +21,16 @@ class _RubyLoader(yaml.CSafeLoader):
     """Reads what Ruby's Psych wrote: object tags are read as what they hold, symbols as their names."""
 
 
+_SYMBOL = re.compile(r""":(?:(["'])(.*)\1|(.+))""")
+
+
+def _symbol_or_string(loader: _RubyLoader, node: yaml.ScalarNode) -> str:
+    """Read a plain scalar with a colon in front as a symbol; a string like that is quoted (Psych::ScalarScanner)."""
+    text = str(loader.construct_scalar(node))
+    symbol = None if node.style else _SYMBOL.fullmatch(text)
+    return (symbol[2] or symbol[3]) if symbol else text
+
+
 def _untagged(loader: _RubyLoader, _suffix: str, node: yaml.Node) -> Any:
     if isinstance(node, yaml.MappingNode):
         return loader.construct_mapping(node, deep=True)
@@ -29,22 +39,21 @@ def _untagged(loader: _RubyLoader, _suffix: str, node: yaml.Node) -> Any:
     return loader.construct_scalar(node)  # type: ignore[arg-type]
 
 
+_RubyLoader.add_constructor("tag:yaml.org,2002:str", _symbol_or_string)
 _RubyLoader.add_multi_constructor("!ruby/", _untagged)
 _RubyLoader.add_multi_constructor("tag:yaml.org,2002:ruby/", _untagged)
 
 
 def _plain(value: Any) -> Any:
-    """Make JSON of what YAML can hold: symbols and other keys become strings, times ISO 8601."""
+    """Make JSON of what YAML can hold: keys become strings, times ISO 8601."""
     if isinstance(value, dict):
-        return {str(_plain(key)).removeprefix(":"): _plain(item) for key, item in value.items()}
+        return {str(_plain(key)): _plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]
     if isinstance(value, (datetime.datetime, datetime.date)):
         return value.isoformat()
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
-    if isinstance(value, str) and value.startswith(":") and len(value) > 1:
-        return value[1:]
     return value
 
 

@@ -1,0 +1,119 @@
+"""The nodes of one YAML file → names and values. Every mistake is a TreeError with file, line and what."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from project_export.errors import TreeError, nearest
+from project_export.tree.model import Scalar
+
+Fields = Mapping[str, yaml.Node]
+
+
+class Nodes:
+    """Reads the nodes of the file at `path`, which messages name."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def fail(self, node: yaml.Node, message: str) -> NoReturn:
+        """Raise TreeError with the line of a node."""
+        raise TreeError(f"{self.path}:{node.start_mark.line + 1}: {message}")
+
+    def document(self, text: str) -> yaml.Node:
+        """Return the root node of a text of one YAML document."""
+        try:
+            document = yaml.compose(text, Loader=yaml.CSafeLoader)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            where = f"{self.path}:{mark.line + 1}" if mark else str(self.path)
+            raise TreeError(f"{where}: not YAML: {getattr(error, 'problem', None) or error}") from error
+        if document is None:
+            raise TreeError(f"{self.path}:1: the file is empty; it needs name, root and relations")
+        return document
+
+    def fields(self, node: yaml.Node, valid: set[str], what: str, required: tuple[str, ...] = ()) -> Fields:
+        """Return the attributes of a mapping, which may have the valid ones and must have the required ones."""
+        pairs = self.pairs(node, what)
+        for key, _ in pairs:
+            if self.text(key) not in valid:
+                self.fail(key, f"{what} has no attribute {self.text(key)}; {nearest(self.text(key), valid)}")
+        fields = {self.text(key): value for key, value in pairs}
+        for name in required:
+            if name not in fields:
+                self.fail(node, f"{what} lacks the attribute {name}")
+        return fields
+
+    def mapping(self, node: yaml.Node | None, what: str) -> dict[str, yaml.Node]:
+        """Return a mapping by its names; an absent one is empty."""
+        return {self.text(key): value for key, value in self.pairs(node, what)}
+
+    def pairs(self, node: yaml.Node | None, what: str) -> list[tuple[yaml.Node, yaml.Node]]:
+        """Return the nodes of a mapping's keys, each of which stands once, and of their values."""
+        if node is None:
+            return []
+        if not isinstance(node, yaml.MappingNode):
+            self.fail(node, f"{what} must be a mapping, {{name: value}}")
+        self.unique([(str(self.plain(key)), key) for key, _ in node.value], f"{what}:")
+        return list(node.value)
+
+    def items(self, node: yaml.Node | None, what: str) -> list[yaml.Node]:
+        """Return the nodes of a list; an absent one is empty."""
+        if node is None:
+            return []
+        if not isinstance(node, yaml.SequenceNode):
+            self.fail(node, f"{what} must be a list")
+        return list(node.value)
+
+    def unique(self, names: Iterable[tuple[str, yaml.Node]], what: str) -> None:
+        """Refuse a name that stands twice."""
+        seen = set()
+        for name, node in names:
+            if name in seen:
+                self.fail(node, f"{what} {name} stands twice")
+            seen.add(name)
+
+    def plain(self, node: yaml.Node) -> Any:
+        """Return what a node holds as a Python value."""
+        try:
+            return yaml.constructor.SafeConstructor().construct_object(node, deep=True)
+        except (yaml.YAMLError, ValueError) as error:
+            self.fail(node, f"not a value: {getattr(error, 'problem', None) or error}")
+
+    def text(self, node: yaml.Node) -> str:
+        """Return a name."""
+        value = self.plain(node)
+        if not isinstance(value, str) or not value.strip():
+            self.fail(node, f"this must be a name, not {value!r}")
+        return value
+
+    def flag(self, node: yaml.Node | None) -> bool:
+        """Return true or false; an absent one is false."""
+        value = node is not None and self.plain(node)
+        if not isinstance(value, bool):
+            assert node is not None
+            self.fail(node, f"this must be true or false, not {value!r}")
+        return value
+
+    def json(self, node: yaml.Node) -> str:
+        """Return the JSON text of a value."""
+        try:
+            return json.dumps(self.plain(node), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        except (TypeError, ValueError) as error:
+            self.fail(node, f"not a value that JSON has: {error}")
+
+    def scalars(self, node: yaml.Node) -> tuple[Scalar, ...]:
+        """Return the values of a condition: one, or a list of at least one."""
+        value = self.plain(node)
+        values = tuple(value) if isinstance(value, list) else (value,)
+        if not values:
+            self.fail(node, "a condition needs a value; nothing equals one of an empty list")
+        for item in values:
+            if not (item is None or isinstance(item, (str, int, bool))):
+                self.fail(node, f"a condition compares with a text, an integer, true, false or null, not {item!r}")
+        return values
