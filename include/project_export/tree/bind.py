@@ -194,5 +194,5 @@ def _tables(tree: Tree) -> Iterator[str]:
 def _constants(relation: Relation) -> Iterator[str]:
     for path, nested in relation.walk():
         for key in nested.keys:
-            if key.why:
+            if key.constant is not None and key.why:
                 yield f"{path}.{key.name}: always {key.constant}, {key.why}"

@@ -19,6 +19,7 @@ The language, by example:
           - params: {transform: yaml, default: {}}
           - squash: {from: settings, match: {project_id: id}, column: squash, else: squash}
           - branch: {constant: null, why: comes from the Git repository}
+          - group_id: {why: a label of a project has no group}       # no value is expected here
         children:
           - {relation: author, like: author, one: true, join: {id: author_id}}
 """
@@ -47,7 +48,7 @@ _CONTENT = {"table", "order", "key", "keys", "derived", "children"}
 _RELATION = _CONTENT | {"relation", "like", "one", "join", "where", "constant"}
 _LOOKUP = {"from", "match", "column", "else"}
 _KEY = _LOOKUP | {"enum", "transform", "when", "default", "wrap", "parameter", "constant", "why"}
-_NEEDS = {"match": "from", "else": "from", "when": "transform", "why": "constant"}
+_NEEDS = {"match": "from", "else": "from", "when": "transform"}
 _EXCLUDES = {"constant": _KEY - {"constant", "why"}, "transform": {"enum", "wrap"}}
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
@@ -169,8 +170,8 @@ class _Reader(Nodes):
         name, body = self.text(pairs[0][0]), pairs[0][1]
         fields = self.fields(body, _KEY, f"key {name}")
         self.fit(body, fields, f"key {name}")
+        why = self.text(fields["why"]) if "why" in fields else None
         if "constant" in fields:
-            why = self.text(fields["why"]) if "why" in fields else None
             return Key(name, constant=self.json(fields["constant"]), why=why, line=line)
         lookup = self.lookup(body, name, table) if "from" in fields else None
         return Key(
@@ -183,6 +184,7 @@ class _Reader(Nodes):
             default=self.json(fields["default"]) if "default" in fields else None,
             wrap=self.text(fields["wrap"]) if "wrap" in fields else None,
             parameter=self.text(fields["parameter"]) if "parameter" in fields else None,
+            why=why,
             line=line,
         )
 

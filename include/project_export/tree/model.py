@@ -43,7 +43,8 @@ class Key:
     default: JSON text that stands for NULL
     wrap: the value leaves as an object with this one key
     parameter: the request's parameter of this name replaces the value
-    constant: JSON text that leaves always; `why` says the reason
+    constant: JSON text that leaves always
+    why: why it is constant, or why a column may have no value in any record
     """
 
     name: str
