@@ -6,9 +6,7 @@ Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.
 from __future__ import annotations
 
 import json
-import logging
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,11 +17,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from project_export import cli_tree, shell
 from project_export import ledger as ledgers
-from project_export import shell
 from project_export.archive.manifest import Manifest
 from project_export.archive.verify import verify as verify_archive
-from project_export.errors import BadRequest, ProjectExportError
+from project_export.cli_errors import errors
 from project_export.sample.generate import generate as generate_projects
 from project_export.sample.load import load as load_archive
 from project_export.sample.schema import create as create_schema
@@ -35,6 +33,7 @@ ledger = typer.Typer(no_args_is_help=True, help="The ledger's tables.")
 sample = typer.Typer(no_args_is_help=True, help="A database with GitLab's schema, to try things on.")
 app.add_typer(ledger, name="ledger")
 app.add_typer(sample, name="sample")
+app.add_typer(cli_tree.app, name="tree")
 
 Dsn = Annotated[str, typer.Option("--dsn", help="libpq URI or keyword string of the database.")]
 
@@ -57,7 +56,7 @@ def export(
         "description": description or None,
         "consistency": consistency or None,
     }
-    with _errors(), _bars() as show:
+    with errors(), _bars() as show:
         merged = shell.export(shell.Place(source, out, ledger_dsn), params, Settings(), jobs, show)
     print(f"{merged.records} records, {merged.bytes} bytes")
     print(f"archive: {merged.uri.removeprefix('file://')}")
@@ -72,7 +71,7 @@ def verify(
     """Read an archive to its last byte and say whether it is whole, and what it holds."""
     beside = archive.with_name(MANIFEST)
     path = manifest or (beside if beside.exists() else None)
-    with _errors():
+    with errors():
         expected = Manifest.from_json(path.read_text("utf-8")) if path else None
         report = verify_archive(archive, expected)
     problems = [f"{problem.code} {problem.where}: {problem.message}" for problem in report.problems]
@@ -88,7 +87,7 @@ def verify(
 @ledger.command()
 def upgrade(dsn: Dsn) -> None:
     """Create the ledger's tables, or bring them to this version; harmless when they are."""
-    with _errors():
+    with errors():
         ledgers.upgrade(ledgers.make_engine(dsn))
     print("the ledger is up to date")
 
@@ -96,7 +95,7 @@ def upgrade(dsn: Dsn) -> None:
 @ledger.command()
 def check(dsn: Dsn) -> None:
     """Say whether the ledger's tables are of this version."""
-    with _errors():
+    with errors():
         ledgers.check(ledgers.make_engine(dsn))
     print("the ledger is up to date")
 
@@ -104,7 +103,7 @@ def check(dsn: Dsn) -> None:
 @sample.command("schema")
 def make_schema(dsn: Dsn) -> None:
     """Create GitLab's tables, as far as an export reads them, in an empty database."""
-    with _errors(), psycopg.connect(dsn) as connection:
+    with errors(), psycopg.connect(dsn) as connection:
         create_schema(connection)
     print("the schema is there")
 
@@ -116,7 +115,7 @@ def generate(
     scale: Annotated[float, typer.Option(min=0.01, help="1 is about 3,000 records in project 1.")] = 1.0,
 ) -> None:
     """Fill the schema with projects of realistic shape, the same ones each time."""
-    with _errors(), psycopg.connect(dsn) as connection:
+    with errors(), psycopg.connect(dsn) as connection:
         for project in generate_projects(connection, projects, scale):
             print(f"project {project.id}: {sum(project.records.values())} top-level records")
 
@@ -124,26 +123,9 @@ def generate(
 @sample.command()
 def load(archive: Annotated[Path, typer.Argument(help="An archive that GitLab wrote.")], dsn: Dsn) -> None:
     """Put an existing GitLab archive into the schema. The last line names the new project."""
-    with _errors(), psycopg.connect(dsn) as connection:
+    with errors(), psycopg.connect(dsn) as connection:
         project_id = load_archive(connection, archive)
     print(f"project: {project_id}")
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """Turn expected errors into one line on stderr and an exit code."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    try:
-        yield
-    except ProjectExportError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise typer.Exit(2 if isinstance(error, BadRequest) else 1) from None
-    except (OSError, psycopg.Error) as error:
-        print(f"error: {str(error).strip()}", file=sys.stderr)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        raise typer.Exit(130) from None
 
 
 @contextmanager

@@ -1,0 +1,41 @@
+"""How a command of the shell ends when something goes wrong."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import typer
+from pydantic import ValidationError
+
+from project_export.errors import BadRequest, ProjectExportError
+
+
+@contextmanager
+def errors() -> Iterator[None]:
+    """Turn expected errors into one line on stderr and an exit code: 1 failed, 2 wrong use, 130 interrupted."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    try:
+        yield
+    except ProjectExportError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(2 if isinstance(error, BadRequest) else 1) from None
+    except ValidationError as error:
+        for one in error.errors(include_url=False):
+            variable = f"PROJECT_EXPORT_{'.'.join(map(str, one['loc'])).upper()}"
+            print(f"error: {variable}: {one['msg']}, not {one['input']!r}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    except psycopg.ProgrammingError as error:
+        # What libpq says of a DSN that it cannot read may hold a piece of the password.
+        said = str(error).strip() if error.sqlstate else "a DSN is neither a libpq URI nor a keyword string"
+        print(f"error: {said}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    except (OSError, psycopg.Error) as error:
+        print(f"error: {str(error).strip()}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise typer.Exit(130) from None

@@ -1,0 +1,91 @@
+"""`project-export tree`: what a tree says, whether a database can answer it, and how much of it a project shows."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import groupby
+from typing import Annotated
+
+import psycopg
+import typer
+
+from project_export.cli_errors import errors
+from project_export.settings import Settings
+from project_export.source import Limits, Reader, Session
+from project_export.source.coverage import coverage
+from project_export.source.indexes import joins
+from project_export.tree import BoundTree, bind, load, tables
+from project_export.tree.describe import document
+
+app = typer.Typer(no_args_is_help=True, help="The tree: what it exports, and whether a database has it.")
+
+Source = Annotated[str, typer.Option(help="DSN of the database to read: libpq URI or keyword string.")]
+Name = Annotated[str, typer.Option("--tree", help="A shipped tree or the path of a YAML file; the setting when empty.")]
+
+
+@app.command()
+def doc(tree: Name = "") -> None:
+    """Describe the tree as Markdown: relations, tables, keys, order, and what is computed."""
+    with errors():
+        text = document(load(tree or Settings().tree))
+    sys.stdout.write(text)
+
+
+@app.command()
+def check(source: Source, tree: Name = "") -> None:
+    """Say of each relation what leaves, what is left out and why, and which index serves each of its joins.
+
+    Exit code 1 when the database lacks what the tree cannot do without, or the tree has a mistake.
+    """
+    with errors(), _bound(source, tree) as (session, bound):
+        found = joins(session, bound)
+    ways = {name: list(group) for name, group in groupby(found, lambda join: join.path.partition(".")[0])}
+    for relation in (bound.tree.root, *bound.tree.relations):
+        nested = sum(1 for _ in relation.walk()) - 1
+        state = f"bound, {len(relation.keys)} keys, {nested} nested relations" if relation.table else "no rows"
+        print(f"{relation.name}: {state}")
+        for remark in bound.remarks(relation.name):
+            print(f"    {remark}")
+        for join in ways.get(relation.name, ()):
+            print(f"    {join.path} by {join}")
+    slow = [join for join in found if join.index is None]
+    if slow:
+        print(f"\nWARNING: {len(slow)} of {len(found)} joins have no index; each reads a whole table:", file=sys.stderr)
+        for join in slow:
+            print(f"  {join.path} by {join}", file=sys.stderr)
+
+
+@app.command("coverage")
+def show_coverage(
+    source: Source,
+    project_id: Annotated[int, typer.Option(help="The project's id in the source.")],
+    tree: Name = "",
+) -> None:
+    """Count how often each key has a value in a project's export; exit code 1 when one never has.
+
+    A key that cannot have one is listed with the reason and does not count.
+    """
+    with errors(), _bound(source, tree) as (session, bound):
+        found = coverage(Reader(session, bound, project_id), bound)
+    for path, seen in groupby(found, lambda key: key.path):
+        keys = list(seen)
+        print(f"{path}: {keys[0].records} records")
+        for key in keys:
+            print(f"    {key.values:>8}  {key.key}" + (f"  ({key.why})" if not key.values else ""))
+    unseen = [key for key in found if key.unseen]
+    excused = [key for key in found if not key.values and not key.unseen]
+    print(f"\n{len(found)} keys, {len(found) - len(unseen) - len(excused)} seen")
+    for key in excused:
+        print(f"never, for a reason: {key.path}.{key.key}: {key.why}")
+    for key in unseen:
+        print(f"UNSEEN: {key.path}.{key.key}")
+    raise typer.Exit(1 if unseen else 0)
+
+
+@contextmanager
+def _bound(source: str, name: str) -> Iterator[tuple[Session, BoundTree]]:
+    tree = load(name or Settings().tree)
+    with Session(lambda: psycopg.connect(source), "project-export tree", Limits()) as session:
+        yield session, bind(tree, session.catalogue(tables(tree)))

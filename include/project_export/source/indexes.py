@@ -1,0 +1,123 @@
+"""Which index serves each join of a bound tree, by pg_index: a join without one reads a whole table per batch.
+
+An index serves a join when its leading columns, as many as are compared with equality, hold all of the join's columns
+(whole), or at least one of them (partly). Invalid indexes and expressions do not count. A partial index counts only
+where its condition follows from the comparison itself, (column IS NOT NULL); others are named, but not relied upon.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from project_export.source.session import Session
+from project_export.tree import BoundTree, Lookup, Relation
+
+_INDEXES = sql.SQL("""
+    SELECT c.relname::text, i.relname::text, coalesce(pg_get_expr(x.indpred, x.indrelid), ''),
+        ARRAY(
+            SELECT coalesce(a.attname::text, '')
+            FROM unnest(x.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
+            LEFT JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.attnum AND k.attnum > 0
+            WHERE k.place <= x.indnkeyatts
+            ORDER BY k.place
+        )
+    FROM pg_index x
+    JOIN pg_class c ON c.oid = x.indrelid
+    JOIN pg_class i ON i.oid = x.indexrelid
+    JOIN pg_am m ON m.oid = i.relam
+    WHERE c.relname = ANY({tables}) AND pg_table_is_visible(c.oid) AND x.indisvalid AND m.amname IN ('btree', 'hash')
+    ORDER BY c.relname, x.indnkeyatts, i.relname
+""")
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index: its leading key columns ('' for an expression) and the condition of a partial one."""
+
+    name: str
+    columns: tuple[str, ...]
+    condition: str
+
+
+@dataclass(frozen=True)
+class Join:
+    """One way in which rows are found: where in the tree, by which columns, and the index that serves it.
+
+    index: None when there is none. missing: columns of the join that the index does not lead with. partial: partial
+    indexes that lead with the columns, with their conditions; whether they are used, only the planner can say.
+    """
+
+    path: str
+    table: str
+    columns: tuple[str, ...]
+    index: str | None
+    missing: tuple[str, ...]
+    partial: tuple[str, ...]
+
+    def __str__(self) -> str:
+        what = f"{self.table} ({', '.join(self.columns)})"
+        if self.index is None:
+            maybe = f"; only partial ones: {', '.join(self.partial)}" if self.partial else ""
+            return f"{what}: NO INDEX{maybe}"
+        return f"{what}: {self.index}" + (f", but without {', '.join(self.missing)}" if self.missing else "")
+
+
+def joins(session: Session, bound: BoundTree) -> list[Join]:
+    """Return every join and lookup of the tree with its index, in the tree's order."""
+    found: dict[str, list[Index]] = {}
+    query = _INDEXES.format(tables=sql.Literal(sorted(bound.catalogue)))
+    for page in session.pages(query, None, lambda: 1000):
+        for table, name, condition, columns in page:
+            found.setdefault(table, []).append(Index(name, tuple(columns), condition))
+    return [_join(path, table, columns, also, found) for path, table, columns, also in _ways(bound)]
+
+
+def _ways(bound: BoundTree) -> Iterator[tuple[str, str, tuple[str, ...], frozenset[str]]]:
+    """Yield path, table, joined columns, and the columns that are compared with one value besides."""
+    root = bound.tree.root
+    yield root.name, root.table, root.key, frozenset()
+    for path, relation in bound.tree.walk():
+        if not relation.table:
+            continue
+        fixed = frozenset(column for column, values in relation.where if len(values) == 1)
+        if relation is not root:
+            yield path, relation.table, tuple(own for own, _ in relation.join), fixed
+        for name, lookup in _lookups(relation):
+            yield f"{path}.{name}", lookup.table, tuple(own for own, _ in lookup.match), frozenset()
+
+
+def _lookups(relation: Relation) -> Iterator[tuple[str, Lookup]]:
+    yield from ((name, value) for name, value in relation.derived if isinstance(value, Lookup))
+    yield from ((key.name, key.lookup) for key in relation.keys if key.lookup)
+
+
+def _join(
+    path: str, table: str, columns: tuple[str, ...], also: frozenset[str], indexes: Mapping[str, Sequence[Index]]
+) -> Join:
+    best: tuple[str | None, tuple[str, ...]] = (None, columns)
+    partial = []
+    for index in indexes.get(table, ()):
+        missing = tuple(column for column in columns if column not in _leading(index, {*columns, *also}))
+        if len(missing) == len(columns):
+            continue
+        if index.condition and not _follows(index.condition, columns):
+            partial.append(f"{index.name} WHERE {index.condition}")
+        elif best[0] is None or len(missing) < len(best[1]):
+            best = (index.name, missing)
+    return Join(path, table, columns, *best, tuple(partial))
+
+
+def _leading(index: Index, compared: set[str]) -> tuple[str, ...]:
+    """Return the columns at the head of an index that are compared with equality."""
+    end = next((place for place, column in enumerate(index.columns) if column not in compared), len(index.columns))
+    return index.columns[:end]
+
+
+def _follows(condition: str, columns: tuple[str, ...]) -> bool:
+    """Whether an index's condition is no more than that one of the joined columns is there."""
+    match = re.fullmatch(r'\("?(\w+)"? IS NOT NULL\)', condition)
+    return match is not None and match[1] in columns

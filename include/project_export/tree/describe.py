@@ -1,0 +1,219 @@
+"""A tree as Markdown for people: which rows leave, under which keys, in which order, and what is made of them.
+
+`document` is what docs/relations.md holds. What has no place in a tree (which schema it was tested on, what it does not
+cover) stands in a Markdown file of the same name beside the tree file and comes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from project_export.tree.model import Enum, Key, Lookup, Relation, Scalar, Tree
+from project_export.tree.transforms import TRANSFORMS
+
+Record = tuple[str, tuple[Key, ...]]
+"""What makes two relations' records the same: table and keys, as they stand in one place of the file."""
+
+
+def document(tree: Tree) -> str:
+    """Return the whole description: the text beside the tree file, if there is one, and what the tree says."""
+    prose = Path(tree.file).with_suffix(".md")
+    opening = prose.read_text(encoding="utf-8") if prose.exists() else f"# Relations of the tree {tree.name}\n"
+    return "\n\n".join([opening.strip(), *_Describer(tree).sections()]) + "\n"
+
+
+class _Describer:
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self.tops = (tree.root, *tree.relations)
+        self.headings = {_record(top): top.name for top in self.tops if top.table}
+        self.shared: dict[Record, Relation] = {}
+        places: dict[Record, dict[Relation, None]] = {}
+        for path, relation in tree.walk():
+            if "." in path and relation.table:
+                places.setdefault(_record(relation), {})[relation] = None
+        for record, different in places.items():
+            if record not in self.headings and len(different) > 1:
+                self.headings[record] = self.heading(record[0])
+                self.shared[record] = _common(list(different))
+
+    def heading(self, table: str) -> str:
+        heading = f"Records of {table}"
+        same = sum(taken.partition(",")[0] == heading for taken in self.headings.values())
+        return f"{heading}, {same + 1}" if same else heading
+
+    def sections(self) -> Iterator[str]:
+        yield self.overview()
+        yield from (self.top(relation) for relation in self.tops)
+        if self.shared:
+            yield "## Records in several places"
+            yield from (self.content(f"### {self.headings[r]}", relation) for r, relation in self.shared.items())
+        yield self.enums()
+        yield self.transforms()
+
+    def overview(self) -> str:
+        rows = [
+            (
+                f"[{relation.name}]({_anchor(relation.name)})",
+                "one" if relation.one or relation is self.tree.root else "many",
+                f"`{relation.table}`" if relation.table else f"always `{relation.constant}`",
+                len(relation.keys),
+                sum(1 for _ in relation.walk()) - 1,
+            )
+            for relation in self.tops
+        ]
+        return "## Overview\n\n" + _table(("relation", "records", "table", "keys", "nested relations"), rows)
+
+    def top(self, relation: Relation) -> str:
+        heading = f"## {relation.name}"
+        if not relation.table:
+            return f"{heading}\n\nAlways `{relation.constant}`."
+        rows = f"The row of `{relation.table}` with the project's id."
+        if relation is not self.tree.root:
+            count = "At most one row" if relation.one else "The rows"
+            rows = f"{count} of `{relation.table}` where {_condition(relation, self.tree.root)}{_order(relation)}."
+        return self.content(f"{heading}\n\n{rows}", relation)
+
+    def content(self, heading: str, relation: Relation) -> str:
+        """Return the keys of a relation, what is made of them, what stays, and what is nested."""
+        parts = [heading, f"Keys: {_names(key.name for key in relation.keys)}."]
+        made = [(f"`{key.name}`", note) for key in relation.keys if (note := _note(key))]
+        if made:
+            parts.append(_table(("key", "its value"), made))
+        used = {key.lookup.fallback if key.lookup else key.column for key in relation.keys}
+        stays = sorted(set(self.tree.known.get(relation.table, ())) - used)
+        if stays:
+            parts.append(f"Other columns of the table, which do not leave: {_names(stays)}.")
+        if relation.children:
+            parts.append("Nested:\n\n" + "\n".join(self.nested(relation, relation.children)))
+        return "\n\n".join(parts)
+
+    def nested(self, parent: Relation, children: Iterable[Relation], depth: int = 0) -> Iterator[str]:
+        for child in children:
+            record = _record(child)
+            what = f"`{child.table}` where {_condition(child, parent)}{_order(child)}"
+            if record in self.headings:
+                keys = f"keys as of [{self.headings[record]}]({_anchor(self.headings[record])})"
+            else:
+                keys = f"keys {', '.join(_with_note(key) for key in child.keys)}"
+            yield f"{'  ' * depth}- **{child.name}** ({'one' if child.one else 'many'}): {what}; {keys}"
+            told = self.shared[record].children if record in self.shared else ()
+            yield from self.nested(child, (nested for nested in child.children if nested not in told), depth + 1)
+
+    def enums(self) -> str:
+        found: dict[str, Enum] = {}
+        for _, relation in self.tree.walk():
+            found.update({key.enum.name: key.enum for key in relation.keys if key.enum})
+        parts = [
+            "## Enums",
+            "Integer codes leave as these names; a code without a name leaves as null and is reported.",
+        ]
+        for name, enum in sorted(found.items()):
+            codes = ", ".join(f"{'NULL' if code is None else code} `{text}`" for code, text in enum.names)
+            parts.append(f"### Enum {name}\n\n{codes}")
+        return "\n\n".join(parts)
+
+    def transforms(self) -> str:
+        used = {key.transform for _, relation in self.tree.walk() for key in relation.keys if key.transform}
+        rows = [(f"`{name}`", _first_sentence(TRANSFORMS[name].__doc__ or "")) for name in sorted(used)]
+        return "## Transforms\n\n" + _table(("name", "what it does"), rows)
+
+
+def _record(relation: Relation) -> Record:
+    return relation.table, relation.keys
+
+
+def _common(places: Sequence[Relation]) -> Relation:
+    """Return what these have in common besides their keys: the nested relations that belong to the record."""
+    first = places[0]
+    children = tuple(child for child in first.children if all(child in place.children for place in places))
+    return replace(first, children=children)
+
+
+def _condition(relation: Relation, parent: Relation) -> str:
+    derived = dict(parent.derived)
+    joins = [
+        f"`{own}` = {_value(derived.get(other, other), parent)}"
+        for own, other in relation.join
+    ]
+    return " and ".join([*joins, *(f"`{column}` is {_either(values)}" for column, values in relation.where)])
+
+
+def _note(key: Key) -> str:
+    """Say how a value comes about, nothing when it is the column as it is."""
+    if key.constant is not None:
+        return f"always `{key.constant}`" + (f": {key.why}" if key.why else "")
+    parts = []
+    if key.lookup is not None:
+        parts.append(_lookup(key.lookup)[1:-1])
+    elif key.column != key.name:
+        parts.append(f"from `{key.column}`")
+    if key.enum is not None:
+        parts.append(f"the name by enum [{key.enum.name}]({_anchor(f'Enum {key.enum.name}')})")
+    if key.transform is not None:
+        only = f" where `{key.when}` is true" if key.when else ""
+        parts.append(f"by transform [{key.transform}]({_anchor('Transforms')}){only}")
+    if key.wrap is not None:
+        parts.append(f"as an object with the one key `{key.wrap}`")
+    if key.default is not None:
+        parts.append(f"`{key.default}` where it is NULL")
+    if key.parameter is not None:
+        parts.append(f"the request's parameter `{key.parameter}` replaces it")
+    if key.why is not None:
+        parts.append(f"NULL as a rule: {key.why}")
+    return "; ".join(parts)
+
+
+def _with_note(key: Key) -> str:
+    note = _note(key)
+    return f"`{key.name}` ({note})" if note else f"`{key.name}`"
+
+
+def _value(value: Lookup | str, parent: Relation) -> str:
+    return f"`{parent.table}.{value}`" if isinstance(value, str) else _lookup(value)
+
+
+def _lookup(lookup: Lookup) -> str:
+    match = " and ".join(f"`{other}` = `{own}`" for other, own in lookup.match)
+    fallback = f", else `{lookup.fallback}`" if lookup.fallback else ""
+    return f"(`{lookup.table}.{lookup.column}` where {match}{fallback})"
+
+
+def _order(relation: Relation) -> str:
+    if not relation.order:
+        return ""
+    words = [
+        f"`{order.column}`{' descending' * order.descending}{' (NULL last)' * order.nulls_last}"
+        for order in relation.order
+    ]
+    return f", {'the first' if relation.one else 'ordered'} by {', '.join(words)}"
+
+
+def _either(values: tuple[Scalar, ...]) -> str:
+    names = ["NULL" if value is None else f"`{value}`" for value in values]
+    return names[0] if len(names) == 1 else f"one of {', '.join(names)}"
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+
+
+def _anchor(heading: str) -> str:
+    """Return a heading's anchor as GitHub and GitLab make it.
+
+    >>> _anchor("Records of users, 2")
+    '#records-of-users-2'
+    """
+    kept = (c for c in heading.lower().replace(" ", "-") if c.isalnum() or c in "-_")
+    return "#" + "".join(kept)
+
+
+def _first_sentence(text: str) -> str:
+    return " ".join(text.partition("\n\n")[0].split())
