@@ -17,6 +17,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -27,6 +28,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from project_export import ledger
 from project_export.errors import BadRequest, Failure, ProjectExportError, Retryable, Stopped
+from project_export.ledger.states import PENDING
 from project_export.settings import Settings
 from project_export.steps import Context, Created, Holder, Merged, Merger, Owner, Request, Worker, create, watch
 
@@ -64,8 +66,10 @@ def source_name(dsn: str) -> str:
     """
     try:
         parts = conninfo_to_dict(dsn)
-    except psycopg.ProgrammingError as error:
-        raise BadRequest(f"the source is neither a libpq URI nor a keyword string: {str(error).strip()}") from None
+    except psycopg.ProgrammingError:
+        # libpq's own message may hold a piece of the password
+        message = "the source is neither a libpq URI nor a keyword string"
+        raise BadRequest(f"{message}; in a URI write @ : / ? # % of a password as %40 and so on") from None
     name = "-".join(str(parts[key]) for key in ("host", "port", "dbname") if parts.get(key))
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", name).lstrip(".") or "local"
 
@@ -82,42 +86,62 @@ def export(place: Place, params: dict[str, Any], settings: Settings, jobs: int, 
     run_id = f"shell:{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     created = create(ctx, request, run_id=run_id, requested_by=getpass.getuser(), run_alive=_run_alive)
     try:
-        _work(place, ctx, created, run_id, show)
-        return _merge(ctx, created, run_id)
-    except (KeyboardInterrupt, SystemExit):
-        ctx.ledger.fail_job(created.job_id, [Failure("*", 0, "the export was interrupted")])
+        with closing(_Snapshot(ctx, created)) as snapshot:
+            _work(place, ctx, created, run_id, snapshot, show)
+            return _merge(ctx, created, run_id)
+    except BaseException as error:
+        if ctx.ledger.job(created.job_id).state in PENDING:
+            reason = str(error) if isinstance(error, ProjectExportError) else "the export was interrupted"
+            ctx.ledger.fail_job(created.job_id, [Failure("*", 0, reason)])
         raise
 
 
-def _work(place: Place, ctx: Context, created: Created, run_id: str, show: Show) -> None:
-    holder = Holder(ctx, created.job_id) if created.shared else None
+class _Snapshot:
+    """Holds the snapshot that the units share, if they share one, until no relation needs it."""
+
+    def __init__(self, ctx: Context, created: Created) -> None:
+        self._holder = Holder(ctx, created.job_id) if created.shared else None
+
+    def touch(self) -> None:
+        """Keep it alive while it is needed."""
+        if self._holder is not None and not self._holder.needed():
+            self.close()
+
+    def close(self) -> None:
+        """Give it up."""
+        holder, self._holder = self._holder, None
+        if holder is not None:
+            holder.close()
+
+
+def _work(place: Place, ctx: Context, created: Created, run_id: str, snapshot: _Snapshot, show: Show) -> None:
     alone = len(created.titles) == 1
     spawn = multiprocessing.get_context("spawn")
     units: dict[int, BaseProcess] = {}
     try:
         for unit in range(len(created.titles)):
             arguments = (place, ctx.settings, created.job_id, Owner(run_id, unit, 1), alone)
-            units[unit] = spawn.Process(target=_unit, args=arguments, name=f"unit {unit}")
-            units[unit].start()
+            started = spawn.Process(target=_unit, args=arguments, name=f"unit {unit}")
+            started.start()
+            units[unit] = started
         over = False
         while not over:
             time.sleep(_POLL_SECONDS)
             ended = {unit: _how(process) for unit, process in units.items() if not process.is_alive()}
             _, over = watch(ctx, created.job_id, ended)
             show(ctx.ledger.rows(created.job_id))
-            if holder is not None and not holder.needed():
-                holder.close()
-                holder = None
+            snapshot.touch()
+    except BaseException:
+        for process in units.values():
+            process.terminate()
+        raise
     finally:
         for process in units.values():
-            if process.is_alive() and sys.exc_info()[0] is not None:
-                process.terminate()
             process.join()
-        if holder is not None:
-            holder.close()
 
 
 def _merge(ctx: Context, created: Created, run_id: str) -> Merged:
+    """Merge, with the retries that a scheduler would give; the snapshot is still held, for what is exported late."""
     tries = ctx.settings.max_attempts
     for attempt in range(1, tries):
         try:

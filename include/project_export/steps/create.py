@@ -41,15 +41,16 @@ class Request:
         project_id = params.get("project_id")
         if not isinstance(project_id, int) or isinstance(project_id, bool) or not 0 < project_id < 1 << 63:
             raise BadRequest(f"project_id must be a positive integer (of 64 bits), not {project_id!r}")
-        relations = params.get("relations") or ()
-        if isinstance(relations, str) or not all(isinstance(name, str) for name in relations):
+        relations = params.get("relations")
+        relations = () if relations is None else relations
+        if not isinstance(relations, (list, tuple)) or not all(isinstance(name, str) for name in relations):
             raise BadRequest(f"relations must be a list of names, not {relations!r}")
         for name in relations:
             if name not in tree.names:
                 raise BadRequest(f"relation {name} is unknown; {nearest(name, tree.names)}")
         description = params.get("description")
-        if description is not None and (not isinstance(description, str) or "\0" in description):
-            raise BadRequest(f"description must be a text without NUL, not {description!r}")
+        if description is not None and not (isinstance(description, str) and _storable(description)):
+            raise BadRequest(f"description must be a text without NUL and halves of surrogates, not {description!r}")
         consistency = params.get("consistency")
         if consistency not in (None, "relation", "project"):
             raise BadRequest(f"consistency must be relation or project, not {consistency!r}")
@@ -128,6 +129,11 @@ def resume(ctx: Context, job: Job) -> None:
 def _created(job: Job) -> Created:
     titles = tuple(job.plan["titles"])
     return Created(job.id, titles, shared=job.consistency == "project" and len(titles) > 1)
+
+
+def _storable(text: str) -> bool:
+    """Whether PostgreSQL can keep a text."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _wanted(name: str, request: Request, tree: Tree) -> bool:

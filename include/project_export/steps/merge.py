@@ -15,7 +15,11 @@ from project_export.archive.merge import ArchiveFacts, StoredPart, write_archive
 from project_export.archive.part import PartFacts
 from project_export.errors import (
     Failure,
+    JobActive,
+    JobMissing,
+    MoveRefused,
     PartCorrupt,
+    Permanent,
     ProjectExportError,
     RelationsFailed,
     Stopped,
@@ -56,8 +60,8 @@ class Merger:
     def run(self) -> Merged:
         """Export what is still queued, then merge and publish.
 
-        Raises RelationsFailed with every failed relation, and the job is failed; any other error fails the job only on
-        the last try.
+        Raises RelationsFailed with every failed relation. The job is failed by this and by any other permanent error,
+        by an error that a retry may cure on the last try only.
         """
         job = self._ctx.ledger.job(self._job_id)
         if job.state == "failed":
@@ -71,8 +75,10 @@ class Merger:
         except RelationsFailed as error:
             self._ctx.ledger.fail_job(self._job_id, error.failures)
             raise
+        except (MoveRefused, JobActive, JobMissing):
+            raise  # the job has ended, or is gone
         except ProjectExportError as error:
-            if self._last_try:
+            if self._last_try or isinstance(error, Permanent):
                 self._ctx.ledger.fail_job(self._job_id, [Failure("*", 0, str(error))])
             raise
 

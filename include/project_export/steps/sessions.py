@@ -46,16 +46,17 @@ class UnitSource:
             self.close()
             message = f"{claim.relation} is to be read from snapshot generation {claim.generation}"
             raise AttemptRevoked(f"{message}, not from generation {self._generation}")
-        if self._bound is None:
-            self._bound = bind(self._ctx.tree, self.session.catalogue(tables(self._ctx.tree)))
-        return Reader(
-            self.session,
-            self._bound,
-            self._job.project_id,
-            batch_rows=self._ctx.settings.batch_rows,
-            batch_bytes=self._ctx.settings.batch_bytes,
-            parameters={"description": self._job.description},
-        )
+        with self.session.attempt(claim.relation):
+            if self._bound is None:
+                self._bound = bind(self._ctx.tree, self.session.catalogue(tables(self._ctx.tree)))
+            return Reader(
+                self.session,
+                self._bound,
+                self._job.project_id,
+                batch_rows=self._ctx.settings.batch_rows,
+                batch_bytes=self._ctx.settings.batch_bytes,
+                parameters={"description": self._job.description},
+            )
 
     def remarks(self, claim: Claim, reader: Reader) -> list[str]:
         """Say what has to be said of a row that was read: what was left out, and what was odd."""

@@ -11,7 +11,7 @@ import random
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from project_export.archive.part import PartFacts, PartWriter
 from project_export.errors import (
@@ -68,6 +68,15 @@ class Owner:
         return f"{self.run_id}/{self.unit}/"
 
 
+@dataclass(frozen=True)
+class _Attempt:
+    """What a unit works on now: its claim, what is written of it, and whether somebody else has taken the row."""
+
+    claim: Claim
+    writer: PartWriter
+    revoked: threading.Event = field(default_factory=threading.Event)
+
+
 class Worker:
     """One try of one unit of a job. alone: no other unit works on the job, so that it may hold the snapshot itself."""
 
@@ -77,9 +86,8 @@ class Worker:
         self._owner = owner
         self._alone = alone
         self._stopped = threading.Event()
-        self._revoked = threading.Event()
         self._source: UnitSource | None = None
-        self._current: tuple[Claim, PartWriter] | None = None
+        self._current: _Attempt | None = None
 
     def run(self) -> Worked:
         """Work until no row can be claimed.
@@ -131,7 +139,6 @@ class Worker:
         """Export one row and finish it; after an error give it back, for good or for another try."""
         what = claim.relation if claim.parts == 1 else f"{claim.relation} {claim.part + 1}/{claim.parts}"
         log.info("%s: attempt %d", what, claim.attempt)
-        self._revoked.clear()
         try:
             reader = source.reader(claim)
             facts, uri = self._write(job, claim, reader, source, what)
@@ -160,7 +167,7 @@ class Worker:
         target = self._ctx.store.part(self._ctx.key(job), claim.relation, claim.part, claim.attempt)
         with target.writing() as out, source.session.attempt(what):
             writer = PartWriter(out, self._ctx.settings.compress_level)
-            self._current = (claim, writer)
+            self._current = _Attempt(claim, writer)
             for chunk in reader.read(claim.relation, claim.part, claim.parts):
                 writer.write(chunk.data, chunk.rows)
                 if self._gone:
@@ -177,7 +184,8 @@ class Worker:
 
     @property
     def _gone(self) -> bool:
-        return self._revoked.is_set() or self._stopped.is_set()
+        current = self._current
+        return self._stopped.is_set() or (current is not None and current.revoked.is_set())
 
     def _revocation(self, claim: Claim, what: str) -> AttemptRevoked:
         if self._stopped.is_set():
@@ -211,15 +219,16 @@ class Worker:
             current = self._current
             if current is None:
                 continue
-            claim, writer = current
+            claim, writer = current.claim, current.writer
             try:
                 lost = self._ctx.ledger.beat([Beat(claim.row_id, claim.attempt, writer.rows, writer.raw_bytes)])
             except Retryable as error:
                 log.warning("no sign of life could be given: %s", error)
                 continue
-            if lost and self._current is current:
-                self._revoked.set()
-                self._interrupt()
+            if lost:
+                current.revoked.set()
+                if self._current is current:
+                    self._interrupt()
 
     def _interrupt(self) -> None:
         session = self._source.session if self._source is not None else None
