@@ -11,6 +11,7 @@ from psycopg.sql import SQL, Identifier
 
 from dev.postgres import Server
 from project_export.sample import schema
+from project_export.sample.generate import generate
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +28,37 @@ def schema_template(server: Server) -> Iterator[str]:
 def sample_database(server: Server, schema_template: str) -> Iterator[str]:
     """A fresh database with the sample's schema and no rows, as a libpq URI; it is dropped after the test."""
     name = f"test_{uuid.uuid4().hex}"
-    with psycopg.connect(server.uri(), autocommit=True) as conn:
-        conn.execute(SQL("CREATE DATABASE {} TEMPLATE {}").format(Identifier(name), Identifier(schema_template)))
-    yield server.uri(name)
+    yield _copy(server, schema_template, name)
     server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def generated_template(server: Server, schema_template: str) -> Iterator[str]:
+    """The name of a database with two small generated projects; nothing may be connected to it."""
+    name = f"generated_{uuid.uuid4().hex}"
+    with psycopg.connect(_copy(server, schema_template, name)) as conn:
+        generate(conn, 2, 0.3)
+    yield name
+    server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def generated(server: Server, generated_template: str) -> Iterator[str]:
+    """A database with two small generated projects that no test may change, as a libpq URI."""
+    name = f"test_{uuid.uuid4().hex}"
+    yield _copy(server, generated_template, name)
+    server.drop_database(name)
+
+
+@pytest.fixture
+def generated_copy(server: Server, generated_template: str) -> Iterator[str]:
+    """A fresh database with two small generated projects, as a libpq URI; it is dropped after the test."""
+    name = f"test_{uuid.uuid4().hex}"
+    yield _copy(server, generated_template, name)
+    server.drop_database(name)
+
+
+def _copy(server: Server, template: str, name: str) -> str:
+    with psycopg.connect(server.uri(), autocommit=True) as conn:
+        conn.execute(SQL("CREATE DATABASE {} TEMPLATE {}").format(Identifier(name), Identifier(template)))
+    return server.uri(name)
