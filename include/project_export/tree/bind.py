@@ -126,7 +126,8 @@ class _Binder:
         if key.lookup is not None:
             lookup = self.reduced(key.lookup, relation.table, key.line)
             if lookup is None:
-                self.left_out.append(LeftOut(where, f"the source has no {key.lookup.table}.{key.lookup.column}"))
+                table, column = self.absent(key.lookup, relation.table)[0]
+                self.left_out.append(LeftOut(where, f"the source has no {table}.{column}"))
                 return None
             if isinstance(lookup, Lookup):
                 return replace(key, lookup=lookup)
@@ -149,12 +150,16 @@ class _Binder:
         if table is None:
             self.known_table(lookup.table, line)
             return fallback
-        absent = [(lookup.table, column) for column in (lookup.column, *(a for a, _ in lookup.match))]
-        absent += [(own, column) for _, column in lookup.match]
-        absent = [(name, column) for name, column in absent if column not in self.catalogue[name]]
+        absent = self.absent(lookup, own)
         for name, column in absent:
             self.known_column(name, column, line)
         return fallback if absent else replace(lookup, fallback=fallback)
+
+    def absent(self, lookup: Lookup, own: str) -> list[tuple[str, str]]:
+        """Return table and column of all that a lookup of the table `own` reads and this database lacks."""
+        read = [(lookup.table, column) for column in (lookup.column, *(other for other, _ in lookup.match))]
+        read += [(own, column) for _, column in lookup.match]
+        return [(table, column) for table, column in read if column not in self.catalogue.get(table, ())]
 
     def derived(self, name: str, lookup: Lookup, relation: Relation, path: str) -> Lookup:
         """Return the lookup of a derived value, or its fallback; nested relations join on it, so one must be there."""
@@ -165,7 +170,8 @@ class _Binder:
         return reduced if isinstance(reduced, Lookup) else Lookup("", (), reduced)
 
     def linked(self, tree: Tree) -> None:
-        """Check the root's columns on which the top-level relations join."""
+        """Check the root's columns by which it is found and on which the top-level relations join."""
+        self.present(tree.root, tree.root.name, "finding its row", tree.root.key)
         derived = {name for name, _ in tree.root.derived}
         for relation in tree.relations:
             links = [parent for _, parent in relation.join if parent not in derived]

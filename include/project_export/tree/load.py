@@ -115,7 +115,7 @@ class _Reader(Nodes):
         table = self.known_table(fields["table"])
         one = self.flag(fields.get("one"))
         order = tuple(self.order(item, table) for item in self.items(fields.get("order"), "order"))
-        if not order and not one:
+        if parents and not order and not one:
             order = (Order(self.column(node, table, "id")),)
         own_key = tuple(self.column(item, table) for item in self.items(fields.get("key"), "key")) or ("id",)
         if not parents and len(own_key) > 1:

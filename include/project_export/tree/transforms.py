@@ -40,6 +40,7 @@ def _untagged(loader: _RubyLoader, _suffix: str, node: yaml.Node) -> Any:
 
 
 _RubyLoader.add_constructor("tag:yaml.org,2002:str", _symbol_or_string)
+_RubyLoader.add_constructor("!binary", _RubyLoader.construct_yaml_binary)  # Psych's short name of it
 _RubyLoader.add_multi_constructor("!ruby/", _untagged)
 _RubyLoader.add_multi_constructor("tag:yaml.org,2002:ruby/", _untagged)
 

@@ -1,0 +1,86 @@
+"""The engine held against the second reader, on the generated sample."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+import reader
+from archives import Records
+from runs import assert_equal
+
+from project_export.source import Limits, Reader, Session
+from project_export.tree import BoundTree, bind, load, tables
+
+TREE = load("gitlab")
+BIG = ("issues", "merge_requests", "ci_pipelines")
+
+
+@pytest.fixture(scope="module")
+def session(generated: str) -> Iterator[Session]:
+    with Session(lambda: psycopg.connect(generated), "test", Limits()) as session:
+        yield session
+
+
+@pytest.fixture(scope="module")
+def bound(session: Session) -> BoundTree:
+    return bind(TREE, session.catalogue(tables(TREE)))
+
+
+def lines(reader_: Reader, name: str, part: int = 0, parts: int = 1) -> bytes:
+    return b"".join(chunk.data for chunk in reader_.read(name, part, parts))
+
+
+def records(data: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in data.split(b"\n") if line not in (b"", b"null")]
+
+
+@pytest.mark.parametrize("project_id", [1, 2])
+def test_every_relation_is_what_the_second_reader_reads(
+    generated: str, session: Session, bound: BoundTree, project_id: int
+) -> None:
+    engine = Reader(session, bound, project_id)
+    found: Records = {name: records(lines(engine, name)) for name in TREE.names}
+    with psycopg.connect(generated) as conn:
+        assert_equal(found, reader.read_project(conn, project_id))
+    assert bound.left_out == ()
+    assert not engine.oddities
+
+
+def test_counts_are_the_numbers_of_records(session: Session, bound: BoundTree) -> None:
+    engine = Reader(session, bound, 1)
+    for name in TREE.names:
+        if bound.relation(name).table:
+            assert engine.count(name) == len(records(lines(engine, name))), name
+
+
+@pytest.mark.parametrize("batch_rows", [1, 2, 7])
+def test_the_size_of_a_batch_changes_no_byte(session: Session, bound: BoundTree, batch_rows: int) -> None:
+    whole = Reader(session, bound, 1, batch_rows=1000)
+    small = Reader(session, bound, 1, batch_rows=batch_rows)
+    for name in TREE.names:
+        assert lines(small, name) == lines(whole, name), name
+
+
+def test_a_batch_shrinks_when_its_records_are_big(session: Session, bound: BoundTree) -> None:
+    engine = Reader(session, bound, 1, batch_rows=4, batch_bytes=1)
+    assert [chunk.rows for chunk in engine.read("issues")][:3] == [4, 1, 1]
+
+
+@pytest.mark.parametrize("parts", [2, 3, 7])
+def test_parts_after_each_other_are_the_whole(session: Session, bound: BoundTree, parts: int) -> None:
+    engine = Reader(session, bound, 1)
+    for name in BIG:
+        joined = b"".join(lines(engine, name, part, parts) for part in range(parts))
+        assert joined == lines(engine, name), name
+
+
+def test_more_parts_than_records_leave_some_empty(session: Session, bound: BoundTree) -> None:
+    engine = Reader(session, bound, 2)
+    count = engine.count("issues")
+    parts = [lines(engine, "issues", part, count + 3) for part in range(count + 3)]
+    assert b"".join(parts) == lines(engine, "issues")
+    assert parts.count(b"") == 3

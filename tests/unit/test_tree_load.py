@@ -1,0 +1,247 @@
+"""Every mistake in a tree file is an error with the file, the line, what it is, and the nearest valid name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from project_export.errors import TreeError
+from project_export.tree import Enum, Key, Order, Tree, load
+
+SCHEMA = """# names that a tree may use
+table\tcolumn\ttype
+authors\tid\tint8
+authors\tname\ttext
+books\tid\tint8
+books\tauthor_id\tint8
+books\ttitle\ttext
+books\tkind\tint4
+books\textra\tjsonb
+books\tposition\tint4
+pages\tbook_id\tint8
+pages\tnumber\tint4
+"""
+
+VALID = """\
+name: library
+schema: schema.tsv
+enums:
+  kind: {null: unknown, 1: novel, 2: poem}
+shapes:
+  person:
+    table: authors
+    keys: [name]
+root:
+  relation: author
+  table: authors
+  keys: [name]
+relations:
+  - relation: books
+    table: books
+    join: {author_id: id}
+    where: {kind: [null, 1, 2]}
+    order: [position desc nulls last, id]
+    keys:
+      - title
+      - {kind: {enum: kind}}
+      - {extra: {transform: yaml, default: {}}}
+    children:
+      - {relation: writer, like: person, one: true, join: {id: author_id}}
+  - relation: nothing
+    constant: null
+    one: true
+"""
+
+BOOKS = VALID[VALID.index("    table: books") : VALID.index("    keys:\n")]
+PAGES = "    table: pages\n    join: {number: id}\n"
+
+Write = Callable[..., str]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write the valid tree with some of its text replaced, and return its path."""
+
+    def write(*changes: tuple[str, str], text: str = VALID) -> str:
+        (tmp_path / "schema.tsv").write_text(SCHEMA)
+        for old, new in changes:
+            assert text.count(old) == 1, old
+            text = text.replace(old, new)
+        path = tmp_path / "library.yaml"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def refused(path: str) -> str:
+    with pytest.raises(TreeError) as caught:
+        load(path)
+    message = str(caught.value)
+    assert message.startswith(path)
+    return message.removeprefix(path).removeprefix(":")
+
+
+def test_a_valid_tree_becomes_records(write: Write) -> None:
+    tree = load(write())
+    assert tree.names == ("author", "books", "nothing")
+    books, nothing = tree.relations
+    assert books.join == (("author_id", "id"),)
+    assert books.where == (("kind", (None, 1, 2)),)
+    assert books.order == (Order("position", descending=True, nulls_last=True), Order("id"))
+    title, kind, extra = books.keys
+    assert title == Key("title", column="title", line=title.line)
+    assert kind.enum == Enum("kind", ((None, "unknown"), (1, "novel"), (2, "poem")))
+    assert (extra.transform, extra.default) == ("yaml", "{}")
+    (writer,) = books.children
+    assert (writer.table, writer.one, writer.order, writer.keys[0].name) == ("authors", True, (), "name")
+    assert (nothing.constant, nothing.one, nothing.table) == ("null", True, "")
+    assert books.links == ("author_id",)
+
+
+def test_a_shape_may_be_used_twice_and_changed_in_one_place(write: Write) -> None:
+    tree = load(write(("one: true, join: {id: author_id}}", "one: true, join: {id: author_id}, keys: [id]}")))
+    assert [key.name for key in tree.relations[0].children[0].keys] == ["id"]
+
+
+def test_the_shipped_tree_has_the_project_and_its_23_relations() -> None:
+    tree = load("gitlab")
+    assert len(tree.names) == 24
+    assert tree.names[0] == "project"
+    assert {relation.table for _, relation in tree.walk() if relation.table} <= set(tree.known)
+
+
+def test_a_tree_is_read_once(write: Write) -> None:
+    path = write()
+    assert load(path) is load(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("name: library\n", "nme: library\n", "1: the tree has no attribute nme; nearest: name"),
+        ("    join: {author_id: id}\n", "    jion: {author_id: id}\n", "16: a relation has no attribute jion; near"),
+        ("{enum: kind}", "{enmu: kind}", "21: key kind has no attribute enmu; nearest: enum"),
+        ("    table: authors\n    keys", "    tabel: authors\n    keys", "7: shape person has no attribute tabel"),
+        ("    table: books", "    table: boks", "15: table boks is unknown; nearest: books"),
+        ("      - title\n", "      - titel\n", "20: table books has no column titel; nearest: title"),
+        ("      - title\n", "      - {heading: {column: titel}}\n", "20: table books has no column titel"),
+        ("      - title\n", "      - {titel: {default: 1}}\n", "20: table books has no column titel; nearest: title"),
+        ("      - title\n", "      - {title: {transform: yaml, when: exta}}\n", "20: table books has no column exta"),
+        ("join: {author_id: id}\n", "join: {autor_id: id}\n", "16: table books has no column autor_id; nearest:"),
+        ("where: {kind:", "where: {knd:", "17: table books has no column knd; nearest: kind"),
+        ("[position desc", "[positon desc", "18: table books has no column positon; nearest: position"),
+        ("desc nulls last,", "desc nulls lst,", "18: order 'desc nulls lst' is unknown; nearest: desc nulls last"),
+        ("desc nulls last, id]", "desc nulls last, ' ']", "18: this must be a name, not ' '"),
+        ("like: person", "like: persn", "24: shape persn is unknown; nearest: person"),
+        ("{enum: kind}", "{enum: knid}", "21: enum knid is unknown; nearest: kind"),
+        ("transform: yaml", "transform: yml", "22: transform yml is unknown; nearest: yaml"),
+        ("      - title\n", "      - title\n      - title\n", "21: key title stands twice"),
+        ("relation: writer", "relation: title", "24: key title stands twice"),
+        ("relation: nothing", "relation: books", "25: relation books stands twice"),
+        ("relation: nothing", "relation: author", "25: relation author stands twice"),
+        ("2: poem}", "2: poem, 1: drama}", "4: enum kind: 1 stands twice"),
+        ("join: {author_id: id}\n", "join: {author_id: id, author_id: name}\n", "16: join: author_id stands twice"),
+        ("root:\n", "name: other\nroot:\n", "9: the tree: name stands twice"),
+        ("join: {id: author_id}}", "join: {id: autor_id}}", "24: books has no autor_id to join"),
+        ("join: {author_id: id}\n", "join: {author_id: ib}\n", "16: author has no ib to join"),
+        ("    join: {author_id: id}\n", "", "14: relation books has no join to author"),
+        ("join: {author_id: id}\n", "join: {}\n", "14: relation books has no join to author"),
+        ("  keys: [name]\nrelations", "  join: {id: id}\nrelations", "12: author is the root, which joins nothing"),
+        ("  keys: [name]\nrelations", "  key: [id, name]\nrelations", "12: author is the root, which is found by one"),
+        ("  table: authors\n  keys: [name]\nrel", "  constant: {}\nrel", "10: relation author is neither the root"),
+        ("like: person, one: true, join: {id: author_id}", "constant: 1", "24: relation writer is neither"),
+        ("    constant: null\n", "    constant: null\n    table: books\n", "25: relation nothing is constant, so"),
+        ("    constant: null\n", "", "25: relation nothing has no table; give table, like or constant"),
+        ("    constant: null\n", "    constant: .nan\n", "26: not a value that JSON has"),
+        ("    constant: null\n", "    constant: 2024-01-01\n", "26: not a value that JSON has"),
+        ("    constant: null\n", "    constant: 2024-19-01\n", "26: not a value: month must be in 1..12"),
+        ("    constant: null\n", "    constant: !thing 1\n", "26: not a value: could not determine a constructor"),
+        ("    constant: null\n", "    constant: {[1]: 2}\n", "26: not a value: found unhashable key"),
+        ("relation: nothing", "relation: ../nothing", "25: relation '../nothing' names a file"),
+        ("relation: author\n", "relation: .author\n", "10: relation '.author' names a file"),
+        ("    one: true\n", "    one: maybe\n", "27: this must be true or false, not 'maybe'"),
+        ("where: {kind: [null, 1, 2]}", "where: {kind: 1.5}", "17: a condition compares with a text"),
+        ("where: {kind: [null, 1, 2]}", "where: {kind: []}", "17: a condition needs a value"),
+        ("{null: unknown, 1: novel, 2: poem}", "{1.5: novel}", "4: enum kind: the code 1.5 is neither an integer nor"),
+        ("{null: unknown, 1: novel, 2: poem}", "{yes: novel}", "4: enum kind: the code True is neither an integer nor"),
+        ("{null: unknown, 1: novel, 2: poem}", "{null: unknown}", "4: enum kind names no code"),
+        ("{null: unknown, 1: novel, 2: poem}", "[novel]", "4: enum kind must be a mapping"),
+        ("      - title\n", "      - {title: {}, kind: {}}\n", "20: a key is a name, or one name with its description"),
+        ("      - title\n", "      - [title]\n", "20: a key must be a mapping"),
+        ("      - title\n", "      - 7\n", "20: this must be a name, not 7"),
+        ("{enum: kind}", "{else: position}", "21: key kind: else says nothing without from"),
+        ("{enum: kind}", "{when: position}", "21: key kind: when says nothing without transform"),
+        ("{enum: kind}", "{constant: 1, column: id}", "21: key kind: constant and column exclude each other"),
+        ("{transform: yaml, default: {}}", "{transform: yaml, wrap: a}", "22: key extra: transform and wrap exclude"),
+        ("{enum: kind}", "{from: pages}", "21: lookup kind lacks the attribute match"),
+        ("{enum: kind}", "{from: pages, match: {}}", "21: table pages has no column kind"),
+        ("{enum: kind}", "{from: pages, column: number, match: {}}", "21: lookup kind matches nothing"),
+        ("{enum: kind}", "{from: page, match: {book_id: id}}", "21: table page is unknown; nearest: pages"),
+        ("{enum: kind}", "{from: pages, column: nr, match: {book_id: id}}", "21: table pages has no column nr"),
+        ("{enum: kind}", "{from: pages, column: number, match: {book: id}}", "21: table pages has no column book"),
+        ("{enum: kind}", "{from: pages, column: number, match: {book_id: ib}}", "21: table books has no column ib"),
+        ("root:\n  relation: author\n", "root:\n", "10: a relation lacks the attribute relation"),
+        ("root:\n  relation: author\n  table: authors\n  keys: [name]\n", "", "1: the tree lacks the attribute root"),
+        ("    order: [position desc nulls last, id]\n", "    order: id\n", "18: order must be a list"),
+        (BOOKS, PAGES, "14: table pages has no column id"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named_with_its_line(write: Write, old: str, new: str, said: str) -> None:
+    assert said in refused(write((old, new)))
+
+
+def test_a_nested_relation_joins_its_parents_columns_or_derived_values(write: Write) -> None:
+    derived = "    derived:\n      first: {from: pages, match: {book_id: id}, column: number}\n    children:\n"
+    tree = load(write(("    children:\n", derived), ("{id: author_id}", "{id: first}")))
+    assert tree.relations[0].links == ("first",)
+    assert tree.relations[0].derived[0][1].table == "pages"
+
+
+def test_a_shape_that_holds_itself_is_refused(write: Write) -> None:
+    nested = "keys: [name]\n    children:\n      - {relation: friend, like: person, join: {id: id}}\nroot:"
+    assert "10: relation friend is nested too deep" in refused(write(("keys: [name]\nroot:", nested)))
+
+
+def test_what_is_not_yaml_is_refused_with_its_line(write: Write) -> None:
+    assert refused(write(text="name: [library\nroot: x\n")).startswith("2: not YAML: ")
+    assert "not YAML: " in refused(write(text="name: \x07\n"))
+
+
+@pytest.mark.parametrize("text", ["", "# nothing but a comment\n"])
+def test_an_empty_file_says_what_it_needs(write: Write, text: str) -> None:
+    assert refused(write(text=text)) == "1: the file is empty; it needs name, root and relations"
+
+
+def test_a_file_that_is_no_mapping_is_refused(write: Write) -> None:
+    assert refused(write(text="- a\n- b\n")) == "1: the tree must be a mapping, {name: value}"
+
+
+def test_a_missing_file_names_the_shipped_trees(tmp_path: Path) -> None:
+    path = str(tmp_path / "none.yaml")
+    assert refused(path) == " No such file or directory; give a path or a shipped tree, valid: gitlab"
+    with pytest.raises(TreeError, match="nearest: gitlab"):
+        load("gitlap")
+
+
+def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "latin.yaml"
+    path.write_bytes("name: Büchertisch\n".encode("latin-1"))
+    assert "not UTF-8" in refused(str(path))
+
+
+@pytest.mark.parametrize("schema", [None, "table;column\na;b\n"])
+def test_a_reference_schema_that_cannot_be_read_is_named(write: Write, tmp_path: Path, schema: str | None) -> None:
+    path = write()
+    (tmp_path / "schema.tsv").unlink()
+    if schema is not None:
+        (tmp_path / "schema.tsv").write_text(schema)
+    with pytest.raises(TreeError, match=r"schema\.tsv: not a readable schema"):
+        load(path)
+
+
+def test_without_a_reference_schema_the_names_are_left_to_the_database(write: Write) -> None:
+    tree: Tree = load(write(("schema: schema.tsv\n", ""), ("      - title\n", "      - titel\n")))
+    assert tree.relations[0].keys[0].column == "titel"
