@@ -12,6 +12,8 @@ from psycopg.sql import SQL, Identifier
 from dev.postgres import Server
 from project_export.sample import schema
 from project_export.sample.generate import generate
+from project_export.tree import load
+from tests import specimen
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +57,23 @@ def generated_copy(server: Server, generated_template: str) -> Iterator[str]:
     """A fresh database with two small generated projects, as a libpq URI; it is dropped after the test."""
     name = f"test_{uuid.uuid4().hex}"
     yield _copy(server, generated_template, name)
+    server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def specimen_template(server: Server, schema_template: str) -> Iterator[str]:
+    """The name of a database with the specimen, which no test may change; nothing may stay connected to it."""
+    name = f"specimen_{uuid.uuid4().hex}"
+    specimen.write(_copy(server, schema_template, name), load("gitlab"))
+    yield name
+    server.drop_database(name)
+
+
+@pytest.fixture
+def specimen_copy(server: Server, specimen_template: str) -> Iterator[str]:
+    """A fresh copy of the specimen, as a libpq URI; it is dropped after the test."""
+    name = f"test_{uuid.uuid4().hex}"
+    yield _copy(server, specimen_template, name)
     server.drop_database(name)
 
 
