@@ -5,7 +5,6 @@ Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,16 +16,13 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from project_export import cli_tree, shell
+from project_export import cli_tree, cli_verify, shell
 from project_export import ledger as ledgers
-from project_export.archive.manifest import Manifest
-from project_export.archive.verify import verify as verify_archive
 from project_export.cli_errors import errors
 from project_export.sample.generate import generate as generate_projects
 from project_export.sample.load import load as load_archive
 from project_export.sample.schema import create as create_schema
 from project_export.settings import Settings
-from project_export.store import MANIFEST
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 ledger = typer.Typer(no_args_is_help=True, help="The ledger's tables.")
@@ -34,6 +30,7 @@ sample = typer.Typer(no_args_is_help=True, help="A database with GitLab's schema
 app.add_typer(ledger, name="ledger")
 app.add_typer(sample, name="sample")
 app.add_typer(cli_tree.app, name="tree")
+app.command()(cli_verify.verify)
 
 Dsn = Annotated[str, typer.Option("--dsn", help="libpq URI or keyword string of the database.")]
 
@@ -60,28 +57,6 @@ def export(
         merged = shell.export(shell.Place(source, out, ledger_dsn), params, Settings(), jobs, show)
     print(f"{merged.records} records, {merged.bytes} bytes")
     print(f"archive: {merged.uri.removeprefix('file://')}")
-
-
-@app.command()
-def verify(
-    archive: Annotated[Path, typer.Argument(help="A project.tar.gz.")],
-    manifest: Annotated[Path | None, typer.Option(help="Its manifest; the one beside it when there is one.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-) -> None:
-    """Read an archive to its last byte and say whether it is whole, and what it holds."""
-    beside = archive.with_name(MANIFEST)
-    path = manifest or (beside if beside.exists() else None)
-    with errors():
-        expected = Manifest.from_json(path.read_text("utf-8")) if path else None
-        report = verify_archive(archive, expected)
-    problems = [f"{problem.code} {problem.where}: {problem.message}" for problem in report.problems]
-    if as_json:
-        print(json.dumps({"ok": report.ok, "records": report.records, "bytes": report.bytes, "problems": problems}))
-    else:
-        for name, count in report.records.items():
-            print(f"{count:>10}  {name}")
-        print("\n".join(problems) or f"whole: {report.bytes} bytes" + (", as its manifest says" if path else ""))
-    raise typer.Exit(0 if report.ok else 1)
 
 
 @ledger.command()

@@ -25,11 +25,12 @@ class Gunzip:
 
     ISA-L unpacks twice as fast as zlib, but takes some unused code tables that zlib refuses; where a manifest has the
     SHA-256 of the stored bytes, it tells. on_read: called with the number of stored bytes read so far. bytes and sha256
-    (a hash object) are of the stored bytes.
+    (a hash object) are of the stored bytes, unpacked is the number of the others.
     """
 
     def __init__(self, file: BinaryIO, on_read: Callable[[int], None] | None = None) -> None:
         self.bytes = 0
+        self.unpacked = 0
         self.sha256 = hashlib.sha256()
         self._file = file
         self._on_read = on_read
@@ -48,6 +49,7 @@ class Gunzip:
                 raise ArchiveBroken(f"The gzip stream is damaged before byte {self.bytes}: {error}.") from error
             self._input = self._inflate.unconsumed_tail
             if data:
+                self.unpacked += len(data)
                 return data
             if not stored:
                 raise ArchiveBroken(f"The file ends in the middle of the gzip stream, at byte {self.bytes}.")
@@ -91,11 +93,15 @@ class Gunzip:
 
 @dataclass(frozen=True)
 class Entry:
-    """A member of a tar, as its header names it; chunks: its content in pieces, to be read before the next member."""
+    """A member of a tar, as its header names it.
+
+    mode: its permissions. chunks: its content in pieces, to be read before the next member.
+    """
 
     name: str
     kind: Literal["file", "directory", "other"]
     size: int
+    mode: int
     chunks: Iterator[bytes]
 
 
@@ -124,7 +130,7 @@ def entries(stream: Gunzip) -> Iterator[Entry]:
             raise ArchiveBroken(f"The tar header of {info.name!r} has a negative size.")
         sparse = any(key.startswith("GNU.sparse") for key in extended)
         content = stream.chunks(size)
-        yield Entry(extended.get("path", info.name), "other" if sparse else _kind(info), size, content)
+        yield Entry(extended.get("path", info.name), "other" if sparse else _kind(info), size, info.mode, content)
         for _ in content:
             pass
         stream.exactly(-size % tarfile.BLOCKSIZE)

@@ -10,23 +10,32 @@ import orjson
 
 from project_export.errors import ArchiveBroken
 
+LONGEST_INTEGER = 4300
 
-def lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Split a stream at each newline, which stays at the line's end; only the last line may lack it."""
+
+def lines(chunks: Iterable[bytes], longest: int) -> Iterator[bytes | int]:
+    """Split a stream at each newline, which stays at the line's end; only the last line may lack it.
+
+    Of a line longer than `longest` bytes, the newline not counted, only the length comes.
+    """
     begun: list[bytes] = []
+    size = 0
     for chunk in chunks:
         first, *others = chunk.split(b"\n")
+        size += len(first)
         begun.append(first)
+        if size > longest:
+            begun.clear()
         for other in others:
             begun.append(b"\n")
-            yield b"".join(begun)
-            begun = [other]
-    if last := b"".join(begun):
-        yield last
+            yield b"".join(begun) if size <= longest else size
+            begun, size = [other], len(other)
+    if size:
+        yield b"".join(begun) if size <= longest else size
 
 
 def parse(text: bytes) -> Any:
-    """The value of a JSON text, where numbers may come as text. Raises ArchiveBroken saying what is wrong.
+    """The value of a JSON text; of a number that no column holds, infinity. Raises ArchiveBroken saying what is wrong.
 
     Refused, beside what is no JSON: invalid UTF-8, half surrogate pairs, NaN and Infinity, two equal keys in one
     object.
@@ -40,9 +49,7 @@ def parse(text: bytes) -> Any:
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         pass  # huge numbers, deep nesting: the parser below decides
     try:
-        value = json.loads(
-            text.decode(), object_pairs_hook=_object, parse_constant=_refuse, parse_int=str, parse_float=str
-        )
+        value = json.loads(text.decode(), object_pairs_hook=_object, parse_constant=_refuse, parse_int=_integer)
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
         raise ArchiveBroken(f"invalid UTF-8 at byte {error.start}") from error
@@ -69,6 +76,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise ArchiveBroken(f"the key {key!r} twice in one object")
         value[key] = one
     return value
+
+
+def _integer(text: str) -> int | float:
+    # Python refuses to read longer integers (sys.set_int_max_str_digits), and no column holds one.
+    return int(text) if len(text) <= LONGEST_INTEGER else float(text)
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -1,57 +1,54 @@
-"""Check a whole archive, as a stream: the memory it takes is that of its longest line."""
+"""Check a whole archive, as a stream.
+
+The memory it takes is that of its longest line, and some bytes for each file, LFS object and iid.
+"""
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
+from project_export.archive import bundle, importer
+from project_export.archive.contents import Contents
+from project_export.archive.expected import Expected
+from project_export.archive.findings import Finding, Findings, Version
+from project_export.archive.importer import Limits
 from project_export.archive.layout import FORMAT_VERSION, GITLAB_REVISION, GITLAB_VERSION, LFS_OBJECTS, VERSION
-from project_export.archive.manifest import Manifest, ManifestRelation
+from project_export.archive.lfs import FOLDER, LfsObjects
+from project_export.archive.manifest import Manifest
+from project_export.archive.names import plain, wrong_name
 from project_export.archive.reading import Entry, Gunzip, entries
-from project_export.archive.strict import lines, parse
 from project_export.errors import ArchiveBroken, ArtifactMissing, StoreRefused
+from project_export.tree import Tree, load
 
-PROBLEMS_PER_FILE = 20
 LONGEST_VERSION = 256
+SPECIAL_BITS = 0o7000
 
-ROOT_FILE = re.compile(r"tree/([^/]+)\.json")
-# Control characters, and what the reader makes of invalid UTF-8.
-UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-RELATION_FILE = re.compile(r"tree/([^/]+)/([^/]+)\.ndjson")
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that is wrong with an archive.
-
-    code: damaged (the file cannot be read further), name, kind, missing, version, json, manifest. where: the file in
-    the archive, with a line number if there is one, else the archive.
-    """
-
-    code: str
-    where: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.message} [{self.code}]"
+_VERSION_LINE = re.compile(rb"[\w.+-]+")
+_BUNDLE = re.compile(r"[^/]+\.bundle|snippets/[^/]+\.bundle")
+_UPLOAD = re.compile(r"uploads/[0-9a-f]{32}/[^/]+")
+_OTHER_FOLDERS = ("avatar/", "snippets/")
 
 
 @dataclass(frozen=True)
 class Report:
     """What an archive holds.
 
-    records: by relation, the root among them; a file with `null` has none. bytes: of the archive file, as far as read.
+    records: by relation, the root among them; a file with `null` has none. bytes: of the archive file, unpacked: of its
+    tar, both as far as read. gitlab: the version that it says it comes from. problems: what is wrong. remarks: what is
+    odd, but harms nobody.
     """
 
     records: dict[str, int]
     bytes: int
-    problems: tuple[Problem, ...]
+    unpacked: int
+    gitlab: str | None
+    problems: tuple[Finding, ...]
+    remarks: tuple[Finding, ...]
 
     @property
     def ok(self) -> bool:
@@ -59,11 +56,20 @@ class Report:
         return not self.problems
 
 
-def verify(path: Path, manifest: Manifest | None = None, on_progress: Callable[[int], None] | None = None) -> Report:
+def verify(
+    path: Path,
+    manifest: Manifest | None = None,
+    *,
+    tree: Tree | None = None,
+    limits: Limits | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> Report:
     """Check the archive at `path`, against its manifest if there is one.
 
-    on_progress: called now and then with the bytes of the file read so far. Raises StoreRefused when the file cannot be
-    opened, and OSError when it cannot be read to its end; what is wrong with its content is in the report.
+    tree: what its records are checked by; by default the manifest's, or GitLab's. limits: of the GitLab that is to
+    take it. on_progress: called now and then with the bytes of the file read so far. Raises StoreRefused when the file
+    cannot be opened, OSError when it cannot be read to its end, and TreeError when there is no such tree; what is wrong
+    with its content is in the report.
     """
     try:
         file = path.open("rb")
@@ -72,185 +78,152 @@ def verify(path: Path, manifest: Manifest | None = None, on_progress: Callable[[
         name = errno.errorcode.get(error.errno or 0, type(error).__name__)
         raise kind(f"{path}: {name}, {error.strerror}. Give the path of an archive that can be read.") from error
     with file:
-        return verify_file(file, path.name, manifest, on_progress)
+        check = _Check(path.name, manifest, tree, limits)
+        if limits and path.is_symlink():
+            check.findings.add("kind", path.name, "a symbolic link; GitLab takes files only")
+        if limits and not path.name.endswith(".gz"):
+            check.findings.add("limit", path.name, "GitLab takes files named .tar.gz or .gz only")
+        return check.run(file, on_progress)
 
 
 def verify_file(
-    file: BinaryIO, name: str, manifest: Manifest | None = None, on_progress: Callable[[int], None] | None = None
+    file: BinaryIO,
+    name: str,
+    manifest: Manifest | None = None,
+    *,
+    tree: Tree | None = None,
+    limits: Limits | None = None,
+    on_progress: Callable[[int], None] | None = None,
 ) -> Report:
     """As verify, for an archive that does not lie in the local file system; `name` stands for it in the report."""
-    check = _Check(name, manifest)
-    stream = Gunzip(file, on_progress)
-    try:
-        for entry in entries(stream):
-            check.entry(entry)
-        stream.finish()
-    except ArchiveBroken as error:
-        check.problem("damaged", name, str(error))
-    else:
-        check.end(stream.bytes, stream.sha256.hexdigest())
-    return Report(check.records, stream.bytes, tuple(check.problems))
+    return _Check(name, manifest, tree, limits).run(file, on_progress)
 
 
 class _Check:
     """What is known of an archive while it is read."""
 
-    def __init__(self, name: str, manifest: Manifest | None) -> None:
-        self.records: dict[str, int] = {}
-        self.problems: list[Problem] = []
+    def __init__(self, name: str, manifest: Manifest | None, tree: Tree | None, limits: Limits | None) -> None:
+        tree = tree or load(manifest.tree if manifest else "gitlab")
+        self.findings = Findings()
         self._name = name
-        self._manifest = manifest
-        self._expected = (
-            {relation.file: relation for relation in manifest.relations if relation.file} if manifest else {}
-        )
-        self._seen: set[str] = set()
+        self._limits = limits
+        self._counts: dict[str, int] = {}
+        self._gitlab: str | None = None
+        self._root = tree.root.name
+        self._contents = Contents(tree, self.findings, limits.line if limits else importer.LONGEST_LINE)
+        self._expected = Expected(manifest, self.findings)
+        self._lfs = LfsObjects(self.findings)
         self._files: set[str] = set()
-        self._roots: list[str] = []
+        self._directories: set[str] = set()
+        self._relation_file = re.compile(rf"tree/{re.escape(self._root)}/([^/]+)\.ndjson")
 
-    def problem(self, code: str, where: str, message: str) -> None:
-        self.problems.append(Problem(code, where, message))
+    def run(self, file: BinaryIO, on_progress: Callable[[int], None] | None) -> Report:
+        stream = Gunzip(file, on_progress)
+        try:
+            for entry in entries(stream):
+                self._entry(entry)
+            stream.finish()
+        except ArchiveBroken as error:
+            self.findings.add("damaged", self._name, str(error))
+        else:
+            self._missing()
+            self._lfs.end()
+            self._expected.end(self._name, self._files, stream.bytes, stream.sha256.hexdigest())
+        self._sizes(stream)
+        version = _version(self._gitlab)
+        return Report(
+            records=self._counts,
+            bytes=stream.bytes,
+            unpacked=stream.unpacked,
+            gitlab=self._gitlab,
+            problems=self.findings.problems(version),
+            remarks=self.findings.remarks(version),
+        )
 
-    def entry(self, entry: Entry) -> None:
-        name = entry.name.removeprefix("./").removesuffix("/")
-        if entry.kind == "directory" and name in ("", "."):
-            return
-        if wrong := _wrong_name(name):
-            self.problem("name", repr(entry.name), f"a name {wrong}")
-        elif name in self._seen:
-            self.problem("name", name, "it is there twice")
+    def _entry(self, entry: Entry) -> None:
+        name = plain(entry.name)
+        if wrong := wrong_name(entry.name):
+            self.findings.add("name", repr(entry.name), f"a name {wrong}")
         elif entry.kind == "other":
-            self.problem("kind", name, "neither a file nor a directory")
-        elif entry.kind == "file":
+            self.findings.add("kind", name, "neither a file nor a directory; the importer deletes links")
+        elif entry.kind == "directory":
+            self._directories.add(name)
+        elif name in self._files:
+            self.findings.add("name", name, "it is there twice; tar keeps the last")
+        else:
+            if entry.mode & SPECIAL_BITS:
+                self.findings.add("mode", name, f"its mode is {entry.mode:04o}")
             self._files.add(name)
             self._file(name, entry)
-        self._seen.add(name)
-
-    def end(self, size: int, sha256: str) -> None:
-        """Look for what is missing, once all has been read."""
-        for name in (VERSION, GITLAB_VERSION, GITLAB_REVISION, LFS_OBJECTS):
-            if name not in self._files:
-                self.problem("missing", name, "it is not there")
-        if len(self._roots) != 1:
-            self.problem("missing", "tree", f"it has {len(self._roots)} files *.json instead of the one of the root")
-        for name in sorted(self._files):
-            relation = RELATION_FILE.fullmatch(name)
-            if relation and relation[1] not in self._roots:
-                self.problem("name", name, "it belongs to no root file")
-        if self._manifest:
-            for file in sorted(self._expected.keys() - self._files):
-                self.problem("manifest", file, "it is not there")
-            facts = self._manifest.archive
-            if (size, sha256) != (facts.bytes, facts.sha256):
-                self.problem(
-                    "manifest",
-                    self._name,
-                    f"{size} bytes with SHA-256 {sha256} instead of {facts.bytes} bytes with {facts.sha256}",
-                )
 
     def _file(self, name: str, entry: Entry) -> None:
         if name == VERSION:
-            self._version(name, entry, FORMAT_VERSION)
+            self._format_version(next(entry.chunks, b"")[:LONGEST_VERSION])
         elif name in (GITLAB_VERSION, GITLAB_REVISION):
-            self._version(name, entry, None)
+            self._says(name, next(entry.chunks, b"")[:LONGEST_VERSION])
         elif name == LFS_OBJECTS:
-            self._json(name, entry.chunks, single=True)
-        elif root := ROOT_FILE.fullmatch(name):
-            self._roots.append(root[1])
-            self._relation(root[1], name, entry, single=True)
-        elif relation := RELATION_FILE.fullmatch(name):
-            self._relation(relation[2], name, entry, single=False)
+            listing = self._contents.document(name, entry.chunks)
+            if listing is not None:
+                self._lfs.listing(listing)
+        elif name.startswith(FOLDER):
+            self._lfs.file(name, entry.chunks)
+        elif name == f"tree/{self._root}.json":
+            self._relation(self._root, name, entry)
+        elif relation := self._relation_file.fullmatch(name):
+            self._relation(relation[1], name, entry)
+        elif _BUNDLE.fullmatch(name):
+            if wrong := bundle.wrong(entry.chunks):
+                self.findings.add("bundle", name, wrong)
+        elif not name.startswith(_OTHER_FOLDERS) and not _UPLOAD.fullmatch(name):
+            self.findings.add("unknown", name, "the importer reads no such file")
 
-    def _version(self, name: str, entry: Entry, expected: str | None) -> None:
-        content = next(entry.chunks, b"")[:LONGEST_VERSION]
-        if expected and content != expected.encode():
-            self.problem("version", name, f"it says {content!r} instead of {expected!r}")
-        elif not re.fullmatch(rb"[\w.+-]+", content):
-            self.problem("version", name, f"{content!r} is no version")
+    def _missing(self) -> None:
+        for name in (VERSION, f"tree/{self._root}.json"):
+            if name not in self._files:
+                self.findings.add("missing", name, "it is not there")
+        if not any(map(self._relation_file.fullmatch, self._files)):
+            self.findings.add("missing", f"tree/{self._root}", "it has no file of a relation")
+        for name in (GITLAB_VERSION, GITLAB_REVISION, LFS_OBJECTS):
+            if name not in self._files:
+                self.findings.add("absent", name, "it is not there")
+        for name in sorted(self._files & self._directories):
+            self.findings.add("name", name, "it is there as a file and as a directory")
 
-    def _relation(self, relation: str, name: str, entry: Entry, *, single: bool) -> None:
-        expected = self._expected.get(name)
-        if not self._manifest:
-            self.records[relation] = self._json(name, entry.chunks, single=single)
-        elif not expected:
-            self.problem("manifest", name, "the manifest does not know it")
+    def _sizes(self, stream: Gunzip) -> None:
+        if self._limits:
+            for what, size, limit in [
+                ("bytes", stream.bytes, self._limits.stored),
+                ("bytes once unpacked", stream.unpacked, self._limits.unpacked),
+            ]:
+                if size > limit:
+                    self.findings.add("limit", self._name, f"{size} {what}; GitLab takes {limit}")
+
+    def _format_version(self, content: bytes) -> None:
+        first = content.split(b"\n")[0]
+        if first.strip() != FORMAT_VERSION.encode():
+            self.findings.add("version", VERSION, f"it says {first!r}; the importer takes {FORMAT_VERSION} only")
+        elif first != content:
+            self.findings.add("form", VERSION, "more than the version")
+
+    def _says(self, name: str, content: bytes) -> None:
+        if not _VERSION_LINE.fullmatch(content):
+            self.findings.add("form", name, f"{content!r} is not what GitLab writes here")
+        if name == GITLAB_VERSION:
+            self._gitlab = content.decode("utf-8", "replace").strip()
+
+    def _relation(self, relation: str, name: str, entry: Entry) -> None:
+        expected = self._expected.file(name, entry.chunks)
+        chunks = expected or entry.chunks
+        if relation == self._root:
+            root = self._contents.document(name, chunks, relation)
+            records = int(root is not None)
         else:
-            hashes = _Hashes(expected)
-            self.records[relation] = records = self._json(name, hashes.passing(entry.chunks), single=single)
-            if (records, entry.size) != (expected.rows, expected.bytes):
-                self.problem(
-                    "manifest",
-                    name,
-                    f"{records} records in {entry.size} bytes instead of {expected.rows} in {expected.bytes}",
-                )
-            for part in hashes.wrong():
-                self.problem("manifest", name, f"part {part} has another SHA-256 than was written")
-
-    def _json(self, name: str, chunks: Iterator[bytes], *, single: bool) -> int:
-        """Check a file of JSON, and count its records. single: it is one object."""
-        records = number = wrong = 0
-        for number, line in enumerate(lines(chunks), 1):
-            message = None
-            try:
-                value = parse(line)
-            except ArchiveBroken as error:
-                message = str(error)
-            else:
-                message = _wrong_record(value, line, first=number == 1, single=single)
-                records += value is not None
-            if message:
-                wrong += 1
-                if wrong <= PROBLEMS_PER_FILE:
-                    self.problem("json", f"{name}:{number}", message)
-        if single and not number:
-            self.problem("json", name, "it is empty instead of one object")
-        if wrong > PROBLEMS_PER_FILE:
-            self.problem("json", name, f"{wrong - PROBLEMS_PER_FILE} more wrong lines")
-        return records
+            records = self._contents.lines(relation, name, chunks)
+        self._counts[relation] = records
+        if expected:
+            expected.end(records, entry.size)
 
 
-class _Hashes:
-    """SHA-256 of each part of a file, taken as its content goes by; the parts' lengths tell which bytes are whose."""
-
-    def __init__(self, relation: ManifestRelation) -> None:
-        self._parts = [(part, hashlib.sha256()) for part in relation.parts]
-        self._ends = list(accumulate(part.raw_bytes for part in relation.parts))
-        self._current = 0
-        self._position = 0
-
-    def passing(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """The same chunks."""
-        for chunk in chunks:
-            view = memoryview(chunk)
-            while view and self._current < len(self._parts):
-                taken = view[: self._ends[self._current] - self._position]
-                self._parts[self._current][1].update(taken)
-                self._position += len(taken)
-                self._current += self._position == self._ends[self._current]
-                view = view[len(taken) :]
-            yield chunk
-
-    def wrong(self) -> list[int]:
-        """Numbers of the parts that are not as the manifest has them."""
-        return [part.part for part, hashed in self._parts if hashed.hexdigest() != part.sha256]
-
-
-def _wrong_name(name: str) -> str | None:
-    if name.startswith("/"):
-        return "that is absolute"
-    if not {"", ".", ".."}.isdisjoint(name.split("/")):
-        return "that climbs or is not plain"
-    if UNPRINTABLE.search(name):
-        return "with control characters or invalid UTF-8"
-    return None
-
-
-def _wrong_record(value: Any, line: bytes, *, first: bool, single: bool) -> str | None:
-    """What is wrong with a valid JSON line. A newline ends each record, but not the one of a one-to-one relation."""
-    ended = line.endswith(b"\n")
-    if not isinstance(value, dict) and (value is not None or ended or single or not first):
-        return f"{line[:20]!r} is not an object"
-    if single and (ended or not first):
-        return "more than one object, or a newline behind it"
-    if not ended and not first:
-        return "the last line has no newline"
-    return None
+def _version(gitlab: str | None) -> Version | None:
+    found = re.match(r"(\d+)\.(\d+)", gitlab or "")
+    return (int(found[1]), int(found[2])) if found else None

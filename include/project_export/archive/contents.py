@@ -1,0 +1,100 @@
+"""Files of JSON: one object in the whole file, or one record on each line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from project_export.archive import importer
+from project_export.archive.findings import Findings
+from project_export.archive.records import Records
+from project_export.archive.strict import lines as split
+from project_export.archive.strict import parse
+from project_export.errors import ArchiveBroken
+from project_export.tree import Tree
+
+_BAD: Any = object()
+
+
+class Contents:
+    """Reads the content of JSON files; what is found goes to `findings`.
+
+    tree: what records are checked by. longest: bytes of a line, or of a file with one object, at the most; longer ones
+    are a finding and are not looked into.
+    """
+
+    def __init__(self, tree: Tree, findings: Findings, longest: int) -> None:
+        self._findings = findings
+        self._longest = longest
+        self._records = Records(tree, findings)
+
+    def document(self, name: str, chunks: Iterable[bytes], relation: str = "") -> dict[str, Any] | None:
+        """Check a file with one object, a relation's record or another one, and return it if it is one."""
+        held: list[bytes] = []
+        size = 0
+        for chunk in chunks:
+            size += len(chunk)
+            if size <= self._longest:
+                held.append(chunk)
+        if size > self._longest:
+            self._findings.add("limit", name, f"{size} bytes; {self._longest} are read")
+            return None
+        text = b"".join(held)
+        value = self._value(name, 0, text)
+        if isinstance(value, dict):
+            if b"\n" in text:
+                self._findings.add("form", name, "more than one line, or a newline behind it")
+            if relation:
+                self._records.check(relation, name, 0, value, text)
+            return value
+        if value is not _BAD:
+            self._findings.add("json", name, "it is not an object")
+        return None
+
+    def lines(self, relation: str, name: str, chunks: Iterable[bytes]) -> int:
+        """Check a file of a record on each line, and count them."""
+        one = self._records.one(relation)
+        if one is None:
+            self._findings.add("unknown", name, "the tree has no such relation")
+        records = number = 0
+        line: bytes | int = b""
+        for number, line in enumerate(split(chunks, self._longest), 1):
+            if isinstance(line, int):
+                self._findings.add("limit", name, f"{line} bytes in a line; {self._longest} are read", line=number)
+                records += 1
+                continue
+            value = self._value(name, number, line)
+            if value is None:
+                if one is False or number > 1:
+                    self._findings.add("form", name, "null instead of a record; the importer skips it", line=number)
+            elif isinstance(value, dict):
+                records += 1
+                self._records.check(relation, name, number, value, line)
+            elif value is not _BAD:
+                self._findings.add("json", name, "it is not an object", line=number)
+        self._ends(name, one, number, ended=line.endswith(b"\n") if isinstance(line, bytes) else None)
+        return records
+
+    def _ends(self, name: str, one: bool | None, lines_read: int, *, ended: bool | None) -> None:
+        """Look at the form of a file of `lines_read` lines; ended: whether the last has a newline, if it was kept."""
+        if one and lines_read > 1:
+            self._findings.add("lines", name, f"{lines_read} lines in a relation of one record")
+        elif one and ended:
+            self._findings.add("form", name, "a newline behind the record of a one-to-one relation")
+        elif one and not lines_read:
+            self._findings.add("form", name, "it is empty; GitLab writes null")
+        elif not one and lines_read and ended is False and not (one is None and lines_read == 1):
+            self._findings.add("lines", name, "the last line has no newline")
+        elif one is False and not lines_read:
+            self._findings.add("form", name, "it is empty; GitLab writes no file", since=importer.NO_EMPTY_FILES)
+
+    def _value(self, name: str, number: int, text: bytes) -> Any:
+        """The value of a JSON text, _BAD when it is none."""
+        if text.rstrip(b"\n").endswith(b"\r"):
+            self._findings.add("json", name, "a carriage return at its end", line=number)
+            return _BAD
+        try:
+            return parse(text)
+        except ArchiveBroken as error:
+            self._findings.add("json", name, str(error), line=number)
+            return _BAD

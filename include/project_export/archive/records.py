@@ -1,0 +1,231 @@
+"""Records against the tree: forms of values, nested records, and what GitLab's importer would refuse or drop."""
+
+from __future__ import annotations
+
+import re
+import typing
+from dataclasses import dataclass, field
+from typing import Any
+
+from project_export.archive import importer
+from project_export.archive.findings import Findings, Version
+from project_export.tree import Key, Relation, Tree
+from project_export.tree.transforms import TRANSFORMS
+
+DEEPEST = 32
+NUL = b"\\u0000"
+
+_TIME = re.compile(r"\d{4,}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(Z|[+-]\d\d:\d\d)")
+_OBJECT_ID = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})?")
+_KINDS = {type(None): "null", bool: "a boolean", int: "a number", float: "a number", str: "a text", list: "an array"}
+
+
+@dataclass(frozen=True)
+class Form:
+    """What values of a key are: of which JSON types, and as texts of which form. Null is allowed everywhere."""
+
+    what: str
+    types: frozenset[type]
+    pattern: re.Pattern[str] | None = None
+
+    def fits(self, value: Any) -> bool:
+        """Whether a value, which is not null, has this form."""
+        if type(value) not in self.types:
+            return False
+        return self.pattern is None or not isinstance(value, str) or self.pattern.fullmatch(value) is not None
+
+
+TEXT = Form("a text", frozenset({str}))
+NAME = Form("a name, as its codes have", frozenset({str}), re.compile(r"(?!\d+$).*", re.DOTALL))
+INTEGER = Form("an integer", frozenset({int}))
+# Some small integers are codes that only GitLab's paid editions give names.
+CODE = Form("an integer or a name", frozenset({int, str}), re.compile(r"[a-z]\w*"))
+NUMBER = Form("a number", frozenset({int, float}))
+BOOLEAN = Form("true or false", frozenset({bool}))
+ARRAY = Form("an array", frozenset({list}))
+OBJECT = Form("an object", frozenset({dict}))
+STRUCTURE = Form("an object or an array", frozenset({dict, list}))
+HEX = Form("lower-case hexadecimal digits", frozenset({str}), re.compile(r"([0-9a-f]{2})*"))
+SHA = Form("a Git object's id", frozenset({str}), _OBJECT_ID)
+TIME = Form("a time like 2017-08-29T04:36:44.383Z", frozenset({str}), _TIME)
+DATE = Form("a date like 2017-08-29", frozenset({str}), re.compile(r"\d{4,}-\d\d-\d\d"))
+
+_BY_TYPE = {
+    "bigint": INTEGER,
+    "integer": INTEGER,
+    "smallint": CODE,
+    "double precision": NUMBER,
+    "real": NUMBER,
+    "numeric": NUMBER,
+    "boolean": BOOLEAN,
+    "text": TEXT,
+    "character varying": TEXT,
+    "character": TEXT,
+    "bytea": HEX,
+    "timestamp without time zone": TIME,
+    "timestamp with time zone": TIME,
+    "date": DATE,
+}
+
+
+@dataclass
+class Rules:
+    """What records of a relation hold by the tree. forms: by key, None where anything may stand."""
+
+    name: str
+    one: bool
+    forms: dict[str, Form | None]
+    nested: dict[str, Rules]
+    has_iids: bool = False
+
+
+class Records:
+    """Checks records one by one; what is found goes to `findings`. Keeps about a bit per iid."""
+
+    def __init__(self, tree: Tree, findings: Findings) -> None:
+        self._findings = findings
+        self._named: set[str] = set()
+        self._anywhere: dict[str, Rules] = {}
+        self._tops = {relation.name: self._rules(tree, relation, top=True) for relation in (tree.root, *tree.relations)}
+        self._iids: dict[str, _Seen] = {}
+
+    def one(self, relation: str) -> bool | None:
+        """Whether a top-level relation has one record at most; None when the tree has no such relation."""
+        rules = self._tops.get(relation)
+        return rules.one if rules else None
+
+    def check(self, relation: str, file: str, number: int, record: dict[str, Any], text: bytes) -> None:
+        """Check a record of a top-level relation, or the root: line `number` (from 1) of a file, and its JSON text."""
+        rules = self._tops.get(relation) or Rules(relation, False, {}, {})
+        walk = _Walk(self._findings, self._named, self._anywhere, file, number)
+        walk.record(relation, rules, record, 0)
+        if NUL in text:
+            walk.nul(relation, record)
+        iid = record.get("iid")
+        if rules.has_iids and type(iid) is int and not self._iids.setdefault(relation, _Seen()).add(iid):
+            self._findings.add(
+                "iid", file, f"iid {iid} a second time; the importer skips the record", line=number, about="iid"
+            )
+
+    def _rules(self, tree: Tree, relation: Relation, *, top: bool = False) -> Rules:
+        forms = {key.name: _form(tree, relation, key) for key in relation.keys}
+        nested = {child.name: self._rules(tree, child) for child in relation.children}
+        rules = Rules(relation.name, relation.one, forms, nested, has_iids=top and "iid" in forms)
+        self._named.update(forms, nested)
+        known = self._anywhere.setdefault(relation.name, Rules(relation.name, relation.one, {}, {}))
+        known.forms = forms | known.forms
+        known.nested = nested | known.nested
+        return rules
+
+
+@dataclass
+class _Walk:
+    """One record and all that is nested in it."""
+
+    findings: Findings
+    named: set[str]
+    anywhere: dict[str, Rules]
+    file: str
+    number: int
+
+    def record(self, path: str, rules: Rules, record: dict[str, Any], depth: int) -> None:
+        if depth > DEEPEST:
+            self.add("nested", path, f"nested more than {DEEPEST} records deep")
+            return
+        for key, value in record.items():
+            if key in rules.forms:
+                form = rules.forms[key]
+                if form is not None and value is not None and not form.fits(value):
+                    self.misfit(f"{path}.{key}", form, value)
+            elif key in rules.nested:
+                self.nested(f"{path}.{key}", rules.nested[key], value, depth)
+            else:
+                self.unknown(f"{path}.{key}", key, value, depth, rules)
+        # A tree for another schema may have a relation of this name that is nothing to GitLab.
+        if (lack := importer.lacks(rules.name, record)) and rules.name in self.anywhere:
+            self.add("lost", path, f"{lack}; the importer drops the record")
+
+    def nested(self, path: str, rules: Rules, value: Any, depth: int) -> None:
+        if value is None:
+            self.add("form", path, "null; GitLab leaves the key of an absent record out")
+        for one in value if isinstance(value, list) else [] if value is None else [value]:
+            if isinstance(one, dict):
+                self.record(path, rules, one, depth + 1)
+            else:
+                self.add("nested", path, f"{_kind(one)} where a nested record belongs")
+
+    def unknown(self, path: str, key: str, value: Any, depth: int, rules: Rules) -> None:
+        if not key:
+            self.add("key", path, "an empty key")
+        elif key in self.anywhere:
+            self.nested(path, self.anywhere[key], value, depth)
+            return
+        elif key not in self.named and importer.secret(key) and not isinstance(value, bool):
+            # Old archives have such keys with null, which tells nothing.
+            since: Version = () if value is not None else importer.ALLOW_LISTS
+            self.add("secret", path, "looks like a secret; none leaves GitLab", since=since)
+        elif key not in self.named and importer.prohibited(key):
+            self.add("prohibited", path, "the importer drops keys of this name", since=importer.ALLOW_LISTS)
+        elif rules.forms:
+            self.add("unknown", path, "the tree has no such key", since=importer.ALLOW_LISTS)
+        if isinstance(value, str) and key.endswith("_at") and not TIME.fits(value):
+            self.misfit(path, TIME, value)
+        if key not in importer.FREE:
+            for one in value if isinstance(value, list) else [value]:
+                if isinstance(one, dict):
+                    self.record(path, Rules(key, False, {}, {}), one, depth + 1)
+
+    def misfit(self, path: str, form: Form, value: Any) -> None:
+        found = _kind(value)
+        if isinstance(value, str) and str in form.types:
+            found = "PostgreSQL's text of bytes" if value.startswith("\\x") else "a text of another form"
+        self.add("type", path, f"{found} instead of {form.what}")
+
+    def nul(self, path: str, value: Any, key: str = "") -> None:
+        if isinstance(value, dict):
+            for name, one in value.items():
+                self.nul(f"{path}.{name}", one, name)
+        elif isinstance(value, list):
+            for one in value:
+                self.nul(path, one, key)
+        elif isinstance(value, str) and "\0" in value and key not in importer.TAKES_NUL:
+            self.add("nul", path, "a text with the character U+0000, which PostgreSQL refuses")
+
+    def add(self, code: str, path: str, message: str, since: Version = ()) -> None:
+        self.findings.add(code, self.file, f"{path}: {message}", line=self.number, about=(path, message), since=since)
+
+
+@dataclass
+class _Seen:
+    """A set of numbers, small where they lie close together: one bit each, in pages of 512."""
+
+    pages: dict[int, int] = field(default_factory=dict)
+
+    def add(self, number: int) -> bool:
+        """Add a number; False when it was there."""
+        page, bit = number >> 9, 1 << (number & 511)
+        bits = self.pages.get(page, 0)
+        self.pages[page] = bits | bit
+        return not bits & bit
+
+
+def _form(tree: Tree, relation: Relation, key: Key) -> Form | None:
+    if key.constant is not None:
+        return None
+    if key.wrap is not None:
+        return OBJECT
+    if key.enum is not None:
+        return NAME
+    if key.transform is not None:
+        return TEXT if typing.get_type_hints(TRANSFORMS[key.transform])["return"] is str else STRUCTURE
+    table, column = (key.lookup.table, key.lookup.column) if key.lookup else (relation.table, key.column or key.name)
+    sql_type = tree.known.get(table, {}).get(column, "")
+    if sql_type.endswith("[]"):
+        return ARRAY
+    if re.search(r"(^|_)sha$", key.name):
+        return SHA
+    return _BY_TYPE.get(re.sub(r"\(\d+\)", "", sql_type))
+
+
+def _kind(value: Any) -> str:
+    return _KINDS.get(type(value), "an object")

@@ -1,0 +1,70 @@
+"""`project-export verify`: whether an archive is whole, and whether GitLab would take it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+
+from project_export.archive.importer import GITLAB
+from project_export.archive.manifest import Manifest
+from project_export.archive.verify import Report
+from project_export.archive.verify import verify as verify_archive
+from project_export.cli_errors import errors
+from project_export.errors import ProjectExportError
+from project_export.store import MANIFEST
+from project_export.tree import load
+
+
+def verify(
+    archive: Annotated[Path, typer.Argument(help="A project.tar.gz.")],
+    manifest: Annotated[Path | None, typer.Option(help="Its manifest; the one beside it when there is one.")] = None,
+    tree: Annotated[str, typer.Option(help="Shipped tree or file to check records by; the manifest's if empty.")] = "",
+    gitlab_limits: Annotated[bool, typer.Option("--gitlab-limits", help="Check GitLab's limits, too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Read an archive to its last byte and say whether it is whole, what it holds, and whether GitLab would take it.
+
+    Exit codes: 0 nothing is wrong, 1 something is, 2 archive, manifest or tree cannot be read.
+    """
+    beside = archive.with_name(MANIFEST)
+    path = manifest or (beside if beside.exists() else None)
+    with errors():
+        try:
+            expected = Manifest.from_json(path.read_bytes()) if path else None
+            by = load(tree or (expected.tree if expected else "gitlab"))
+            limits = GITLAB if gitlab_limits else None
+            with _bar(archive) as progress:
+                report = verify_archive(archive, expected, tree=by, limits=limits, on_progress=progress)
+        except (ProjectExportError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise typer.Exit(2) from None
+    print(json.dumps({"ok": report.ok, **asdict(report)}) if as_json else _text(report, path))
+    raise typer.Exit(0 if report.ok else 1)
+
+
+def _text(report: Report, manifest: Path | None) -> str:
+    lines = [f"{count:>10}  {name}" for name, count in report.records.items()]
+    lines += [f"remark: {remark}" for remark in report.remarks]
+    lines += [f"problem: {problem}" for problem in report.problems]
+    if report.ok:
+        lines.append(f"whole: {report.bytes} bytes" + (f", as {manifest} says" if manifest else ""))
+    return "\n".join(lines)
+
+
+@contextmanager
+def _bar(file: Path) -> Iterator[Callable[[int], None]]:
+    """Give a function that shows how many bytes of a file have been read, on a terminal only."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(file.name, total=file.stat().st_size)
+        yield lambda read: progress.update(bar, completed=read)

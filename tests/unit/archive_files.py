@@ -1,0 +1,123 @@
+"""A whole archive that is generated from the tree, as files: a record for each relation, a value for each key."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import tarfile
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from project_export.tree import Key, Relation, Tree, load
+
+OBJECT = b"an LFS object"
+OID = hashlib.sha256(OBJECT).hexdigest()
+SHA = "0123456789abcdef0123456789abcdef01234567"
+UPLOAD = f"uploads/{'0123456789abcdef' * 2}/picture.png"
+
+PACK = b"PACK" + (2).to_bytes(4, "big") + (0).to_bytes(4, "big")
+BUNDLE = f"# v2 git bundle\n{SHA} refs/heads/main\n{SHA} HEAD\n\n".encode() + PACK + hashlib.sha1(PACK).digest()
+
+_VALUES: dict[str, Any] = {
+    "bigint": 7,
+    "integer": 7,
+    "smallint": 7,
+    "double precision": 0.5,
+    "boolean": True,
+    "bytea": "00ff",
+    "timestamp without time zone": "2017-08-29T04:36:44.383Z",
+    "timestamp with time zone": "2017-08-29T04:36:44.383Z",
+    "date": "2017-08-29",
+    "jsonb": {"a": 1},
+}
+
+
+@cache
+def good_files() -> dict[str, bytes]:
+    """Names and contents of a whole archive. It is shared: copy it to change it."""
+    tree = load("gitlab")
+    files = {
+        "VERSION": b"0.2.4",
+        "GITLAB_VERSION": b"18.6.0",
+        "GITLAB_REVISION": b"0123456789a",
+        "lfs-objects.json": written({OID: [0, 2]}),
+        f"lfs-objects/{OID}": OBJECT,
+        "project.bundle": BUNDLE,
+        UPLOAD: b"a picture",
+        "tree/project.json": written(record(tree, tree.root)),
+    }
+    for relation in tree.relations:
+        if relation.constant is not None:
+            text = relation.constant.encode()
+        elif relation.one:
+            text = written(record(tree, relation))
+        else:
+            text = written(record(tree, relation)) + b"\n" + written(record(tree, relation, 2)) + b"\n"
+        files[f"tree/project/{relation.name}.ndjson"] = text
+    return files
+
+
+def written(value: Any) -> bytes:
+    """JSON as GitLab writes it."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026").encode()
+
+
+def record(tree: Tree, relation: Relation, number: int = 1) -> dict[str, Any]:
+    """The record of this number: its iid, and what a text holds, so that no two are alike."""
+    values = {key.name: _value(tree, relation, key, number) for key in relation.keys}
+    for child in relation.children:
+        nested = record(tree, child, number)
+        values[child.name] = nested if child.one else [nested]
+    return values
+
+
+def _value(tree: Tree, relation: Relation, key: Key, number: int) -> Any:
+    if key.name == "iid":
+        return number
+    if key.constant is not None:
+        return json.loads(key.constant)
+    if key.wrap is not None:
+        return {key.wrap: "name"}
+    if key.enum is not None:
+        return key.enum.names[-1][1]
+    if key.transform in ("yaml", "json_or_yaml"):
+        return {"a": 1}
+    table, column = (key.lookup.table, key.lookup.column) if key.lookup else (relation.table, key.column or key.name)
+    sql_type = tree.known[table][column]
+    if sql_type.endswith("[]"):
+        return []
+    if re.search(r"sha$|^discussion_id$", key.name) or (column, sql_type) == ("commit_id", "character varying"):
+        return SHA
+    return _VALUES.get(sql_type, f"text {number} \u00e4 <")
+
+
+def packed(
+    files: dict[str, bytes],
+    more: Sequence[tarfile.TarInfo] = (),
+    form: int = tarfile.GNU_FORMAT,
+    modes: dict[str, int] | None = None,
+) -> bytes:
+    """A tar.gz as other tools make it. more: members without content. modes: of files, by name."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz", format=form, compresslevel=1) as tar:
+        for name, content in files.items():
+            info = member(f"./{name}")
+            info.size = len(content)
+            info.mode = (modes or {}).get(name, 0o644)
+            tar.addfile(info, io.BytesIO(content))
+        for info in more:
+            tar.addfile(info)
+    return out.getvalue()
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE) -> tarfile.TarInfo:
+    """A member of a tar without content; a link leads to /etc/passwd."""
+    info = tarfile.TarInfo(name)
+    info.type = kind
+    if kind in (tarfile.SYMTYPE, tarfile.LNKTYPE):
+        info.linkname = "/etc/passwd"
+    return info
