@@ -128,10 +128,10 @@ def _follow(stack: Stack, rest: Rest, run_id: str, console: Console) -> Job:
         return job
     errors = [str(failure) for failure in job.errors] if job else []
     errors = errors or [f"{task}: {error}" for task, error in rest.task_errors(DAG_ID, run_id).items()]
-    tasks = [f"{task}: {end}" for task, end in rest.task_states(DAG_ID, run_id).items()]
+    tasks = ", ".join(f"{task} {end}" for task, end in rest.task_states(DAG_ID, run_id).items())
     logs = stack.airflow.logs / f"dag_id={DAG_ID}" / f"run_id={run_id}"
-    lines = ["Errors:", *errors, "Tasks:", *tasks, f"Logs: {logs}"]
-    raise DemoFailed(f"The run {run_id} ended as {state}.\n" + "\n  ".join(lines))
+    lines = [f"The run {run_id} ended as {state}.", *errors, f"Tasks: {tasks}", f"Logs: {logs}"]
+    raise DemoFailed("\n".join(lines))
 
 
 def _verified(archive: Path) -> Report:
@@ -147,9 +147,8 @@ def _print_report(archive: Path, report: Report, console: Console) -> None:
     for relation, records in report.records.items():
         console.print(f"{records:>9,}  {relation}", markup=False)
     total = sum(report.records.values())
-    console.print(
-        f"{total:>9,}  top-level records (and what is nested in them) in an archive of {archive.stat().st_size:,} bytes, verified"
-    )
+    console.print(f"{total:>9,}  records, not counting what is nested in them")
+    console.print(f"The archive is verified; it has {archive.stat().st_size:,} bytes.")
 
 
 def _login(stack: Stack, console: Console) -> None:
