@@ -134,10 +134,7 @@ def _common(places: Sequence[Relation]) -> Relation:
 
 def _condition(relation: Relation, parent: Relation) -> str:
     derived = dict(parent.derived)
-    joins = [
-        f"`{own}` = {_value(derived.get(other, other), parent)}"
-        for own, other in relation.join
-    ]
+    joins = [f"`{own}` = {_value(derived.get(other, other), parent)}" for own, other in relation.join]
     return " and ".join([*joins, *(f"`{column}` is {_either(values)}" for column, values in relation.where)])
 
 
