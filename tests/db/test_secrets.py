@@ -1,0 +1,77 @@
+"""What must not leave: columns that look like secrets, and whatever else the tree does not name."""
+
+from __future__ import annotations
+
+import re
+
+import psycopg
+import pytest
+from psycopg.sql import SQL, Identifier
+
+from project_export.sample import schema
+from project_export.tree import Lookup, Relation, load, tables
+from tests import specimen
+
+TREE = load("gitlab")
+DENY = re.compile(r"token|secret|encrypted|passw|private_key|otp|salt|webhook|access_key|api_key|credential|signature")
+ALLOWED = {
+    "projects.require_password_to_approve": "a setting, true or false",
+    "project_ci_cd_settings.job_token_scope_enabled": "a setting, true or false",
+    "project_ci_cd_settings.inbound_job_token_scope_enabled": "a setting, true or false",
+    "project_ci_cd_settings.push_repository_for_job_token_allowed": "a setting, true or false",
+    "project_ci_cd_settings.runner_token_expiration_interval": "how long a token lives, in seconds",
+    "project_ci_cd_settings.id_token_sub_claim_components": "names of the parts of a claim",
+}
+"""Columns that match and leave nevertheless, each with the reason."""
+TEXT_TYPES = ("text", "character varying")
+CANARIES = (b"CANARY", b"CANARY".hex().encode())
+
+
+def leaving(relation: Relation) -> set[str]:
+    """Return `table.column` of all whose value leaves, in a key or by a lookup that children join on."""
+    found = {f"{relation.table}.{key.column}" for key in relation.keys if key.column}
+    for lookup in (*(key.lookup for key in relation.keys), *(value for _, value in relation.derived)):
+        if isinstance(lookup, Lookup):
+            found.add(f"{lookup.table}.{lookup.column}")
+            found |= {f"{relation.table}.{lookup.fallback}"} if lookup.fallback else set()
+    return found
+
+
+LEAVING = {column for _, relation in TREE.walk() for column in leaving(relation)}
+
+
+@pytest.mark.parametrize("table", sorted(schema.tables()))
+def test_no_column_that_looks_like_a_secret_leaves_unless_it_is_allowed(table):
+    names = {f"{table}.{column.name}" for column in schema.tables()[table] if DENY.search(column.name)}
+    assert names & LEAVING <= ALLOWED.keys()
+
+
+def test_every_allowed_column_looks_like_a_secret_and_leaves():
+    assert ALLOWED.keys() <= LEAVING
+    assert [name for name in ALLOWED if not DENY.search(name.partition(".")[2])] == []
+
+
+def test_users_leave_with_nothing_but_what_gitlab_gives_away():
+    assert {name for name in LEAVING if name.startswith("users.")} == {
+        "users.id", "users.username", "users.public_email", "users.name",
+    }  # fmt: skip
+
+
+def test_nothing_that_the_tree_does_not_name_is_in_an_export(server, specimen_template):
+    uri = server.uri(specimen_template)
+    query = SQL("SELECT EXISTS (SELECT FROM {} WHERE {} LIKE '%CANARY%')")
+    with psycopg.connect(uri) as conn:
+        for table in tables(TREE):
+            texts = [column for column in schema.tables()[table] if column.type.partition("(")[0] in TEXT_TYPES]
+            for name in (column.name for column in texts if DENY.search(column.name)):
+                found = conn.execute(query.format(Identifier(table), Identifier(name))).fetchone()
+                assert found == (True,), f"{table}.{name}"
+    _, exported = specimen.export(uri)
+    for name, data in exported.items():
+        assert [canary for canary in CANARIES if canary in data] == [], name
+
+
+def test_no_canary_of_the_generator_is_in_an_export(generated):
+    _, exported = specimen.export(generated)
+    for name, data in exported.items():
+        assert [canary for canary in CANARIES if canary in data] == [], name
