@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from project_export import cli_tree, cli_verify, shell
 from project_export import ledger as ledgers
 from project_export.cli_errors import errors
+from project_export.sample.generate import COMPLETE
 from project_export.sample.generate import generate as generate_projects
 from project_export.sample.load import load as load_archive
 from project_export.sample.schema import create as create_schema
@@ -88,10 +89,13 @@ def generate(
     dsn: Dsn,
     projects: Annotated[int, typer.Option(min=1, help="Number of projects; ids from 1.")] = 2,
     scale: Annotated[float, typer.Option(min=0.01, help="1 is about 3,000 records in project 1.")] = 1.0,
+    complete: Annotated[
+        bool, typer.Option("--complete", help="Instead of these: the smallest project in which every key has a value.")
+    ] = False,
 ) -> None:
     """Fill the schema with projects of realistic shape, the same ones each time."""
     with errors(), psycopg.connect(dsn) as connection:
-        for project in generate_projects(connection, projects, scale):
+        for project in generate_projects(connection, *(COMPLETE if complete else (projects, scale))):
             print(f"project {project.id}: {sum(project.records.values())} top-level records")
 
 

@@ -34,6 +34,9 @@ from project_export.sample.writer import Writer
 SIZES = {"issues": 60, "merge_requests": 20, "ci_pipelines": 20}
 """What the first project has at scale 1; a pipeline comes after the merge request it belongs to."""
 
+COMPLETE = (1, 0.01)
+"""Number of projects and scale at which there is the least, and still a value for every key that can have one."""
+
 RELATIONS = (
     "labels", "milestones", "issues", "snippets", "releases", "project_members", "merge_requests",
     "external_pull_requests", "commit_notes", "ci_pipelines", "auto_devops", "pipeline_schedules",

@@ -1,0 +1,158 @@
+"""`project-export tree check` and `tree coverage` on databases."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+from typer.testing import CliRunner
+
+from project_export.cli import app
+from project_export.source import Limits, Session
+from project_export.source.indexes import Join, joins
+from project_export.tree import bind, load, tables
+
+WITHOUT_INDEX = ["merge_requests.metrics"]
+"""GitLab's only index on that join is a partial one."""
+
+
+@pytest.fixture
+def unchanged(server, specimen_template):
+    return server.uri(specimen_template)
+
+
+def run(*words: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, ["tree", *words])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def found(uri: str) -> dict[str, Join]:
+    tree = load("gitlab")
+    with Session(lambda: psycopg.connect(uri), "test", Limits()) as session:
+        return {join.path: join for join in joins(session, bind(tree, session.catalogue(tables(tree))))}
+
+
+def change(uri: str, *statements: str) -> None:
+    with psycopg.connect(uri) as conn:
+        for statement in statements:
+            conn.execute(statement)
+
+
+def test_gitlabs_schema_serves_every_join_but_one(unchanged):
+    every = found(unchanged)
+    assert [path for path, join in every.items() if join.index is None] == WITHOUT_INDEX
+    assert every["issues.notes"].index == "index_notes_on_noteable_id_and_noteable_type_system_author_id"
+    assert every["project.squash_option"].index == "project_settings_pkey"
+
+
+def test_every_nested_relation_and_lookup_has_its_join(unchanged):
+    tree = load("gitlab")
+    expected = {path for path, relation in tree.walk() if relation.table}
+    for path, relation in tree.walk():
+        expected |= {f"{path}.{key.name}" for key in relation.keys if key.lookup}
+        expected |= {f"{path}.{name}" for name, _ in relation.derived}
+    assert found(unchanged).keys() == expected
+
+
+def test_an_index_may_lead_with_a_column_that_has_one_value(sample_database):
+    change(
+        sample_database,
+        "DROP INDEX index_timelogs_on_issue_id",
+        "DROP INDEX index_notes_on_noteable_id_and_noteable_type_system_author_id",
+        "CREATE INDEX leading_type ON notes (noteable_type, noteable_id)",
+        "CREATE INDEX behind_another ON timelogs (user_id, issue_id)",
+    )
+    every = found(sample_database)
+    assert every["issues.notes"].index == "leading_type"
+    assert every["issues.timelogs"].index is None
+
+
+def test_an_index_that_leads_with_a_part_of_the_columns_is_said_to(unchanged):
+    join = found(unchanged)["ci_pipelines.stages.builds"]
+    assert join.missing == ("partition_id",)
+    assert str(join) == "p_ci_builds (stage_id, partition_id): p_ci_builds_stage_id_idx, but without partition_id"
+
+
+def test_a_partial_index_counts_only_when_its_condition_follows_from_the_join(sample_database):
+    change(
+        sample_database,
+        "DROP INDEX index_timelogs_on_issue_id",
+        "DROP INDEX index_timelogs_on_merge_request_id",
+        "CREATE INDEX some_rows ON timelogs (issue_id) WHERE time_spent > 0",
+        "CREATE INDEX all_that_join ON timelogs (merge_request_id) WHERE merge_request_id IS NOT NULL",
+    )
+    every = found(sample_database)
+    assert every["issues.timelogs"].index is None
+    assert every["issues.timelogs"].partial == ("some_rows WHERE (time_spent > 0)",)
+    assert every["merge_requests.timelogs"].index == "all_that_join"
+
+
+def test_a_check_prints_what_is_bound_and_says_loudly_which_join_has_no_index(unchanged):
+    code, out, err = run("check", "--source", unchanged)
+    assert code == 0
+    assert "issues: bound, 22 keys, 33 nested relations" in out.splitlines()
+    assert "    issues.notes by notes (noteable_id): index_notes_on_noteable_id" in out
+    assert "    project.default_branch: always null, comes from the Git repository" in out.splitlines()
+    assert "user_contributions: no rows" in out.splitlines()
+    assert "WARNING: 1 of 130 joins have no index" in err
+    assert "merge_requests.metrics by merge_request_metrics (merge_request_id): NO INDEX" in err
+
+
+def test_a_check_prints_what_is_left_out_and_why(sample_database):
+    change(sample_database, "ALTER TABLE issues DROP COLUMN weight", "DROP TABLE badges", "DROP TABLE suggestions")
+    code, out, _ = run("check", "--source", sample_database)
+    assert code == 0
+    for line in (
+        "    issues.weight: left out, the source has no issues.weight",
+        "    project_badges: left out, the source has no table badges",
+        "    merge_requests.notes.suggestions: left out, the source has no table suggestions",
+    ):
+        assert line in out.splitlines()
+
+
+def test_a_check_fails_and_names_a_column_that_the_tree_needs(sample_database):
+    change(sample_database, "ALTER TABLE issues RENAME COLUMN relative_position TO relative_place")
+    code, _, err = run("check", "--source", sample_database)
+    assert code == 1
+    assert "issues needs issues.relative_position for order, which the source lacks" in err
+    assert "nearest: relative_place" in err
+
+
+def test_a_check_fails_on_a_mistake_in_a_tree(unchanged, tmp_path):
+    tree = tmp_path / "own.yaml"
+    tree.write_text("name: own\nroot: {relation: project, table: projects, keys: [nmae]}\nrelations: []\n", "utf-8")
+    code, _, err = run("check", "--source", unchanged, "--tree", str(tree))
+    assert code == 1
+    assert f"{tree}:2: the source has no column projects.nmae" in err
+
+
+def test_coverage_of_the_specimen_has_only_exceptions_with_a_reason(unchanged):
+    code, out, _ = run("coverage", "--source", unchanged, "--project-id", "1")
+    assert code == 0
+    assert "issues.notes: 1 records" in out.splitlines()
+    assert "never, for a reason: project.default_branch: comes from the Git repository" in out.splitlines()
+    assert "UNSEEN" not in out
+
+
+def test_a_complete_sample_has_a_value_for_every_key_but_for_seven_that_cannot_have_one(sample_database):
+    generated = CliRunner().invoke(app, ["sample", "generate", "--dsn", sample_database, "--complete"])
+    assert (generated.exit_code, generated.stdout) == (0, "project 1: 72 top-level records\n")
+    code, out, _ = run("coverage", "--source", sample_database, "--project-id", "1")
+    assert code == 0
+    assert [line.removeprefix("never, for a reason: ") for line in out.splitlines() if line.startswith("never")] == [
+        "project.default_branch: comes from the Git repository",
+        "labels.group_id: a label of a project is of no group",
+        "milestones.group_id: a milestone of a project is of no group",
+        "project_members.requested_at: only rows whose requested_at is NULL leave",
+        "merge_requests.source_branch_sha: comes from the Git repository",
+        "merge_requests.target_branch_sha: comes from the Git repository",
+        "boards.group_id: a board of a project is of no group",
+    ]
+
+
+def test_coverage_names_a_key_that_never_has_a_value(specimen_copy):
+    change(specimen_copy, "UPDATE issues SET weight = NULL", "DELETE FROM suggestions")
+    code, out, _ = run("coverage", "--source", specimen_copy, "--project-id", "1")
+    assert code == 1
+    assert "UNSEEN: issues.weight" in out.splitlines()
+    assert "UNSEEN: merge_requests.notes.suggestions.to_content" in out.splitlines()
+    assert "merge_requests.notes.suggestions: 0 records" in out.splitlines()
