@@ -126,8 +126,8 @@ class _Binder:
         if key.lookup is not None:
             lookup = self.reduced(key.lookup, relation.table, key.line)
             if lookup is None:
-                table, column = self.absent(key.lookup, relation.table)[0]
-                self.left_out.append(LeftOut(where, f"the source has no {table}.{column}"))
+                absent = ".".join(self.absent(key.lookup, relation.table)[0])
+                self.left_out.append(LeftOut(where, f"the source has no {absent}"))
                 return None
             if isinstance(lookup, Lookup):
                 return replace(key, lookup=lookup)
