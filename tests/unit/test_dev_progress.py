@@ -4,10 +4,10 @@ import io
 from datetime import datetime, timezone
 
 import pytest
-from project_export.ledger import Row
 from rich.console import Console
 
 from dev.progress import Relation, progress_view, relations
+from project_export.ledger import Row
 
 NOW = datetime(2024, 1, 1, tzinfo=timezone.utc)
 
