@@ -7,7 +7,7 @@ decompressed_archive_size_validator.rb, base/relation_factory.rb, project/relati
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ ALLOW_LISTS: Version = (15,)
 NO_EMPTY_FILES: Version = (16, 11)
 
 _PROHIBITED = re.compile(
-    r"id|cached_markdown_version|.*(_ids?|_html)|.*attributes.*|remote_\w+_(url|urls|request_header)", re.DOTALL
+    r"cached_markdown_version|.*(_ids?|_html)|.*attributes.*|remote_\w+_(url|urls|request_header)", re.DOTALL
 )
 _SECRET = re.compile(r"token|encrypted|secret|passw(or)?d|private_key|otp_|webhook|_salt|access_key", re.IGNORECASE)
 
@@ -52,9 +52,13 @@ GITLAB = Limits(line=50 * MIB, unpacked=25 * GIB, stored=5 * GIB)
 LONGEST_LINE = GIB
 
 
-def prohibited(key: str) -> bool:
-    """Whether the importer's attribute cleaner drops a key, unless the relation allows it by name."""
-    return _PROHIBITED.fullmatch(key) is not None
+def prohibited(key: str, allowed: Container[str]) -> bool:
+    """Whether the importer's attribute cleaner drops a key that its relation does not name.
+
+    allowed: the keys that some relation names; among them are the references that the cleaner lets pass everywhere. An
+    id passes only where its relation names it.
+    """
+    return key == "id" or (key not in allowed and _PROHIBITED.fullmatch(key) is not None)
 
 
 def secret(key: str) -> bool:

@@ -164,7 +164,7 @@ class _Walk:
             # Old archives have such keys with null, which tells nothing.
             since: Version = () if value is not None else importer.ALLOW_LISTS
             self.add("secret", path, "looks like a secret; none leaves GitLab", since=since)
-        elif key not in self.named and importer.prohibited(key):
+        elif importer.prohibited(key, self.named):
             self.add("prohibited", path, "the importer drops keys of this name", since=importer.ALLOW_LISTS)
         elif rules.forms:
             self.add("unknown", path, "the tree has no such key", since=importer.ALLOW_LISTS)

@@ -1,0 +1,85 @@
+"""Archives broken on purpose: verify names each kind by its code, and a checker written by others agrees."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from archive_breaks import CONTAINER, FILES, HARMLESS, LINES, LOOSER, RECORDS, STRICTER, Break
+from archive_files import good_files, packed
+
+from project_export.archive.importer import GITLAB, Limits
+from project_export.archive.verify import Report, verify
+
+BROKEN = [*CONTAINER, *FILES, *LINES, *RECORDS]
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    return tmp_path / "project.tar.gz"
+
+
+def names(one: Break) -> str:
+    return one.name
+
+
+def report_of(archive: Path, one: Break) -> Report:
+    archive.write_bytes(one.data())
+    return verify(archive, limits=GITLAB)
+
+
+def other_finds_errors(facts: Path, archive: Path, *options: str) -> bool:
+    checker = facts / "tools" / "check_archive.py"
+    run = subprocess.run([sys.executable, checker, *options, archive], capture_output=True, text=True, check=False)
+    assert run.returncode in (0, 1), run.stderr
+    return run.returncode == 1
+
+
+@pytest.mark.parametrize("one", [*BROKEN, *STRICTER], ids=names)
+def test_a_broken_archive_has_a_problem_of_its_code(archive: Path, one: Break) -> None:
+    assert one.code in {problem.code for problem in report_of(archive, one).problems}
+
+
+@pytest.mark.parametrize("one", [*FILES, *LINES, *RECORDS, *STRICTER], ids=names)
+def test_what_is_not_broken_is_no_problem(archive: Path, one: Break) -> None:
+    problems = report_of(archive, one).problems
+    assert len({problem.code for problem in problems}) <= 2
+    assert len({problem.where.partition(":")[0] for problem in problems}) == 1
+
+
+@pytest.mark.parametrize("one", [*HARMLESS, *LOOSER], ids=names)
+def test_what_harms_nobody_is_no_problem(archive: Path, one: Break) -> None:
+    assert report_of(archive, one).problems == ()
+
+
+@pytest.mark.parametrize("one", [*BROKEN, *HARMLESS], ids=names)
+def test_the_other_checker_agrees(facts: Path, archive: Path, one: Break) -> None:
+    archive.write_bytes(one.data())
+    assert other_finds_errors(facts, archive) == (one.code is not None)
+
+
+@pytest.mark.parametrize("one", [*STRICTER, *LOOSER], ids=names)
+def test_the_other_checker_differs_where_it_is_said(facts: Path, archive: Path, one: Break) -> None:
+    archive.write_bytes(one.data())
+    assert other_finds_errors(facts, archive) != (one.code is not None)
+
+
+def test_the_other_checker_agrees_on_limits(facts: Path, archive: Path) -> None:
+    archive.write_bytes(packed(good_files()))
+    for line, unpacked in [(50 << 20, 25 << 30), (1000, 25 << 30), (50 << 20, 1000)]:
+        limits = Limits(line=line, unpacked=unpacked, stored=5 << 30)
+        options = (f"--max-line={line}", f"--max-total={unpacked}")
+        assert other_finds_errors(facts, archive, *options) != verify(archive, limits=limits).ok
+
+
+def test_the_other_checker_agrees_on_real_exports(facts: Path) -> None:
+    archives = sorted((facts / "real-exports").glob("*.tar.gz"))
+    assert archives
+    for real in archives:
+        assert other_finds_errors(facts, real) != verify(real, limits=GITLAB).ok
+
+
+def test_more_than_forty_kinds_are_tried() -> None:
+    assert len({one.name for one in BROKEN}) == len(BROKEN) >= 40
