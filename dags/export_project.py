@@ -31,12 +31,18 @@ with DAG(
 ):
     create = CreateRelationExports(task_id="create_relation_exports")
 
-    hold = HoldSnapshot(task_id="hold_snapshot", units=create.output)
+    hold = HoldSnapshot(
+        task_id="hold_snapshot",
+        units=create.output,
+        # Before any unit: they wait for its snapshot, and may hold all slots meanwhile.
+        priority_weight=1000,
+    )
 
     export = ExportRelation.partial(
         task_id="export_relation",
         pool=setting("pool", "project_export"),
         map_index_template="{{ unit_title }}",
+        holder=hold.task_id,
     ).expand(unit=create.output)
 
     wait = WaitRelationExports(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from project_export.airflow.sensor import ENDED_TASKS, task_states
 from project_export.airflow.trigger import SnapshotTrigger
 
 if TYPE_CHECKING:
@@ -70,26 +71,23 @@ class HoldSnapshot(BaseOperator):
         settings = Settings()
         self.defer(
             trigger=SnapshotTrigger(self.units[0]["job_id"], settings.source_conn_id, settings.ledger_conn_id),
-            method_name="ended",
+            method_name="execute",  # never called: the trigger ends the task itself
             timeout=timedelta(seconds=settings.snapshot_max_seconds + 60),
         )
 
-    def ended(self, context: Any, event: dict[str, Any]) -> None:
-        """Log how the holding ended. The merge judges the job, so that this leaf never fails a whole export."""
-        if event["error"]:
-            self.log.error("the snapshot was lost: %s", event["error"])
-        else:
-            self.log.info("no relation needs the snapshot any more")
-
 
 class ExportRelation(BaseOperator):
-    """One unit: a worker that claims relations of its job and exports them."""
+    """One unit: a worker that claims relations of its job and exports them.
+
+    unit: one of those that create returned. holder: id of the task that holds the snapshot for all units.
+    """
 
     template_fields: Sequence[str] = ("unit",)
 
-    def __init__(self, *, unit: Any, **kwargs: Any) -> None:
+    def __init__(self, *, unit: Any, holder: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.unit = unit
+        self.holder = holder
         self._worker: Worker | None = None
 
     def execute(self, context: Any) -> dict[str, int]:
@@ -100,9 +98,15 @@ class ExportRelation(BaseOperator):
         context["unit_title"] = self.unit["title"]
         with for_good():
             owner = Owner(run_name(context), self.unit["unit"], context["ti"].try_number)
-            self._worker = Worker(task_context(), self.unit["job_id"], owner, alone=self.unit["alone"])
+            self._worker = Worker(task_context(), self.unit["job_id"], owner, alone=self._alone(context["ti"]))
             worked = self._worker.run()
         return {"parts": worked.parts, "records": worked.rows, "raw_bytes": worked.raw_bytes}
+
+    def _alone(self, ti: Any) -> bool:
+        """Say whether the unit takes a snapshot itself: it is the only one, or was cleared after the holder's end."""
+        if self.unit["alone"] or not self.unit["shared"]:
+            return bool(self.unit["alone"])
+        return task_states(ti, self.holder).get(self.holder) in ENDED_TASKS
 
     def on_kill(self) -> None:
         """Cancel the running query; the relation is queued again."""

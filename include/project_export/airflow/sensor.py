@@ -9,7 +9,7 @@ from typing import Any
 from airflow.sdk import BaseSensorOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-_ENDED = ("success", "failed", "upstream_failed", "skipped", "removed")
+ENDED_TASKS = ("success", "failed", "upstream_failed", "skipped", "removed")
 _FIRST_LISTEN_SECONDS = 15.0
 _LISTEN_SECONDS = 3.0
 
@@ -44,7 +44,7 @@ class WaitRelationExports(BaseSensorOperator):
         deadline = time.monotonic() + (_FIRST_LISTEN_SECONDS if first else _LISTEN_SECONDS)
         with ctx.ledger.listening(job_id) as wait:
             while True:
-                _, over = watch(ctx, job_id, self._ended(context))
+                _, over = watch(ctx, job_id, self._ended(context["ti"]))
                 if over:
                     break
                 left = deadline - time.monotonic()
@@ -56,13 +56,17 @@ class WaitRelationExports(BaseSensorOperator):
             raise AirflowFailException(str(RelationsFailed(failures)))
         return True
 
-    def _ended(self, context: Any) -> dict[int, str]:
+    def _ended(self, ti: Any) -> dict[int, str]:
         """Return the units whose task is over for good; one that is retried or waits for a slot is not."""
-        ti = context["ti"]
-        states = ti.get_task_states(dag_id=ti.dag_id, task_ids=[self.exporter], run_ids=[ti.run_id])
         ended = {}
-        for name, state in states.get(ti.run_id, {}).items():
+        for name, state in task_states(ti, self.exporter).items():
             index = name.removeprefix(self.exporter).removeprefix("_")
-            if state in _ENDED and index.isdigit():
-                ended[int(index)] = str(state)
+            if state in ENDED_TASKS and index.isdigit():
+                ended[int(index)] = state
         return ended
+
+
+def task_states(ti: Any, task_id: str) -> dict[str, str | None]:
+    """Return the state of a task of this run by its name, of a mapped one's instances by `task_id_index`."""
+    states = ti.get_task_states(dag_id=ti.dag_id, task_ids=[task_id], run_ids=[ti.run_id])
+    return {name: state and str(state) for name, state in states.get(ti.run_id, {}).items()}

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 _TOUCH_SECONDS = 2.0
 
@@ -33,21 +33,26 @@ class SnapshotTrigger(BaseTrigger):
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Hold the snapshot; the event's `error` says why it was lost, None when it was needed no more."""
-        from project_export.errors import ProjectExportError, SourceBusy
+        """Hold the snapshot, then end the task without another start of it.
+
+        However the holding ends, the task succeeds: the merge judges the job, and a leaf of the DAG that failed would
+        make a run red whose archive is published.
+        """
+        from project_export.errors import LedgerBusy, ProjectExportError, SourceBusy
 
         while True:
             try:
                 await self._hold()
-            except SourceBusy as error:
-                self.log.warning("the snapshot is lost and a new one is taken: %s", error)
+            except (SourceBusy, LedgerBusy) as error:
+                self.log.warning("no snapshot is held, a new one is taken: %s", error)
                 await asyncio.sleep(_TOUCH_SECONDS)
             except ProjectExportError as error:
-                yield TriggerEvent({"error": str(error)})
-                return
+                self.log.error("the snapshot is given up: %s", error)
+                break
             else:
-                yield TriggerEvent({"error": None})
-                return
+                self.log.info("no relation needs the snapshot any more")
+                break
+        yield TaskSuccessEvent()
 
     async def _hold(self) -> None:
         """Hold one snapshot to the end. The blocking calls are short, each in a thread."""
@@ -61,9 +66,12 @@ class SnapshotTrigger(BaseTrigger):
         source = PostgresHook(connection=await BaseHook.aget_connection(self.source_conn_id))
         ledger = PostgresHook(connection=await BaseHook.aget_connection(self.ledger_conn_id))
         ctx = make_context(Settings(), source, ledger)
-        holder = await asyncio.to_thread(Holder, ctx, self.job_id)
         try:
-            while await asyncio.to_thread(holder.needed):
-                await asyncio.sleep(_TOUCH_SECONDS)
+            holder = await asyncio.to_thread(Holder, ctx, self.job_id)
+            try:
+                while await asyncio.to_thread(holder.needed):
+                    await asyncio.sleep(_TOUCH_SECONDS)
+            finally:
+                holder.close()
         finally:
-            holder.close()
+            ctx.ledger.close()

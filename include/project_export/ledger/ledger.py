@@ -18,6 +18,10 @@ class Ledger(Jobs, Relations):
     database does not answer. Every change of a state is announced to `listening`; claims and beats are not.
     """
 
+    def close(self) -> None:
+        """Close the connections that the engine keeps; it opens new ones when it is used again."""
+        self._engine.dispose()
+
     def check(self) -> None:
         """Raise LedgerOutdated unless the tables are of the version that this package needs."""
         with answering():

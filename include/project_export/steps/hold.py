@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 
-from project_export.errors import SnapshotMissing, SourceRefused
+from project_export.errors import LedgerBusy, SnapshotMissing, SourceRefused
 from project_export.source import Session
 from project_export.steps.context import Context
 
@@ -83,8 +83,12 @@ class Holder:
         if time.monotonic() - self._since > self._ctx.settings.snapshot_max_seconds:
             log.warning("job %d: the snapshot has reached its greatest age and is given up", self._job_id)
             return False
-        snapshot = self._ctx.ledger.snapshot(self._job_id)
-        progress = self._ctx.ledger.progress(self._job_id)
+        try:
+            snapshot = self._ctx.ledger.snapshot(self._job_id)
+            progress = self._ctx.ledger.progress(self._job_id)
+        except LedgerBusy as error:
+            log.warning("job %d: the snapshot is held on: %s", self._job_id, error)
+            return True
         return snapshot.generation == self.generation and progress.state == "started" and progress.pending > 0
 
     def close(self) -> None:

@@ -33,6 +33,7 @@ from project_export.steps.watch import release
 log = logging.getLogger(__name__)
 
 DIED = "its process died without a word (killed? out of memory?)"
+_CLAIM_SECONDS = 0.5
 _MOST_DELAY_SECONDS = 60.0
 
 
@@ -100,28 +101,30 @@ class Worker:
             resume(self._ctx, job)
         self._release_dead()
         if not self._ctx.ledger.progress(job.id).queued:
-            log.info("nothing is left to do for unit %d", self._owner.unit)
+            log.info("nothing is left to export")
             return Worked()
         worked = Worked()
-        errors: list[ProjectExportError] = []
+        errors: dict[int, ProjectExportError] = {}
         source = self._source = UnitSource(self._ctx, job, f"job {job.id} unit {self._owner.unit}", alone=self._alone)
         try:
             with self._beating():
                 while claim := self._next(source):
                     try:
                         worked = worked.plus(self._export(job, claim, source))
+                        errors.pop(claim.row_id, None)
                     except AttemptRevoked as error:
                         log.warning("%s", error)
                     except ProjectExportError as error:
-                        errors.append(error)
+                        errors[claim.row_id] = error
         finally:
             source.close()
         if self._stopped.is_set():
             raise AttemptRevoked(f"unit {self._owner.unit} of job {job.id} was cancelled")
         if errors:
-            if any(isinstance(error, Retryable) for error in errors):
-                raise UnitUnfinished(listed(f"{len(errors)} attempt(s) of this unit failed", errors))
-            raise UnitFailed(listed(f"{len(errors)} relation(s) of this unit failed for good", errors))
+            failed = {row.id for row in self._ctx.ledger.rows(job.id) if row.state == "failed"}
+            if errors.keys() <= failed:
+                raise UnitFailed(listed(f"{len(errors)} relation(s) of this unit failed for good", errors.values()))
+            raise UnitUnfinished(listed(f"{len(errors)} relation(s) of this unit failed for now", errors.values()))
         return worked
 
     def cancel(self) -> None:
@@ -130,10 +133,22 @@ class Worker:
         self._interrupt()
 
     def _next(self, source: UnitSource) -> Claim | None:
-        if self._stopped.is_set():
-            return None
-        source.ready()
-        return self._ctx.ledger.claim(self._job_id, self._owner.unit, self._owner.text)
+        """Claim a row, or return None when nothing is left to claim.
+
+        A unit that is alone also waits for rows that wait for their next try: its snapshot ends with it, and in a next
+        try of the unit every row would have to be read again.
+        """
+        ledger = self._ctx.ledger
+        while not self._stopped.is_set():
+            source.ready()
+            claim = ledger.claim(self._job_id, self._owner.unit, self._owner.text)
+            if claim or not self._alone:
+                return claim
+            progress = ledger.progress(self._job_id)
+            if progress.state != "started" or not progress.queued:
+                return None
+            self._stopped.wait(_CLAIM_SECONDS)
+        return None
 
     def _export(self, job: Job, claim: Claim, source: UnitSource) -> PartFacts:
         """Export one row and finish it; after an error give it back, for good or for another try."""
