@@ -27,6 +27,7 @@ COMPONENTS = {
 HEALTH = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 USERS = ("admin", "op", "viewer")
 POOL = "project_export"
+POOL_SLOTS = 2 * (os.cpu_count() or 1)
 START_SECONDS = 180
 DAG_SECONDS = 90
 STOP_SECONDS = 8
@@ -98,7 +99,7 @@ class Airflow:
                         start_new_session=True,
                     )
             self._wait_until_healthy(started)
-            self.rest().make_pool(POOL, 2 * (os.cpu_count() or 1), "Tasks that export relations.")
+            self.rest().make_pool(POOL, POOL_SLOTS, "Tasks that export relations.")
         except BaseException:
             self.stop()
             raise
@@ -147,7 +148,6 @@ class Airflow:
         """Return the environment of every process of this Airflow, of its tasks too."""
         kept = self._kept()
         port = kept.get("port", 8080)
-        cores = os.cpu_count() or 1
         bundle = {
             "name": "project-export",
             "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
@@ -170,8 +170,8 @@ class Airflow:
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             # LocalExecutor's tasks inherit the modules that the scheduler has loaded only when they are forked.
             "AIRFLOW__CORE__MP_START_METHOD": "fork",
-            # Enough for the exports, the waiter and the merge beside them; more only makes each task slower.
-            "AIRFLOW__CORE__PARALLELISM": str(max(4, 2 * cores)),
+            # The exports may fill their pool; two more for a waiter or merge, or for another run's first task.
+            "AIRFLOW__CORE__PARALLELISM": str(POOL_SLOTS + 2),
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPO / "plugins"),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self._passwords_file),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{user}:{user}" for user in USERS),

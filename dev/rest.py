@@ -49,26 +49,26 @@ class Rest:
 
     def import_errors(self) -> list[str]:
         """Return what keeps DAG files from being read: file and traceback."""
-        errors = self._checked(self._send("GET", "/importErrors"))["import_errors"]
+        errors = self.call("GET", "/importErrors")["import_errors"]
         return [f"{error['filename']}: {error['stack_trace']}" for error in errors]
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any]) -> str:
         """Trigger a run and return its run id; raise RestError with Airflow's reason."""
         body = {"logical_date": None, "conf": dict(conf)}
-        return str(self._checked(self._send("POST", f"/dags/{dag_id}/dagRuns", body))["dag_run_id"])
+        return str(self.call("POST", f"/dags/{dag_id}/dagRuns", body)["dag_run_id"])
 
     def run_state(self, dag_id: str, run_id: str) -> str:
         """Return queued, running, success or failed."""
-        return str(self._checked(self._send("GET", f"/dags/{dag_id}/dagRuns/{run_id}"))["state"])
+        return str(self.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}")["state"])
 
     def unfinished_runs(self, dag_id: str) -> list[str]:
         """Return the ids of the runs that are queued or running."""
-        runs = self._checked(self._send("GET", f"/dags/{dag_id}/dagRuns?state=queued&state=running&limit=100"))
+        runs = self.call("GET", f"/dags/{dag_id}/dagRuns?state=queued&state=running&limit=100")
         return [str(run["dag_run_id"]) for run in runs["dag_runs"]]
 
     def fail_run(self, dag_id: str, run_id: str) -> None:
         """Mark a run as failed, which ends its tasks."""
-        self._checked(self._send("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}", {"state": "failed"}))
+        self.call("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}", {"state": "failed"})
 
     def task_states(self, dag_id: str, run_id: str) -> dict[str, str]:
         """Return the state of each task instance by task id, of a mapped one by `task_id[index]`."""
@@ -81,7 +81,7 @@ class Rest:
             if instance["state"] == "failed":
                 task = f"taskInstances/{instance['task_id']}/logs/{instance['try_number']}"
                 where = f"/dags/{dag_id}/dagRuns/{run_id}/{task}?map_index={instance['map_index']}"
-                lines = self._checked(self._send("GET", where))["content"]
+                lines = self.call("GET", where)["content"]
                 # The first of each is what was raised; its causes follow.
                 raised = [line["error_detail"][0]["exc_value"] for line in lines if line.get("error_detail")]
                 errors[_label(instance)] = "\n".join(raised) or f"its log tells no reason: {where}"
@@ -97,9 +97,13 @@ class Rest:
             time.sleep(0.5)
         return state
 
+    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Send any request below /api/v2 and return the answer; raise RestError with status and reason."""
+        return self._checked(self._send(method, path, body))
+
     def _instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        answer = self._send("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=1000")
-        instances: list[dict[str, Any]] = self._checked(answer)["task_instances"]
+        answer = self.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=1000")
+        instances: list[dict[str, Any]] = answer["task_instances"]
         return instances
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
