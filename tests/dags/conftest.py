@@ -1,0 +1,27 @@
+"""One Airflow for the whole test run: every module here belongs to the group `airflow`, which one worker runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from dev.postgres import Server
+from tests.dags.stage import Stage
+
+
+@pytest.fixture(scope="session", autouse=True)
+def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep what is imported from Airflow here from making files in the home folder."""
+    os.environ["AIRFLOW_HOME"] = str(tmp_path_factory.mktemp("airflow-home"))
+
+
+@pytest.fixture(scope="session")
+def stage(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    stage = Stage(tmp_path_factory.mktemp("stage"), server)
+    try:
+        stage.start()
+        yield stage
+    finally:
+        stage.stop()

@@ -1,0 +1,122 @@
+"""The DAG file as Airflow reads it, without a running Airflow."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.xdist_group("airflow")
+
+LOAD = """
+import json, sys
+from airflow.dag_processing.dagbag import DagBag
+before = set(sys.modules)
+bag = DagBag(sys.argv[1])
+print(json.dumps({"errors": bag.import_errors, "dags": list(bag.dags), "loaded": sorted(set(sys.modules) - before)}))
+"""
+
+
+@pytest.fixture(scope="module")
+def dag(repo: Path) -> Any:
+    from airflow.dag_processing.dagbag import DagBag  # takes seconds, which other workers need not spend
+
+    bag = DagBag(str(repo / "dags" / "export_project.py"))
+    assert not bag.import_errors
+    return bag.dags["export_project"]
+
+
+def test_the_dag_files_are_read_without_drivers_settings_or_a_web_framework(repo, tmp_path):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PROJECT_EXPORT")}
+    environment |= {"AIRFLOW_HOME": str(tmp_path), "PYTHONPATH": str(repo / "include")}
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, str(repo / "dags")], env=environment, capture_output=True, text=True, check=True
+    )
+    read = json.loads(done.stdout.splitlines()[-1])
+    assert read["errors"] == {}
+    assert "export_project" in read["dags"]
+    heavy = {"psycopg", "psycopg2", "pydantic_settings", "fastapi", "alembic", "isal", "upath", "project_export.steps"}
+    assert not heavy & set(read["loaded"])
+
+
+def test_the_file_is_thin_and_speaks_no_sql(repo):
+    text = (repo / "dags" / "export_project.py").read_text()
+    assert len(text.splitlines()) < 100
+    assert not re.search(r"\b(SELECT|INSERT|UPDATE|DELETE|COPY)\b", text)
+
+
+def test_the_shape(dag):
+    assert {task.task_id: task.downstream_task_ids for task in dag.tasks} == {
+        "create_relation_exports": {
+            "hold_snapshot",
+            "export_relation",
+            "wait_relation_exports",
+            "merge_relation_exports",
+        },
+        "hold_snapshot": set(),
+        "export_relation": {"wait_relation_exports", "merge_relation_exports"},
+        "wait_relation_exports": {"merge_relation_exports"},
+        "merge_relation_exports": set(),
+    }
+
+
+def test_the_trigger_rules_let_the_table_decide(dag):
+    assert {task.task_id: task.trigger_rule.value for task in dag.tasks} == {
+        "create_relation_exports": "all_success",
+        "hold_snapshot": "all_success",
+        "export_relation": "all_success",
+        "wait_relation_exports": "one_done",
+        "merge_relation_exports": "all_done",
+    }
+
+
+def test_the_pool_limits_the_exports_and_nothing_else(dag):
+    pools = {task.task_id: task.pool for task in dag.tasks}
+    assert pools.pop("export_relation") == "project_export"
+    assert set(pools.values()) == {"default_pool"}
+
+
+def test_every_task_is_retried(dag):
+    assert {task.retries for task in dag.tasks} == {3}
+
+
+def test_the_holder_of_the_snapshot_comes_before_the_units_that_wait_for_it(dag):
+    holder, unit = dag.get_task("hold_snapshot"), dag.get_task("export_relation")
+    below = sum(dag.get_task(name).priority_weight for name in unit.get_flat_relative_ids(upstream=False))
+    assert holder.priority_weight > unit.priority_weight + below
+
+
+def test_the_waiter_is_rescheduled_as_seldom_as_airflow_needs_not_to_lose_it(dag):
+    waiter = dag.get_task("wait_relation_exports")
+    assert waiter.mode == "reschedule"
+    assert waiter.poke_interval >= 10
+
+
+def test_mapped_units_are_named_by_what_is_planned_for_them(dag):
+    assert dag.get_task("export_relation").map_index_template == "{{ unit_title }}"
+
+
+def test_the_params(dag):
+    params = {name: dag.params.get_param(name) for name in dag.params}
+    assert {name: param.schema.get("type", param.schema.get("enum")) for name, param in params.items()} == {
+        "project_id": "integer",
+        "relations": "array",
+        "description": ["null", "string"],
+        "consistency": ["project", "relation"],
+    }
+    assert params["project_id"].schema["exclusiveMinimum"] == 0
+    assert "minimum" not in params["project_id"].schema
+    assert not params["project_id"].has_value
+    assert {name: param.value for name, param in params.items() if name != "project_id"} == {
+        "relations": [],
+        "description": None,
+        "consistency": "project",
+    }
+    assert {"project", "issues", "merge_requests"} <= set(params["relations"].schema["examples"])
+    assert all(param.description and param.schema["title"] for param in params.values())

@@ -1,0 +1,219 @@
+"""The DAG in a real Airflow. Each run takes seconds, so the ones that fail early are triggered first, all at once."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from typing import Any
+
+import psycopg
+import pytest
+
+from dev.rest import RestError
+from project_export.archive.manifest import Manifest
+from project_export.archive.verify import verify
+from tests.archives import read_archive
+from tests.dags.stage import CREATE, DAG_ID, EXPORT, HOLD, MERGE, WAIT, Run, Stage, until
+from tests.reader import read_project
+
+pytestmark = pytest.mark.xdist_group("airflow")
+
+REFUSED = {
+    "an unknown project": ({"project_id": 999_999}, "project 999999 is not in projects of the source"),
+    "an unknown relation": ({"project_id": 4, "relations": ["isues"]}, "relation isues is unknown; nearest: issues"),
+    "an unknown key": ({"project_id": 4, "relation": ["issues"]}, "parameter relation is unknown; nearest: relations"),
+}
+
+FROM_GIT = {"project": ["default_branch"], "merge_requests": ["source_branch_sha", "target_branch_sha"]}
+"""Keys whose values come from the repository, which the second reader leaves out."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def early(stage: Stage) -> dict[str, Run]:
+    runs = {name: stage.trigger(**conf) for name, (conf, _) in REFUSED.items()}
+    return {**runs, "labels": stage.trigger(project_id=3, relations=["labels"])}
+
+
+@pytest.fixture(scope="module")
+def pair(stage: Stage) -> tuple[Run, Run]:
+    """A run of project 1 and a second one that was triggered while the first could not go on."""
+    with stage.locked("lists"):
+        run = stage.trigger(project_id=1)
+        until(lambda: stage.sessions(waiting=True))
+        twin = stage.trigger(project_id=1)
+        assert twin.ended() == "failed"
+        assert run.states()[HOLD] == "deferred"
+    assert run.ended() == "success"
+    return run, twin
+
+
+@pytest.fixture(scope="module")
+def whole_run(pair: tuple[Run, Run]) -> Run:
+    return pair[0]
+
+
+@pytest.fixture(scope="module")
+def twin(pair: tuple[Run, Run]) -> Run:
+    return pair[1]
+
+
+@pytest.mark.parametrize("conf", [{"project_id": 0}, {"project_id": -3}, {"project_id": "x"}, {}])
+def test_a_project_id_that_is_no_positive_integer_starts_no_run(stage, conf):
+    before = stage.rest.call("GET", f"/dags/{DAG_ID}/dagRuns")["total_entries"]
+    with pytest.raises(RestError, match=r": 4(00|22) .*project_id"):
+        stage.trigger(**conf)
+    assert stage.rest.call("GET", f"/dags/{DAG_ID}/dagRuns")["total_entries"] == before
+
+
+def test_a_whole_project_is_exported_by_several_units_from_one_snapshot(stage, whole_run):
+    assert set(whole_run.states().values()) == {"success"}
+    records, manifest = read(whole_run)
+    assert records == second_reading(stage, 1)
+    assert manifest.snapshot.generation == 1
+    assert {part.generation for relation in manifest.relations for part in relation.parts} == {1}
+    assert {relation.attempts for relation in manifest.relations} == {1}
+
+
+def test_a_second_run_of_the_same_project_fails_and_names_the_first(whole_run, twin):
+    for task in (CREATE, MERGE):
+        assert f"Project 1 of project_export_source (tree gitlab) is being exported by job {whole_run.job().id}: " in (
+            twin.log(task)
+        )
+        assert f"run {DAG_ID}/{whole_run.id}" in twin.log(task)
+
+
+def test_the_grid_names_what_is_planned_for_each_unit(whole_run):
+    names = [task["rendered_map_index"] for task in whole_run.tasks() if task["task_id"] == EXPORT]
+    assert sorted(names) == sorted(whole_run.job().plan["titles"])
+    assert len(names) == 3
+    assert "issues" in names
+
+
+def test_xcom_holds_names_and_counts_only(whole_run):
+    job = whole_run.job()
+    assert whole_run.xcoms(CREATE) == {
+        "return_value": [
+            {"job_id": job.id, "unit": unit, "title": title, "alone": False, "shared": True}
+            for unit, title in enumerate(job.plan["titles"])
+        ]
+    }
+    units = whole_run.xcoms(EXPORT)
+    assert {key: sorted(value) for key, value in units.items()} == {
+        f"return_value[{unit}]": ["parts", "raw_bytes", "records"] for unit in range(3)
+    }
+    assert sum(value["records"] for value in units.values()) == job.records
+    assert whole_run.xcoms(WAIT) == whole_run.xcoms(HOLD) == {}
+    archive = {"uri": job.archive_uri, "bytes": job.archive_bytes, "sha256": job.archive_sha256}
+    assert whole_run.xcoms(MERGE) == {"return_value": {**archive, "records": job.records}}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_is_refused_fails_in_the_first_task_says_why_and_leaves_nothing(stage, early, what):
+    run, (conf, why) = early[what], REFUSED[what]
+    assert run.ended() == "failed"
+    assert run.states() == {
+        CREATE: "failed",
+        HOLD: "upstream_failed",
+        EXPORT: "upstream_failed",
+        WAIT: "success",
+        MERGE: "failed",
+    }
+    assert why in run.log(CREATE)
+    assert f"no job was created, so there is nothing to merge: {why}" in run.log(MERGE)
+    assert run.xcoms(CREATE)["error"].startswith(why)
+    assert {task["try_number"] for task in run.tasks() if task["task_id"] in (CREATE, WAIT, MERGE)} == {1}
+    assert stage.ledger.job_of_run(f"{DAG_ID}/{run.id}") is None
+    assert stage.job_folders(conf["project_id"]) == []
+
+
+def test_only_the_relations_asked_for_are_in_the_archive(stage, early):
+    run = early["labels"]
+    assert run.ended() == "success"
+    records, _ = read(run)
+    assert records == {name: of for name, of in second_reading(stage, 3).items() if name in ("project", "labels")}
+    with tarfile.open(run.archive()) as tar:
+        files = {name for name in tar.getnames() if "/tree/" in name and name.endswith("json")}
+    assert files == {"./tree/project.json", "./tree/project/labels.ndjson"}
+    assert run.states() == {
+        CREATE: "success",
+        HOLD: "skipped",
+        f"{EXPORT}[0]": "success",
+        WAIT: "success",
+        MERGE: "success",
+    }
+
+
+def test_a_relation_that_fails_makes_the_run_red_and_clearing_what_failed_makes_it_green(stage):
+    stage.sql("REVOKE SELECT ON lists FROM stage_reader")
+    try:
+        run = stage.trigger(project_id=2)
+        assert run.ended() == "failed"
+    finally:
+        stage.sql("GRANT SELECT ON lists TO stage_reader")
+    job = run.job()
+    rows = stage.ledger.rows(job.id)
+    log = run.log(MERGE)
+    assert "boards [42501]" in log
+    assert "permission denied for table lists" in log
+    assert {row.relation: row.state for row in rows if row.state != "finished"} == {"boards": "failed"}
+    assert {row.attempt for row in rows} == {1}
+    assert job.state == "failed"
+    assert [failure.relation for failure in job.errors] == ["boards"]
+    assert {path.name for path in stage.job_folders(2)[-1].iterdir()} == {"parts"}
+
+    run.clear(only_failed=True)
+    assert run.ended() == "success"
+    records, manifest = read(run)
+    assert records == second_reading(stage, 2)
+    assert run.job().id == job.id
+    # The snapshot has ended with the first try, so all is read from another one.
+    assert manifest.snapshot.generation == 2
+    assert {part.generation for relation in manifest.relations for part in relation.parts} == {2}
+
+
+def test_a_cancelled_run_leaves_the_source_in_peace_and_the_next_run_takes_over(stage):
+    with stage.locked("lists"):
+        run = stage.trigger(project_id=2, consistency="relation")
+        until(lambda: stage.sessions(waiting=True))
+        stage.rest.fail_run(DAG_ID, run.id)
+        until(lambda: stage.sessions() == [], seconds=15)
+    following = stage.trigger(project_id=2, consistency="relation")
+    assert following.ended() == "success"
+    assert run.job().state == "failed"
+    assert f"run {DAG_ID}/{run.id} was cancelled or is gone" in str(run.job().errors[0])
+    records, manifest = read(following)
+    assert records == second_reading(stage, 2)
+    assert manifest.snapshot.id is None
+    assert len([name for name in following.states() if name.startswith(EXPORT)]) == 3
+
+
+def test_no_secret_is_in_logs_xcoms_or_rendered_templates(stage):
+    secrets = [*stage.passwords.values(), stage.airflow.password("admin")]
+    texts = [path.read_text(errors="replace") for path in stage.airflow.logs.rglob("*.log")]
+    for run in stage.runs():
+        texts += [
+            json.dumps(run.tasks()),
+            *(json.dumps(run.xcoms(task)) for task in (CREATE, HOLD, EXPORT, WAIT, MERGE)),
+        ]
+    assert len(texts) > 50
+    assert not [text for text in texts if any(secret in text for secret in secrets)]
+
+
+def read(run: Run) -> tuple[dict[str, list[Any]], Manifest]:
+    """Verify a run's archive; return its records and its manifest."""
+    path = run.archive()
+    manifest = Manifest.from_json(path.with_name("project.manifest.json").read_text())
+    # "lost": the sample has notes whose author is gone, which the importer drops and no export can mend.
+    assert [finding for finding in verify(path, manifest).problems if finding.code != "lost"] == []
+    records = read_archive(path)
+    for relation, keys in FROM_GIT.items():
+        for record in records.get(relation, ()):
+            for key in keys:
+                del record[key]
+    return records, manifest
+
+
+def second_reading(stage: Stage, project_id: int) -> dict[str, list[Any]]:
+    """Return what the archive has to hold, as the second reader finds it in the source."""
+    with psycopg.connect(stage.source) as connection:
+        return {name: of for name, of in read_project(connection, project_id).items() if of}
