@@ -62,7 +62,7 @@ def generated_copy(server: Server, generated_template: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def specimen_template(server: Server, schema_template: str) -> Iterator[str]:
-    """The name of a database with the specimen, which no test may change; nothing may stay connected to it."""
+    """The name of a database with the specimen, as which a test has to leave it; nothing may stay connected."""
     name = f"specimen_{uuid.uuid4().hex}"
     specimen.write(_copy(server, schema_template, name), load("gitlab"))
     yield name

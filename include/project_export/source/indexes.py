@@ -69,8 +69,8 @@ class Join:
 def joins(session: Session, bound: BoundTree) -> list[Join]:
     """Return every join and lookup of the tree with its index, in the tree's order."""
     found: dict[str, list[Index]] = {}
-    query = _INDEXES.format(tables=sql.Literal(sorted(bound.catalogue)))
-    for page in session.pages(query, None, lambda: 1000):
+    query = _INDEXES.format(tables=sql.Placeholder("tables"))
+    for page in session.pages(query, {"tables": sorted(bound.catalogue)}, lambda: 1000):
         for table, name, condition, columns in page:
             found.setdefault(table, []).append(Index(name, tuple(columns), condition))
     return [_join(path, table, columns, also, found) for path, table, columns, also in _ways(bound)]
