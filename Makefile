@@ -1,9 +1,12 @@
 PYTHON ?= python3
 PROJECT_ID ?= 1
 SCALE ?= 1
+ISSUES ?= 100000
+LARGEST ?= $(ISSUES)
+ROUNDS ?= 3
 BIN = .venv/bin
 
-.PHONY: setup demo up down lint test
+.PHONY: setup demo up down lint test bench
 
 # Make .venv with everything installed.
 setup: .venv/installed
@@ -32,3 +35,8 @@ lint: setup
 # All checks, then all tests.
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+# Compare with peers on a project of ISSUES issues, and ours on one of LARGEST too; the report comes to .state/bench.
+bench: setup
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt --editable ".[bench]"
+	@$(BIN)/python -m bench --issues $(ISSUES) --largest $(LARGEST) --rounds $(ROUNDS)

