@@ -1,0 +1,318 @@
+"""The engine on small schemas of its own: it knows no GitLab, and no value changes on its way."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from psycopg.types.json import Jsonb
+
+from project_export.errors import ProjectNotFound, SourceRefused
+from project_export.source import Limits, Reader, Session
+from project_export.tree import bind, load, tables
+
+LIBRARY = """
+name: library
+enums: {kind: {null: unknown, 1: novel, 2: poem}}
+root: {relation: author, table: authors, keys: [name, {motto: {parameter: motto}}]}
+relations:
+  - relation: books
+    table: books
+    join: {author_id: id}
+    where: {hidden: [null, false]}
+    order: [position nulls last, id]
+    keys: [title, {kind: {enum: kind}}, {genre: {from: genres, match: {id: genre_id}, column: name, else: genre_text}}]
+    children:
+      - {relation: cover, table: covers, one: true, join: {book_id: id}, order: [made_at desc], keys: [colour]}
+      - {relation: draft, table: covers, one: true, join: {book_id: id}, order: [made_at], keys: [colour]}
+      - relation: pages
+        table: pages
+        join: {book: id, edition: edition}
+        order: [number]
+        keys: [number]
+        children:
+          - {relation: genre, table: genres, one: true, join: {id: genre_id}, keys: []}
+  - {relation: patron, table: patrons, one: true, join: {id: patron_id}, keys: [name]}
+  - {relation: fans, table: patrons, join: {id: patron_id}, keys: [name]}
+"""
+LIBRARY_SQL = """
+CREATE TABLE authors (id int PRIMARY KEY, name text, motto text, patron_id int);
+CREATE TABLE books (id bigint PRIMARY KEY, author_id bigint, title text, kind smallint, hidden bool, position int,
+                    genre_id int, genre_text text, edition text);
+CREATE TABLE covers (book_id int, colour text, made_at date);
+CREATE TABLE pages (book int, edition varchar, number int, genre_id int);
+CREATE TABLE genres (id int PRIMARY KEY, name text);
+CREATE TABLE patrons (id int PRIMARY KEY, name text);
+INSERT INTO genres VALUES (1, 'crime'), (2, NULL);
+INSERT INTO patrons VALUES (9, 'Maecenas');
+INSERT INTO authors VALUES (7, 'Ann', 'old', NULL), (8, 'Bob', NULL, 9);
+INSERT INTO books VALUES (1, 7, 'last', 1, NULL, NULL, 1, 'x', 'a'), (2, 7, 'second', NULL, false, 5, 2, 'y', 'a'),
+                         (3, 7, 'first', 2, NULL, 1, NULL, NULL, NULL), (4, 7, 'hidden', 1, true, 0, 1, 'x', 'a'),
+                         (5, 8, 'other', 1, NULL, 1, 1, 'x', 'a');
+INSERT INTO covers VALUES (1, 'red', '2020-01-01'), (1, 'blue', '2021-01-01'), (2, 'green', '2020-01-01');
+INSERT INTO pages VALUES (1, 'a', 2, NULL), (1, 'a', 1, 1), (1, 'b', 3, NULL), (2, 'a', 1, NULL);
+"""
+
+Read = Callable[..., Reader]
+
+
+@pytest.fixture
+def read(database: str, tmp_path: Path) -> Iterator[Read]:
+    """Run SQL in a fresh database, and read it by a tree."""
+    sessions = []
+
+    def read(sql: str, tree: str, root: int = 1, **options: Any) -> Reader:
+        with psycopg.connect(database) as conn:
+            conn.execute(sql)
+        path = tmp_path / f"tree{len(sessions)}.yaml"
+        path.write_text(tree)
+        session = Session(lambda: psycopg.connect(database), "test", Limits())
+        sessions.append(session)
+        loaded = load(str(path))
+        return Reader(session, bind(loaded, session.catalogue(tables(loaded))), root, **options)
+
+    yield read
+    for session in sessions:
+        session.close()
+
+
+def text(reader: Reader, name: str, part: int = 0, parts: int = 1) -> str:
+    return b"".join(chunk.data for chunk in reader.read(name, part, parts)).decode()
+
+
+def records(reader: Reader, name: str) -> list[Any]:
+    return [json.loads(line) for line in text(reader, name).split("\n")[:-1]]
+
+
+def test_a_schema_that_is_not_gitlab_is_exported(read: Read) -> None:
+    reader = read(LIBRARY_SQL, LIBRARY, 7)
+    assert text(reader, "author") == '{"name":"Ann","motto":"old"}'
+    assert text(reader, "books").splitlines() == [
+        '{"title":"first","kind":"poem","genre":null,"pages":[]}',
+        '{"title":"second","kind":"unknown","genre":"y","cover":{"colour":"green"},"draft":{"colour":"green"},'
+        '"pages":[{"number":1}]}',
+        '{"title":"last","kind":"novel","genre":"crime","cover":{"colour":"blue"},"draft":{"colour":"red"},'
+        '"pages":[{"number":1,"genre":{}},{"number":2}]}',
+    ]
+    assert reader.count("books") == 3
+
+
+def test_a_relation_whose_join_is_null_has_no_records(read: Read) -> None:
+    reader = read(LIBRARY_SQL, LIBRARY, 7)
+    assert (text(reader, "patron"), text(reader, "fans")) == ("null", "")
+    assert (reader.count("patron"), reader.count("fans")) == (0, 0)
+    other = read("", LIBRARY, 8)
+    assert (text(other, "patron"), text(other, "fans")) == ('{"name":"Maecenas"}', '{"name":"Maecenas"}\n')
+
+
+def test_a_parameter_replaces_a_value(read: Read) -> None:
+    reader = read(LIBRARY_SQL, LIBRARY, 7, parameters={"motto": "<new>", "title": "x"})
+    assert text(reader, "author") == '{"name":"Ann","motto":"\\u003cnew\\u003e"}'
+    assert text(read("", LIBRARY, 7, parameters={"motto": None}), "author") == '{"name":"Ann","motto":"old"}'
+
+
+def test_a_project_that_is_not_there_is_named(read: Read) -> None:
+    with pytest.raises(ProjectNotFound, match="project 4711 is not in authors"):
+        read(LIBRARY_SQL, LIBRARY, 4711)
+
+
+ITEMS = """
+name: items
+root: {{relation: box, table: boxes, keys: []}}
+relations:
+  - {{relation: items, table: items, join: {{box_id: id}}, {more}}}
+"""
+
+
+def items(columns: str, more: str, values: str = "") -> tuple[str, str]:
+    """Return SQL of a box 1 with items, and its tree. values: of rows, after id and box_id."""
+    sql = [
+        "CREATE TABLE boxes (id int PRIMARY KEY)",
+        f"CREATE TABLE items (id int, box_id int, {columns})",
+        "INSERT INTO boxes VALUES (1)",
+        *([f"INSERT INTO items VALUES {values}"] if values else []),  # noqa: S608
+    ]
+    return ";".join(sql), ITEMS.format(more=more)
+
+
+def test_what_html_and_javascript_misread_is_escaped(read: Read) -> None:
+    value = r"""U&'<b>&amp;\2028\2029 \\ " / é' || chr(127) || E'\t\n\r'"""
+    reader = read(*items("name text", "keys: [name]", f"(1, 1, {value})"))
+    assert text(reader, "items") == (
+        r'{"name":"\u003cb\u003e\u0026amp;\u2028\u2029 \\ \" / é' + "\x7f" + r"\t\n\r" + '"}\n'
+    )  # fmt: skip
+
+
+def test_types_leave_in_their_forms(read: Read) -> None:
+    columns = "raw bytea, at timestamp, atz timestamptz, f float8, n numeric, d date, j jsonb, s json, tags text[]"
+    values = r"""(1, 1, '\xDEADBEEF', '2024-02-29 12:34:56.789999', '2024-02-29 12:34:56+02', 'NaN', 1.50, '2024-02-29',
+                  '{"b": [1, 2],  "a": "x y"}', E'{ "b" : 1,\n "a" : {} }', '{a,NULL}'),
+                 (2, 1, NULL, 'infinity', NULL, '-Infinity', 'NaN', NULL, '1', NULL, NULL)"""
+    reader = read(*items(columns, "keys: [raw, at, atz, f, n, d, j, s, tags]", values))
+    assert text(reader, "items").splitlines() == [
+        '{"raw":"deadbeef","at":"2024-02-29T12:34:56.789Z","atz":"2024-02-29T10:34:56.000Z","f":null,"n":1.5,'
+        '"d":"2024-02-29","j":{"a":"x y","b":[1,2]},"s":{"b":1,"a":{}},"tags":["a",null]}',
+        '{"raw":null,"at":null,"atz":null,"f":null,"n":null,"d":null,"j":1,"s":null,"tags":null}',
+    ]
+
+
+def test_a_default_stands_for_null_only(read: Read) -> None:
+    more = 'keys: [{name: {default: ""}}, {size: {default: 7}}, {extra: {transform: yaml, default: {}}}]'
+    values = "(1, 1, NULL, NULL, NULL), (2, 1, 'a', 0, 'b: 1'), (3, 1, 'x', 1, '--- ')"
+    reader = read(*items("name text, size int, extra text", more, values))
+    assert records(reader, "items") == [
+        {"name": "", "size": 7, "extra": {}},
+        {"name": "a", "size": 0, "extra": {"b": 1}},
+        {"name": "x", "size": 1, "extra": {}},
+    ]
+
+
+def test_a_code_without_a_name_leaves_as_null_and_is_counted(read: Read) -> None:
+    sql, tree = items("kind int", "keys: [{kind: {enum: kind}}]", "(1, 1, 1), (2, 1, 77), (3, 1, 78), (4, 1, NULL)")
+    reader = read(sql, "enums: {kind: {1: one}}" + tree)
+    assert [record["kind"] for record in records(reader, "items")] == ["one", None, None, None]
+    assert dict(reader.oddities) == {"items.kind: a code without a name left as null": 2}
+
+
+def test_a_wrapped_value_leaves_as_an_object(read: Read) -> None:
+    sql, tree = items("kind int", "keys: [{type: {column: kind, enum: kind, wrap: base}}]", "(1, 1, 1), (2, 1, NULL)")
+    reader = read(sql, "enums: {kind: {1: one}}" + tree)
+    assert [record["type"] for record in records(reader, "items")] == [{"base": "one"}, {"base": None}]
+
+
+def test_a_transform_is_applied_only_when_its_column_says_so(read: Read) -> None:
+    more = "keys: [{diff: {transform: base64_text, when: packed}}]"
+    reader = read(
+        *items("diff text, packed bool", more, "(1, 1, 'aMOp', true), (2, 1, 'aMOp', false), (3, 1, 'aMOp', NULL)")
+    )
+    assert [record["diff"] for record in records(reader, "items")] == ["hé", "aMOp", "aMOp"]
+
+
+@pytest.mark.parametrize(
+    ("column", "transform", "value", "said"),
+    [
+        ("text", "yaml", "'[a'", "not readable as YAML"),
+        ("text", "base64_text", "'abc'", "not readable as base64"),
+        ("text", "json_or_yaml", """'{"a": NaN}'""", "Out of range float"),
+        ("text", "json_or_yaml", r"""'{"a": "\ud800"}'""", "surrogates not allowed"),
+        ("text", "yaml", "'a: .inf'", "Out of range float"),
+        ("text", "yaml", "'&a [*a]'", "recursion"),
+        ("text", "yaml", "'!!set {a}'", "not JSON serializable"),
+        ("jsonb", "yaml", "'[1]'", ""),
+    ],
+)  # fmt: skip
+def test_a_value_that_cannot_leave_names_relation_key_and_row(
+    read: Read, column: str, transform: str, value: str, said: str
+) -> None:
+    more = f"keys: [name, {{extra: {{transform: {transform}}}}}]"
+    reader = read(*items(f"name text, extra {column}", more, f"(1, 1, 'x', NULL), (42, 1, 'y', {value})"))
+    with pytest.raises(SourceRefused, match=r"items\.extra of the row with id 42: ") as caught:
+        text(reader, "items")
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["1e400", r'"\ud800"'])
+def test_json_that_no_reader_takes_names_relation_key_and_row(read: Read, value: str) -> None:
+    reader = read(*items("extra json", "keys: [extra]", f"(42, 1, '[{value}]')"))
+    with pytest.raises(SourceRefused, match=r"items\.extra of the row with id 42: "):
+        text(reader, "items")
+
+
+def test_a_nested_row_is_named_by_what_joins_it(read: Read) -> None:
+    tags = "{relation: tags, table: items, join: {parent: id}, keys: [{x: {transform: yaml}}]}"
+    tree = ITEMS.format(more=f"keys: [], children: [{tags}]")
+    sql, _ = items("parent int, x text", "", "(5, 1, NULL, NULL), (6, 2, 5, '[a')")
+    with pytest.raises(SourceRefused, match=r"items\.tags\.x of the row with parent 5: "):
+        text(read(sql, tree), "items")
+
+
+def test_a_key_that_is_not_one_loses_no_row(read: Read) -> None:
+    reader = read(*items("name text", "key: [name], order: [id], keys: [id]", "(1, 1, 'a'), (2, 1, 'a'), (3, 1, 'b')"))
+    with pytest.raises(SourceRefused, match=r"items: 3 keys \(name\) lead to .* Give the relation a key that"):
+        text(reader, "items")
+
+
+def test_a_key_of_two_columns_identifies_rows(read: Read) -> None:
+    more = "key: [id, name], order: [id desc, name], keys: [id, name]"
+    reader = read(*items("name text", more, "(1, 1, 'a'), (2, 1, 'a'), (2, 1, 'b')"), batch_rows=1)
+    assert [(r["id"], r["name"]) for r in records(reader, "items")] == [(2, "a"), (2, "b"), (1, "a")]
+
+
+def test_parts_do_not_overlap_where_the_order_leaves_rows_equal(read: Read) -> None:
+    values = ", ".join(f"({number}, 1, 0)" for number in range(200, 0, -1))
+    reader = read(*items("position int", "order: [position], keys: [id]", values))
+    found = [json.loads(line)["id"] for part in range(7) for line in text(reader, "items", part, 7).splitlines()]
+    assert found == list(range(1, 201))
+
+
+def test_names_that_sql_would_take_for_its_own_are_quoted(read: Read) -> None:
+    sql = """CREATE TABLE "select" (id int, "from" text, "a ""b"" c" int); INSERT INTO "select" VALUES (1, 'x', 2)"""
+    tree = """{name: odd, root: {relation: root, table: select, keys: [from, 'a "b" c']}, relations: []}"""
+    assert text(read(sql, tree), "root") == r'{"from":"x","a \"b\" c":2}'
+
+
+COLUMNS = {
+    "words": "text", "small": "int", "large": "bigint", "real_number": "float8", "exact": "numeric", "flag": "bool",
+    "moment": "timestamptz", "data": "jsonb",
+}  # fmt: skip
+TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+VALUES = st.fixed_dictionaries({
+    "words": TEXTS,
+    "small": st.integers(-(2**31), 2**31 - 1),
+    "large": st.integers(-(2**63), 2**63 - 1),
+    "real_number": st.floats(),
+    "exact": st.decimals(allow_nan=False, allow_infinity=False, places=3, min_value=-(10**9), max_value=10**9),
+    "flag": st.booleans(),
+    "moment": st.datetimes(datetime(1, 1, 1), timezones=st.just(timezone.utc)),
+    "data": st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXTS,
+        lambda inner: st.lists(inner) | st.dictionaries(TEXTS, inner),
+        max_leaves=5,
+    ),
+})  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def table_of_values(server: Any) -> Iterator[str]:
+    dsn = server.create_database("engine_values")
+    sql, _ = items(", ".join(f"{name} {kind}" for name, kind in COLUMNS.items()), "")
+    with psycopg.connect(dsn) as conn:
+        conn.execute(sql)
+    yield dsn
+    server.drop_database("engine_values")
+
+
+@given(rows=st.lists(VALUES, min_size=1, max_size=20))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_value_comes_out_as_it_is_in_the_database(
+    table_of_values: str, tmp_path: Path, rows: list[dict[str, Any]]
+) -> None:
+    (tmp_path / "items.yaml").write_text(ITEMS.format(more=f"keys: [{', '.join(COLUMNS)}]"))
+    tree = load(str(tmp_path / "items.yaml"))
+    with psycopg.connect(table_of_values) as conn:
+        conn.execute("TRUNCATE items")
+        for number, row in enumerate(rows):
+            values = [Jsonb(row[name]) if name == "data" else row[name] for name in COLUMNS]
+            conn.execute(f"INSERT INTO items VALUES (%s, 1{', %s' * len(values)})", [number, *values])  # type: ignore[arg-type]  # noqa: S608
+    with Session(lambda: psycopg.connect(table_of_values), "test", Limits()) as session:
+        found = records(Reader(session, bind(tree, session.catalogue(tables(tree))), 1), "items")
+    assert found == [{name: as_it_leaves(value) for name, value in row.items()} for row in rows]
+
+
+def as_it_leaves(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return f"{value.year:04d}{value:-%m-%dT%H:%M:%S}.{value.microsecond // 1000:03d}Z"
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
