@@ -25,7 +25,7 @@ PROBLEMS = {
     "lost": "a record that the importer drops",
     "iid": "an iid a second time in its relation",
     "lfs": "LFS objects, their names and their list differ",
-    "bundle": "a git bundle that cannot be cloned",
+    "bundle": "a git bundle that is damaged, or needs another one",
     "limit": "over a limit of GitLab's, or of what can be read",
     "manifest": "not as the manifest says",
 }
