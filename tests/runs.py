@@ -22,12 +22,12 @@ FROM_GIT = {"default_branch", "source_branch_sha", "target_branch_sha"}
 """Keys that the second reader leaves out, since their values come from the Git repository."""
 
 
-def context(source: str, ledger_dsn: str, store: Path, **settings: Any) -> Context:
-    """Return a context on a source and a ledger database; the ledger's tables are made."""
+def context(source: str, ledger_dsn: str, folder: Path, **settings: Any) -> Context:
+    """Return a context on a source and a ledger database, whose tables are made, and a store in a folder."""
     engine = ledger.make_engine(ledger_dsn)
     ledger.upgrade(engine)
     defaults: dict[str, Any] = {
-        "store": f"file://{store}",
+        "store": f"file://{folder}",
         "gitlab_version": "18.6.0",
         "gitlab_revision": "0123456789a",
         "unit_cost": 1,

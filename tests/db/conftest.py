@@ -77,6 +77,17 @@ def specimen_copy(server: Server, specimen_template: str) -> Iterator[str]:
     server.drop_database(name)
 
 
+@pytest.fixture
+def role(server: Server) -> Iterator[str]:
+    """A role without rights, for sessions with `-c role=`. To be asked for before a database where it gets some."""
+    name = f"role_{uuid.uuid4().hex}"
+    with psycopg.connect(server.uri(), autocommit=True) as conn:
+        conn.execute(SQL("CREATE ROLE {}").format(Identifier(name)))
+    yield name
+    with psycopg.connect(server.uri(), autocommit=True) as conn:
+        conn.execute(SQL("DROP ROLE {}").format(Identifier(name)))
+
+
 def _copy(server: Server, template: str, name: str) -> str:
     with psycopg.connect(server.uri(), autocommit=True) as conn:
         conn.execute(SQL("CREATE DATABASE {} TEMPLATE {}").format(Identifier(name), Identifier(template)))
