@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from isal import isal_zlib
 
-from project_export.archive.findings import FINDINGS_PER_FILE, PROBLEMS, REMARKS
+from project_export.archive.findings import MOST_ALIKE, PROBLEMS, REMARKS
 from project_export.archive.importer import GITLAB, Limits
 from project_export.archive.manifest import Manifest
 from project_export.archive.verify import Report, verify, verify_file
@@ -172,8 +172,20 @@ def test_an_odd_gitlab_version_is_remarked(content: bytes) -> None:
 
 def test_many_findings_of_a_file_are_summed_up() -> None:
     report = checked(packed({**FIXED, ISSUES: b"x\n" * 1000}))
-    assert len(report.problems) == FINDINGS_PER_FILE + 1
-    assert report.problems[-1].message == f"{1000 - FINDINGS_PER_FILE} more of this kind"
+    assert len(report.problems) == MOST_ALIKE + 1
+    assert report.problems[-1].message == f"{1000 - MOST_ALIKE} more of this kind"
+
+
+def test_many_files_alike_are_summed_up() -> None:
+    report = checked(packed({**FIXED, **{f"lfs-objects/{number}": b"" for number in range(100)}}))
+    assert len(report.problems) == MOST_ALIKE + 1
+    assert str(report.problems[-1]) == f"other files: {100 - MOST_ALIKE} more of this kind [lfs]"
+
+
+def test_a_relation_named_like_the_root_is_not_the_root() -> None:
+    report = checked(packed({**FIXED, "tree/project/project.ndjson": b'{"archived":7}\n' * 2}))
+    assert (report.problems, report.records["project"]) == ((), 3)
+    assert remarks(report) == [("unknown", "tree/project/project.ndjson")]
 
 
 def test_the_same_mistake_in_many_records_is_one_finding() -> None:

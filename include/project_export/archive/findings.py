@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-FINDINGS_PER_FILE = 20
+MOST_ALIKE = 20
 
 PROBLEMS = {
     "damaged": "the archive cannot be read further",
@@ -71,7 +71,7 @@ class _Group:
 
 
 class Findings:
-    """Collects findings: of each code in each file at most FINDINGS_PER_FILE, of others their number."""
+    """Collects findings: of each code MOST_ALIKE within each file and MOST_ALIKE about whole files, then counts."""
 
     def __init__(self) -> None:
         self._groups: dict[tuple[str, str], _Group] = {}
@@ -85,11 +85,11 @@ class Findings:
         each line is its own by default. since: the GitLab version from which on it counts; older archives have it by
         right.
         """
-        group = self._groups.setdefault((code, file), _Group())
-        subject = about or line or message
+        group = self._groups.setdefault((code, file if about or line else ""), _Group())
+        subject = about or line or (file, message)
         if known := group.entries.get(subject):
             known.count += 1
-        elif len(group.entries) < FINDINGS_PER_FILE:
+        elif len(group.entries) < MOST_ALIKE:
             group.entries[subject] = _Entry(f"{file}:{line}" if line else file, message, since)
         else:
             group.more += 1
@@ -108,4 +108,4 @@ class Findings:
             for entry in valid:
                 yield Finding(code, entry.where, entry.message, entry.count)
             if group.more and valid:
-                yield Finding(code, file, f"{group.more} more of this kind")
+                yield Finding(code, file or "other files", f"{group.more} more of this kind")

@@ -73,9 +73,9 @@ class Rules:
     """What records of a relation hold by the tree. forms: by key, None where anything may stand."""
 
     name: str
-    one: bool
     forms: dict[str, Form | None]
     nested: dict[str, Rules]
+    one: bool = False
     has_iids: bool = False
 
 
@@ -86,7 +86,8 @@ class Records:
         self._findings = findings
         self._named: set[str] = set()
         self._anywhere: dict[str, Rules] = {}
-        self._tops = {relation.name: self._rules(tree, relation, top=True) for relation in (tree.root, *tree.relations)}
+        self._root = self._rules(tree, tree.root)
+        self._tops = {relation.name: self._rules(tree, relation, top=True) for relation in tree.relations}
         self._iids: dict[str, _Seen] = {}
 
     def one(self, relation: str) -> bool | None:
@@ -95,8 +96,11 @@ class Records:
         return rules.one if rules else None
 
     def check(self, relation: str, file: str, number: int, record: dict[str, Any], text: bytes) -> None:
-        """Check a record of a top-level relation, or the root: line `number` (from 1) of a file, and its JSON text."""
-        rules = self._tops.get(relation) or Rules(relation, False, {}, {})
+        """Check a record: of a top-level relation on line `number` (from 1) of a file, or the root, which has line 0.
+
+        text: the JSON that it was read from.
+        """
+        rules = (self._tops.get(relation) if number else self._root) or Rules(relation, {}, {})
         walk = _Walk(self._findings, self._named, self._anywhere, file, number)
         walk.record(relation, rules, record, 0)
         if NUL in text:
@@ -110,9 +114,9 @@ class Records:
     def _rules(self, tree: Tree, relation: Relation, *, top: bool = False) -> Rules:
         forms = {key.name: _form(tree, relation, key) for key in relation.keys}
         nested = {child.name: self._rules(tree, child) for child in relation.children}
-        rules = Rules(relation.name, relation.one, forms, nested, has_iids=top and "iid" in forms)
+        rules = Rules(relation.name, forms, nested, one=relation.one, has_iids=top and "iid" in forms)
         self._named.update(forms, nested)
-        known = self._anywhere.setdefault(relation.name, Rules(relation.name, relation.one, {}, {}))
+        known = self._anywhere.setdefault(relation.name, Rules(relation.name, {}, {}))
         known.forms = forms | known.forms
         known.nested = nested | known.nested
         return rules
@@ -173,7 +177,7 @@ class _Walk:
         if key not in importer.FREE:
             for one in value if isinstance(value, list) else [value]:
                 if isinstance(one, dict):
-                    self.record(path, Rules(key, False, {}, {}), one, depth + 1)
+                    self.record(path, Rules(key, {}, {}), one, depth + 1)
 
     def misfit(self, path: str, form: Form, value: Any) -> None:
         found = _kind(value)

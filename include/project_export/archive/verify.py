@@ -168,9 +168,9 @@ class _Check:
         elif name.startswith(FOLDER):
             self._lfs.file(name, entry.chunks)
         elif name == f"tree/{self._root}.json":
-            self._relation(self._root, name, entry)
+            self._records(self._root, name, entry, root=True)
         elif relation := self._relation_file.fullmatch(name):
-            self._relation(relation[1], name, entry)
+            self._records(relation[1], name, entry, root=False)
         elif _BUNDLE.fullmatch(name):
             if wrong := bundle.wrong(entry.chunks):
                 self.findings.add("bundle", name, wrong)
@@ -211,15 +211,14 @@ class _Check:
         if name == GITLAB_VERSION:
             self._gitlab = content.decode("utf-8", "replace").strip()
 
-    def _relation(self, relation: str, name: str, entry: Entry) -> None:
+    def _records(self, relation: str, name: str, entry: Entry, *, root: bool) -> None:
         expected = self._expected.file(name, entry.chunks)
         chunks = expected or entry.chunks
-        if relation == self._root:
-            root = self._contents.document(name, chunks, relation)
-            records = int(root is not None)
+        if root:
+            records = int(self._contents.document(name, chunks, relation) is not None)
         else:
             records = self._contents.lines(relation, name, chunks)
-        self._counts[relation] = records
+        self._counts[relation] = self._counts.get(relation, 0) + records
         if expected:
             expected.end(records, entry.size)
 
