@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from project_export.errors import BadRequest, Failure, JobActive, nearest
+from project_export.errors import BadRequest, Failure, JobActive, SourceBusy, SourceRefused, nearest
 from project_export.ledger import Job, JobRequest
 from project_export.plan import make_plan
 from project_export.settings import Consistency
-from project_export.source import Reader
+from project_export.source import Reader, Session
 from project_export.steps.context import Context
 from project_export.tree import Tree, bind, tables
 
@@ -91,7 +91,7 @@ def create(
         for item in bound.left_out:
             log.warning("%s", item)
         reader = Reader(session, bound, request.project_id)
-        counts = {name: reader.count(name) for name in names}
+        counts = {name: _count(session, reader, name) for name in names}
     plan = make_plan(ctx.tree, counts, ctx.settings, split=consistency == "project")
     job_request = JobRequest(
         source=ctx.source,
@@ -117,7 +117,7 @@ def create(
 
 
 def resume(ctx: Context, job: Job) -> None:
-    """Start an ended job again: what failed is queued anew, and of a finished job, which is wanted again, everything."""
+    """Start an ended job again: what failed is queued anew, of a finished job, which is wanted again, everything."""
     if job.state not in ("failed", "finished") or not ctx.ledger.reopen_job(job.id):
         return
     again = ("failed",) if job.state == "failed" else ("failed", "finished")
@@ -129,6 +129,18 @@ def resume(ctx: Context, job: Job) -> None:
 def _created(job: Job) -> Created:
     titles = tuple(job.plan["titles"])
     return Created(job.id, titles, shared=job.consistency == "project" and len(titles) > 1)
+
+
+def _count(session: Session, reader: Reader, name: str) -> int:
+    """Return the number of a relation's records; what cannot be counted is planned as small, and fails by itself."""
+    try:
+        with session.attempt(f"count {name}"):
+            return reader.count(name)
+    except (SourceRefused, SourceBusy) as error:
+        if session.lost:
+            raise
+        log.warning("%s cannot be counted: %s", name, error)
+        return 1
 
 
 def _storable(text: str) -> bool:

@@ -104,7 +104,7 @@ class Worker:
             log.info("nothing is left to export")
             return Worked()
         worked = Worked()
-        errors: dict[int, ProjectExportError] = {}
+        errors: dict[int, str] = {}
         source = self._source = UnitSource(self._ctx, job, f"job {job.id} unit {self._owner.unit}", alone=self._alone)
         try:
             with self._beating():
@@ -115,7 +115,7 @@ class Worker:
                     except AttemptRevoked as error:
                         log.warning("%s", error)
                     except ProjectExportError as error:
-                        errors[claim.row_id] = error
+                        errors[claim.row_id] = f"{_named(claim)}: {error}"
         finally:
             source.close()
         if self._stopped.is_set():
@@ -152,7 +152,7 @@ class Worker:
 
     def _export(self, job: Job, claim: Claim, source: UnitSource) -> PartFacts:
         """Export one row and finish it; after an error give it back, for good or for another try."""
-        what = claim.relation if claim.parts == 1 else f"{claim.relation} {claim.part + 1}/{claim.parts}"
+        what = _named(claim)
         log.info("%s: attempt %d", what, claim.attempt)
         try:
             reader = source.reader(claim)
@@ -253,3 +253,7 @@ class Worker:
             session.cancel()
         except ProjectExportError as error:
             log.warning("the running query could not be cancelled: %s", error)
+
+
+def _named(claim: Claim) -> str:
+    return claim.relation if claim.parts == 1 else f"{claim.relation} {claim.part + 1}/{claim.parts}"
