@@ -13,6 +13,7 @@ ProjectExportError
 │   ├── SourceChanged      the source lacks a table or column that the tree cannot do without
 │   ├── SourceRefused      the source refused a statement for good: privileges, bad values
 │   ├── ArchiveBroken      an archive does not hold what it has to hold
+│   ├── DeliveryRefused    whoever was to get an archive or a notice does not take it
 │   ├── UnitFailed         relations of one unit failed for good
 │   └── RelationsFailed    relations of a job failed for good; lists each with its error
 ├── Retryable              the same thing may work later
@@ -21,6 +22,7 @@ ProjectExportError
 │   ├── SnapshotMissing    nobody holds the job's snapshot, or it is gone
 │   ├── StoreRefused       the artifact store could not be written or read: disk full, no right, gone
 │   │   └── ArtifactMissing    what should lie in the store is not there
+│   ├── DeliveryFailed     whoever was to get an archive or a notice could not be reached, or is overloaded
 │   ├── PartCorrupt        a finished part is not what was written; it has to be exported again
 │   └── UnitUnfinished     relations of one unit failed and can be tried again
 └── Stopped                somebody else decides
@@ -93,6 +95,10 @@ class ArchiveBroken(Permanent):
     """An archive does not hold what it has to hold."""
 
 
+class DeliveryRefused(Permanent):
+    """Whoever was to get an archive or a notice does not take it."""
+
+
 class UnitFailed(Permanent):
     """Relations of one unit failed for good; the unit did all others first."""
 
@@ -148,6 +154,10 @@ class StoreRefused(Retryable):
 
 class ArtifactMissing(StoreRefused):
     """What should lie in the store is not there."""
+
+
+class DeliveryFailed(Retryable):
+    """Whoever was to get an archive or a notice could not be reached, or is overloaded."""
 
 
 class PartCorrupt(Retryable):

@@ -1,0 +1,210 @@
+"""One HTTP request to a place that somebody named: no redirect, no proxy, constant memory, and nowhere private.
+
+The name is resolved once, every address is judged, and the connection goes to an address that was judged: a name that
+resolves to something else a moment later changes nothing. What a URL may hold of secrets (user, password, query) is in
+no message; `shown` is how a URL is written.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import logging
+import socket
+import ssl
+from base64 import b64encode
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import BinaryIO
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from project_export.errors import BadRequest, DeliveryFailed, DeliveryRefused
+
+log = logging.getLogger(__name__)
+
+CHUNK = 256 << 10
+TOO_MANY_REQUESTS = 429
+MOST_SHOWN = 500
+
+# Networks whose addresses carry an IPv4 address inside, which a gateway may reach: 6to4, Teredo, NAT64.
+_TUNNELS = tuple(ipaddress.ip_network(one) for one in ("2002::/16", "2001::/32", "64:ff9b::/96", "64:ff9b:1::/48"))
+
+
+@dataclass(frozen=True)
+class Place:
+    """An http or https URL, taken apart; its text shows no secrets. name: the host, and the port where it was given."""
+
+    scheme: str
+    host: str
+    port: int
+    name: str
+    target: str = field(repr=False)
+    authorization: str | None = field(repr=False)
+
+    @classmethod
+    def parse(cls, url: str) -> Place:
+        """Take a URL apart. Raises BadRequest, without showing the URL's secrets."""
+        parts, port = _split(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise BadRequest(f"{shown(url)} is no URL that can be sent to. Give http://... or https://... with a host.")
+        if any(not 0x20 < ord(letter) < 0x7F for letter in url):
+            raise BadRequest(
+                f"{shown(url)} holds blanks, control or non-ASCII characters. Encode them (%20, punycode)."
+            )
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        authorization = None
+        if parts.username is not None:
+            login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            authorization = f"Basic {b64encode(login.encode()).decode()}"
+        port_or_default = port or (443 if parts.scheme == "https" else 80)
+        return cls(parts.scheme, parts.hostname, port_or_default, _name(parts.hostname, port), target, authorization)
+
+    def addresses(self, *, allow_private: bool) -> list[str]:
+        """Resolve the host, judge every address, and return them.
+
+        Raises BadRequest when one is private, loopback, link-local, multicast or else not public and that is not
+        allowed, DeliveryFailed when the name cannot be resolved.
+        """
+        try:
+            found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise DeliveryFailed(f"The host {self.host} cannot be resolved: {error}. Is its name right?") from error
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        for address in addresses:
+            if not allow_private and not public(address):
+                raise BadRequest(
+                    f"{self.host} is at {address}, which is no public address, so nothing is sent there. "
+                    "Where that is wanted, set PROJECT_EXPORT_UPLOAD_ALLOW_PRIVATE=true for the tasks."
+                )
+        return addresses
+
+
+def public(address: str) -> bool:
+    """Say whether an IP address is one of the public internet, and hides no other one.
+
+    >>> [public(one) for one in ("93.184.216.34", "127.0.0.1", "169.254.169.254", "::ffff:10.0.0.1", "224.0.0.1")]
+    [True, False, False, False, False]
+    """
+    ip = ipaddress.ip_address(address)
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.ipv4_mapped is not None:
+            return public(str(ip.ipv4_mapped))
+        if ip.is_site_local or any(ip in network for network in _TUNNELS):
+            return False
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved
+
+
+def shown(url: str) -> str:
+    """Return what may be shown of a URL: no user, no password, no query, no fragment.
+
+    >>> shown("https://jane:s3cret@files.example:8443/up/project.tar.gz?X-Amz-Signature=abc")
+    'https://files.example:8443/up/project.tar.gz'
+    """
+    try:
+        parts, port = _split(url)
+    except BadRequest:
+        return "the URL"
+    return f"{parts.scheme}://{_name(parts.hostname or '', port)}{parts.path}"
+
+
+def send(
+    url: str,
+    method: str,
+    body: BinaryIO,
+    size: int,
+    headers: Mapping[str, str],
+    *,
+    allow_private: bool,
+    timeout_seconds: float,
+) -> int:
+    """Send exactly `size` bytes of `body` and return the status, which is one of 2xx.
+
+    timeout_seconds: of each step (connecting, each write, the answer), not of the whole.
+    Raises BadRequest when the URL is none or leads to a private place; DeliveryFailed when nobody answers, or answers
+    with 5xx or 429; DeliveryRefused for any other answer, redirects included.
+    """
+    place = Place.parse(url)
+    connection = _connect(place, place.addresses(allow_private=allow_private), timeout_seconds)
+    with closing(connection):
+        try:
+            response = _exchange(connection, place, method, body, size, headers)
+            status, text = response.status, response.read(MOST_SHOWN).decode("utf-8", "replace")
+        except (OSError, http.client.HTTPException) as error:
+            reason = str(error) or type(error).__name__
+            raise DeliveryFailed(f"{place.host} broke the connection off: {reason}. Is it reachable?") from error
+    if 200 <= status < 300:
+        return status
+    text = " ".join(text.split())
+    if query := place.target.partition("?")[2]:
+        text = text.replace(query, "***")  # an answer may repeat what it was asked
+    answer = f"{method} to {shown(url)} was answered with {status} {response.reason}: {text}"
+    if status >= 500 or status == TOO_MANY_REQUESTS:
+        raise DeliveryFailed(f"{answer}. It may work later.")
+    raise DeliveryRefused(f"{answer}. Correct the URL or the receiver, then try again.")
+
+
+def _split(url: str) -> tuple[SplitResult, int | None]:
+    try:
+        parts = urlsplit(url)
+        return parts, parts.port
+    except ValueError:
+        raise BadRequest("The URL cannot be read: its host or port is malformed.") from None
+
+
+def _name(host: str, port: int | None) -> str:
+    """Return what a Host header says. A default port that was not written is not: signed URLs are signed for that."""
+    return (f"[{host}]" if ":" in host else host) + (f":{port}" if port else "")
+
+
+def _connect(place: Place, addresses: list[str], timeout_seconds: float) -> http.client.HTTPConnection:
+    """Connect to the first address that answers. TLS is checked against the name, not the address."""
+    failed: list[str] = []
+    for address in addresses:
+        try:
+            raw = socket.create_connection((address, place.port), timeout_seconds)
+        except OSError as error:
+            failed.append(f"{address}: {error}")
+            continue
+        connection = http.client.HTTPConnection(place.host, place.port, timeout=timeout_seconds)
+        connection.sock = raw
+        if place.scheme == "https":
+            try:
+                connection.sock = ssl.create_default_context().wrap_socket(raw, server_hostname=place.host)
+            except OSError as error:
+                raw.close()
+                failed.append(f"{address}: {error}")
+                continue
+        return connection
+    raise DeliveryFailed(f"No connection to {place.host}, port {place.port} ({'; '.join(failed)}). Is it reachable?")
+
+
+def _exchange(
+    connection: http.client.HTTPConnection,
+    place: Place,
+    method: str,
+    body: BinaryIO,
+    size: int,
+    headers: Mapping[str, str],
+) -> http.client.HTTPResponse:
+    connection.putrequest(method, place.target, skip_host=True, skip_accept_encoding=True)
+    connection.putheader("Host", place.name)
+    for name, value in headers.items():
+        connection.putheader(name, value)
+    if place.authorization and "Authorization" not in headers:
+        connection.putheader("Authorization", place.authorization)
+    connection.putheader("Content-Length", str(size))
+    connection.putheader("Connection", "close")
+    connection.endheaders()
+    try:
+        left = size
+        while left and (chunk := body.read(min(CHUNK, left))):
+            connection.send(chunk)
+            left -= len(chunk)
+        if left:
+            raise DeliveryFailed(
+                f"What was to be sent ends {left} of {size} bytes too early; it was changed meanwhile."
+            )
+    except (BrokenPipeError, ConnectionResetError) as error:
+        log.info("%s stopped reading (%s); its answer says why", place.host, error)
+    return connection.getresponse()

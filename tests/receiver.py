@@ -1,0 +1,69 @@
+"""An HTTP server for tests that keeps what it is sent and answers as it is told."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+CHUNK = 64 << 10
+
+
+@dataclass
+class Received:
+    """One request. body: as many bytes as came, at most as Content-Length said."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Receiver:
+    """answers: status and body of the next answers, in turn; 200 without a body when there are none left."""
+
+    url: str = ""
+    answers: list[tuple[int, str]] = field(default_factory=list)
+    received: list[Received] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@contextmanager
+def receiving() -> Iterator[Receiver]:
+    """Run a receiver on a port of the loopback address."""
+    receiver = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def _answer(self) -> None:
+            left = int(self.headers.get("Content-Length", 0))
+            body = bytearray()
+            while left and (chunk := self.rfile.read(min(CHUNK, left))):
+                body += chunk
+                left -= len(chunk)
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            receiver.received.append(Received(self.command, self.path, headers, bytes(body)))
+            status, text = receiver.answers.pop(0) if receiver.answers else (200, "")
+            self.send_response(status)
+            for name, value in receiver.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(text.encode())))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        do_PUT = do_POST = do_GET = _answer
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        receiver.url = f"http://127.0.0.1:{server.server_address[1]}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield receiver
+        finally:
+            server.shutdown()
+            thread.join()
