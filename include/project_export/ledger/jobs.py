@@ -40,12 +40,12 @@ class Jobs(Book):
                 connection.execute(
                     insert(RelationExport), [{**asdict(row), "job_id": job_id, "state": QUEUED} for row in planned]
                 )
-            return _one(connection, job_id)
+            return one_job(connection, job_id)
 
     def job(self, job_id: int) -> Job:
         """Return a job. Raises JobMissing."""
         with self._read() as connection:
-            return _one(connection, job_id)
+            return one_job(connection, job_id)
 
     def job_of_run(self, run_id: str) -> Job | None:
         """Return the newest job of a run, if it has one."""
@@ -73,6 +73,20 @@ class Jobs(Book):
             archive_sha256=archive_sha256,
             records=records,
             finished_at=clock(),
+        )
+
+    def publish_job(self, job_id: int, archive_uri: str, archive_bytes: int, archive_sha256: str, records: int) -> None:
+        """Say that the archive is published, and leave the job started, since something is still to be done with it.
+
+        Raises MoveRefused when the job is not started, JobMissing when there is none.
+        """
+        self._move(
+            job_id,
+            "publish",
+            archive_uri=archive_uri,
+            archive_bytes=archive_bytes,
+            archive_sha256=archive_sha256,
+            records=records,
         )
 
     def fail_job(self, job_id: int, errors: Sequence[Failure]) -> bool:
@@ -143,18 +157,28 @@ class Jobs(Book):
             "or the job has ended."
         )
 
+    def last_archive_bytes(self, source: str, tree: str, project_id: int) -> int | None:
+        """Return the size of the newest archive that this project had, None when it never had one."""
+        job = self._newest(
+            ProjectExportJob.archive_bytes.is_not(None),
+            ProjectExportJob.source == source,
+            ProjectExportJob.tree == tree,
+            ProjectExportJob.project_id == project_id,
+        )
+        return job.archive_bytes if job else None
+
     def _newest(self, *conditions: ColumnElement[bool]) -> Job | None:
         query = select(_JOB).where(*conditions).order_by(ProjectExportJob.id.desc()).limit(1)
         with self._read() as connection:
             found = connection.execute(query).mappings().one_or_none()
-        return None if found is None else _record(found)
+        return None if found is None else job_record(found)
 
     def _move(self, job_id: int, verb: str, **values: Any) -> bool:
         statement = update(ProjectExportJob).where(ProjectExportJob.id == job_id)
         with self._write() as connection:
             if self._announce(connection, PROJECT_EXPORT_JOB.move(statement, verb).values(**values)):
                 return True
-            state = _one(connection, job_id).state
+            state = one_job(connection, job_id).state
         if state == PROJECT_EXPORT_JOB.moves[verb].target:
             return False
         raise MoveRefused(f"Job {job_id} cannot {verb}: {PROJECT_EXPORT_JOB.refusal(verb, state)}.")
@@ -167,20 +191,27 @@ class Jobs(Book):
             running = self.active_job(source, tree, project_id)
             if running is None:
                 raise
-            since = running.started_at or running.created_at
-            raise JobActive(
-                f"Project {project_id} of {source} (tree {tree}) is being exported by job {running.id}: "
-                f"run {running.run_id}, {running.state} since {since:%Y-%m-%d %H:%M:%S %Z}, "
-                f"asked for by {running.requested_by}. Wait for it, or cancel that run, and trigger again."
-            ) from None
+            raise being_exported(running) from None
 
 
-def _one(connection: Connection, job_id: int) -> Job:
+def being_exported(job: Job) -> JobActive:
+    """Return the error that names the job which runs."""
+    since = job.started_at or job.created_at
+    return JobActive(
+        f"Project {job.project_id} of {job.source} (tree {job.tree}) is being exported by job {job.id}: "
+        f"run {job.run_id}, {job.state} since {since:%Y-%m-%d %H:%M:%S %Z}, "
+        f"asked for by {job.requested_by}. Wait for it, or cancel that run, and trigger again."
+    )
+
+
+def one_job(connection: Connection, job_id: int) -> Job:
+    """Return a job within a transaction. Raises JobMissing."""
     found = connection.execute(select(_JOB).where(ProjectExportJob.id == job_id)).mappings().one_or_none()
     if found is None:
         raise JobMissing(f"The ledger has no job {job_id}.")
-    return _record(found)
+    return job_record(found)
 
 
-def _record(found: Any) -> Job:
+def job_record(found: Any) -> Job:
+    """Return a row of the table as a Job."""
     return Job(**{**found, "errors": tuple(Failure(**error) for error in found["errors"])})

@@ -1,4 +1,4 @@
-"""The ledger: the two tables that say what is exported, how far it is, and what went wrong."""
+"""The ledger: the tables that say what is exported, how far it is, what went wrong, and who was told."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from project_export.ledger import listen, migrate
 from project_export.ledger.base import answering
 from project_export.ledger.jobs import Jobs
 from project_export.ledger.listen import Wait
+from project_export.ledger.notices import Notices
 from project_export.ledger.relations import Relations
+from project_export.ledger.retention import Retention
 
 
-class Ledger(Jobs, Relations):
+class Ledger(Jobs, Relations, Notices, Retention):
     """The ledger in one database, PostgreSQL or SQLite. engine: see `make_engine`.
 
     Every method is one short transaction and safe from any thread. Each may raise LedgerBusy, a Retryable, when the

@@ -1,9 +1,9 @@
-"""The two tables, as SQLAlchemy models. They never leave this package: `records` are what callers get."""
+"""The tables, as SQLAlchemy models. They never leave this package: `records` are what callers get."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 from sqlalchemy import (
     JSON,
@@ -20,9 +20,10 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from project_export.ledger.columns import BigKey, UtcDateTime, clock
+from project_export.ledger.records import Outcome
 from project_export.ledger.states import PENDING, STATES
 
-REVISION = "0001"
+REVISION = "0002"
 """The migration that these models need; a test compares it with the newest one."""
 
 
@@ -85,6 +86,7 @@ class ProjectExportJob(Base):
             sqlite_where=text(_among("state", PENDING)),
         ),
         Index("project_export_job_run", "run_id"),
+        Index("project_export_job_ended", "finished_at"),
         Index("project_export_job_project", "project_id", "state"),
         {"sqlite_autoincrement": True},
     )
@@ -133,3 +135,21 @@ class RelationExport(Base):
         Index("relation_export_job_state", "job_id", "state"),
         {"sqlite_autoincrement": True},
     )
+
+
+class ProjectExportNotice(Base):
+    """One notice: that a job's outcome was told over one channel."""
+
+    __tablename__ = "project_export_notice"
+
+    job_id: Mapped[int] = mapped_column(
+        BigKey,
+        ForeignKey("project_export_job.id", name="project_export_notice_job", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    )
+    outcome: Mapped[str] = mapped_column(primary_key=True)
+    channel: Mapped[str] = mapped_column(primary_key=True)
+    sent_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (CheckConstraint(_among("outcome", get_args(Outcome)), name="project_export_notice_outcome"),)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from project_export.errors import Failure
+
+Outcome = Literal["finished", "failed", "cancelled"]
+"""How a job ended, as people are told; cancelled: it was failed because its run is gone."""
 
 
 @dataclass(frozen=True)

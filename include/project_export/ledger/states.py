@@ -18,6 +18,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 QUEUED, STARTED, FINISHED, FAILED = STATES = ("queued", "started", "finished", "failed")
 PENDING = (QUEUED, STARTED)
+ENDED = (FINISHED, FAILED)
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,9 @@ PROJECT_EXPORT_JOB = Machine(
     {
         "start": Move((QUEUED,), STARTED),
         "work": Move((STARTED,), STARTED),
+        "publish": Move((STARTED,), STARTED),
         "finish": Move((STARTED,), FINISHED),
         "fail": Move((QUEUED, STARTED), FAILED),
-        "reopen": Move((FAILED, FINISHED), STARTED),
+        "reopen": Move(ENDED, STARTED),
     },
 )

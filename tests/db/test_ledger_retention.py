@@ -1,0 +1,186 @@
+"""Notices, the archives' and jobs' ages, and the lock: the same on PostgreSQL and on SQLite."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, update
+
+from project_export.errors import Failure, MoveRefused
+from project_export.ledger import Job, JobRequest, Ledger, Planned, make_engine, upgrade
+from project_export.ledger.columns import clock
+from project_export.ledger.models import ProjectExportJob
+
+REQUEST = JobRequest(source="s", tree="t", project_id=42, run_id="dag/run", requested_by="jane")
+ARCHIVE = ("file:///a.tar.gz", 10, "ab" * 32, 3)
+HOUR = 3600.0
+
+
+@pytest.fixture(params=["postgresql", "sqlite"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    dsn = request.getfixturevalue("database") if request.param == "postgresql" else f"sqlite:///{tmp_path / 'l.db'}"
+    engine = make_engine(dsn)
+    upgrade(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def ledger(engine: Engine) -> Ledger:
+    return Ledger(engine)
+
+
+def ended(ledger: Ledger, engine: Engine, hours_ago: float, *, archive: bool = True, project_id: int = 42) -> Job:
+    job = ledger.open_job(replace(REQUEST, project_id=project_id), [Planned("issues", 0)])
+    if archive:
+        ledger.finish_job(job.id, *ARCHIVE)
+    else:
+        ledger.fail_job(job.id, [Failure("issues", 1, "no")])
+    with engine.begin() as connection:
+        connection.execute(
+            update(ProjectExportJob)
+            .where(ProjectExportJob.id == job.id)
+            .values(finished_at=clock(-hours_ago * HOUR), updated_at=clock(-hours_ago * HOUR))
+        )
+    return ledger.job(job.id)
+
+
+def test_of_many_who_tell_an_outcome_at_once_one_is_let(ledger: Ledger) -> None:
+    job = ledger.open_job(REQUEST, [])
+    together = threading.Barrier(8)
+
+    def take(_: int) -> bool:
+        together.wait(30)
+        return ledger.take_notice(job.id, "failed", "email")
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sorted(threads.map(take, range(8))) == [False] * 7 + [True]
+
+
+def test_each_outcome_and_channel_has_a_notice_of_its_own(ledger: Ledger) -> None:
+    first, second = ledger.open_job(REQUEST, []), ledger.open_job(replace(REQUEST, project_id=43), [])
+    assert ledger.take_notice(first.id, "failed", "email")
+    assert ledger.take_notice(first.id, "failed", "webhook")
+    assert ledger.take_notice(first.id, "finished", "email")
+    assert ledger.take_notice(second.id, "failed", "email")
+
+
+def test_a_notice_that_could_not_be_sent_can_be_taken_again(ledger: Ledger) -> None:
+    job = ledger.open_job(REQUEST, [])
+    assert ledger.take_notice(job.id, "failed", "email")
+    ledger.release_notice(job.id, "failed", "email")
+    assert ledger.take_notice(job.id, "failed", "email")
+    assert not ledger.take_notice(job.id, "failed", "email")
+
+
+def test_a_published_job_is_still_started_and_has_its_archive(ledger: Ledger) -> None:
+    job = ledger.open_job(REQUEST, [])
+    ledger.publish_job(job.id, *ARCHIVE)
+    found = ledger.job(job.id)
+    assert (found.state, found.archive_uri, found.archive_bytes, found.records) == ("started", ARCHIVE[0], 10, 3)
+    ledger.fail_job(job.id, [])
+    with pytest.raises(MoveRefused, match="cannot publish: it is failed"):
+        ledger.publish_job(job.id, *ARCHIVE)
+
+
+def test_an_archive_expires_by_the_age_of_the_export(ledger: Ledger, engine: Engine) -> None:
+    old, _ = ended(ledger, engine, 25), ended(ledger, engine, 23)
+    ended(ledger, engine, 25, archive=False)
+    assert ledger.expired_archives(24 * HOUR) == [old]
+
+
+def test_the_last_archive_of_a_project_in_work_does_not_expire(ledger: Ledger, engine: Engine) -> None:
+    older, last, other = (
+        ended(ledger, engine, 50),
+        ended(ledger, engine, 49),
+        ended(ledger, engine, 49, project_id=43),
+    )
+    ended(ledger, engine, 48, archive=False)
+    active = ledger.open_job(REQUEST, [])
+    assert ledger.expired_archives(24 * HOUR) == [older, other]
+    assert last not in ledger.expired_jobs(24 * HOUR, 24 * HOUR)
+    ledger.fail_job(active.id, [])
+    assert ledger.expired_archives(24 * HOUR) == [older, last, other]
+
+
+def test_a_job_stays_as_long_as_its_archive(ledger: Ledger, engine: Engine) -> None:
+    failed, finished = ended(ledger, engine, 200, archive=False), ended(ledger, engine, 200)
+    ended(ledger, engine, 100, archive=False)
+    assert ledger.expired_jobs(168 * HOUR, 24 * HOUR) == [failed, finished]
+    assert ledger.expired_jobs(168 * HOUR, 300 * HOUR) == [failed]
+
+
+def test_active_and_ended_jobs_are_listed(ledger: Ledger, engine: Engine) -> None:
+    done, failed = ended(ledger, engine, 1), ended(ledger, engine, 1, archive=False)
+    active = ledger.open_job(REQUEST, [])
+    assert ledger.active_jobs() == [active]
+    assert ledger.ended_jobs() == [done, failed]
+
+
+def test_a_job_that_was_opened_or_ended_again_is_not_locked(ledger: Ledger, engine: Engine) -> None:
+    job = ended(ledger, engine, 30)
+    ledger.reopen_job(job.id)
+    with ledger.locked(job) as locked:
+        assert locked is None
+    ledger.finish_job(job.id, *ARCHIVE)
+    with ledger.locked(job) as locked:
+        assert locked is None
+    with ledger.locked(ledger.job(job.id)) as locked:
+        assert locked is not None
+
+
+def test_a_locked_job_is_opened_again_only_after_the_lock(ledger: Ledger, engine: Engine) -> None:
+    job = ended(ledger, engine, 30)
+    order = []
+
+    def reopen() -> None:
+        ledger.reopen_job(job.id)
+        order.append("opened")
+
+    with ThreadPoolExecutor(1) as thread:
+        with ledger.locked(job) as locked:
+            assert locked is not None
+            opening = thread.submit(reopen)
+            threading.Event().wait(0.2)
+            order.append("forgotten")
+            locked.forget_archive()
+        opening.result(30)
+    assert order == ["forgotten", "opened"]
+    assert (ledger.job(job.id).archive_uri, ledger.job(job.id).archive_bytes) == (None, 10)
+
+
+def test_what_is_forgotten_is_remembered_when_the_files_could_not_be_removed(ledger: Ledger, engine: Engine) -> None:
+    job = ended(ledger, engine, 30)
+    with pytest.raises(RuntimeError), ledger.locked(job) as locked:
+        assert locked is not None
+        locked.delete()
+        raise RuntimeError("the disk is gone")
+    assert ledger.job(job.id) == job
+
+
+def test_a_deleted_job_takes_its_relations_and_notices_along(ledger: Ledger, engine: Engine) -> None:
+    job = ended(ledger, engine, 30)
+    ledger.take_notice(job.id, "finished", "email")
+    with ledger.locked(job) as locked:
+        assert locked is not None
+        locked.delete()
+    assert ledger.ended_jobs() == []
+    assert ledger.rows(job.id) == []
+    with ledger.locked(job) as locked:
+        assert locked is None
+
+
+def test_the_size_of_the_last_archive_is_known_after_it_was_pruned(ledger: Ledger, engine: Engine) -> None:
+    assert ledger.last_archive_bytes("s", "t", 42) is None
+    job = ended(ledger, engine, 30)
+    ended(ledger, engine, 30, archive=False)
+    with ledger.locked(job) as locked:
+        assert locked is not None
+        locked.forget_archive()
+    assert ledger.last_archive_bytes("s", "t", 42) == 10
+    assert ledger.last_archive_bytes("s", "t", 43) is None
