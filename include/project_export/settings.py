@@ -43,6 +43,12 @@ class Settings(BaseSettings):
     hung_seconds: float = Field(120, gt=0, description="A running unit without a sign of life for so long is hung.")
     snapshot_wait_seconds: float = Field(60, gt=0, description="How long a unit waits for the shared snapshot.")
     snapshot_max_seconds: float = Field(6 * 3600, gt=0, description="Age at which a shared snapshot is given up.")
+    archive_hours: float = Field(24, gt=0, description="Age at which an archive is pruned, from the export's end.")
+    job_days: float = Field(7, gt=0, description="Age at which an ended job is pruned, with its parts and rows.")
+    notify_email: str = Field("", description="Who gets a mail when an export has ended: addresses, with commas.")
+    notify_webhook: str = Field("", description="Connection id of a webhook that gets the same as JSON.")
+    upload_allow_private: bool = Field(False, description="Whether uploads may go to private or loopback addresses.")
+    upload_timeout_seconds: float = Field(300, gt=0, description="Of each step of an upload, not of the whole.")
     statement_timeout_seconds: float = Field(900, gt=0, description="Of each statement on the source.")
     lock_timeout_seconds: float = Field(30, gt=0, description="Of each lock wait on the source.")
 

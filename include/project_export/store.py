@@ -16,6 +16,7 @@ import logging
 import os
 import re
 import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -152,6 +153,35 @@ class Store:
         for uri in unreferenced:
             self.remove(uri)
         return unreferenced
+
+    def files(self, job: JobKey) -> dict[str, int]:
+        """Return what lies in the store for a job: the URI and size (bytes) of each file, temporary ones included."""
+        found = {}
+        for folder in (self._folder(job), self._folder(job, "parts")):
+            with _refusing(folder):
+                path = _local(folder) or UPath(folder)
+                for one in path.iterdir() if path.is_dir() else ():
+                    with suppress(FileNotFoundError):  # it was removed or published meanwhile
+                        if not one.is_dir():
+                            found[f"{folder}/{one.name}"] = one.stat().st_size
+        return found
+
+    def remove_folder(self, job: JobKey) -> None:
+        """Remove a job's folder, whose files were removed before; where folders are only names, there is none."""
+        for folder in (self._folder(job, "parts"), self._folder(job)):
+            local = _local(folder)
+            if local:
+                with _refusing(folder), suppress(FileNotFoundError):
+                    local.rmdir()
+
+    def free_bytes(self) -> int | None:
+        """Return how much can be written here, None where nothing says so (a store that is not local)."""
+        local = _local(self.uri)
+        if local is None:
+            return None
+        with _refusing(local):
+            local.mkdir(parents=True, exist_ok=True)
+            return shutil.disk_usage(local).free
 
     def local_path(self, uri: str) -> Path | None:
         """Path of a file of the store, None where it is not in the local file system; BadRequest if it lies outside."""

@@ -1,29 +1,40 @@
-"""The verbs of an export, for any scheduler: create, hold, work, watch, merge. They know no Airflow.
+"""The verbs of an export, for any scheduler. They know no Airflow.
 
 create ──► one job, its relation_export rows, a plan of units
 hold       one transaction lends its snapshot to all units
 work       a unit claims rows, streams each into a part, and marks it finished
 watch      judges rows whose process is gone, and says how far the job is
 merge      parts → archive, published by one atomic step; raises every failure
+after      upload or notice, then the job is finished
+prune      retention, and jobs whose run is gone
 """
 
+from project_export.steps.after import after_export
 from project_export.steps.context import Context
-from project_export.steps.create import Created, Request, create
+from project_export.steps.create import Created, create
 from project_export.steps.hold import Holder
 from project_export.steps.merge import Merged, Merger
+from project_export.steps.notify import Channel, Notice
+from project_export.steps.prune import Pruned, prune
+from project_export.steps.request import Request
 from project_export.steps.watch import watch
 from project_export.steps.work import Owner, Worked, Worker
 
 __all__ = [
+    "Channel",
     "Context",
     "Created",
     "Holder",
     "Merged",
     "Merger",
+    "Notice",
     "Owner",
+    "Pruned",
     "Request",
     "Worked",
     "Worker",
+    "after_export",
     "create",
+    "prune",
     "watch",
 ]

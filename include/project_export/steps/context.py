@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from project_export.ledger import Job, Ledger
 from project_export.settings import Settings
@@ -11,15 +13,23 @@ from project_export.source import Connect, Limits, Session
 from project_export.store import JobKey, Store
 from project_export.tree import Tree, load
 
+if TYPE_CHECKING:
+    from project_export.steps.notify import Channel
+
 
 @dataclass(frozen=True)
 class Context:
-    """source: the name under which the ledger and the store know the database that `connect` opens."""
+    """What a step runs with.
+
+    source: the name under which the ledger and the store know the database that `connect` opens.
+    channels: over which people are told of a job's end, by name.
+    """
 
     settings: Settings
     ledger: Ledger
     source: str
     connect: Connect
+    channels: Mapping[str, Channel] = field(default_factory=dict)
 
     @cached_property
     def tree(self) -> Tree:

@@ -3,87 +3,62 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass
 
-from project_export.errors import BadRequest, Failure, JobActive, SourceBusy, SourceRefused, nearest
-from project_export.ledger import Job, JobRequest
-from project_export.plan import make_plan
-from project_export.settings import Consistency
+from project_export.errors import JobActive, SourceBusy, SourceRefused, StoreRefused
+from project_export.ledger import Job, JobRequest, being_exported
+from project_export.plan import Plan, make_plan
+from project_export.send import shown
 from project_export.source import Reader, Session
+from project_export.steps.active import RunAlive, living_job
 from project_export.steps.context import Context
+from project_export.steps.request import Request
+from project_export.steps.upload import check_upload
 from project_export.tree import Tree, bind, tables
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class Request:
-    """What somebody asks for.
-
-    relations: names of top-level relations, all when empty; the root's record is always exported.
-    description: replaces the project's own in the archive. consistency: None leaves it to the settings.
-    """
-
-    project_id: int
-    relations: tuple[str, ...] = ()
-    description: str | None = None
-    consistency: Consistency | None = None
-
-    @classmethod
-    def from_params(cls, params: Mapping[str, Any], tree: Tree) -> Request:
-        """Check parameters as they come from a form or a REST call. Raises BadRequest, naming what is valid."""
-        valid = [field.name for field in fields(cls)]
-        for name in params:
-            if name not in valid:
-                raise BadRequest(f"parameter {name} is unknown; {nearest(name, valid)}")
-        project_id = params.get("project_id")
-        if not isinstance(project_id, int) or isinstance(project_id, bool) or not 0 < project_id < 1 << 63:
-            raise BadRequest(f"project_id must be a positive integer (of 64 bits), not {project_id!r}")
-        relations = params.get("relations")
-        relations = () if relations is None else relations
-        if not isinstance(relations, (list, tuple)) or not all(isinstance(name, str) for name in relations):
-            raise BadRequest(f"relations must be a list of names, not {relations!r}")
-        for name in relations:
-            if name not in tree.names:
-                raise BadRequest(f"relation {name} is unknown; {nearest(name, tree.names)}")
-        description = params.get("description")
-        if description is not None and not (isinstance(description, str) and _storable(description)):
-            raise BadRequest(f"description must be a text without NUL and halves of surrogates, not {description!r}")
-        consistency = params.get("consistency")
-        if consistency not in (None, "relation", "project"):
-            raise BadRequest(f"consistency must be relation or project, not {consistency!r}")
-        return cls(project_id, tuple(dict.fromkeys(relations)), description or None, consistency)
+BYTES_PER_COST = 150
+"""What an archive takes per unit of the plan's cost; the sample's projects take 125 to 160."""
 
 
 @dataclass(frozen=True)
 class Created:
-    """A job and the titles of its units, in the order of their numbers. shared: units read one common snapshot."""
+    """A job and the titles of its units, in the order of their numbers.
+
+    shared: units read one common snapshot. joined: it is the job of another run, which has the units; there are none.
+    """
 
     job_id: int
     titles: tuple[str, ...]
-    shared: bool
+    shared: bool = False
+    joined: bool = False
 
 
-def create(
-    ctx: Context, request: Request, *, run_id: str, requested_by: str, run_alive: Callable[[str], bool]
-) -> Created:
+def create(ctx: Context, request: Request, *, run_id: str, requested_by: str, run_alive: RunAlive) -> Created:
     """Create the job of a run, or take up the one it has (the run was retried or cleared).
 
-    run_alive: whether a run may still be working; an active job of this project whose run is not is failed as
-    cancelled, and its place is taken.
-    Raises SettingMissing, LedgerOutdated, ProjectNotFound, TreeError, SourceChanged, StoreRefused, JobActive.
+    Where the project is being exported by another run, request.if_running decides: join gives that job, else JobActive
+    names it. A job whose run is gone does not count; it is cancelled.
+    Raises SettingMissing, LedgerOutdated, ProjectNotFound, TreeError, SourceChanged, BadRequest, DeliveryFailed,
+    StoreRefused (also when there is too little space for the archive), JobActive.
     """
     for name in ("store", "gitlab_version", "gitlab_revision"):
         ctx.settings.required(name)
     ctx.ledger.check()
-    ctx.store.check()
     job = ctx.ledger.job_of_run(run_id)
     if job is not None:
+        ctx.store.check()
         resume(ctx, job)
         log.info("job %d of this run goes on: %d unit(s)", job.id, len(job.plan["titles"]))
         return _created(job)
+    # Asked before anything else is done, so that a refused run ends at once; open_job asks again, and for good.
+    other = living_job(ctx, request.project_id, run_alive)
+    if other is not None:
+        return _joined(request, other)
+    ctx.store.check()
+    if request.upload_url:
+        check_upload(ctx, request.upload_url)
     consistency = request.consistency or ctx.settings.consistency
     names = [name for name in ctx.tree.names if _wanted(name, request, ctx.tree)]
     with ctx.session(f"plan project {request.project_id}") as session:
@@ -93,6 +68,7 @@ def create(
         reader = Reader(session, bound, request.project_id)
         counts = {name: _count(session, reader, name) for name in names}
     plan = make_plan(ctx.tree, counts, ctx.settings, split=consistency == "project")
+    _require_space(ctx, request, plan)
     job_request = JobRequest(
         source=ctx.source,
         tree=ctx.tree.name,
@@ -101,15 +77,16 @@ def create(
         requested_by=requested_by,
         consistency=consistency,
         description=request.description,
-        params=asdict(request),
+        params={**asdict(request), "upload_url": request.upload_url and shown(request.upload_url)},
         plan=plan.as_json(),
     )
-    try:
-        job = ctx.ledger.open_job(job_request, plan.planned)
-    except JobActive:
-        if not _taken_over(ctx, request.project_id, run_alive):
-            raise
-        job = ctx.ledger.open_job(job_request, plan.planned)
+    while job is None:
+        try:
+            job = ctx.ledger.open_job(job_request, plan.planned)
+        except JobActive:
+            other = living_job(ctx, request.project_id, run_alive)
+            if other is not None:
+                return _joined(request, other)
     log.info("job %d: %d relation(s), %d part(s), %d unit(s)", job.id, len(names), len(plan.planned), len(plan.titles))
     for unit, title in enumerate(plan.titles):
         log.info("unit %d: %s", unit, title)
@@ -124,6 +101,29 @@ def resume(ctx: Context, job: Job) -> None:
     rows = {row.id: row.attempt for row in ctx.ledger.rows(job.id) if row.state in again}
     ctx.ledger.requeue(rows, "the run was cleared or retried")
     log.info("job %d was %s and is open again; %d relation(s) are exported anew", job.id, job.state, len(rows))
+
+
+def _joined(request: Request, other: Job) -> Created:
+    if request.if_running != "join":
+        raise being_exported(other)
+    log.info("project %d is being exported by job %d of run %s", request.project_id, other.id, other.run_id)
+    return Created(other.id, (), joined=True)
+
+
+def _require_space(ctx: Context, request: Request, plan: Plan) -> None:
+    """Raise StoreRefused unless parts and archive, each as big as the estimate, fit into a store that is local.
+
+    The estimate is the size of the project's last archive; where there is none, or only some relations are wanted, the
+    plan's cost times BYTES_PER_COST.
+    """
+    free = ctx.store.free_bytes()
+    last = None if request.relations else ctx.ledger.last_archive_bytes(ctx.source, ctx.tree.name, request.project_id)
+    estimate = last or sum(row.estimate for row in plan.planned) * BYTES_PER_COST
+    if free is not None and free < 2 * estimate:
+        raise StoreRefused(
+            f"{ctx.store.uri} has {free} bytes free; the archive may take {estimate}, and its parts as much. "
+            "Free space there, or let prune_exports run, then retry."
+        )
 
 
 def _created(job: Job) -> Created:
@@ -143,23 +143,5 @@ def _count(session: Session, reader: Reader, name: str) -> int:
         return 1
 
 
-def _storable(text: str) -> bool:
-    """Whether PostgreSQL can keep a text."""
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
-
-
 def _wanted(name: str, request: Request, tree: Tree) -> bool:
     return not request.relations or name in request.relations or name == tree.root.name
-
-
-def _taken_over(ctx: Context, project_id: int, run_alive: Callable[[str], bool]) -> bool:
-    """Fail the project's active job when its run is gone; return whether the place is free now."""
-    other = ctx.ledger.active_job(ctx.source, ctx.tree.name, project_id)
-    if other is None:
-        return True
-    if run_alive(other.run_id):
-        return False
-    message = f"run {other.run_id} was cancelled or is gone"
-    log.warning("job %d is failed: %s", other.id, message)
-    ctx.ledger.fail_job(other.id, [Failure("*", 0, message)])
-    return True

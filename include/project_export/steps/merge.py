@@ -29,6 +29,7 @@ from project_export.errors import (
 from project_export.ledger import Job, Row
 from project_export.steps.context import Context
 from project_export.steps.create import resume
+from project_export.steps.notify import notify
 from project_export.steps.watch import release
 from project_export.steps.work import DIED, Owner, Worker
 
@@ -73,18 +74,22 @@ class Merger:
         except Stopped:
             raise
         except RelationsFailed as error:
-            self._ctx.ledger.fail_job(self._job_id, error.failures)
+            self._fail(error.failures)
             raise
         except (MoveRefused, JobActive, JobMissing):
             raise  # the job has ended, or is gone
         except ProjectExportError as error:
             if self._last_try or isinstance(error, Permanent):
-                self._ctx.ledger.fail_job(self._job_id, [Failure("*", 0, str(error))])
+                self._fail([Failure("*", 0, str(error))])
             raise
 
     def cancel(self) -> None:
         """Stop exporting at once; see `Worker.cancel`."""
         self._worker.cancel()
+
+    def _fail(self, failures: Sequence[Failure]) -> None:
+        self._ctx.ledger.fail_job(self._job_id, failures)
+        notify(self._ctx, self._job_id, "failed")
 
     def _merge(self) -> Merged:
         for _ in range(_MOST_REPAIRS):
@@ -139,7 +144,9 @@ class Merger:
         with ctx.store.manifest(ctx.key(job)).writing() as out:
             written = {member.name for member in files}
             out.write(_manifest(ctx.tree.root.name, job, by_relation, written, facts).to_json().encode())
-        ctx.ledger.finish_job(job.id, target.uri, facts.bytes, facts.sha256, records)
+        upload = job.params.get("after_export") == "upload"  # then the job is finished when that is done
+        publish = ctx.ledger.publish_job if upload else ctx.ledger.finish_job
+        publish(job.id, target.uri, facts.bytes, facts.sha256, records)
         removed = ctx.store.remove_parts(ctx.key(job), keep={row.uri for row in rows if row.uri})
         log.info(
             "%s: %d records, %d bytes; %d unreferenced file(s) removed", target.uri, records, facts.bytes, len(removed)

@@ -1,0 +1,41 @@
+"""The one active job of a project: whose run lives, and whose does not and is failed as cancelled."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from project_export.errors import Failure, MoveRefused
+from project_export.ledger import Job
+from project_export.steps.context import Context
+from project_export.steps.notify import notify
+
+log = logging.getLogger(__name__)
+
+RunAlive = Callable[[str], bool]
+"""Says of a run, by the name that the ledger has for it, whether it may still be working."""
+
+
+def living_job(ctx: Context, project_id: int, run_alive: RunAlive) -> Job | None:
+    """Return the job by which this project is being exported; None when the place is free.
+
+    A job whose run is gone is cancelled, which frees its place.
+    """
+    job = ctx.ledger.active_job(ctx.source, ctx.tree.name, project_id)
+    if job is None or run_alive(job.run_id):
+        return job
+    cancel(ctx, job)
+    return None
+
+
+def cancel(ctx: Context, job: Job) -> bool:
+    """Fail a job as cancelled and tell so; return False when it has ended by itself meanwhile."""
+    message = f"run {job.run_id} was cancelled or is gone"
+    try:
+        cancelled = ctx.ledger.fail_job(job.id, [Failure("*", 0, message)])
+    except MoveRefused:
+        return False
+    if cancelled:
+        log.warning("job %d is failed: %s", job.id, message)
+        notify(ctx, job.id, "cancelled")
+    return cancelled

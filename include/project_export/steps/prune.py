@@ -1,0 +1,128 @@
+"""Retention: what is past its time leaves the store, and then the ledger.
+
+Only ended jobs are touched, each under a lock that keeps it from being opened again meanwhile; and only jobs of this
+ledger: what others keep in the same store stays.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from project_export.errors import StoreRefused, listed
+from project_export.ledger import Ended, Job
+from project_export.steps.active import RunAlive, cancel
+from project_export.steps.context import Context
+
+log = logging.getLogger(__name__)
+
+_HOUR_SECONDS = 3600.0
+_DAY_SECONDS = 24 * _HOUR_SECONDS
+
+
+@dataclass
+class Pruned:
+    """What was removed, or would be.
+
+    cancelled: active jobs whose run is gone, failed; jobs: whole jobs; archives: of jobs that stay;
+    leftovers: other files of jobs that stay; bytes: size of all files that were removed.
+    """
+
+    cancelled: int = 0
+    jobs: int = 0
+    archives: int = 0
+    leftovers: int = 0
+    bytes: int = 0
+
+
+def prune(ctx: Context, run_alive: RunAlive, *, dry_run: bool = False) -> Pruned:
+    """Remove what is past its time and return what that was. Files go before the rows that name them.
+
+    1. Jobs that are active although their run is gone are failed as cancelled.
+    2. Jobs that ended more than settings.job_days ago, with all their files, unless their archive has to stay.
+    3. Archives, with their manifests, of exports that ended more than settings.archive_hours ago; but never the last
+       one of a project that is being exported anew.
+    4. Files of ended jobs that nothing refers to: temporary files and outputs of attempts that do not count.
+
+    dry_run: change nothing, only say what would be done. Where the store refuses, the job keeps its rows and the others
+    are pruned all the same; then StoreRefused lists what was refused.
+    """
+    return _Pruning(ctx, dry_run).run(run_alive)
+
+
+class _Pruning:
+    """One prune: counts what it removes and collects what the store refuses."""
+
+    def __init__(self, ctx: Context, dry_run: bool) -> None:
+        self._ctx = ctx
+        self._dry_run = dry_run
+        self._pruned = Pruned()
+        self._refused: list[StoreRefused] = []
+
+    def run(self, run_alive: RunAlive) -> Pruned:
+        ledger, settings = self._ctx.ledger, self._ctx.settings
+        for job in ledger.active_jobs():
+            if not run_alive(job.run_id):
+                self._cancel(job)
+        archive_seconds = settings.archive_hours * _HOUR_SECONDS
+        jobs = {job.id: job for job in ledger.expired_jobs(settings.job_days * _DAY_SECONDS, archive_seconds)}
+        archives = {job.id: job for job in ledger.expired_archives(archive_seconds) if job.id not in jobs}
+        for job in ledger.ended_jobs():
+            with self._locked(job) as ended:
+                if ended is None:
+                    continue
+                if job.id in jobs:
+                    self._remove_job(ended)
+                else:
+                    self._remove_files(ended, expired=job.id in archives)
+        log.info("%s: %s", "would be pruned" if self._dry_run else "pruned", self._pruned)
+        if self._refused:
+            raise StoreRefused(listed(f"{len(self._refused)} job(s) could not be pruned", self._refused))
+        return self._pruned
+
+    def _cancel(self, job: Job) -> None:
+        if self._dry_run or cancel(self._ctx, job):
+            self._pruned.cancelled += 1
+            log.info("job %d: its run %s is gone", job.id, job.run_id)
+
+    @contextmanager
+    def _locked(self, job: Job) -> Iterator[Ended | None]:
+        try:
+            with self._ctx.ledger.locked(job) as ended:
+                yield ended
+        except StoreRefused as error:
+            log.error("job %d: %s", job.id, error)
+            self._refused.append(error)
+
+    def _remove_job(self, ended: Ended) -> None:
+        key = self._ctx.key(ended.job)
+        self._remove(ended.job, self._ctx.store.files(key))
+        if not self._dry_run:
+            self._ctx.store.remove_folder(key)
+            ended.delete()
+        self._pruned.jobs += 1
+        log.info("job %d of project %d, ended %s", ended.job.id, ended.job.project_id, ended.job.finished_at)
+
+    def _remove_files(self, ended: Ended, *, expired: bool) -> None:
+        """Remove the archive if it is expired, and all that neither the job nor a row of it refers to."""
+        job, store, key = ended.job, self._ctx.store, self._ctx.key(ended.job)
+        published = {store.archive(key).uri, store.manifest(key).uri}
+        kept = {row.uri for row in self._ctx.ledger.rows(job.id)}
+        if job.archive_uri is not None and not expired:
+            kept |= published
+        doomed = {uri: size for uri, size in store.files(key).items() if uri not in kept}
+        self._remove(job, doomed)
+        self._pruned.leftovers += len(doomed.keys() - published)
+        if expired:
+            if not self._dry_run:
+                ended.forget_archive()
+            self._pruned.archives += 1
+
+    def _remove(self, job: Job, files: dict[str, int]) -> None:
+        for uri, size in files.items():
+            if not self._dry_run:
+                self._ctx.store.remove(uri)
+            self._pruned.bytes += size
+            log.info("job %d: %s (%d bytes)", job.id, uri, size)

@@ -1,0 +1,97 @@
+"""What somebody asks for, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args
+
+from project_export.errors import BadRequest, nearest
+from project_export.send import Place
+from project_export.settings import Consistency
+from project_export.steps.upload import METHODS
+from project_export.tree import Tree
+
+IfRunning = Literal["fail", "join", "wait"]
+AfterExport = Literal["notify", "none", "upload"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody asks for.
+
+    relations: names of top-level relations, all when empty; the root's record is always exported.
+    description: replaces the project's own in the archive. consistency: None leaves it to the settings.
+    if_running: what to do when the project is being exported by another run: fail, join it, or wait (which the caller
+    does: the step fails). after_export: what to do with the archive; upload_url, upload_http_method: of an upload.
+    """
+
+    project_id: int
+    relations: tuple[str, ...] = ()
+    description: str | None = None
+    consistency: Consistency | None = None
+    if_running: IfRunning = "fail"
+    after_export: AfterExport = "notify"
+    upload_url: str | None = field(default=None, repr=False)
+    upload_http_method: str = "PUT"
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any], tree: Tree) -> Request:
+        """Check parameters as they come from a form or a REST call. Raises BadRequest, naming what is valid."""
+        valid = [one.name for one in fields(cls)]
+        for name in params:
+            if name not in valid:
+                raise BadRequest(f"parameter {name} is unknown; {nearest(name, valid)}")
+        project_id = params.get("project_id")
+        if not isinstance(project_id, int) or isinstance(project_id, bool) or not 0 < project_id < 1 << 63:
+            raise BadRequest(f"project_id must be a positive integer (of 64 bits), not {project_id!r}")
+        relations = params.get("relations")
+        relations = () if relations is None else relations
+        if not isinstance(relations, (list, tuple)) or not all(isinstance(name, str) for name in relations):
+            raise BadRequest(f"relations must be a list of names, not {relations!r}")
+        for name in relations:
+            if name not in tree.names:
+                raise BadRequest(f"relation {name} is unknown; {nearest(name, tree.names)}")
+        description = params.get("description")
+        if description is not None and not (isinstance(description, str) and _storable(description)):
+            raise BadRequest(f"description must be a text without NUL and halves of surrogates, not {description!r}")
+        consistency = params.get("consistency")
+        if consistency not in (None, "relation", "project"):
+            raise BadRequest(f"consistency must be relation or project, not {consistency!r}")
+        return cls(
+            project_id,
+            tuple(dict.fromkeys(relations)),
+            description or None,
+            consistency,
+            _one_of(params, "if_running", get_args(IfRunning)),
+            *_after_export(params),
+        )
+
+
+def _after_export(params: Mapping[str, Any]) -> tuple[Any, str | None, Any]:
+    after_export = _one_of(params, "after_export", get_args(AfterExport))
+    url = params.get("upload_url") or None
+    if url is not None and not isinstance(url, str):
+        raise BadRequest("upload_url must be a text")
+    if after_export == "upload" and url is None:
+        raise BadRequest("after_export=upload needs an upload_url")
+    if after_export != "upload" and url is not None:
+        raise BadRequest("upload_url is for after_export=upload only")
+    if url is not None:
+        Place.parse(url)
+    return after_export, url, _one_of(params, "upload_http_method", METHODS)
+
+
+def _one_of(params: Mapping[str, Any], name: str, valid: Sequence[str]) -> Any:
+    """Return a parameter that is one of some words, the first when it is not given."""
+    value = params.get(name)
+    if value is None:
+        return valid[0]
+    if value not in valid:
+        raise BadRequest(f"{name} must be one of {', '.join(valid)}, not {value!r}")
+    return value
+
+
+def _storable(text: str) -> bool:
+    """Whether PostgreSQL can keep a text."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)

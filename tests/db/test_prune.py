@@ -1,0 +1,222 @@
+"""Retention: what is past its time goes, files before rows, and nothing else."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+import runs
+
+from project_export.errors import StoreRefused
+from project_export.steps import Context, Created, Notice, Pruned, prune
+from project_export.store import Store
+
+HOURS_OF_A_WEEK = 7 * 24
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def ctx(generated: str, database: str, store: Path) -> Context:
+    return runs.context(generated, database, store, units=1)
+
+
+def exported(ctx: Context, run_id: str = runs.RUN, project_id: int = 1) -> Created:
+    created = runs.started(ctx, "labels", run_id=run_id, project_id=project_id)
+    assert runs.work(ctx, created) == []
+    runs.merge(ctx, created)
+    return created
+
+
+def age(database: str, created: Created, hours: float) -> None:
+    """Let a job have ended so many hours ago."""
+    with psycopg.connect(database) as conn:
+        conn.execute(
+            "UPDATE project_export_job SET finished_at = now() - make_interval(secs => %s * 3600) WHERE id = %s",
+            [hours, created.job_id],
+        )
+
+
+def pruned(ctx: Context, *, alive: bool = True, dry_run: bool = False) -> Pruned:
+    return prune(ctx, lambda _: alive, dry_run=dry_run)
+
+
+def names(store: Path, created: Created) -> list[str]:
+    return [
+        name.partition("/")[2] for name in runs.files(store / "source" / "1") if name.startswith(f"{created.job_id}/")
+    ]
+
+
+def test_what_is_young_stays(ctx: Context, store: Path, database: str) -> None:
+    created = exported(ctx)
+    age(database, created, 23.9)
+    before = runs.files(store)
+    assert pruned(ctx) == Pruned()
+    assert (runs.files(store), ctx.ledger.job(created.job_id).archive_uri is not None) == (before, True)
+
+
+def test_an_old_archive_goes_and_its_parts_stay(ctx: Context, store: Path, database: str) -> None:
+    created = exported(ctx)
+    size = sum(path.stat().st_size for path in store.rglob("project.[mt]*"))
+    age(database, created, 24.1)
+    assert pruned(ctx) == Pruned(archives=1, bytes=size)
+    assert names(store, created) == ["parts/labels.0.1.deflate", "parts/project.0.1.deflate"]
+    assert ctx.ledger.job(created.job_id).archive_uri is None
+    assert pruned(ctx) == Pruned()
+
+
+def test_an_archive_that_was_pruned_is_merged_again_from_its_parts(ctx: Context, store: Path, database: str) -> None:
+    created = exported(ctx)
+    sha256 = ctx.ledger.job(created.job_id).archive_sha256
+    age(database, created, 25)
+    pruned(ctx)
+    assert runs.merge(ctx, created, attempt=2).sha256 == sha256
+    assert runs.attempts(ctx, created) == {"project": 1, "labels": 1}
+
+
+def test_an_old_job_goes_with_all_its_files_and_rows(ctx: Context, store: Path, database: str) -> None:
+    created, other = exported(ctx), exported(ctx, "dag/other", project_id=2)
+    age(database, created, HOURS_OF_A_WEEK + 1)
+    size = sum(path.stat().st_size for path in (store / "source" / "1").rglob("*") if path.is_file())
+    assert pruned(ctx) == Pruned(jobs=1, bytes=size)
+    assert not (store / "source" / "1" / str(created.job_id)).exists()
+    assert ctx.ledger.ended_jobs() == [ctx.ledger.job(other.job_id)]
+    assert ctx.ledger.rows(created.job_id) == []
+
+
+def test_a_failed_job_goes_after_a_week_too(ctx: Context, store: Path, database: str) -> None:
+    created = runs.started(ctx, "labels")
+    runs.work(ctx, created)
+    ctx.ledger.fail_job(created.job_id, [])
+    age(database, created, HOURS_OF_A_WEEK + 1)
+    assert pruned(ctx).jobs == 1
+    assert (runs.files(store), ctx.ledger.ended_jobs()) == ([], [])
+
+
+def test_the_last_archive_of_a_project_in_work_stays(ctx: Context, store: Path, database: str) -> None:
+    older, last = exported(ctx, "dag/older"), exported(ctx, "dag/last")
+    age(database, older, HOURS_OF_A_WEEK + 2)
+    age(database, last, HOURS_OF_A_WEEK + 1)
+    active = runs.started(ctx, "labels", run_id="dag/active")
+    result = pruned(ctx)
+    assert (result.jobs, result.archives, result.cancelled) == (1, 0, 0)
+    assert "project.tar.gz" in names(store, last)
+    assert names(store, older) == []
+    ctx.ledger.fail_job(active.job_id, [])
+    assert pruned(ctx).jobs == 1
+    assert names(store, last) == []
+
+
+def test_nothing_of_an_active_job_is_touched(ctx: Context, store: Path, database: str) -> None:
+    created = exported(ctx)
+    ctx.ledger.reopen_job(created.job_id)
+    litter(store, created)
+    before = runs.files(store)
+    assert pruned(ctx) == Pruned()
+    assert runs.files(store) == before
+
+
+def test_what_nothing_refers_to_goes(ctx: Context, store: Path) -> None:
+    created = exported(ctx)
+    before = runs.files(store)
+    size = litter(store, created)
+    assert pruned(ctx) == Pruned(leftovers=3, bytes=size)
+    assert runs.files(store) == before
+
+
+def test_what_others_keep_in_the_store_stays(ctx: Context, store: Path, database: str) -> None:
+    created = exported(ctx)
+    (store / "source" / "1" / "4711").mkdir()
+    others = [store / "readme.txt", store / "source" / "1" / "4711" / "project.tar.gz"]
+    for path in others:
+        path.write_bytes(b"other")
+    age(database, created, HOURS_OF_A_WEEK + 1)
+    pruned(ctx)
+    assert all(path.exists() for path in others)
+
+
+def test_a_job_whose_run_is_gone_is_failed_and_told_as_cancelled(ctx: Context) -> None:
+    notices: list[Notice] = []
+    created = runs.started(ctx, "labels")
+    ctx = replace(ctx, channels={"list": notices.append})
+    assert pruned(ctx) == Pruned()
+    assert pruned(ctx, alive=False) == Pruned(cancelled=1)
+    assert pruned(ctx, alive=False) == Pruned()
+    assert ctx.ledger.job(created.job_id).state == "failed"
+    assert [notice.outcome for notice in notices] == ["cancelled"]
+    runs.started(ctx, "labels", run_id="dag/next")
+
+
+def test_a_dry_run_says_the_same_and_changes_nothing(ctx: Context, store: Path, database: str) -> None:
+    for number, hours in enumerate((25.0, HOURS_OF_A_WEEK + 1.0)):
+        age(database, exported(ctx, f"dag/{number}"), hours)
+    litter(store, exported(ctx, "dag/young"))
+    gone = runs.started(ctx, "labels", run_id="dag/gone", project_id=2)
+    before, jobs = runs.files(store), ctx.ledger.ended_jobs()
+    said = pruned(ctx, alive=False, dry_run=True)
+    assert (runs.files(store), ctx.ledger.ended_jobs()) == (before, jobs)
+    assert ctx.ledger.job(gone.job_id).state == "started"
+    assert (said.cancelled, said.jobs, said.archives, said.leftovers) == (1, 1, 1, 3)
+    assert pruned(ctx, alive=False) == said
+
+
+def test_where_the_store_refuses_the_rows_stay_and_the_others_are_pruned(
+    ctx: Context, store: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = exported(ctx, "dag/first"), exported(ctx, "dag/second")
+    for created in (first, second):
+        age(database, created, HOURS_OF_A_WEEK + 1)
+    remove = Store.remove
+
+    def refusing(self: Store, uri: str) -> None:
+        if f"/1/{first.job_id}/" in uri:
+            raise StoreRefused(f"{uri}: EACCES")
+        remove(self, uri)
+
+    monkeypatch.setattr(Store, "remove", refusing)
+    with pytest.raises(StoreRefused, match=r"1 job\(s\) could not be pruned:\n  .*EACCES"):
+        pruned(ctx)
+    assert [job.id for job in ctx.ledger.ended_jobs()] == [first.job_id]
+    assert names(store, first) != []
+    monkeypatch.undo()
+    assert pruned(ctx).jobs == 1
+
+
+def test_files_that_are_gone_already_do_not_keep_a_job(ctx: Context, store: Path, database: str) -> None:
+    created = exported(ctx)
+    shutil.rmtree(store)
+    age(database, created, HOURS_OF_A_WEEK + 1)
+    assert pruned(ctx) == Pruned(jobs=1)
+    assert ctx.ledger.ended_jobs() == []
+
+
+def test_a_remote_store_is_pruned_as_well(generated: str, database: str, store: Path) -> None:
+    ctx = runs.context(generated, database, store, units=1)
+    ctx = replace(ctx, settings=ctx.settings.model_copy(update={"store": "memory://prune/exports"}))
+    created = exported(ctx)
+    key = ctx.key(ctx.ledger.job(created.job_id))
+    assert len(ctx.store.files(key)) == 4
+    age(database, created, 25)
+    assert pruned(ctx).archives == 1
+    assert len(ctx.store.files(key)) == 2
+    age(database, created, HOURS_OF_A_WEEK + 1)
+    assert pruned(ctx).jobs == 1
+    assert ctx.store.files(key) == {}
+
+
+def litter(store: Path, created: Created) -> int:
+    """Leave behind what dead attempts leave behind, and return its size."""
+    folder = store / "source" / "1" / str(created.job_id)
+    for path in (
+        folder / ".project.tar.gz.job-1.pid-99.abcd.tmp",
+        folder / "parts" / ".labels.0.2.deflate.job-1.pid-99.abcd.tmp",
+        folder / "parts" / "labels.0.9.deflate",
+    ):
+        path.write_bytes(b"dead")
+    return 3 * len(b"dead")
