@@ -8,12 +8,13 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, text, update
+from sqlalchemy.exc import IntegrityError
+
 from project_export.errors import AttemptRevoked, Failure, JobActive, JobMissing, MoveRefused
 from project_export.ledger import Beat, Claim, Job, JobRequest, Ledger, Planned, Row, make_engine, upgrade
 from project_export.ledger.columns import clock
 from project_export.ledger.models import RelationExport
-from sqlalchemy import Engine, text, update
-from sqlalchemy.exc import IntegrityError
 
 REQUEST = JobRequest(
     source="gitlab_db",

@@ -10,11 +10,12 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, text
+
 from project_export.errors import LedgerOutdated
 from project_export.ledger import JobRequest, Ledger, check, make_engine, migrate, upgrade
 from project_export.ledger.migrate import VERSION_TABLE
 from project_export.ledger.models import REVISION, Base
-from sqlalchemy import Engine, text
 
 CATALOGUE = """
     SELECT 'column', table_name || '.' || column_name,

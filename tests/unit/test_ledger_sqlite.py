@@ -8,9 +8,10 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
+
 from project_export.errors import LedgerBusy
 from project_export.ledger import JobRequest, Ledger, Planned, make_engine, upgrade
-from sqlalchemy import text
 
 REQUEST = JobRequest(source="s", tree="t", project_id=1, run_id="shell:1", requested_by="jane")
 

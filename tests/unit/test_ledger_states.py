@@ -4,10 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
-from project_export.ledger.models import RelationExport
-from project_export.ledger.states import PROJECT_EXPORT_JOB, RELATION_EXPORT, STATES, Machine
 from sqlalchemy import update
 from sqlalchemy.dialects import postgresql
+
+from project_export.ledger.models import RelationExport
+from project_export.ledger.states import PROJECT_EXPORT_JOB, RELATION_EXPORT, STATES, Machine
 
 
 def edges(machine: Machine) -> set[tuple[str, str]]:
