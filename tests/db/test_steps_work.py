@@ -1,0 +1,371 @@
+"""A unit stops when it has to, takes dead rows over, never mixes two snapshots; the watch judges what it cannot say."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from archives import read_archive
+from runs import (
+    RUN,
+    assert_same,
+    attempts,
+    backends,
+    context,
+    files,
+    locked,
+    merge,
+    path_of,
+    started,
+    wait_until,
+    work,
+    worker,
+)
+
+from project_export.errors import AttemptRevoked, RelationsFailed, SnapshotMissing
+from project_export.ledger import Row, Snapshot
+from project_export.steps import Context, Created, Holder, Worker, watch
+
+Make = Callable[..., Context]
+ONE = ("labels",)
+
+
+@pytest.fixture
+def make(generated: str, database: str, tmp_path: Path) -> Make:
+    """Return a context on the generated sample; settings may be changed."""
+    return lambda source=generated, **settings: context(source, database, tmp_path, **settings)
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(4) as pool:
+        yield pool
+
+
+def row(ctx: Context, created: Created, relation: str = "labels") -> Row:
+    return next(row for row in ctx.ledger.rows(created.job_id) if row.relation == relation)
+
+
+def blocked(ctx: Context, created: Created, source: str, pool: ThreadPoolExecutor) -> tuple[Worker, Future[Any]]:
+    """Start a unit and wait until it waits for the lock on labels."""
+    unit = worker(ctx, created)
+    working = pool.submit(unit.run)
+    wait_until(lambda: row(ctx, created).state == "started")
+    wait_until(lambda: waiting(source))
+    return unit, working
+
+
+def waiting(source: str) -> list[str]:
+    """Return the names of the sessions that wait for a lock."""
+    with psycopg.connect(source) as conn:
+        query = "SELECT application_name FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
+        return [name for (name,) in conn.execute(query, [conn.info.dbname])]
+
+
+def die(ctx: Context, created: Created, unit: int = 0, attempt: int = 1) -> str:
+    """Claim a row as a process does that then dies; return its relation."""
+    claim = ctx.ledger.claim(created.job_id, unit, f"{RUN}/{unit}/{attempt}")
+    assert claim is not None
+    return claim.relation
+
+
+# Cancelling and revoking
+
+
+def test_a_cancelled_unit_ends_soon_and_leaves_its_row_queued_and_no_session(
+    generated_copy: str, make: Make, tmp_path: Path, pool: ThreadPoolExecutor
+) -> None:
+    ctx = make(generated_copy, units=1)
+    created = started(ctx, *ONE)
+    with locked(generated_copy, "labels"):
+        unit, working = blocked(ctx, created, generated_copy, pool)
+        assert waiting(generated_copy) == [f"project_export job {created.job_id} unit 0 labels"]
+        unit.cancel()
+        with pytest.raises(AttemptRevoked, match=r"unit 0 of job .* was cancelled"):
+            working.result(10)
+        assert wait_until(lambda: not backends(generated_copy))
+    assert (row(ctx, created).state, row(ctx, created).error) == ("queued", "unit 0 was cancelled")
+    assert not [name for name in files(tmp_path) if "labels" in name]
+    assert work(ctx, created, attempt=2) == []
+    assert_same(path_of(merge(ctx, created)), generated_copy, 1, *ONE)
+
+
+def test_a_unit_that_is_cancelled_before_it_begins_claims_nothing(make: Make) -> None:
+    ctx = make(units=1)
+    created = started(ctx, *ONE)
+    unit = worker(ctx, created)
+    unit.cancel()
+    with pytest.raises(AttemptRevoked):
+        unit.run()
+    assert set(attempts(ctx, created).values()) == {0}
+
+
+def test_a_revoked_attempt_ends_by_its_next_sign_of_life_and_changes_nothing(
+    generated_copy: str, make: Make, tmp_path: Path, pool: ThreadPoolExecutor
+) -> None:
+    ctx = make(generated_copy, units=2)
+    created = started(ctx, *ONE, consistency="relation")
+    with locked(generated_copy, "labels"):
+        _, working = blocked(ctx, created, generated_copy, pool)
+        ctx.ledger.fail_rows([row(ctx, created).id], "revoked by somebody")
+        working.result(10)
+    assert (row(ctx, created).state, row(ctx, created).error) == ("failed", "revoked by somebody")
+    assert not [name for name in files(tmp_path) if "labels" in name]
+
+
+def test_an_attempt_that_was_overtaken_removes_its_part(
+    generated_copy: str, make: Make, tmp_path: Path, pool: ThreadPoolExecutor
+) -> None:
+    ctx = make(generated_copy, units=2, heartbeat_seconds=60)
+    created = started(ctx, *ONE, consistency="relation")
+    with locked(generated_copy, "labels"):
+        _, working = blocked(ctx, created, generated_copy, pool)
+        ctx.ledger.requeue([row(ctx, created).id], "thought to be dead")
+        while die(ctx, created, unit=1) != "labels":
+            continue
+    working.result(10)
+    now = row(ctx, created)
+    assert (now.state, now.attempt, now.owner, now.uri) == ("started", 2, f"{RUN}/1/1", None)
+    assert not [name for name in files(tmp_path) if "labels" in name]
+
+
+def test_an_ended_job_stops_its_units(generated_copy: str, make: Make, pool: ThreadPoolExecutor) -> None:
+    ctx = make(generated_copy, units=2)
+    created = started(ctx, *ONE, consistency="relation")
+    with locked(generated_copy, "labels"):
+        _, working = blocked(ctx, created, generated_copy, pool)
+        ctx.ledger.fail_job(created.job_id, [])
+        working.result(10)
+        assert wait_until(lambda: not backends(generated_copy))
+
+
+def test_signs_of_life_come_while_the_source_blocks(generated_copy: str, make: Make, pool: ThreadPoolExecutor) -> None:
+    ctx = make(generated_copy, units=2)
+    created = started(ctx, *ONE, consistency="relation")
+    with locked(generated_copy, "labels"):
+        _, working = blocked(ctx, created, generated_copy, pool)
+        first = row(ctx, created).heartbeat_at
+        wait_until(lambda: row(ctx, created).heartbeat_at != first)
+    working.result(10)
+    assert row(ctx, created).state == "finished"
+
+
+def test_a_lost_connection_costs_a_try_and_the_unit_goes_on_with_another(
+    generated_copy: str, make: Make, pool: ThreadPoolExecutor
+) -> None:
+    ctx = make(generated_copy, units=1)
+    created = started(ctx, *ONE, consistency="relation")
+    with locked(generated_copy, "labels"):
+        _, working = blocked(ctx, created, generated_copy, pool)
+        with psycopg.connect(generated_copy) as conn:
+            conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE '%labels'")
+    working.result(20)
+    assert attempts(ctx, created) == {"project": 1, "labels": 2}
+
+
+# Dead processes
+
+
+def test_a_row_whose_process_died_is_taken_again_by_the_next_try_of_its_unit(make: Make) -> None:
+    ctx = make(units=1)
+    created = started(ctx, *ONE, consistency="relation")
+    relation = die(ctx, created)
+    assert work(ctx, created, attempt=2) == []
+    assert row(ctx, created, relation).deaths == 1
+    assert attempts(ctx, created)[relation] == 2
+
+
+def test_the_second_death_fails_the_row_and_it_alone(make: Make) -> None:
+    ctx = make(units=1)
+    created = started(ctx, *ONE, consistency="relation")
+    relation = die(ctx, created)
+    watch(ctx, created.job_id, {0: "failed"})
+    while row(ctx, created, relation).state == "queued":
+        die(ctx, created, attempt=2)
+    assert work(ctx, created, attempt=3) == []
+    states = {row.relation: row.state for row in ctx.ledger.rows(created.job_id)}
+    assert states.pop(relation) == "failed"
+    assert set(states.values()) == {"finished"}
+    with pytest.raises(RelationsFailed, match=r"its process died.*it was the 2\. time"):
+        merge(ctx, created)
+
+
+def test_the_merge_takes_over_what_a_dead_merge_held(make: Make, generated: str) -> None:
+    ctx = make(units=1)
+    created = started(ctx, *ONE, consistency="relation")
+    die(ctx, created, unit=-1)
+    assert_same(path_of(merge(ctx, created, attempt=2)), generated, 1, *ONE)
+
+
+# Watching
+
+
+def test_the_watch_waits_while_a_unit_works(make: Make) -> None:
+    ctx = make(units=1)
+    created = started(ctx, *ONE)
+    die(ctx, created)
+    progress, over = watch(ctx, created.job_id, {})
+    assert (progress.started, progress.queued, over) == (1, 1, False)
+
+
+def test_the_watch_is_over_when_nothing_is_pending(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    ctx = make(units=1)
+    created = started(ctx, *ONE)
+    work(ctx, created)
+    with caplog.at_level(logging.INFO):
+        progress, over = watch(ctx, created.job_id, {})
+    assert (progress.finished, progress.total, over) == (2, 2, True)
+    assert "2 of 2 finished, 0 running, 0 queued, 0 failed" in caplog.text
+
+
+def test_the_rows_of_an_ended_unit_are_queued_again_with_the_reason(make: Make) -> None:
+    ctx = make(units=2)
+    created = started(ctx, *ONE)
+    relation = die(ctx, created, unit=1)
+    progress, over = watch(ctx, created.job_id, {1: "failed"})
+    assert (progress.queued, over) == (2, False)
+    assert "the task of its unit 1 ended as failed" in str(row(ctx, created, relation).error)
+
+
+def test_the_watch_is_over_when_no_unit_is_left_and_the_merge_does_the_rest(make: Make, generated: str) -> None:
+    ctx = make(units=2)
+    created = started(ctx, *ONE)
+    die(ctx, created, unit=1)
+    progress, over = watch(ctx, created.job_id, {0: "success", 1: "failed"})
+    assert (progress.queued, over) == (2, True)
+    assert_same(path_of(merge(ctx, created)), generated, 1, *ONE)
+
+
+def test_a_row_without_a_sign_of_life_is_hung_and_its_attempt_revoked(make: Make) -> None:
+    ctx = make(units=1, hung_seconds=0.05)
+    created = started(ctx, *ONE)
+    relation = die(ctx, created)
+    wait_until(lambda: watch(ctx, created.job_id, {})[0].queued == 2)
+    assert str(row(ctx, created, relation).error).startswith("no sign of life for 0 s; the attempt was revoked")
+    assert row(ctx, created, relation).deaths == 1
+
+
+# Snapshots
+
+
+def test_all_units_read_the_moment_at_which_the_snapshot_was_taken(generated_copy: str, make: Make) -> None:
+    ctx = make(generated_copy, units=2)
+    created = started(ctx, "labels", "boards")
+    assert created.shared
+    holder = Holder(ctx, created.job_id)
+    before = count(generated_copy, "labels")
+    with psycopg.connect(generated_copy) as conn:
+        conn.execute("DELETE FROM boards")
+        conn.execute("UPDATE labels SET title = title || ' changed'")
+    assert work(ctx, created) == []
+    assert not holder.needed()
+    holder.close()
+    found = read_archive(path_of(merge(ctx, created)))
+    assert len(found["labels"]) == before
+    assert not [record for record in found["labels"] if record["title"].endswith(" changed")]
+    assert found["boards"]
+
+
+def count(source: str, table: str) -> int:
+    with psycopg.connect(source) as conn:
+        query = psycopg.sql.SQL("SELECT count(*) FROM {} WHERE project_id = 1").format(psycopg.sql.Identifier(table))
+        return int(conn.execute(query).fetchone()[0])  # type: ignore[index]
+
+
+def test_a_unit_without_a_holder_gives_up_after_a_while_and_says_what_to_look_at(make: Make) -> None:
+    ctx = make(units=2, snapshot_wait_seconds=0.1)
+    created = started(ctx, "labels", "boards")
+    with pytest.raises(SnapshotMissing, match=r"nobody holds a snapshot for job .* Does a triggerer run"):
+        worker(ctx, created).run()
+    assert set(attempts(ctx, created).values()) == {0}
+
+
+def test_a_lost_snapshot_begins_a_new_generation_and_all_rows_are_read_again(generated_copy: str, make: Make) -> None:
+    ctx = make(generated_copy, units=2)
+    created = started(ctx, "labels", "boards")
+    first = Holder(ctx, created.job_id)
+    worker(ctx, created).run()
+    assert {row.state for row in ctx.ledger.rows(created.job_id)} == {"finished"}
+    first.close()
+    with psycopg.connect(generated_copy) as conn:
+        conn.execute("UPDATE labels SET title = title || ' changed'")
+    second = Holder(ctx, created.job_id)
+    assert (first.generation, second.generation) == (1, 2)
+    assert {row.state for row in ctx.ledger.rows(created.job_id)} == {"queued"}
+    assert work(ctx, created, attempt=2) == []
+    assert {row.generation for row in ctx.ledger.rows(created.job_id)} == {2}
+    second.close()
+    assert_same(path_of(merge(ctx, created)), generated_copy, 1, "labels", "boards")
+
+
+def test_a_unit_with_an_older_snapshot_reads_nothing_of_the_new_generation(
+    generated_copy: str, make: Make, pool: ThreadPoolExecutor
+) -> None:
+    ctx = make(generated_copy, units=2)
+    created = started(ctx, "labels", "boards")
+    first = Holder(ctx, created.job_id)
+    with locked(generated_copy, "labels"):
+        _, working = blocked(ctx, created, generated_copy, pool)
+        second = Holder(ctx, created.job_id)
+    working.result(20)
+    assert not first.needed()
+    first.close()
+    rows = ctx.ledger.rows(created.job_id)
+    assert {(row.state, row.generation) for row in rows} == {("finished", 2)}
+    second.close()
+
+
+def test_one_of_two_holders_that_begin_together_wins(make: Make, generated: str) -> None:
+    ctx = make(units=2)
+    created = started(ctx, "labels", "boards")
+    before = _Before(ctx)
+    first = Holder(ctx, created.job_id)
+    with pytest.raises(AttemptRevoked, match="another holder was first"):
+        Holder(replace(ctx, ledger=before), created.job_id)
+    assert first.needed()
+    assert ctx.ledger.snapshot(created.job_id).generation == 1
+    assert len(backends(generated, f"project_export job {created.job_id} snapshot")) == 1
+    first.close()
+
+
+class _Before:
+    """A ledger as a holder reads it that began before any other had a snapshot."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ledger = ctx.ledger
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    def snapshot(self, job_id: int) -> Snapshot:
+        return Snapshot(0, None, None)
+
+
+def test_a_snapshot_is_given_up_at_its_greatest_age_and_when_the_job_has_ended(make: Make) -> None:
+    ctx = make(units=2, snapshot_max_seconds=1e-9)
+    created = started(ctx, "labels", "boards")
+    holder = Holder(ctx, created.job_id)
+    assert not holder.needed()
+    holder.close()
+    patient = Holder(
+        replace(ctx, settings=ctx.settings.model_copy(update={"snapshot_max_seconds": 60})), created.job_id
+    )
+    assert patient.needed()
+    ctx.ledger.fail_job(created.job_id, [])
+    assert not patient.needed()
+    patient.close()
+
+
+def test_a_snapshot_that_is_lost_again_and_again_is_an_error(make: Make) -> None:
+    ctx = make(units=2)
+    created = started(ctx, "labels", "boards")
+    for _ in range(8):
+        Holder(ctx, created.job_id).close()
+    with pytest.raises(SnapshotMissing, match="was lost 8 times"):
+        Holder(ctx, created.job_id)
