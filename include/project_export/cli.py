@@ -1,11 +1,13 @@
 """`project-export`: the same verbs from a shell.
 
-Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.
+Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
 
 import os
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +56,7 @@ def export(
         "description": description or None,
         "consistency": consistency or None,
     }
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that it ends its processes, as after Ctrl-C
     with errors(), _bars() as show:
         merged = shell.export(shell.Place(source, out, ledger_dsn), params, Settings(), jobs, show)
     print(f"{merged.records} records, {merged.bytes} bytes")
