@@ -16,12 +16,15 @@ from dev.postgres import Server
 
 REPO = Path(__file__).resolve().parents[1]
 SERVER_DIR = "PROJECT_EXPORT_TEST_SERVER"
+FACTS = "PROJECT_EXPORT_FACTS"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """The process that was started by a person names the server's folder, and stops the server when all is over."""
     if hasattr(config, "workerinput"):
         return
+    for name in [name for name in os.environ if name.startswith("PROJECT_EXPORT_") and name != FACTS]:
+        del os.environ[name]  # the settings of whoever runs the tests are not theirs
     folder = Path(tempfile.mkdtemp(prefix="project-export-tests-"))
     os.environ[SERVER_DIR] = str(folder)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -41,9 +44,9 @@ def repo() -> Path:
 @pytest.fixture(scope="session")
 def facts() -> Path:
     """The folder of facts about real exports, which is not part of the repository."""
-    folder = Path(os.environ.get("PROJECT_EXPORT_FACTS", REPO.parent / "shared"))
+    folder = Path(os.environ.get(FACTS, REPO.parent / "shared"))
     if not folder.is_dir():
-        pytest.skip(f"no folder of facts at {folder}; name it by PROJECT_EXPORT_FACTS")
+        pytest.skip(f"no folder of facts at {folder}; name it by {FACTS}")
     return folder.resolve()
 
 

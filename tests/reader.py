@@ -27,7 +27,7 @@ Row = dict[str, Any]
 Record = dict[str, Any]
 
 
-def read_project(conn: Connection, project_id: int, inherited_members: bool = False) -> dict[str, list[Record]]:
+def read_project(conn: Connection, project_id: int, inherited_members: bool = True) -> dict[str, list[Record]]:
     """Return the records of every relation in export order, and of `project`; a one-to-one relation has none or one.
 
     inherited_members: whether project_members holds, after the direct ones, the members of the project's group and of
@@ -343,17 +343,27 @@ def badge(row: Row) -> Record:
 
 
 def project_members(db: Database, project: Row, inherited_members: bool) -> list[Record]:
+    """Direct members; then of each other user in the project's group and above it the one row that says most.
+
+    That is the row with the highest access level; of equal ones the nearest group's, then the one that expires last.
+    """
     direct = db.where(
         "members", source_id=project["id"], source_type="Project", type="ProjectMember", requested_at=None
     )
-    rows = list(direct)
+    best: dict[int, Row] = {}
     if inherited_members:
         users = {row["user_id"] for row in direct}
         for group in groups_above(db, project["namespace_id"]):
             members = db.where(
                 "members", source_id=group, source_type="Namespace", type="GroupMember", requested_at=None
             )
-            rows += [row | {"source_type": "Project"} for row in members if row["user_id"] not in users]
+            for row in members:
+                user = row["user_id"]
+                if user is None or user in users:
+                    continue
+                if user not in best or row["access_level"] > best[user]["access_level"]:
+                    best[user] = row | {"source_type": "Project"}
+    rows = [*direct, *sorted(best.values(), key=lambda row: row["id"])]
     return [member(db, row) for row in rows]
 
 

@@ -26,6 +26,7 @@ class Settings(BaseSettings):
     store: str = Field("", description="Where parts and archives lie, e.g. file:///srv/exports. No default.")
     gitlab_version: str = Field("", description="Content of GITLAB_VERSION in the archive. No default.")
     gitlab_revision: str = Field("", description="Content of GITLAB_REVISION in the archive. No default.")
+    zone: str = Field("UTC", description="Zone in which times leave, e.g. Europe/Berlin; UTC ends them with Z.")
     consistency: Consistency = Field(
         "project", description="project: all relations share one snapshot; relation: each has its own."
     )

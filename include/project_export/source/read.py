@@ -15,7 +15,7 @@ from typing import Any
 
 from project_export.errors import ProjectNotFound, SourceRefused
 from project_export.source.session import Session
-from project_export.source.sql import Select, count_rows, page_keys, select_by_key, select_children
+from project_export.source.sql import Select, Statements
 from project_export.tree import BoundTree, Relation
 from project_export.tree.transforms import TRANSFORMS
 
@@ -64,7 +64,8 @@ class Reader:
         self._batch_bytes = batch_bytes
         self._parameters = {k: v for k, v in (parameters or {}).items() if v is not None}
         root = bound.tree.root
-        self._root = _Node(root, bound, select_by_key(_linked(root, bound.tree.relations), bound.catalogue))
+        self._statements = Statements(bound.catalogue, root, zoned=session.zone != "UTC")
+        self._root = _Node(root, self._statements, self._statements.by_key(_linked(root, bound.tree.relations)))
         rows = self._rows(self._root, [(str(project_id).encode(),)])
         if not rows:
             raise ProjectNotFound(f"project {project_id} is not in {root.table} of the source; nothing was exported")
@@ -79,7 +80,7 @@ class Reader:
         parent = self._parent(relation)
         if parent is None:
             return 0
-        query, params = count_rows(relation, self._bound.catalogue, parent)
+        query, params = self._statements.count(relation, self._root_values)
         rows = int(self._session.one(query, params)[0])
         return min(rows, 1) if relation.one else rows
 
@@ -98,14 +99,14 @@ class Reader:
             return
         parent = self._parent(relation)
         if relation.one:
-            node = _Node(relation, self._bound, select_children(relation, self._bound.catalogue))
+            node = _Node(relation, self._statements, self._statements.children(relation))
             rows = [] if parent is None else self._rows(node, [parent])
             documents = [document for _, document in self._shaped(node, rows)]
             yield Chunk(_escaped(documents[0]) if documents else b"null", len(documents[:1]))
             return
         if parent is None:
             return
-        for documents in self._batches(relation, parent, *self._run(name, part, parts)):
+        for documents in self._batches(relation, *self._run(name, part, parts)):
             yield Chunk(_escaped(b"\n".join(documents) + b"\n"), len(documents))
 
     def _run(self, name: str, part: int, parts: int) -> tuple[int, int | None]:
@@ -116,11 +117,9 @@ class Reader:
         begin, end = total * part // parts, total * (part + 1) // parts
         return begin, None if part == parts - 1 else end - begin
 
-    def _batches(
-        self, relation: Relation, parent: tuple[bytes, ...], offset: int, limit: int | None
-    ) -> Iterator[list[bytes]]:
-        node = _Node(relation, self._bound, select_by_key(relation, self._bound.catalogue))
-        query, params = page_keys(relation, self._bound.catalogue, parent, offset=offset, limit=limit)
+    def _batches(self, relation: Relation, offset: int, limit: int | None) -> Iterator[list[bytes]]:
+        node = _Node(relation, self._statements, self._statements.by_key(relation))
+        query, params = self._statements.page_keys(relation, self._root_values, offset=offset, limit=limit)
         pace = _Pace(self._batch_rows, self._batch_bytes)
         for page in self._session.pages(query, params, pace.rows):
             keys = [tuple(value.encode() for value in key) for key in page]
@@ -157,17 +156,19 @@ class Reader:
         values = dict.fromkeys(child.value(row) for row in rows)
         keys = [value if isinstance(value, tuple) else (value,) for value in values if value is not None]
         found: dict[Value, list[bytes]] = {}
-        if keys:
-            for value, document in self._shaped(child.node, self._rows(child.node, keys)):
-                found.setdefault(value, []).append(document)
+        for node in child.nodes:
+            if keys:
+                for value, document in self._shaped(node, self._rows(node, keys)):
+                    found.setdefault(value, []).append(document)
+            keys = [key for key in keys if node.single(key) not in found]
         return found
 
     def _looked_at(self, node: _Node, row: tuple[Any, ...]) -> bytes:
         """Do what a row's flags ask for: count codes without a name, transform values."""
         flags = row[-2]
-        for bit, key in node.select.unknown:
+        for bit, note in node.select.noted:
             if flags & bit:
-                self.oddities[f"{node.path}.{key}: a code without a name left as null"] += 1
+                self.oddities[f"{node.path}.{note}"] += 1
         due = [(key, transform, default) for bit, key, transform, default in node.select.transforms if flags & bit]
         if not due:
             return bytes(row[-1])
@@ -210,12 +211,12 @@ class _Pace:
 class _Node:
     """A relation ready to be read: its statement, and how to take its rows apart."""
 
-    def __init__(self, relation: Relation, bound: BoundTree, select: Select, path: str | None = None) -> None:
+    def __init__(self, relation: Relation, statements: Statements, select: Select, path: str | None = None) -> None:
         self.relation = relation
         self.path = path or relation.name
         self.select = select
         self.parameters = [(key.name, key.parameter) for key in relation.keys if key.parameter]
-        self.children = [_Child(child, self, bound) for child in relation.children]
+        self.children = [_Child(child, self, statements) for child in relation.children]
 
     def join(self, row: tuple[Any, ...]) -> Value:
         """Return the value that joins this row to its parent, or the row's own key."""
@@ -232,11 +233,15 @@ class _Node:
 
 
 class _Child:
-    """A nested relation under its parent's rows."""
+    """A nested relation under its parent's rows. nodes: itself, then its successors."""
 
-    def __init__(self, relation: Relation, parent: _Node, bound: BoundTree) -> None:
-        select = select_children(relation, bound.catalogue)
-        self.node = _Node(relation, bound, select, f"{parent.path}.{relation.name}")
+    def __init__(self, relation: Relation, parent: _Node, statements: Statements) -> None:
+        self.nodes: list[_Node] = []
+        source: Relation | None = relation
+        while source is not None:
+            select = statements.children(source)
+            self.nodes.append(_Node(source, statements, select, f"{parent.path}.{relation.name}"))
+            source = source.successor
         self.one = relation.one
         name = json.dumps(relation.name).encode()
         self.opening = b"," + name + (b":" if relation.one else b":[")

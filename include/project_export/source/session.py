@@ -1,7 +1,7 @@
 """One read-only transaction on the source database, and what its errors mean.
 
 Every session is READ ONLY and REPEATABLE READ, has time limits, no JIT (compiled anew for each batch, it costs more
-than it saves), UTC as its zone, and a name that tells job and relation in pg_stat_activity.
+than it saves), a zone of its own, and a name that tells job and relation in pg_stat_activity.
 """
 
 from __future__ import annotations
@@ -46,11 +46,15 @@ class Session:
     """A read-only transaction; a context manager that ends it and closes its connection.
 
     connect: opens the connection. name: what pg_stat_activity shows. snapshot: the id of an exported snapshot to read.
+    zone: in which times are shown.
     Raises SourceBusy when no connection can be had and SnapshotMissing when nobody holds the snapshot any more.
     """
 
-    def __init__(self, connect: Connect, name: str, limits: Limits, snapshot: str | None = None) -> None:
+    def __init__(
+        self, connect: Connect, name: str, limits: Limits, snapshot: str | None = None, *, zone: str = "UTC"
+    ) -> None:
         self.name = name
+        self.zone = zone
         with self._translated("connect"):
             self._connection = connect()
         try:
@@ -75,7 +79,7 @@ class Session:
             "idle_in_transaction_session_timeout": _milliseconds(limits.idle_seconds),
             "lock_timeout": _milliseconds(limits.lock_seconds),
             "statement_timeout": _milliseconds(limits.statement_seconds),
-            "TimeZone": "UTC",
+            "TimeZone": self.zone,
         }
         # A name that this server's version lacks is not in pg_settings, and so not set.
         connection.execute(

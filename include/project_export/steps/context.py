@@ -45,7 +45,7 @@ class Context:
         """Open a session on the source; see `Session`."""
         settings = self.settings
         limits = Limits(settings.statement_timeout_seconds, settings.lock_timeout_seconds)
-        return Session(self.connect, f"project_export {name}", limits, snapshot)
+        return Session(self.connect, f"project_export {name}", limits, snapshot, zone=settings.zone)
 
     @staticmethod
     def key(job: Job) -> JobKey:

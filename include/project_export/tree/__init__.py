@@ -2,9 +2,10 @@
 
 from project_export.tree.bind import BoundTree, Catalogue, LeftOut, bind, tables
 from project_export.tree.load import load
-from project_export.tree.model import Enum, Key, Lookup, Order, Relation, Tree
+from project_export.tree.model import Also, Enum, Key, Lookup, Order, Relation, Tree
 
 __all__ = [
+    "Also",
     "BoundTree",
     "Catalogue",
     "Enum",

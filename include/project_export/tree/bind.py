@@ -49,7 +49,7 @@ class BoundTree:
 
 def tables(tree: Tree) -> frozenset[str]:
     """Name every table that the tree reads."""
-    return frozenset(_tables(tree))
+    return frozenset(table for relation in (tree.root, *tree.relations) for table in _tables(relation))
 
 
 def bind(tree: Tree, catalogue: Catalogue) -> BoundTree:
@@ -87,8 +87,11 @@ class _Binder:
     def relation(self, relation: Relation, path: str) -> Relation | None:
         if not relation.table:
             return relation
+        successor = self.successor(relation, path)
         if relation.table not in self.catalogue:
             self.known_table(relation.table, relation.line)
+            if successor is not None:
+                return successor
             self.left_out.append(LeftOut(path, f"the source has no table {relation.table}"))
             return None
         self.needed(relation, path)
@@ -99,13 +102,22 @@ class _Binder:
             for bound in (self.relation(child, f"{path}.{child.name}") for child in relation.children)
             if bound is not None
         )
-        return replace(relation, keys=keys, derived=derived, children=children)
+        return replace(relation, keys=keys, derived=derived, children=children, successor=successor)
+
+    def successor(self, relation: Relation, path: str) -> Relation | None:
+        """Bind the table that is to replace a relation's; that it is not there yet is nothing to be said."""
+        if relation.successor is None or relation.successor.table not in self.catalogue:
+            return None
+        return self.relation(relation.successor, path)
 
     def needed(self, relation: Relation, path: str) -> None:
         derived = {name for name, _ in relation.derived}
         uses = {
-            "join": [own for own, _ in relation.join],
-            "where": [column for column, _ in relation.where],
+            "join": [own for source in relation.sources for own, _ in source.join],
+            "where": [column for source in relation.sources for column, _ in source.where],
+            "rows in addition": [
+                name for also in relation.also for name in (also.unless, *(o.column for o in also.best))
+            ],
             "order": [order.column for order in relation.order],
             "its nested relations' joins": [link for link in relation.links if link not in derived],
         }
@@ -132,6 +144,15 @@ class _Binder:
             if isinstance(lookup, Lookup):
                 return replace(key, lookup=lookup)
             return replace(key, lookup=None, column=lookup)
+        if key.column not in own and key.fallback in own:
+            self.known_column(relation.table, str(key.column), key.line)
+            return replace(key, column=key.fallback, fallback=None)
+        if key.elsewhere is not None and key.elsewhere not in own:
+            self.known_column(relation.table, key.elsewhere, key.line)
+            key = replace(key, elsewhere=None)
+        if key.fallback is not None and key.fallback not in own:
+            self.known_column(relation.table, key.fallback, key.line)
+            key = replace(key, fallback=None)
         for column in (key.column, key.when):
             if column is not None and column not in own:
                 self.known_column(relation.table, column, key.line)
@@ -174,7 +195,8 @@ class _Binder:
         self.present(tree.root, tree.root.name, "finding its row", tree.root.key)
         derived = {name for name, _ in tree.root.derived}
         for relation in tree.relations:
-            links = [parent for _, parent in relation.join if parent not in derived]
+            joins = [join for source in relation.sources for join in source.join]
+            links = [parent for _, parent in joins if parent not in derived]
             self.present(tree.root, tree.root.name, f"the join of {relation.name}", links)
 
     def known_table(self, table: str, line: int) -> None:
@@ -189,12 +211,14 @@ class _Binder:
             raise TreeError(f"{message}, nor does the tree's reference schema; {nearest(column, valid)}")
 
 
-def _tables(tree: Tree) -> Iterator[str]:
-    for _, relation in tree.walk():
-        if relation.table:
-            yield relation.table
-        yield from (key.lookup.table for key in relation.keys if key.lookup)
-        yield from (lookup.table for _, lookup in relation.derived)
+def _tables(relation: Relation) -> Iterator[str]:
+    if relation.table:
+        yield relation.table
+    yield from (key.lookup.table for key in relation.keys if key.lookup)
+    yield from (lookup.table for _, lookup in relation.derived)
+    for nested in (*relation.children, relation.successor):
+        if nested is not None:
+            yield from _tables(nested)
 
 
 def _constants(relation: Relation) -> Iterator[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from project_export.tree.model import Enum, Key, Lookup, Relation, Scalar, Tree
+from project_export.tree.model import Also, Enum, Key, Lookup, Order, Relation, Scalar, Tree
 from project_export.tree.transforms import TRANSFORMS
 
 Record = tuple[str, tuple[Key, ...]]
@@ -74,6 +74,9 @@ class _Describer:
         if relation is not self.tree.root:
             count = "At most one row" if relation.one else "The rows"
             rows = f"{count} of `{relation.table}` where {_condition(relation, self.tree.root)}{_order(relation)}."
+            for also in relation.also:
+                whose = f"of each `{also.unless}` that is not among the others, the first by {_columns(also.best)}"
+                rows += f" Then those where {_condition(also, self.tree.root)}: {whose}."
         return self.content(f"{heading}\n\n{rows}", relation)
 
     def content(self, heading: str, relation: Relation) -> str:
@@ -82,7 +85,7 @@ class _Describer:
         made = [(f"`{key.name}`", note) for key in relation.keys if (note := _note(key))]
         if made:
             parts.append(_table(("key", "its value"), made))
-        used = {key.lookup.fallback if key.lookup else key.column for key in relation.keys}
+        used = {name for key in relation.keys for name in (key.name, key.column) if name}
         stays = sorted(set(self.tree.known.get(relation.table, ())) - used)
         if stays:
             parts.append(f"Other columns of the table, which do not leave: {_names(stays)}.")
@@ -94,6 +97,8 @@ class _Describer:
         for child in children:
             record = _record(child)
             what = f"`{child.table}` where {_condition(child, parent)}{_order(child)}"
+            if child.successor is not None:
+                what += f", or `{child.successor.table}` where that has no rows"
             if record in self.headings:
                 keys = f"keys as of [{self.headings[record]}]({_anchor(self.headings[record])})"
             else:
@@ -132,10 +137,10 @@ def _common(places: Sequence[Relation]) -> Relation:
     return replace(first, children=children)
 
 
-def _condition(relation: Relation, parent: Relation) -> str:
+def _condition(source: Relation | Also, parent: Relation) -> str:
     derived = dict(parent.derived)
-    joins = [f"`{own}` = {_value(derived.get(other, other), parent)}" for own, other in relation.join]
-    return " and ".join([*joins, *(f"`{column}` is {_either(values)}" for column, values in relation.where)])
+    joins = [f"`{own}` = {_value(derived.get(other, other), parent)}" for own, other in source.join]
+    return " and ".join([*joins, *(f"`{column}` is {_either(values)}" for column, values in source.where)])
 
 
 def _note(key: Key) -> str:
@@ -154,8 +159,12 @@ def _note(key: Key) -> str:
         parts.append(f"by transform [{key.transform}]({_anchor('Transforms')}){only}")
     if key.wrap is not None:
         parts.append(f"as an object with the one key `{key.wrap}`")
+    if key.fallback is not None:
+        parts.append(f"`{key.fallback}` where it is NULL")
     if key.default is not None:
         parts.append(f"`{key.default}` where it is NULL")
+    if key.elsewhere is not None:
+        parts.append(f"counted in the manifest where it is NULL and `{key.elsewhere}` is not: it is stored elsewhere")
     if key.parameter is not None:
         parts.append(f"the request's parameter `{key.parameter}` replaces it")
     if key.why is not None:
@@ -181,11 +190,11 @@ def _lookup(lookup: Lookup) -> str:
 def _order(relation: Relation) -> str:
     if not relation.order:
         return ""
-    words = [
-        f"`{order.column}`{' descending' * order.descending}{' (NULL last)' * order.nulls_last}"
-        for order in relation.order
-    ]
-    return f", {'the first' if relation.one else 'ordered'} by {', '.join(words)}"
+    return f", {'the first' if relation.one else 'ordered'} by {_columns(relation.order)}"
+
+
+def _columns(orders: Iterable[Order]) -> str:
+    return ", ".join(f"`{o.column}`{' descending' * o.descending}{' (NULL last)' * o.nulls_last}" for o in orders)
 
 
 def _either(values: tuple[Scalar, ...]) -> str:

@@ -37,7 +37,7 @@ from typing import Any
 import yaml
 
 from project_export.errors import TreeError, nearest
-from project_export.tree.model import Enum, Key, Lookup, Order, Relation, Tree
+from project_export.tree.model import Also, Condition, Enum, Key, Lookup, Order, Relation, Tree
 from project_export.tree.nodes import Fields, Nodes
 from project_export.tree.transforms import TRANSFORMS
 
@@ -45,10 +45,12 @@ SHIPPED = Path(__file__).parent.parent / "trees"
 
 _FILE = {"name", "schema", "enums", "shapes", "root", "relations"}
 _CONTENT = {"table", "order", "key", "keys", "derived", "children"}
-_RELATION = _CONTENT | {"relation", "like", "one", "join", "where", "constant"}
+_RELATION = _CONTENT | {"relation", "like", "one", "join", "where", "also", "successor", "constant"}
+_ALSO = {"join", "where", "unless", "best"}
+_SUCCESSOR = (_CONTENT - {"key"}) | {"join", "where"}
 _LOOKUP = {"from", "match", "column", "else"}
-_KEY = _LOOKUP | {"enum", "transform", "when", "default", "wrap", "parameter", "constant", "why"}
-_NEEDS = {"match": "from", "else": "from", "when": "transform"}
+_KEY = _LOOKUP | {"enum", "transform", "when", "default", "elsewhere", "wrap", "parameter", "constant", "why"}
+_NEEDS = {"match": "from", "when": "transform"}
 _EXCLUDES = {"constant": _KEY - {"constant", "why"}, "transform": {"enum", "wrap"}}
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
@@ -96,13 +98,18 @@ class _Reader(Nodes):
     def relation(self, node: yaml.Node, parents: tuple[Relation, ...]) -> Relation:
         fields = self.fields(node, _RELATION, "a relation", required=("relation",))
         name = self.text(fields["relation"])
-        line = node.start_mark.line + 1
         if len(parents) > _MOST_DEPTH:
             self.fail(node, f"relation {name} is nested too deep: more than {_MOST_DEPTH}; does a shape hold itself?")
         if len(parents) < 2 and not _FILE_NAME.fullmatch(name):
             self.fail(node, f"relation {name!r} names a file: use letters, digits, '_', '-' and '.', no '.' in front")
         if "constant" in fields:
             return self.constant(node, fields, parents)
+        return self.content(node, fields, parents)
+
+    def content(self, node: yaml.Node, fields: Fields, parents: tuple[Relation, ...]) -> Relation:
+        """Read a relation that has rows."""
+        name = self.text(fields["relation"])
+        line = node.start_mark.line + 1
         if "like" in fields:
             shape = self.choose(fields["like"], self.shapes, "shape")
             fields = {**self.shapes[shape], **fields}
@@ -130,18 +137,14 @@ class _Reader(Nodes):
             name=name,
             table=table,
             one=one,
-            join=tuple(
-                (self.column(own, table), self.link(other, parents[-1]))
-                for own, other in self.pairs(fields.get("join"), "join")
-            ),
-            where=tuple(
-                (self.column(column, table), self.scalars(value))
-                for column, value in self.pairs(fields.get("where"), "where")
-            ),
+            join=self.joins(fields, table, parents[-1]) if parents else (),
+            where=self.conditions(fields, table),
             order=order,
             key=own_key,
             keys=keys,
             derived=derived,
+            also=self.also(fields, table, parents),
+            successor=self.successor(fields, name, one, parents),
             line=line,
         )
         child_nodes = self.items(fields.get("children"), "children")
@@ -149,6 +152,37 @@ class _Reader(Nodes):
         names = [*(key.name for key in keys), *(child.name for child in children)]
         self.unique(zip(names, (*key_nodes, *child_nodes), strict=True), "key")
         return replace(relation, children=children)
+
+    def joins(self, fields: Fields, table: str, parent: Relation) -> tuple[tuple[str, str], ...]:
+        pairs = self.pairs(fields.get("join"), "join")
+        return tuple((self.column(own, table), self.link(other, parent)) for own, other in pairs)
+
+    def conditions(self, fields: Fields, table: str) -> tuple[Condition, ...]:
+        pairs = self.pairs(fields.get("where"), "where")
+        return tuple((self.column(column, table), self.scalars(value)) for column, value in pairs)
+
+    def also(self, fields: Fields, table: str, parents: tuple[Relation, ...]) -> tuple[Also, ...]:
+        nodes = self.items(fields.get("also"), "also")
+        if nodes and (len(parents) != 1 or self.flag(fields.get("one"))):
+            self.fail(fields["also"], "only a top-level relation of many can have rows in addition")
+        found = []
+        for node in nodes:
+            own = self.fields(node, _ALSO, "also", required=("join", "unless", "best"))
+            best = tuple(self.order(item, table) for item in self.items(own["best"], "best"))
+            joins, where = self.joins(own, table, parents[-1]), self.conditions(own, table)
+            found.append(Also(joins, where, self.column(own["unless"], table), best))
+        return tuple(found)
+
+    def successor(self, fields: Fields, name: str, one: bool, parents: tuple[Relation, ...]) -> Relation | None:
+        node = fields.get("successor")
+        if node is None:
+            return None
+        if len(parents) < 2:
+            self.fail(node, f"relation {name}: only a nested relation can have a successor")
+        self.fields(node, _SUCCESSOR, f"the successor of {name}", required=("table", "join"))
+        named = yaml.ScalarNode("tag:yaml.org,2002:str", name, node.start_mark, node.end_mark)
+        content = {"relation": named, **self.mapping(node, "successor")}
+        return replace(self.content(node, content, parents), one=one)
 
     def constant(self, node: yaml.Node, fields: Fields, parents: tuple[Relation, ...]) -> Relation:
         name = self.text(fields["relation"])
@@ -177,11 +211,13 @@ class _Reader(Nodes):
         return Key(
             name=name,
             column=None if lookup else self.column(fields.get("column", pairs[0][0]), table),
+            fallback=self.column(fields["else"], table) if "else" in fields and lookup is None else None,
             lookup=lookup,
             enum=self.enums[self.choose(fields["enum"], self.enums, "enum")] if "enum" in fields else None,
             transform=self.choose(fields["transform"], TRANSFORMS, "transform") if "transform" in fields else None,
             when=self.column(fields["when"], table) if "when" in fields else None,
             default=self.json(fields["default"]) if "default" in fields else None,
+            elsewhere=self.column(fields["elsewhere"], table) if "elsewhere" in fields else None,
             wrap=self.text(fields["wrap"]) if "wrap" in fields else None,
             parameter=self.text(fields["parameter"]) if "parameter" in fields else None,
             why=why,

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 Scalar = str | int | bool | None
+Condition = tuple[str, tuple[Scalar, ...]]
+"""An own column and the values that are accepted; None accepts NULL."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,10 @@ class Key:
     """One key of a record: where its value comes from and the form in which it leaves.
 
     column: own column, None for a constant or a lookup
+    fallback: the own column that is taken where `column` is NULL (a lookup has its own)
     transform: name of a function of `transforms`, applied where the value is not NULL (or where column `when` is true)
     default: JSON text that stands for NULL
+    elsewhere: where this own column is not NULL but the value is, the value lies outside of the database: it is counted
     wrap: the value leaves as an object with this one key
     parameter: the request's parameter of this name replaces the value
     constant: JSON text that leaves always
@@ -49,11 +53,13 @@ class Key:
 
     name: str
     column: str | None = None
+    fallback: str | None = None
     lookup: Lookup | None = None
     enum: Enum | None = None
     transform: str | None = None
     when: str | None = None
     default: str | None = None
+    elsewhere: str | None = None
     wrap: str | None = None
     parameter: str | None = None
     constant: str | None = None
@@ -71,6 +77,21 @@ class Order:
 
 
 @dataclass(frozen=True)
+class Also:
+    """Rows that a top-level relation has in addition, after its own ones.
+
+    join, where: as of a relation; the root's value may be an array, any element of which joins.
+    unless: the column that says whose row it is: rows without it, and of those who have an own row, are not taken.
+    best: the order by which one row of each is chosen.
+    """
+
+    join: tuple[tuple[str, str], ...]
+    where: tuple[Condition, ...]
+    unless: str
+    best: tuple[Order, ...]
+
+
+@dataclass(frozen=True)
 class Relation:
     """Rows of one table, under a parent's rows.
 
@@ -80,6 +101,8 @@ class Relation:
     order: empty where no parent has more than one row
     key: the columns that identify a row; by them a top-level relation is read in batches
     derived: named values that children join on and that do not leave
+    also: rows that a top-level relation has in addition
+    successor: another table's rows, taken for parents that have none here (a table that is being replaced)
     constant: JSON text that stands for the whole relation, which then has no table
     """
 
@@ -87,19 +110,27 @@ class Relation:
     table: str = ""
     one: bool = False
     join: tuple[tuple[str, str], ...] = ()
-    where: tuple[tuple[str, tuple[Scalar, ...]], ...] = ()
+    where: tuple[Condition, ...] = ()
     order: tuple[Order, ...] = ()
     key: tuple[str, ...] = ("id",)
     keys: tuple[Key, ...] = ()
     derived: tuple[tuple[str, Lookup], ...] = ()
     children: tuple[Relation, ...] = ()
+    also: tuple[Also, ...] = ()
+    successor: Relation | None = None
     constant: str | None = None
     line: int = 0
 
     @property
     def links(self) -> tuple[str, ...]:
         """The columns and derived names of this relation that its children join on, each once."""
-        return tuple(dict.fromkeys(parent for child in self.children for _, parent in child.join))
+        joins = [join for child in self.children for source in child.sources for join in source.join]
+        return tuple(dict.fromkeys(parent for _, parent in joins))
+
+    @property
+    def sources(self) -> tuple[Relation | Also, ...]:
+        """Where its rows come from: its own join and condition, and those in addition."""
+        return (self, *self.also)
 
     def walk(self, path: str = "") -> Iterator[tuple[str, Relation]]:
         """Yield this relation and all nested ones with their dotted paths, parents first."""

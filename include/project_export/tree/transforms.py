@@ -39,8 +39,12 @@ def _untagged(loader: _RubyLoader, _suffix: str, node: yaml.Node) -> Any:
     return loader.construct_scalar(node)  # type: ignore[arg-type]
 
 
+def _binary(loader: _RubyLoader, node: yaml.ScalarNode) -> Any:
+    return loader.construct_yaml_binary(node)
+
+
 _RubyLoader.add_constructor("tag:yaml.org,2002:str", _symbol_or_string)
-_RubyLoader.add_constructor("!binary", _RubyLoader.construct_yaml_binary)  # Psych's short name of it
+_RubyLoader.add_constructor("!binary", _binary)  # Psych's short name of it
 _RubyLoader.add_multi_constructor("!ruby/", _untagged)
 _RubyLoader.add_multi_constructor("tag:yaml.org,2002:ruby/", _untagged)
 

@@ -1,0 +1,202 @@
+"""One key of a record as SQL: the expression that leaves, and where the client has to look at it.
+
+PostgreSQL forms nearly every value by its type. What SQL cannot say is done by the client, on the few records whose
+flag bit is set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from psycopg import sql
+
+from project_export.tree import Catalogue, Key, Lookup
+
+# .MS truncates microseconds, as GitLab does.
+_TIME = '"T"HH24:MI:SS.MS'
+_JSON_TYPES = ("json", "jsonb")
+_T = sql.Identifier("t")
+
+Due = tuple[int, str, str, str | None]
+"""A transform: flag bit, key, name of the transform, JSON text that stands for a transformed null."""
+
+
+@dataclass
+class Params:
+    """Collects values and gives placeholders for them."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def __call__(self, value: Any) -> sql.Placeholder:
+        """Return the placeholder of a value."""
+        name = f"p{len(self.values)}"
+        self.values[name] = value
+        return sql.Placeholder(name)
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What a row's flags mean. noted: flag bit and what is to be counted."""
+
+    expression: sql.Composable | None
+    transforms: tuple[Due, ...]
+    noted: tuple[tuple[int, str], ...]
+
+
+class Values:
+    """Makes expressions over the row `t` of a table.
+
+    catalogue: types of all columns. zoned: times leave with the offset of the session's zone, else as UTC with a Z.
+    """
+
+    def __init__(self, catalogue: Catalogue, *, zoned: bool) -> None:
+        self._catalogue = catalogue
+        self._zoned = zoned
+
+    def record(self, keys: Sequence[Key], table: str, params: Params) -> tuple[sql.Composable, Flags]:
+        """Return the record of a row as JSON text, and its flags."""
+        shaped = [_Shaped(self, key, table, params) for key in keys]
+        terms: list[sql.Composable] = []
+        transforms: list[Due] = []
+        noted: list[tuple[int, str]] = []
+        for item in shaped:
+            for condition, note in item.looks:
+                bit = 1 << len(terms)
+                terms.append(sql.SQL("CASE WHEN {} THEN {} ELSE 0 END").format(condition, sql.Literal(bit)))
+                if note is None:
+                    transforms.append((bit, item.key.name, str(item.transform), item.key.default))
+                else:
+                    noted.append((bit, f"{item.key.name}: {note}"))
+        flags = sql.SQL("({})::int8").format(sql.SQL(" + ").join(terms)) if terms else None
+        if not shaped:
+            return sql.SQL("'{}'::text"), Flags(flags, (), ())
+        values = comma([sql.SQL("{} AS {}").format(s.expression, sql.Identifier(s.key.name)) for s in shaped])
+        record = sql.SQL("row_to_json((SELECT r FROM (SELECT {}) AS r))::text").format(values)
+        return record, Flags(flags, tuple(transforms), tuple(noted))
+
+    def raw(self, name: str, table: str, derived: Mapping[str, Lookup]) -> sql.Composable:
+        """Return a column or derived value as it is."""
+        return self.lookup(derived[name], table, formed=False) if name in derived else column(name)
+
+    def type_of(self, name: str, table: str, derived: Mapping[str, Lookup]) -> str:
+        """Return the type of a column or derived value."""
+        lookup = derived.get(name)
+        if lookup is None:
+            return self._catalogue[table][name]
+        return self._catalogue[lookup.table or table][lookup.column]
+
+    def formed(self, expression: sql.Composable, type_name: str) -> sql.Composable:
+        """Return the expression in the form in which values of this type leave; row_to_json does the others.
+
+        As Rails does it: what is no number or no time (infinity) is null, a float has a fraction, and years before
+        Christ are counted as ISO 8601 counts them, with a year 0.
+        """
+        if type_name == "bytea":
+            return sql.SQL("encode({}, 'hex')").format(expression)
+        if type_name in ("timestamp", "timestamptz"):
+            if type_name == "timestamp" and self._zoned:
+                expression = sql.SQL("({} AT TIME ZONE 'UTC')").format(expression)
+            return _dated(expression, _TIME + ("TZH:TZM" if self._zoned else '"Z"'))
+        if type_name == "date":
+            return _dated(expression, "")
+        if type_name in ("float4", "float8"):
+            return sql.SQL(
+                "CASE WHEN {0} IN ('NaN', 'Infinity', '-Infinity') THEN NULL"
+                " WHEN {0} = trunc({0}) AND abs({0}) < 1e15 THEN ({0}::text || '.0')::json ELSE to_json({0}) END"
+            ).format(expression)
+        if type_name == "numeric":
+            return sql.SQL("CASE WHEN {0} NOT IN ('NaN', 'Infinity', '-Infinity') THEN {0} END").format(expression)
+        return expression
+
+    def lookup(self, lookup: Lookup, table: str, *, formed: bool) -> sql.Composable:
+        """Return a lookup's value for a row of the table, formed by its type or raw."""
+        if not lookup.table:
+            return column(lookup.column)
+        other = sql.Identifier("l")
+        value: sql.Composable = sql.SQL("{}.{}").format(other, sql.Identifier(lookup.column))
+        if formed:
+            value = self.formed(value, self._catalogue[lookup.table][lookup.column])
+        match = [sql.SQL("{}.{} = {}").format(other, sql.Identifier(a), column(b)) for a, b in lookup.match]
+        found = sql.SQL("(SELECT {} FROM {} AS {} WHERE {})").format(
+            value, sql.Identifier(lookup.table), other, sql.SQL(" AND ").join(match)
+        )
+        return found if lookup.fallback is None else self._else(found, lookup.fallback, table, formed=formed)
+
+    def of_key(self, key: Key, table: str, *, formed: bool) -> tuple[sql.Composable, str]:
+        """Return a key's stored value and its type."""
+        if key.lookup is not None:
+            return self.lookup(key.lookup, table, formed=formed), self._catalogue[key.lookup.table][key.lookup.column]
+        assert key.column is not None
+        type_name = self._catalogue[table][key.column]
+        value = self.formed(column(key.column), type_name) if formed else column(key.column)
+        if key.fallback is not None:
+            value = self._else(value, key.fallback, table, formed=formed)
+        return value, type_name
+
+    def _else(self, value: sql.Composable, fallback: str, table: str, *, formed: bool) -> sql.Composable:
+        own = column(fallback)
+        return sql.SQL("coalesce({}, {})").format(
+            value, self.formed(own, self._catalogue[table][fallback]) if formed else own
+        )
+
+
+class _Shaped:
+    """One key as SQL. looks: conditions under which the client looks at it, with what it counts; None: a transform."""
+
+    def __init__(self, values: Values, key: Key, table: str, params: Params) -> None:
+        self.key = key
+        self.transform = key.transform
+        self.looks: list[tuple[sql.Composable, str | None]] = []
+        if key.constant is not None:
+            self.expression: sql.Composable = sql.SQL("{}::json").format(params(key.constant))
+            return
+        raw, type_name = values.of_key(key, table, formed=False)
+        expression = values.of_key(key, table, formed=True)[0] if key.enum is None else self._named(raw, params)
+        if key.wrap is not None:
+            expression = sql.SQL("(SELECT row_to_json(w) FROM (SELECT {} AS {}) AS w)").format(
+                expression, sql.Identifier(key.wrap)
+            )
+        if self.transform is None and type_name in _JSON_TYPES:
+            self.transform = "compact"
+        if self.transform is not None:
+            due = sql.SQL("{} IS NOT NULL").format(raw)
+            self.looks.append((due if key.when is None else sql.SQL("({} AND {})").format(due, column(key.when)), None))
+        if key.elsewhere is not None:
+            lost = sql.SQL("({} IS NULL AND {} IS NOT NULL)").format(raw, column(key.elsewhere))
+            self.looks.append((lost, "a value that is stored outside of the database was left out"))
+        if key.default is not None:
+            expression = sql.SQL("coalesce(to_json({}), {}::json)").format(expression, params(key.default))
+        self.expression = expression
+
+    def _named(self, raw: sql.Composable, params: Params) -> sql.Composable:
+        """Return the name of an enum's code."""
+        assert self.key.enum is not None
+        codes = [(code, name) for code, name in self.key.enum.names if code is not None]
+        null = [name for code, name in self.key.enum.names if code is None]
+        whens = [sql.SQL("WHEN {} THEN {}").format(params(code), params(name)) for code, name in codes]
+        named: sql.Composable = sql.SQL("CASE {} {} END").format(raw, sql.SQL(" ").join(whens))
+        if null:
+            named = sql.SQL("CASE WHEN {} IS NULL THEN {} ELSE {} END").format(raw, params(null[0]), named)
+        unknown = sql.SQL("{} NOT IN ({})").format(raw, comma([params(code) for code, _ in codes]))
+        self.looks.append((unknown, "a code without a name left as null"))
+        return named
+
+
+def column(name: str) -> sql.Composable:
+    """Return a column of the row `t`."""
+    return sql.SQL("{}.{}").format(_T, sql.Identifier(name))
+
+
+def comma(items: Sequence[sql.Composable]) -> sql.Composable:
+    """Join with commas."""
+    return sql.SQL(", ").join(items)
+
+
+def _dated(expression: sql.Composable, time_format: str) -> sql.Composable:
+    return sql.SQL(
+        "CASE WHEN {0} >= '0001-01-01' AND {0} < 'infinity' THEN to_char({0}, {1})"
+        " WHEN {0} > '-infinity' AND {0} < 'infinity'"
+        " THEN to_char(extract(year FROM {0}) + 1, 'FM0000') || to_char({0}, {2}) END"
+    ).format(expression, sql.Literal("YYYY-MM-DD" + time_format), sql.Literal("-MM-DD" + time_format))
