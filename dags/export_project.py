@@ -4,7 +4,7 @@
 **export_relation** is mapped over work units; each claims relations, streams them out of PostgreSQL and marks them
 finished. **hold_snapshot** keeps one moment of the database for all of them. **wait_relation_exports** watches the
 table and judges what is stuck. **merge_relation_exports** puts the parts into `project.tar.gz` and publishes it in one
-step, or raises and names every relation that failed.
+step, or raises and names every relation that failed. **after_export** tells people or uploads the archive.
 
 A failed run: clear the failed tasks. Only what is missing is exported again.
 """
@@ -15,6 +15,7 @@ from datetime import timedelta
 
 from airflow.sdk import DAG
 
+from project_export.airflow.after import AfterExport
 from project_export.airflow.form import export_params, setting
 from project_export.airflow.operators import CreateRelationExports, ExportRelation, HoldSnapshot, MergeRelationExports
 from project_export.airflow.sensor import WaitRelationExports
@@ -66,6 +67,8 @@ with DAG(
         priority_weight=100,
     )
 
+    after = AfterExport(task_id="after_export", units=create.output)
+
     create >> [hold, export]
     [create, export] >> wait
-    [export, wait] >> merge
+    [export, wait] >> merge >> after

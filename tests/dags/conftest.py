@@ -9,6 +9,7 @@ import pytest
 
 from dev.postgres import Server
 from tests.dags.stage import Stage
+from tests.receiver import receiving
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -19,9 +20,10 @@ def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(scope="session")
 def stage(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    stage = Stage(tmp_path_factory.mktemp("stage"), server)
-    try:
-        stage.start()
-        yield stage
-    finally:
-        stage.stop()
+    with receiving() as receiver:
+        stage = Stage(tmp_path_factory.mktemp("stage"), server, receiver)
+        try:
+            stage.start()
+            yield stage
+        finally:
+            stage.stop()

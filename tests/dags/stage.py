@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,7 @@ from dev.rest import Rest
 from project_export.ledger import Job, Ledger, make_engine, upgrade
 from project_export.sample import schema
 from project_export.sample.generate import generate
+from tests.receiver import Receiver
 
 DAG_ID = "export_project"
 CREATE, HOLD, EXPORT, WAIT, MERGE = TASKS = (
@@ -29,6 +31,7 @@ CREATE, HOLD, EXPORT, WAIT, MERGE = TASKS = (
     "wait_relation_exports",
     "merge_relation_exports",
 )
+AFTER = "after_export"
 PROJECTS, SCALE = 4, 0.1
 SOURCE_ID = "project_export_source"
 RUN_SECONDS = 90
@@ -37,10 +40,11 @@ RUN_SECONDS = 90
 class Stage:
     """Airflow reads the source and keeps the ledger as roles of their own, from which a test can take rights.
 
-    state: an empty folder for all files but those of the server.
+    state: an empty folder for all files but those of the server. receiver: gets all notices.
     """
 
-    def __init__(self, state: Path, server: Server) -> None:
+    def __init__(self, state: Path, server: Server, receiver: Receiver) -> None:
+        self.receiver = receiver
         self.store = state / "exports"
         self.source = server.create_database("stage_sample")
         ledger = server.create_database("stage_ledger")
@@ -51,11 +55,14 @@ class Stage:
                     sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(password))
                 )
             connection.execute("ALTER DATABASE stage_ledger OWNER TO stage_keeper")
-        self._ledger_uri = self._as("stage_keeper", ledger)
-        self.ledger = Ledger(make_engine(self._ledger_uri))
+        self.ledger_uri = self._as("stage_keeper", ledger)
+        self.ledger = Ledger(make_engine(self.ledger_uri))
         settings = {
             "AIRFLOW_CONN_PROJECT_EXPORT_SOURCE": self._as("stage_reader", self.source),
-            "AIRFLOW_CONN_PROJECT_EXPORT_LEDGER": self._ledger_uri,
+            "AIRFLOW_CONN_PROJECT_EXPORT_LEDGER": self.ledger_uri,
+            "AIRFLOW_CONN_STAGE_WEBHOOK": f"{receiver.url}/notices",
+            "PROJECT_EXPORT_NOTIFY_WEBHOOK": "stage_webhook",
+            "PROJECT_EXPORT_UPLOAD_ALLOW_PRIVATE": "true",
             "PROJECT_EXPORT_STORE": self.store.as_uri(),
             "PROJECT_EXPORT_GITLAB_VERSION": "18.6.0",
             "PROJECT_EXPORT_GITLAB_REVISION": "41946e65501",
@@ -74,7 +81,7 @@ class Stage:
             schema.create(connection)
             generate(connection, PROJECTS, SCALE)
             connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO stage_reader")
-        upgrade(make_engine(self._ledger_uri))
+        upgrade(make_engine(self.ledger_uri))
         self.airflow.migrate()
         self.airflow.start()
         self.airflow.wait_for_dag(DAG_ID)
@@ -177,6 +184,11 @@ class Run:
         job = self.stage.ledger.job_of_run(f"{DAG_ID}/{self.id}")
         assert job is not None
         return job
+
+    def notices(self) -> list[dict[str, Any]]:
+        """Return the notices about the run's job."""
+        posted = [json.loads(one.body) for one in self.stage.receiver.received if one.target == "/notices"]
+        return [notice for notice in posted if notice["run_id"] == f"{DAG_ID}/{self.id}"]
 
     def archive(self) -> Path:
         """Return the path of the published archive."""

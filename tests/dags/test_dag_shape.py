@@ -58,11 +58,13 @@ def test_the_shape(dag):
             "export_relation",
             "wait_relation_exports",
             "merge_relation_exports",
+            "after_export",
         },
         "hold_snapshot": set(),
         "export_relation": {"wait_relation_exports", "merge_relation_exports"},
         "wait_relation_exports": {"merge_relation_exports"},
-        "merge_relation_exports": set(),
+        "merge_relation_exports": {"after_export"},
+        "after_export": set(),
     }
 
 
@@ -73,6 +75,7 @@ def test_the_trigger_rules_let_the_table_decide(dag):
         "export_relation": "all_success",
         "wait_relation_exports": "one_done",
         "merge_relation_exports": "all_done",
+        "after_export": "all_success",
     }
 
 
@@ -109,6 +112,10 @@ def test_the_params(dag):
         "relations": "array",
         "description": ["null", "string"],
         "consistency": ["project", "relation"],
+        "if_running": ["fail", "join", "wait"],
+        "after_export": ["notify", "none", "upload"],
+        "upload_url": ["null", "string"],
+        "upload_http_method": ["PUT", "POST"],
     }
     assert params["project_id"].schema["exclusiveMinimum"] == 0
     assert "minimum" not in params["project_id"].schema
@@ -117,6 +124,10 @@ def test_the_params(dag):
         "relations": [],
         "description": None,
         "consistency": "project",
+        "if_running": "fail",
+        "after_export": "notify",
+        "upload_url": None,
+        "upload_http_method": "PUT",
     }
     assert {"project", "issues", "merge_requests"} <= set(params["relations"].schema["examples"])
     assert all(param.description and param.schema["title"] for param in params.values())

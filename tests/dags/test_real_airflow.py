@@ -13,7 +13,7 @@ from dev.rest import RestError
 from project_export.archive.manifest import Manifest
 from project_export.archive.verify import verify
 from tests.archives import read_archive
-from tests.dags.stage import CREATE, DAG_ID, EXPORT, HOLD, MERGE, WAIT, Run, Stage, until
+from tests.dags.stage import AFTER, CREATE, DAG_ID, EXPORT, HOLD, MERGE, WAIT, Run, Stage, until
 from tests.reader import read_project
 
 pytestmark = pytest.mark.xdist_group("airflow")
@@ -117,6 +117,7 @@ def test_what_is_refused_fails_in_the_first_task_says_why_and_leaves_nothing(sta
         EXPORT: "upstream_failed",
         WAIT: "success",
         MERGE: "failed",
+        AFTER: "upstream_failed",
     }
     assert why in run.log(CREATE)
     assert f"no job was created, so there is nothing to merge: {why}" in run.log(MERGE)
@@ -140,6 +141,7 @@ def test_only_the_relations_asked_for_are_in_the_archive(stage, early):
         f"{EXPORT}[0]": "success",
         WAIT: "success",
         MERGE: "success",
+        AFTER: "success",
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from airflow.providers.postgres.hooks.postgres import PostgresHook
@@ -11,6 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from sqlalchemy import create_engine
 from sqlalchemy.pool import QueuePool
 
+from project_export.airflow.notify import channels
 from project_export.errors import Permanent, SettingMissing
 from project_export.ledger import Ledger
 from project_export.settings import Settings
@@ -27,7 +29,8 @@ def make_context(settings: Settings, source: PostgresHook, ledger: PostgresHook)
 def task_context() -> Context:
     """Return the steps' context inside a task. Raises SettingMissing when a connection is not there."""
     settings = Settings()
-    return make_context(settings, _hook(settings.source_conn_id), _hook(settings.ledger_conn_id))
+    ctx = make_context(settings, _hook(settings.source_conn_id), _hook(settings.ledger_conn_id))
+    return replace(ctx, channels=channels(settings))
 
 
 def run_name(context: Any) -> str:

@@ -60,4 +60,45 @@ def export_params() -> dict[str, Param]:
                 "With a moment per relation, a retry repeats only what failed."
             ),
         ),
+        "if_running": Param(
+            "fail",
+            enum=["fail", "join", "wait"],
+            values_display={
+                "fail": "fail: this run fails and names the other",
+                "join": "join: this run ends at once, with the other's job",
+                "wait": "wait: this run begins when the other has ended",
+            },
+            title="If the project is being exported already",
+            description="A project is exported by one run at a time.",
+        ),
+        "after_export": Param(
+            "notify",
+            enum=["notify", "none", "upload"],
+            values_display={
+                "notify": "notify: tell how it ended",
+                "none": "none: tell nobody",
+                "upload": "upload: send the archive to the URL below, tell only a failure",
+            },
+            title="After the export",
+            description="Who is told, and by what, is in the settings of the installation.",
+            section="After the export",
+        ),
+        "upload_url": Param(
+            None,
+            type=["null", "string"],
+            maxLength=8000,
+            title="Upload to",
+            description=(
+                "http:// or https:// URL at a public address. Airflow keeps it with the run, secrets in it included: "
+                "prefer one that is signed and expires."
+            ),
+            section="After the export",
+        ),
+        "upload_http_method": Param(
+            "PUT",
+            enum=["PUT", "POST"],
+            title="Upload by",
+            description="What the receiver wants; signed URLs of object stores want PUT.",
+            section="After the export",
+        ),
     }

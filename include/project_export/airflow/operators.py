@@ -6,11 +6,11 @@ They import the steps when they run, so that parsing a DAG file loads no driver.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
 
 from project_export.airflow.sensor import ENDED_TASKS, task_states
 from project_export.airflow.trigger import SnapshotTrigger
@@ -21,31 +21,48 @@ if TYPE_CHECKING:
 ERROR = "error"
 """XCom key under which create says why there is no job."""
 
-_ENDED_RUNS = ("success", "failed")
+JOINED = "joined_job_id"
+"""XCom key under which create names the job of the run that it joined; then there are no units."""
+
+_WAIT = timedelta(seconds=15)
 
 
 class CreateRelationExports(BaseOperator):
     """Create the job and its relation_export rows; return the units, over which the export is mapped."""
 
     def execute(self, context: Any) -> list[dict[str, Any]]:
-        """Return one dict per unit: job_id, unit, title, alone. What went wrong is left for the merge to tell."""
+        """Return one dict per unit: job_id, unit, title, alone. What went wrong is left for the merge to tell.
+
+        While another run exports the project, if_running=wait has Airflow start this task anew from time to time, and
+        no slot is held meanwhile; if_running=join ends this run with the other's job.
+        """
         from project_export.airflow.context import for_good, run_name, task_context
-        from project_export.errors import ProjectExportError
+        from project_export.airflow.runs import run_alive
+        from project_export.errors import JobActive, ProjectExportError
         from project_export.steps import Request, create
 
         try:
             with for_good():
                 ctx = task_context()
-                created = create(
-                    ctx,
-                    Request.from_params(dict(context["params"]), ctx.tree),
-                    run_id=run_name(context),
-                    requested_by=context["dag_run"].triggering_user_name or context["dag_run"].run_type,
-                    run_alive=lambda name: _run_alive(context["ti"], name),
-                )
+                request = Request.from_params(dict(context["params"]), ctx.tree)
+                try:
+                    created = create(
+                        ctx,
+                        request,
+                        run_id=run_name(context),
+                        requested_by=context["dag_run"].triggering_user_name or context["dag_run"].run_type,
+                        run_alive=lambda name: run_alive(context["ti"], name),
+                    )
+                except JobActive as error:
+                    if request.if_running != "wait":
+                        raise
+                    self.log.info("%s It is asked again in %s.", error, _WAIT)
+                    raise AirflowRescheduleException(datetime.now(timezone.utc) + _WAIT) from None
         except (ProjectExportError, AirflowFailException) as error:
             context["ti"].xcom_push(key=ERROR, value=str(error))
             raise
+        if created.joined:
+            context["ti"].xcom_push(key=JOINED, value=created.job_id)
         alone = len(created.titles) == 1
         return [
             {"job_id": created.job_id, "unit": unit, "title": title, "alone": alone, "shared": created.shared}
@@ -117,7 +134,8 @@ class ExportRelation(BaseOperator):
 class MergeRelationExports(BaseOperator):
     """Merge the parts into the archive and publish it, or raise with every relation that failed.
 
-    units: what create returned, None when it failed; creator: its task id, which then says why.
+    units: what create returned, None when it failed, nothing when the run has joined another one; creator: its task id,
+    which then says why.
     """
 
     template_fields: Sequence[str] = ("units",)
@@ -134,7 +152,9 @@ class MergeRelationExports(BaseOperator):
         from project_export.steps import Merger
 
         ti = context["ti"]
-        if not self.units:
+        if self.units == []:
+            raise AirflowSkipException("another run exports this project; its job was joined")
+        if self.units is None:
             reason = ti.xcom_pull(task_ids=self.creator, key=ERROR)
             raise AirflowFailException(f"no job was created, so there is nothing to merge: {reason or 'see its log'}")
         with for_good():
@@ -152,16 +172,3 @@ class MergeRelationExports(BaseOperator):
         """Cancel what still is exported; an archive in the making is removed."""
         if self._merger is not None:
             self._merger.cancel()
-
-
-def _run_alive(ti: Any, name: str) -> bool:
-    """Say whether the run of another job may still be working; one that no longer exists is not."""
-    from airflow.sdk.exceptions import AirflowRuntimeError
-
-    dag_id, _, run_id = name.partition("/")
-    if not run_id:
-        return True  # not an Airflow run: another process may work on it
-    try:
-        return ti.get_dagrun_state(dag_id=dag_id, run_id=run_id) not in _ENDED_RUNS
-    except AirflowRuntimeError:
-        return False

@@ -36,7 +36,7 @@ class WaitRelationExports(BaseSensorOperator):
         from project_export.steps import watch
 
         if not self.units:
-            self.log.error("no job was created, so there is nothing to wait for")
+            self.log.info("this run has no job of its own, so there is nothing to wait for")
             return True
         ctx = task_context()
         job_id = self.units[0]["job_id"]

@@ -1,0 +1,142 @@
+"""Notices, uploads, the Asset event, runs that join or wait, and retention, in a real Airflow."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.dags.stage import AFTER, CREATE, DAG_ID, EXPORT, HOLD, MERGE, WAIT, Run, Stage, until
+
+pytestmark = pytest.mark.xdist_group("airflow")
+
+PRUNE = "prune_exports"
+BOARDS: dict[str, Any] = {"relations": ["boards"], "consistency": "relation"}
+
+
+@pytest.fixture(scope="module")
+def uploaded(stage: Stage) -> Run:
+    url = stage.receiver.url.replace("//", "//jane:pa55@") + "/upload?sig=s3cret"
+    return stage.trigger(project_id=4, **BOARDS, after_export="upload", upload_url=url)
+
+
+@pytest.fixture(scope="module")
+def refused(stage: Stage) -> Run:
+    return stage.trigger(
+        project_id=3, **BOARDS, after_export="upload", upload_url="ftp://127.0.0.1:9/upload?sig=s3cret"
+    )
+
+
+@pytest.fixture(scope="module")
+def trio(stage: Stage, uploaded: Run, refused: Run) -> tuple[Run, Run, Run]:
+    """A run that could not go on for a while, and two that were triggered meanwhile: one joins it, one waits."""
+    with stage.locked("lists"):  # which boards have, and no count reads
+        first = stage.trigger(project_id=1, **BOARDS)
+        until(lambda: stage.sessions(waiting=True))
+        joining = stage.trigger(project_id=1, **BOARDS, if_running="join")
+        waiting = stage.trigger(project_id=1, **BOARDS, if_running="wait")
+        until(lambda: waiting.states()[CREATE] == "up_for_reschedule")
+        assert joining.ended() == "success"
+    return first, joining, waiting
+
+
+def test_a_run_that_joins_ends_at_once_with_the_others_job(trio: tuple[Run, Run, Run]) -> None:
+    first, joining, _ = trio
+    assert joining.states() == {
+        CREATE: "success",
+        HOLD: "skipped",
+        EXPORT: "skipped",
+        WAIT: "success",
+        MERGE: "skipped",
+        AFTER: "skipped",
+    }
+    assert joining.xcoms(CREATE) == {"return_value": [], "joined_job_id": first.job().id}
+    assert joining.notices() == []
+
+
+def test_a_run_that_waits_begins_when_the_other_has_ended(trio: tuple[Run, Run, Run]) -> None:
+    first, _, waiting = trio
+    assert (first.ended(), waiting.ended()) == ("success", "success")
+    assert f"is being exported by job {first.job().id}" in waiting.log(CREATE)
+    assert waiting.job().id > first.job().id
+    assert {run.job().state for run in (first, waiting)} == {"finished"}
+
+
+def test_each_job_is_told_once(trio: tuple[Run, Run, Run]) -> None:
+    first, _, waiting = trio
+    for run in (first, waiting):
+        assert run.ended() == "success"
+        (notice,) = run.notices()
+        job = run.job()
+        assert (notice["subject"], notice["outcome"]) == ("Project was exported", "finished")
+        assert notice["archive"]["uri"] == job.archive_uri
+        assert str(job.archive_uri) in notice["text"]
+
+
+def test_an_upload_sends_the_archive_and_no_notice_and_leaves_no_secret(stage: Stage, uploaded: Run) -> None:
+    assert uploaded.ended() == "success"
+    (request,) = [one for one in stage.receiver.received if one.target.startswith("/upload")]
+    job = uploaded.job()
+    assert (request.method, request.target) == ("PUT", "/upload?sig=s3cret")
+    assert hashlib.sha256(request.body).hexdigest() == job.archive_sha256
+    assert (job.state, uploaded.notices()) == ("finished", [])
+    texts = "".join(uploaded.log(task) for task in (CREATE, MERGE, AFTER)) + str(job)
+    assert not any(secret in texts for secret in ("pa55", "s3cret"))
+
+
+def test_an_upload_that_cannot_be_is_refused_before_the_export(refused: Run) -> None:
+    assert refused.ended() == "failed"
+    assert "ftp://127.0.0.1:9/upload is no URL that can be sent to" in refused.log(CREATE)
+    assert refused.notices() == []
+
+
+def test_each_archive_is_an_event_of_the_asset(stage: Stage, uploaded: Run, trio: tuple[Run, Run, Run]) -> None:
+    events = stage.rest.call("GET", f"/assets/events?source_dag_id={DAG_ID}&limit=100")["asset_events"]
+    by_run = {event["source_run_id"]: event["extra"] for event in events}
+    job = uploaded.job()
+    assert by_run[uploaded.id] == {
+        "uri": job.archive_uri,
+        "bytes": job.archive_bytes,
+        "sha256": job.archive_sha256,
+        "records": job.records,
+        "project_id": 4,
+    }
+    assert trio[1].id not in by_run
+
+
+def test_retention_runs_as_a_dag(stage: Stage, trio: tuple[Run, Run, Run]) -> None:
+    first, _, waiting = trio
+    assert waiting.ended() == "success"
+    with psycopg.connect(stage.ledger_uri) as connection:
+        connection.execute(
+            "UPDATE project_export_job SET finished_at = finished_at - interval '25 hours' WHERE id = %s",
+            [first.job().id],
+        )
+    gone = stage.ledger.open_job(first_request(first), [])
+    archive = first.archive()
+    assert prune(stage, dry_run=True) == (1, 1)
+    assert archive.exists()
+    assert stage.ledger.job(gone.id).state == "started"
+    assert prune(stage, dry_run=False) == (1, 1)
+    assert not archive.exists()
+    assert waiting.archive().exists()
+    assert stage.ledger.job(gone.id).state == "failed"
+
+
+def prune(stage: Stage, *, dry_run: bool) -> tuple[int, int]:
+    """Run the retention's DAG and return the numbers of cancelled jobs and of archives."""
+    run_id = stage.rest.trigger(PRUNE, {"dry_run": dry_run})
+    assert stage.rest.wait_for_run(PRUNE, run_id, 60) == "success"
+    where = f"/dags/{PRUNE}/dagRuns/{run_id}/taskInstances/{PRUNE}/xcomEntries/return_value"
+    pruned = stage.rest.call("GET", where)["value"]
+    return pruned["cancelled"], pruned["archives"]
+
+
+def first_request(run: Run) -> Any:
+    """Return the request of a job of another project, whose run Airflow does not know."""
+    from project_export.ledger import JobRequest
+
+    job = run.job()
+    return JobRequest(job.source, job.tree, 4711, f"{DAG_ID}/deleted", "jane")
