@@ -33,7 +33,7 @@ def export_params() -> dict[str, Param]:
         ),
         "relations": Param(
             [],
-            type="array",
+            type=["null", "array"],
             items={"type": "string"},
             uniqueItems=True,
             examples=list(load(setting("tree", "gitlab")).names),

@@ -112,7 +112,6 @@ class ExportRelation(BaseOperator):
         from project_export.airflow.context import for_good, run_name, task_context
         from project_export.steps import Owner, Worker
 
-        context["unit_title"] = self.unit["title"]
         with for_good():
             owner = Owner(run_name(context), self.unit["unit"], context["ti"].try_number)
             self._worker = Worker(task_context(), self.unit["job_id"], owner, alone=self._alone(context["ti"]))
