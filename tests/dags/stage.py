@@ -170,9 +170,9 @@ class Run:
             found[entry["key"] + (f"[{index}]" if index >= 0 else "")] = self.get(where)["value"]
         return found
 
-    def get(self, path: str) -> dict[str, Any]:
-        """Ask Airflow's API for something of this run."""
-        return self.stage.rest.call("GET", f"/dags/{DAG_ID}/dagRuns/{self.id}/{path}")
+    def get(self, path: str = "") -> dict[str, Any]:
+        """Ask Airflow's API for this run, or for something below it."""
+        return self.stage.rest.call("GET", f"/dags/{DAG_ID}/dagRuns/{self.id}/{path}".rstrip("/"))
 
     def clear(self, **which: Any) -> None:
         """Clear tasks of the run; which: what the API calls only_failed, task_ids, include_downstream, ..."""

@@ -102,14 +102,14 @@ def test_the_waiter_is_rescheduled_as_seldom_as_airflow_needs_not_to_lose_it(dag
 
 
 def test_mapped_units_are_named_by_what_is_planned_for_them(dag):
-    assert dag.get_task("export_relation").map_index_template == "{{ unit_title }}"
+    assert dag.get_task("export_relation").map_index_template == "{{ task.unit['title'] }}"
 
 
 def test_the_params(dag):
     params = {name: dag.params.get_param(name) for name in dag.params}
     assert {name: param.schema.get("type", param.schema.get("enum")) for name, param in params.items()} == {
         "project_id": "integer",
-        "relations": "array",
+        "relations": ["null", "array"],
         "description": ["null", "string"],
         "consistency": ["project", "relation"],
         "if_running": ["fail", "join", "wait"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tarfile
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -34,27 +35,31 @@ def early(stage: Stage) -> dict[str, Run]:
     return {**runs, "labels": stage.trigger(project_id=3, relations=["labels"])}
 
 
+@dataclass(frozen=True)
+class Pair:
+    """A run of project 1, what the grid called its units meanwhile, and a second run that was triggered meanwhile."""
+
+    run: Run
+    names: list[str]
+    twin: Run
+
+
 @pytest.fixture(scope="module")
-def pair(stage: Stage) -> tuple[Run, Run]:
-    """A run of project 1 and a second one that was triggered while the first could not go on."""
+def pair(stage: Stage) -> Pair:
     with stage.locked("lists"):
         run = stage.trigger(project_id=1)
         until(lambda: stage.sessions(waiting=True))
         twin = stage.trigger(project_id=1)
+        names = [task["rendered_map_index"] for task in run.tasks() if task["task_id"] == EXPORT]
         assert twin.ended() == "failed"
         assert run.states()[HOLD] == "deferred"
     assert run.ended() == "success"
-    return run, twin
+    return Pair(run, names, twin)
 
 
-@pytest.fixture(scope="module")
-def whole_run(pair: tuple[Run, Run]) -> Run:
-    return pair[0]
-
-
-@pytest.fixture(scope="module")
-def twin(pair: tuple[Run, Run]) -> Run:
-    return pair[1]
+@pytest.fixture
+def whole_run(pair: Pair) -> Run:
+    return pair.run
 
 
 @pytest.mark.parametrize("conf", [{"project_id": 0}, {"project_id": -3}, {"project_id": "x"}, {}])
@@ -74,19 +79,15 @@ def test_a_whole_project_is_exported_by_several_units_from_one_snapshot(stage, w
     assert {relation.attempts for relation in manifest.relations} == {1}
 
 
-def test_a_second_run_of_the_same_project_fails_and_names_the_first(whole_run, twin):
+def test_a_second_run_of_the_same_project_fails_and_names_the_first(pair):
     for task in (CREATE, MERGE):
-        assert f"Project 1 of project_export_source (tree gitlab) is being exported by job {whole_run.job().id}: " in (
-            twin.log(task)
-        )
-        assert f"run {DAG_ID}/{whole_run.id}" in twin.log(task)
+        assert f"being exported by job {pair.run.job().id}: run {DAG_ID}/{pair.run.id}" in pair.twin.log(task)
 
 
-def test_the_grid_names_what_is_planned_for_each_unit(whole_run):
-    names = [task["rendered_map_index"] for task in whole_run.tasks() if task["task_id"] == EXPORT]
-    assert sorted(names) == sorted(whole_run.job().plan["titles"])
-    assert len(names) == 3
-    assert "issues" in names
+def test_the_grid_names_what_is_planned_for_each_unit_as_soon_as_it_runs(pair):
+    assert sorted(pair.names) == sorted(pair.run.job().plan["titles"])
+    assert len(pair.names) == 3
+    assert "issues" in pair.names
 
 
 def test_xcom_holds_names_and_counts_only(whole_run):

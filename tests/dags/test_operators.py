@@ -1,0 +1,190 @@
+"""What operators, waiter and trigger decide by themselves. Airflow is not running: task instances are stand-ins."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from project_export.errors import AttemptRevoked, BadRequest, LedgerBusy, SnapshotMissing, SourceBusy
+
+pytestmark = pytest.mark.xdist_group("airflow")
+
+UNIT = {"job_id": 7, "unit": 0, "title": "issues", "alone": False, "shared": True}
+
+
+class TaskInstance:
+    """What a task asks of its task instance."""
+
+    dag_id, run_id, try_number, max_tries = "export_project", "run", 1, 3
+
+    def __init__(self, states: dict[str, str | None] | None = None, xcoms: dict[str, Any] | None = None) -> None:
+        self.states = states or {}
+        self.xcoms = xcoms or {}
+
+    def get_task_states(self, *, dag_id: str, task_ids: list[str], run_ids: list[str]) -> dict[str, Any]:
+        assert (dag_id, run_ids) == (self.dag_id, [self.run_id])
+        return {self.run_id: {name: state for name, state in self.states.items() if name.startswith(task_ids[0])}}
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        self.xcoms[key] = value
+
+    def xcom_pull(self, *, task_ids: str, key: str) -> Any:
+        assert task_ids == "create"
+        return self.xcoms.get(key)
+
+
+def context(ti: TaskInstance) -> dict[str, Any]:
+    run = SimpleNamespace(dag_id=ti.dag_id, run_id=ti.run_id, triggering_user_name="jane", run_type="manual")
+    return {"ti": ti, "dag_run": run, "params": {"project_id": 1}}
+
+
+def waiter(**kwargs: Any) -> Any:
+    from project_export.airflow.sensor import WaitRelationExports
+
+    return WaitRelationExports(task_id="wait", exporter="export_relation", **kwargs)
+
+
+@pytest.mark.parametrize("units", [None, []])
+def test_without_a_job_the_waiter_ends_at_once(units):
+    assert waiter(units=units).poke(context(TaskInstance())) is True
+
+
+@pytest.mark.parametrize("units", [None, []])
+def test_without_a_job_the_merge_raises_what_create_said(units):
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from project_export.airflow.operators import MergeRelationExports
+
+    merge = MergeRelationExports(task_id="merge", units=units, creator="create")
+    with pytest.raises(AirflowFailException, match="no job was created, so there is nothing to merge: no such project"):
+        merge.execute(context(TaskInstance(xcoms={"error": "no such project"})))
+
+
+def test_only_a_task_that_is_over_for_good_has_given_its_unit_up():
+    alive = ["up_for_retry", "restarting", "running", "queued", "scheduled", "deferred", "up_for_reschedule", None]
+    over = ["success", "failed", "upstream_failed", "skipped", "removed"]
+    states = {f"export_relation_{unit}": state for unit, state in enumerate([*alive, *over])}
+    ended = waiter(units=[UNIT])._ended(TaskInstance(states))
+    assert ended == dict(enumerate(over, start=len(alive)))
+
+
+def test_a_task_without_instances_ends_no_unit():
+    assert waiter(units=[UNIT])._ended(TaskInstance({"export_relation": "upstream_failed"})) == {}
+
+
+@pytest.mark.parametrize(
+    ("unit", "holder", "alone"),
+    [
+        ({"alone": True, "shared": False}, None, True),
+        ({"alone": False, "shared": False}, "skipped", False),
+        ({}, None, False),
+        ({}, "deferred", False),
+        ({}, "up_for_retry", False),
+        ({}, "success", True),
+        ({}, "failed", True),
+    ],
+)
+def test_a_unit_takes_a_snapshot_itself_only_if_nobody_else_will(unit, holder, alone):
+    from project_export.airflow.operators import ExportRelation
+
+    export = ExportRelation(task_id="export", unit={**UNIT, **unit}, holder="hold")
+    assert export._alone(TaskInstance({"hold": holder})) is alone
+
+
+@pytest.mark.parametrize("units", [None, [], [{**UNIT, "shared": False}]])
+def test_nothing_is_held_where_no_snapshot_is_shared(units):
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    from project_export.airflow.operators import HoldSnapshot
+
+    with pytest.raises(AirflowSkipException):
+        HoldSnapshot(task_id="hold", units=units).execute({})
+
+
+def create_that_meets(error: Exception, monkeypatch: pytest.MonkeyPatch) -> TaskInstance:
+    """Run create, whose step raises this error."""
+    import project_export.airflow.context as room
+    import project_export.steps as steps
+    from project_export.airflow.operators import CreateRelationExports
+    from project_export.tree import load
+
+    def create(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(room, "task_context", lambda: SimpleNamespace(tree=load("gitlab")))
+    monkeypatch.setattr(steps, "create", create)
+    ti = TaskInstance()
+    CreateRelationExports(task_id="create").execute(context(ti))
+    return ti
+
+
+def test_a_source_that_is_down_is_asked_again(monkeypatch):
+    error = SourceBusy("plan project 1, connect: connection refused")
+    with pytest.raises(SourceBusy):
+        create_that_meets(error, monkeypatch)
+
+
+def test_a_wrong_request_is_not_retried(monkeypatch):
+    from airflow.sdk.exceptions import AirflowFailException
+
+    with pytest.raises(AirflowFailException, match="relation isues is unknown"):
+        create_that_meets(BadRequest("relation isues is unknown"), monkeypatch)
+
+
+def test_a_run_is_alive_until_it_has_ended_or_is_gone():
+    from airflow.sdk.exceptions import AirflowRuntimeError
+
+    from project_export.airflow.operators import _run_alive
+
+    class Runs:
+        def get_dagrun_state(self, *, dag_id: str, run_id: str) -> str:
+            if run_id == "gone":
+                raise AirflowRuntimeError(SimpleNamespace(error=SimpleNamespace(value="not found"), detail=None))
+            return run_id
+
+    states = ("queued", "running", "success", "failed", "gone")
+    assert [state for state in states if _run_alive(Runs(), f"dag/{state}")] == ["queued", "running"]
+    assert _run_alive(Runs(), "a run of the shell")
+
+
+def test_the_trigger_keeps_names_only():
+    from project_export.airflow.trigger import SnapshotTrigger
+
+    path, arguments = SnapshotTrigger(7, "source", "ledger").serialize()
+    assert path == "project_export.airflow.trigger.SnapshotTrigger"
+    assert arguments == {"job_id": 7, "source_conn_id": "source", "ledger_conn_id": "ledger"}
+
+
+@pytest.mark.parametrize(
+    ("endings", "held"),
+    [
+        ([None], 1),
+        ([SourceBusy("connection lost"), LedgerBusy("no answer"), None], 3),
+        ([SnapshotMissing("lost 8 times")], 1),
+        ([AttemptRevoked("another holder was first")], 1),
+    ],
+)
+def test_however_the_holding_ends_the_task_succeeds_without_another_start(endings, held, monkeypatch):
+    from airflow.triggers.base import TaskSuccessEvent
+
+    from project_export.airflow import trigger as room
+
+    holdings = []
+
+    async def hold(self: Any) -> None:
+        ending = endings[len(holdings)]
+        holdings.append(ending)
+        if ending is not None:
+            raise ending
+
+    async def events() -> list[Any]:
+        return [event async for event in room.SnapshotTrigger(7, "source", "ledger").run()]
+
+    monkeypatch.setattr(room.SnapshotTrigger, "_hold", hold)
+    monkeypatch.setattr(room, "_TOUCH_SECONDS", 0)
+    (event,) = asyncio.run(events())
+    assert isinstance(event, TaskSuccessEvent)
+    assert len(holdings) == held
