@@ -8,19 +8,23 @@ transform. A record that several parents share (an author) is read once per batc
 from __future__ import annotations
 
 import json
-from collections import Counter
+import math
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 from project_export.errors import ProjectNotFound, SourceRefused
+from project_export.source.node import Child, Node, Value
 from project_export.source.session import Session
-from project_export.source.sql import Select, Statements
+from project_export.source.sql import Statements
 from project_export.tree import BoundTree, Relation
 from project_export.tree.transforms import TRANSFORMS
 
-Value = bytes | tuple[bytes, ...] | None
 _FIRST_BATCH_ROWS = 100
+_CHUNK_ROWS = 32
+_ROOM = 3  # times the size that a batch aims at: if it becomes larger, it is read in halves
 _ESCAPES = (
     (b"<", rb"\u003c"),
     (b">", rb"\u003e"),
@@ -28,6 +32,7 @@ _ESCAPES = (
     ("\u2028".encode(), rb"\u2028"),
     ("\u2029".encode(), rb"\u2029"),
 )
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _COMPACT: Mapping[str, Callable[[Any], Any]] = {"compact": lambda value: value}
 
 
@@ -62,10 +67,11 @@ class Reader:
         self._bound = bound
         self._batch_rows = batch_rows
         self._batch_bytes = batch_bytes
+        self._room = math.inf
         self._parameters = {k: v for k, v in (parameters or {}).items() if v is not None}
         root = bound.tree.root
         self._statements = Statements(bound.catalogue, root, zoned=session.zone != "UTC")
-        self._root = _Node(root, self._statements, self._statements.by_key(_linked(root, bound.tree.relations)))
+        self._root = Node(root, self._statements, self._statements.by_key(_linked(root, bound.tree.relations)))
         rows = self._rows(self._root, [(str(project_id).encode(),)])
         if not rows:
             raise ProjectNotFound(f"project {project_id} is not in {root.table} of the source; nothing was exported")
@@ -95,19 +101,22 @@ class Reader:
                 yield Chunk(relation.constant.encode(), 0)
             return
         if relation is self._bound.tree.root:
-            yield Chunk(_escaped(self._shaped(self._root, [self._root_row])[0][1]), 1)
+            yield Chunk(_escaped(self._documents(self._root, [self._root_row])[0]), 1)
             return
         parent = self._parent(relation)
         if relation.one:
-            node = _Node(relation, self._statements, self._statements.children(relation))
+            node = Node(relation, self._statements, self._statements.children(relation))
             rows = [] if parent is None else self._rows(node, [parent])
-            documents = [document for _, document in self._shaped(node, rows)]
+            documents = self._documents(node, rows)
             yield Chunk(_escaped(documents[0]) if documents else b"null", len(documents[:1]))
             return
         if parent is None:
             return
         for documents in self._batches(relation, *self._run(name, part, parts)):
-            yield Chunk(_escaped(b"\n".join(documents) + b"\n"), len(documents))
+            # Escaped one by one, and given out a few at a time: large blocks of memory are slow to come by.
+            for start in range(0, len(documents), _CHUNK_ROWS):
+                lines = [_escaped(document) for document in documents[start : start + _CHUNK_ROWS]]
+                yield Chunk(b"\n".join([*lines, b""]), len(lines))
 
     def _run(self, name: str, part: int, parts: int) -> tuple[int, int | None]:
         """Return offset and limit of a part; the last one is open-ended."""
@@ -118,52 +127,93 @@ class Reader:
         return begin, None if part == parts - 1 else end - begin
 
     def _batches(self, relation: Relation, offset: int, limit: int | None) -> Iterator[list[bytes]]:
-        node = _Node(relation, self._statements, self._statements.by_key(relation))
+        node = Node(relation, self._statements, self._statements.by_key(relation))
         query, params = self._statements.page_keys(relation, self._root_values, offset=offset, limit=limit)
         pace = _Pace(self._batch_rows, self._batch_bytes)
         for page in self._session.pages(query, params, pace.rows):
             keys = [tuple(value.encode() for value in key) for key in page]
-            rows = self._rows(node, keys)
-            found = dict(self._shaped(node, rows))
-            if not len(keys) == len(rows) == len(found):
-                message = f"{relation.name}: {len(keys)} keys ({', '.join(relation.key)}) lead to {len(rows)} rows"
-                raise SourceRefused(f"{message} of {relation.table}. Give the relation a key that identifies its rows.")
-            documents = [found[node.single(key)] for key in keys]
-            pace.learn(len(documents), sum(map(len, documents)))
+            for documents in self._fitting(node, keys):
+                pace.learn(len(documents), sum(map(len, documents)))
+                yield documents
+
+    def _fitting(self, node: Node, keys: Sequence[tuple[bytes, ...]]) -> Iterator[list[bytes]]:
+        """Yield the documents of these keys, in order: at once, or half by half where they do not fit into memory."""
+        documents = self._batch(node, keys)
+        if documents is not None:
             yield documents
+        else:
+            half = len(keys) // 2
+            yield from self._fitting(node, keys[:half])
+            yield from self._fitting(node, keys[half:])
+
+    def _batch(self, node: Node, keys: Sequence[tuple[bytes, ...]]) -> list[bytes] | None:
+        """Return the documents of these keys, None where they are several and too large."""
+        self._room = math.inf if len(keys) == 1 else _ROOM * self._batch_bytes
+        try:
+            rows = self._rows(node, keys)
+            found = dict(zip(node.joins(rows), self._documents(node, rows), strict=True))
+        except _TooLarge:
+            return None
+        finally:
+            self._room = math.inf
+        if not len(keys) == len(rows) == len(found):
+            message = f"{node.path}: {len(keys)} keys ({', '.join(node.relation.key)}) lead to {len(rows)} rows"
+            raise SourceRefused(
+                f"{message} of {node.relation.table}. Give the relation a key that identifies its rows."
+            )
+        return [found[value] for value in node.joins(keys)]
 
     def _parent(self, relation: Relation) -> tuple[bytes, ...] | None:
         """Return the root's values by which a relation joins, None where one is NULL: then there are no rows."""
         values = tuple(self._root_values[parent] for _, parent in relation.join)
         return None if None in values else values
 
-    def _rows(self, node: _Node, keys: Sequence[tuple[bytes, ...]]) -> list[tuple[Any, ...]]:
-        return self._session.copy(node.select.query, node.select.bind(keys), node.select.types)
+    def _rows(self, node: Node, keys: Sequence[tuple[bytes, ...]]) -> list[tuple[Any, ...]]:
+        """Return all rows of a relation under these keys; raise _TooLarge when there is no room for them.
 
-    def _shaped(self, node: _Node, rows: Sequence[tuple[Any, ...]]) -> list[tuple[Value, bytes]]:
-        """Return (join value, document) of each row: transformed, and with its nested relations put in."""
+        They are read to the end all the same: breaking off would cost the transaction.
+        """
+        rows = []
+        for row in self._session.rows(node.select.query, node.select.bind(keys)):
+            self._room -= len(row[-1])
+            if self._room >= 0:
+                rows.append(row)
+            else:
+                rows.clear()
+        if self._room < 0:
+            raise _TooLarge
+        return rows
+
+    def _documents(self, node: Node, rows: Sequence[tuple[Any, ...]]) -> list[bytes]:
+        """Return the document of each row: transformed, and with its nested relations put in."""
+        documents = [row[-1] for row in rows]
         if node.select.flagged:
-            rows = [row if not row[-2] else (*row[:-1], self._looked_at(node, row)) for row in rows]
+            documents = [row[-1] if not row[-2] else self._looked_at(node, row) for row in rows]
         if node.parameters:
-            rows = [(*row[:-1], self._replaced(node, row[-1])) for row in rows]
+            documents = [self._replaced(node, document) for document in documents]
         if not node.children:
-            return [(node.join(row), row[-1]) for row in rows]
-        nested = [(child, self._nested(child, rows)) for child in node.children]
-        return [(node.join(row), _spliced(row, nested)) for row in rows]
+            return documents
+        # Pieces of all rows are made relation by relation and then joined row by row: no Python code runs per value.
+        pieces = [[document[:-1] for document in documents], *(self._nested(child, rows) for child in node.children)]
+        documents = [b"".join(row) for row in zip(*pieces, repeat(b"}"))]
+        return documents if node.relation.keys else [document.replace(b"{,", b"{", 1) for document in documents]
 
-    def _nested(self, child: _Child, rows: Sequence[tuple[Any, ...]]) -> dict[Value, list[bytes]]:
-        """Return the documents of a nested relation under these parents, by the value that joins them."""
-        values = dict.fromkeys(child.value(row) for row in rows)
-        keys = [value if isinstance(value, tuple) else (value,) for value in values if value is not None]
-        found: dict[Value, list[bytes]] = {}
+    def _nested(self, child: Child, rows: Sequence[tuple[Any, ...]]) -> list[bytes]:
+        """Return what a nested relation adds to the document of each of these rows."""
+        values = child.values(rows)
+        found: defaultdict[Value, list[bytes]] = defaultdict(list)
+        missing = [value for value in dict.fromkeys(values) if value is not None]
         for node in child.nodes:
-            if keys:
-                for value, document in self._shaped(node, self._rows(node, keys)):
-                    found.setdefault(value, []).append(document)
-            keys = [key for key in keys if node.single(key) not in found]
-        return found
+            if missing:
+                nested = self._rows(node, node.keys(missing))
+                for value, document in zip(node.joins(nested), self._documents(node, nested), strict=True):
+                    found[value].append(document)
+                missing = [value for value in missing if value not in found]
+        added = {value: child.added(documents) for value, documents in found.items()}
+        nothing = child.added([])
+        return [added.get(value, nothing) for value in values]
 
-    def _looked_at(self, node: _Node, row: tuple[Any, ...]) -> bytes:
+    def _looked_at(self, node: Node, row: tuple[Any, ...]) -> bytes:
         """Do what a row's flags ask for: count codes without a name, transform values."""
         flags = row[-2]
         for bit, note in node.select.noted:
@@ -173,23 +223,31 @@ class Reader:
         if not due:
             return bytes(row[-1])
         record = json.loads(row[-1])
-        key = ""
+        changed = ""
         try:
-            for key, transform, default in due:
-                value = (TRANSFORMS.get(transform) or _COMPACT[transform])(record[key])
-                record[key] = json.loads(default) if value is None and default is not None else value
-                _dumped(record[key])
-            return _dumped(record)
+            for changed, transform, default in due:
+                value = (TRANSFORMS.get(transform) or _COMPACT[transform])(record[changed])
+                record[changed] = json.loads(default) if value is None and default is not None else value
+            try:
+                return _dumped(record)
+            except (ValueError, TypeError):
+                for changed, _, _ in due:  # to name the one that cannot be written
+                    _dumped(record[changed])
+                raise
         except (ValueError, TypeError, RecursionError) as error:
-            where = f"{node.path}.{key} of the row with {node.described(row)}"
+            where = f"{node.path}.{changed} of the row with {node.described(row)}"
             raise SourceRefused(f"{where}: {error}. Repair the row, or take the key out of the tree.") from error
 
-    def _replaced(self, node: _Node, document: bytes) -> bytes:
+    def _replaced(self, node: Node, document: bytes) -> bytes:
         record = json.loads(document)
         for key, parameter in node.parameters:
             if parameter in self._parameters:
                 record[key] = self._parameters[parameter]
         return _dumped(record)
+
+
+class _TooLarge(Exception):
+    """The rows of a batch do not fit; never leaves the reader."""
 
 
 class _Pace:
@@ -208,71 +266,6 @@ class _Pace:
         self._rows = max(1, min(fitting, self._most, 4 * self._rows))
 
 
-class _Node:
-    """A relation ready to be read: its statement, and how to take its rows apart."""
-
-    def __init__(self, relation: Relation, statements: Statements, select: Select, path: str | None = None) -> None:
-        self.relation = relation
-        self.path = path or relation.name
-        self.select = select
-        self.parameters = [(key.name, key.parameter) for key in relation.keys if key.parameter]
-        self.children = [_Child(child, self, statements) for child in relation.children]
-
-    def join(self, row: tuple[Any, ...]) -> Value:
-        """Return the value that joins this row to its parent, or the row's own key."""
-        return self.single(row[: self.select.join_width])
-
-    def single(self, values: tuple[bytes, ...]) -> Value:
-        """Return a key as it is looked up: bare when it has one column."""
-        return values[0] if self.select.join_width == 1 else values
-
-    def described(self, row: tuple[Any, ...]) -> str:
-        """Name a row for a message by what is known of it."""
-        values = dict(zip((*self.select.join, *self.select.links), row, strict=False))
-        return ", ".join(f"{name} {value.decode()}" for name, value in values.items() if value is not None)
-
-
-class _Child:
-    """A nested relation under its parent's rows. nodes: itself, then its successors."""
-
-    def __init__(self, relation: Relation, parent: _Node, statements: Statements) -> None:
-        self.nodes: list[_Node] = []
-        source: Relation | None = relation
-        while source is not None:
-            select = statements.children(source)
-            self.nodes.append(_Node(source, statements, select, f"{parent.path}.{relation.name}"))
-            source = source.successor
-        self.one = relation.one
-        name = json.dumps(relation.name).encode()
-        self.opening = b"," + name + (b":" if relation.one else b":[")
-        first = parent.select.join_width
-        self._at = [first + parent.select.links.index(link) for _, link in relation.join]
-
-    def value(self, row: tuple[Any, ...]) -> Value:
-        """Return the value by which a parent's row is joined, None when it has none."""
-        if len(self._at) == 1:
-            return row[self._at[0]]  # type: ignore[no-any-return]
-        values = tuple(row[i] for i in self._at)
-        return None if None in values else values
-
-
-def _spliced(row: tuple[Any, ...], nested: Sequence[tuple[_Child, dict[Value, list[bytes]]]]) -> bytes:
-    document = row[-1]
-    pieces = [document[:-1]]
-    for child, found in nested:
-        documents = found.get(child.value(row))
-        if child.one:
-            if documents:
-                pieces += (child.opening, documents[0])
-        elif documents:
-            pieces += (child.opening, b",".join(documents), b"]")
-        else:
-            pieces += (child.opening, b"]")
-    pieces.append(b"}")
-    joined = b"".join(pieces)
-    return joined if document != b"{}" else joined.replace(b"{,", b"{", 1)
-
-
 def _linked(root: Relation, relations: Sequence[Relation]) -> Relation:
     """Return the root with the top-level relations as children, so that their join values are read with it."""
     return Relation(**{**vars(root), "children": (*root.children, *relations)})
@@ -280,7 +273,7 @@ def _linked(root: Relation, relations: Sequence[Relation]) -> Relation:
 
 def _dumped(record: Any) -> bytes:
     """Return JSON text; raise ValueError for what neither JSON (NaN, infinity) nor UTF-8 (half a surrogate) has."""
-    return json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
+    return _ENCODER.encode(record).encode("utf-8")
 
 
 def _escaped(data: bytes) -> bytes:

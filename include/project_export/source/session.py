@@ -6,13 +6,14 @@ than it saves), a zone of its own, and a name that tells job and relation in pg_
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.types.string import ByteaBinaryLoader
 
 from project_export.errors import ProjectExportError, SnapshotMissing, SourceBusy, SourceRefused
 from project_export.tree import Catalogue
@@ -22,6 +23,7 @@ Connect = Callable[[], "psycopg.Connection[Any]"]
 
 _RETRYABLE_CLASSES = ("08", "40", "53", "57", "58")
 _RETRYABLE_STATES = ("55P03", "25P03", "25P04")  # lock not available, idle and transaction timeouts
+_STREAM_ROWS = 32 if psycopg.capabilities.has_stream_chunked() else 1
 _CATALOGUE = """
     SELECT c.relname::text, a.attname::text, coalesce(base.typname, t.typname)::text
     FROM pg_class c
@@ -88,6 +90,7 @@ class Session:
             [list(wanted), list(wanted.values())],
         )
         connection.execute("SET client_encoding = 'UTF8'")
+        connection.adapters.register_loader("text", ByteaBinaryLoader)
         connection.autocommit = False
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = True
@@ -151,11 +154,13 @@ class Session:
                 raise SourceRefused(f"{self.name}: a query that always has one row gave none")
             return row
 
-    def copy(self, query: sql.Composed, params: Any, types: Sequence[str]) -> list[tuple[Any, ...]]:
-        """Return all rows of `COPY (...) TO STDOUT (FORMAT binary)`; types: of its columns, by which they are read."""
-        with self._translated("copy"), self._connection.cursor() as cursor, cursor.copy(query, params) as copy:
-            copy.set_types(types)
-            return list(copy.rows())
+    def rows(self, query: sql.Composed, params: Any = None) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a query as they come, in PostgreSQL's binary form: text is the bytes it is, not decoded.
+
+        The client holds a few rows at a time. Breaking off costs the transaction, so read them to the end.
+        """
+        with self._translated("query"), self._connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
+            yield from cursor.stream(query, params, binary=True, size=_STREAM_ROWS)
 
     def pages(self, query: sql.Composed, params: Any, size: Callable[[], int]) -> Iterator[list[tuple[Any, ...]]]:
         """Yield the rows of a query by a server-side cursor, `size()` rows at a time: the client holds one page."""

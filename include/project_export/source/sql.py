@@ -1,6 +1,6 @@
 """A relation of a bound tree → one SQL statement: all its rows under a set of parents, each as JSON text.
 
-    COPY (SELECT join columns, link columns, flags, row_to_json(record) FROM table WHERE join IN keys) TO STDOUT
+    SELECT join columns, link columns, flags, row_to_json(record) FROM table WHERE join = ANY(keys)
 
 The join and link columns leave as text, so that integers of different widths compare equal in the client. Names are
 composed as identifiers, values are bound.
@@ -46,14 +46,9 @@ class Select:
         """Whether rows carry flags."""
         return bool(self.transforms or self.noted)
 
-    @property
-    def types(self) -> list[str]:
-        """Types of the row's columns for reading: text is read as the bytes it is."""
-        return ["bytea"] * (self.join_width + len(self.links)) + ["int8"] * self.flagged + ["bytea"]
-
     def bind(self, keys: Sequence[tuple[bytes, ...]]) -> dict[str, Any]:
         """Return the parameters for these join values."""
-        columns = {f"key{i}": [key[i].decode() for key in keys] for i in range(self.join_width)}
+        columns = {f"key{i}": _array(column) for i, column in enumerate(zip(*keys, strict=True))}
         return {**self.params, **columns}
 
 
@@ -113,7 +108,7 @@ class Statements:
         if flags.expression is not None:
             outputs.append(flags.expression)
         arrays = [
-            sql.SQL("{}::text[]::{}[]").format(sql.Placeholder(f"key{i}"), sql.Identifier(types[name]))
+            sql.SQL("{}::{}[]").format(sql.Placeholder(f"key{i}"), sql.Identifier(types[name]))
             for i, name in enumerate(join)
         ]
         conditions = _conditions(where, params)
@@ -127,7 +122,7 @@ class Statements:
                 comma(arrays), comma(names), source, sql.SQL(" AND ").join(equal)
             )
         keys = [column(name) for name in join]
-        query = sql.SQL("COPY (SELECT {}{} FROM {}{}{}) TO STDOUT (FORMAT binary)").format(
+        query = sql.SQL("SELECT {}{} FROM {}{}{}").format(
             sql.SQL("DISTINCT ON ({}) ").format(comma(keys)) if order and relation.one else sql.SQL(""),
             comma([*outputs, record]),
             source,
@@ -209,3 +204,9 @@ def _order(order: Order) -> sql.Composable:
 
 def _text(expression: sql.Composable) -> sql.Composable:
     return sql.SQL("({})::text").format(expression)
+
+
+def _array(values: Sequence[bytes]) -> str:
+    """Return the text of an array of these texts; NUL stands between them first, which no text of PostgreSQL has."""
+    text = b"\0".join(values).decode().replace("\\", "\\\\").replace('"', '\\"').replace("\0", '","')
+    return f'{{"{text}"}}'

@@ -1,0 +1,68 @@
+"""Relations ready to be read: their statements, how to take rows apart, and what they add to their parents' records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, cast
+
+from project_export.source.sql import Select, Statements
+from project_export.tree import Relation
+
+Value = bytes | tuple[bytes, ...] | None
+"""What joins a row to its parent: one column's value bare, several as a tuple."""
+
+
+class Node:
+    """A relation ready to be read: its statement, and how to take its rows apart."""
+
+    def __init__(self, relation: Relation, statements: Statements, select: Select, path: str | None = None) -> None:
+        self.relation = relation
+        self.path = path or relation.name
+        self.select = select
+        self.parameters = [(key.name, key.parameter) for key in relation.keys if key.parameter]
+        self.children = [Child(child, self, statements) for child in relation.children]
+
+    def joins(self, rows: Sequence[tuple[Any, ...]]) -> list[Value]:
+        """Return of each row the value that joins it to its parent, or its own key: bare when it has one column."""
+        width = self.select.join_width
+        return [row[0] for row in rows] if width == 1 else [row[:width] for row in rows]
+
+    def keys(self, values: Sequence[Value]) -> Sequence[tuple[bytes, ...]]:
+        """Return such values as keys to select by."""
+        return cast("Sequence[tuple[bytes, ...]]", values if self.select.join_width > 1 else [(v,) for v in values])
+
+    def described(self, row: tuple[Any, ...]) -> str:
+        """Name a row for a message by what is known of it."""
+        values = dict(zip((*self.select.join, *self.select.links), row, strict=False))
+        return ", ".join(f"{name} {value.decode()}" for name, value in values.items() if value is not None)
+
+
+class Child:
+    """A nested relation under its parent's rows. nodes: itself, then its successors."""
+
+    def __init__(self, relation: Relation, parent: Node, statements: Statements) -> None:
+        self.nodes: list[Node] = []
+        source: Relation | None = relation
+        while source is not None:
+            select = statements.children(source)
+            self.nodes.append(Node(source, statements, select, f"{parent.path}.{relation.name}"))
+            source = source.successor
+        self._one = relation.one
+        self._opening = b"," + json.dumps(relation.name).encode() + (b":" if relation.one else b":[")
+        first = parent.select.join_width
+        self._at = [first + parent.select.links.index(link) for _, link in relation.join]
+
+    def values(self, rows: Sequence[tuple[Any, ...]]) -> list[Value]:
+        """Return of each parent's row the value by which it is joined, None when it has none."""
+        if len(self._at) == 1:
+            (at,) = self._at
+            return [row[at] for row in rows]
+        values = [tuple(row[at] for at in self._at) for row in rows]
+        return [None if None in value else value for value in values]
+
+    def added(self, documents: Sequence[bytes]) -> bytes:
+        """Return what these documents add to their parent's."""
+        if not self._one:
+            return self._opening + b",".join(documents) + b"]"
+        return self._opening + documents[0] if documents else b""

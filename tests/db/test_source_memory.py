@@ -1,0 +1,70 @@
+"""Memory of reading: bytes bound a batch, not only rows. Measured in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from project_export.sample.generate import generate
+
+SMALL = 1_000
+FAT = 100
+SCRIPT = """
+import hashlib, sys
+from pathlib import Path
+import psycopg
+from project_export.source import Limits, Reader, Session
+from project_export.tree import bind, load, tables
+
+tree = load("gitlab")
+with Session(lambda: psycopg.connect(sys.argv[1]), "memory", Limits()) as session:
+    reader = Reader(session, bind(tree, session.catalogue(tables(tree))), 1)
+    size = sum(len(chunk.data) for chunk in reader.read("issues"))
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+print(size, int(status["VmHWM"].split()[0]) * 1024)
+"""
+
+
+def _read(database: str, repo: Path) -> tuple[int, int]:
+    """Return how many bytes of issues there are, and the most memory that reading them took."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, database], check=True, capture_output=True, text=True, cwd=repo / "include"
+    )
+    size, peak = done.stdout.split()
+    return int(size), int(peak)
+
+
+def _add_issues(conn: psycopg.Connection[tuple[object, ...]], first: int, count: int, notes: int, note: int) -> None:
+    """Add issues after all others, each with so many notes of so many bytes."""
+    conn.execute(
+        """
+        INSERT INTO issues (id, iid, project_id, namespace_id, title, relative_position, work_item_type_id)
+        SELECT i, i, 1, (SELECT project_namespace_id FROM projects WHERE id = 1), 'issue', 1000000 + i, 1
+        FROM generate_series(%s, %s) AS i
+        """,
+        [first, first + count - 1],
+    )
+    conn.execute(
+        """
+        INSERT INTO notes (id, noteable_type, noteable_id, project_id, note)
+        SELECT i::bigint * 1000 + n, 'Issue', i, 1, repeat('x', %s)
+        FROM generate_series(%s, %s) AS i, generate_series(1, %s) AS n
+        """,
+        [note, first, first + count - 1, notes],
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_fat_records_after_small_ones_do_not_fill_the_memory(sample_database: str, repo: Path) -> None:
+    with psycopg.connect(sample_database, autocommit=True) as conn:
+        generate(conn, projects=1, scale=0.1)
+        _add_issues(conn, first=1_000_000, count=SMALL, notes=0, note=0)
+        _, before = _read(sample_database, repo)
+        _add_issues(conn, first=2_000_000, count=FAT, notes=100, note=30_000)
+        size, peak = _read(sample_database, repo)
+    assert size > 300e6
+    assert peak - before < 100e6
