@@ -119,11 +119,16 @@ def _work(place: Place, ctx: Context, created: Created, run_id: str, snapshot: _
     spawn = multiprocessing.get_context("spawn")
     units: dict[int, BaseProcess] = {}
     try:
-        for unit in range(len(created.titles)):
-            arguments = (place, ctx.settings, created.job_id, Owner(run_id, unit, 1), alone)
-            started = spawn.Process(target=_unit, args=arguments, name=f"unit {unit}")
-            started.start()
-            units[unit] = started
+        # Ctrl-C reaches the whole terminal; units are ended by this process, and so inherit that SIGINT is blocked.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            for unit in range(len(created.titles)):
+                arguments = (place, ctx.settings, created.job_id, Owner(run_id, unit, 1), alone)
+                started = spawn.Process(target=_unit, args=arguments, name=f"unit {unit}")
+                started.start()
+                units[unit] = started
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         over = False
         while not over:
             time.sleep(_POLL_SECONDS)
@@ -157,7 +162,6 @@ def _unit(place: Place, settings: Settings, job_id: int, owner: Owner, alone: bo
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     worker = Worker(place.context(settings), job_id, owner, alone=alone)
     signal.signal(signal.SIGTERM, lambda *_: worker.cancel())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and ends its units
     try:
         worker.run()
     except Stopped:

@@ -30,6 +30,7 @@ from runs import (
 
 from project_export.errors import AttemptRevoked, RelationsFailed, SnapshotMissing
 from project_export.ledger import Row, Snapshot
+from project_export.source import Session
 from project_export.steps import Context, Created, Holder, Worker, watch
 
 Make = Callable[..., Context]
@@ -94,6 +95,26 @@ def test_a_cancelled_unit_ends_soon_and_leaves_its_row_queued_and_no_session(
     assert not [name for name in files(tmp_path) if "labels" in name]
     assert work(ctx, created, attempt=2) == []
     assert_same(path_of(merge(ctx, created)), generated_copy, 1, *ONE)
+
+
+def test_a_cancel_that_falls_between_two_statements_is_repeated(
+    generated_copy: str, make: Make, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancel, calls = Session.cancel, []
+
+    def without_effect_at_first(session: Session) -> None:
+        calls.append(session)
+        if len(calls) > 1:
+            cancel(session)
+
+    monkeypatch.setattr(Session, "cancel", without_effect_at_first)
+    ctx = make(generated_copy, units=1)
+    created = started(ctx, *ONE)
+    with locked(generated_copy, "labels"):
+        unit, working = blocked(ctx, created, generated_copy, pool)
+        unit.cancel()
+        with pytest.raises(AttemptRevoked):
+            working.result(10)
 
 
 def test_a_unit_that_is_cancelled_before_it_begins_claims_nothing(make: Make) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 DIED = "its process died without a word (killed? out of memory?)"
 _CLAIM_SECONDS = 0.5
 _MOST_DELAY_SECONDS = 60.0
+_TICK_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -230,20 +232,27 @@ class Worker:
             thread.join()
 
     def _beat(self, done: threading.Event) -> None:
-        while not done.wait(self._ctx.settings.heartbeat_seconds):
-            current = self._current
-            if current is None:
-                continue
-            claim, writer = current.claim, current.writer
-            try:
-                lost = self._ctx.ledger.beat([Beat(claim.row_id, claim.attempt, writer.rows, writer.raw_bytes)])
-            except Retryable as error:
-                log.warning("no sign of life could be given: %s", error)
-                continue
-            if lost:
-                current.revoked.set()
-                if self._current is current:
-                    self._interrupt()
+        """Give signs of life; interrupt an attempt that must end until it does: between statements it feels nothing."""
+        last = time.monotonic()
+        while not done.wait(min(_TICK_SECONDS, self._ctx.settings.heartbeat_seconds)):
+            if self._gone:
+                self._interrupt()
+            elif time.monotonic() - last >= self._ctx.settings.heartbeat_seconds:
+                self._sign()
+                last = time.monotonic()
+
+    def _sign(self) -> None:
+        current = self._current
+        if current is None:
+            return
+        claim, writer = current.claim, current.writer
+        try:
+            lost = self._ctx.ledger.beat([Beat(claim.row_id, claim.attempt, writer.rows, writer.raw_bytes)])
+        except Retryable as error:
+            log.warning("no sign of life could be given: %s", error)
+            return
+        if lost:
+            current.revoked.set()
 
     def _interrupt(self) -> None:
         session = self._source.session if self._source is not None else None

@@ -1,0 +1,245 @@
+"""`project-export` as people use it: as a process, with processes of its own, on real databases."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psutil
+import psycopg
+import pytest
+from psycopg.sql import SQL, Identifier
+from runs import assert_same, backends, files, locked, wait_until
+from typer.testing import CliRunner
+
+from project_export.archive.manifest import Manifest
+from project_export.cli import app
+
+COMMAND = [sys.executable, "-c", "from project_export.cli import app; app()"]
+
+
+@dataclass
+class Shell:
+    """Runs commands in a folder, with the settings of an export."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen([*COMMAND, *arguments], cwd=self.folder, env=self.environment, **pipes)
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=60)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def export(self, source: str, *more: str) -> list[str]:
+        return ["export", "--project-id", "1", "--source", source, "--out", str(self.folder / "out"), *more]
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        """Read the SQLite ledger of the export."""
+        connection = sqlite3.connect(self.folder / "out" / "ledger.sqlite")
+        try:
+            return connection.execute(query).fetchall()
+        except sqlite3.OperationalError:
+            return []
+        finally:
+            connection.close()
+
+
+@pytest.fixture
+def shell(tmp_path: Path, repo: Path) -> Shell:
+    settings = {
+        "PYTHONPATH": str(repo / "include"),
+        "PROJECT_EXPORT_GITLAB_VERSION": "18.6.0",
+        "PROJECT_EXPORT_GITLAB_REVISION": "0123456789a",
+        "PROJECT_EXPORT_UNIT_COST": "1",
+        "PROJECT_EXPORT_HEARTBEAT_SECONDS": "0.2",
+    }
+    others = {name: value for name, value in os.environ.items() if not name.startswith("PROJECT_EXPORT_")}
+    return Shell(tmp_path, others | settings)
+
+
+@pytest.fixture
+def blocked(shell: Shell, generated_copy: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """An export of which one unit waits for a lock below labels, and its source."""
+    with locked(generated_copy, "label_priorities"):
+        process = shell.start(*shell.export(generated_copy, "--jobs", "2", "--relations", "labels,boards"))
+        wait_until(lambda: reading(generated_copy, "labels"), 40)
+        yield process, generated_copy
+    if process.poll() is None:
+        process.kill()
+        process.communicate()
+
+
+def reading(source: str, relation: str) -> list[str]:
+    return [name for name in backends(source) if name.endswith(f" {relation}") and " unit " in name]
+
+
+def below(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def alive(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def test_an_export_from_a_shell_end_to_end(shell: Shell, generated: str, sample_database: str) -> None:
+    done = shell.run(*shell.export(generated, "--jobs", "2"))
+    assert done.returncode == 0, done.stderr
+    *_, counts, last = done.stdout.splitlines()
+    archive = Path(last.removeprefix("archive: "))
+    assert last == f"archive: {archive}"
+    assert archive.is_relative_to(shell.folder / "out")
+    assert_same(archive, generated)
+
+    manifest = Manifest.from_json(archive.with_name("project.manifest.json").read_bytes())
+    records = sum(relation.rows for relation in manifest.relations)
+    assert counts == f"{records} records, {archive.stat().st_size} bytes"
+    assert shell.rows("SELECT state, records FROM project_export_job") == [("finished", records)]
+    assert {attempt for (attempt,) in shell.rows("SELECT attempt FROM relation_export")} == {1}
+    assert len(shell.rows("SELECT DISTINCT owner FROM relation_export")) == 2
+    assert backends(generated) == []
+
+    password = str(urlsplit(generated).password)
+    kept = [path.read_bytes() for path in shell.folder.rglob("*") if path.is_file()]
+    assert not [text for text in (done.stdout.encode(), done.stderr.encode(), *kept) if password.encode() in text]
+    assert not [name for name in files(shell.folder) if name.endswith(".tmp") or password in name]
+
+    checked = shell.run("verify", str(archive))
+    assert checked.returncode == 0
+    assert "project.manifest.json says" in checked.stdout
+
+    loaded = shell.run("sample", "load", str(archive), "--dsn", sample_database)
+    assert loaded.returncode == 0, loaded.stderr
+    assert loaded.stdout.splitlines()[-1].startswith("project: ")
+    with psycopg.connect(sample_database) as conn:
+        assert conn.execute("SELECT id FROM projects").fetchone() == (int(loaded.stdout.split()[-1]),)
+
+
+@pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_export_leaves_nothing_behind(
+    shell: Shell, blocked: tuple[subprocess.Popen[str], str], sign: signal.Signals, code: int
+) -> None:
+    process, source = blocked
+    children = below(process)
+    assert len(children) >= 2
+    process.send_signal(sign)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == code, err
+    assert "Traceback" not in err
+    assert wait_until(lambda: not backends(source))
+    assert not [child for child in children if alive(child)]
+    assert not [name for name in files(shell.folder) if name.endswith((".tmp", ".tar.gz"))]
+    ((state, errors),) = shell.rows("SELECT state, errors FROM project_export_job")
+    assert state == "failed"
+    assert "the export was interrupted" in errors
+    assert shell.rows("SELECT state FROM relation_export WHERE relation = 'labels'") == [("queued",)]
+
+
+def test_ctrl_c_reaches_all_processes_of_the_terminal(shell: Shell, blocked: tuple[subprocess.Popen[str], str]) -> None:
+    process, source = blocked
+    for child in below(process):
+        child.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert wait_until(lambda: not backends(source))
+
+
+def test_the_next_export_takes_the_place_of_one_that_was_killed(
+    shell: Shell, blocked: tuple[subprocess.Popen[str], str]
+) -> None:
+    process, source = blocked
+    children = below(process)
+    process.kill()
+    process.communicate()
+    assert shell.rows("SELECT state FROM project_export_job") == [("started",)]
+    done = shell.run(*shell.export(source, "--jobs", "1", "--relations", "milestones"))
+    assert done.returncode == 0, done.stderr
+    assert shell.rows("SELECT state FROM project_export_job ORDER BY id") == [("failed",), ("finished",)]
+    assert wait_until(lambda: not [child for child in children if alive(child)])
+    assert wait_until(lambda: not backends(source))
+
+
+def test_what_a_killed_unit_was_at_is_exported_by_another(shell: Shell, generated_copy: str) -> None:
+    with locked(generated_copy, "label_priorities"):
+        process = shell.start(*shell.export(generated_copy, "--jobs", "2", "--relations", "labels,boards"))
+        wait_until(lambda: reading(generated_copy, "labels"), 40)
+        with psycopg.connect(generated_copy) as conn:
+            query = "SELECT client_port FROM pg_stat_activity WHERE datname = %s AND application_name LIKE '%% labels'"
+            ports = {port for (port,) in conn.execute(query, [conn.info.dbname])}
+        (victim,) = (child for child in below(process) if ports & ports_of(child))
+        victim.kill()
+        wait_until(lambda: shell.rows("SELECT 1 FROM relation_export WHERE relation = 'labels' AND deaths = 1"))
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert_same(Path(out.splitlines()[-1].removeprefix("archive: ")), generated_copy, 1, "labels", "boards")
+    assert dict(shell.rows("SELECT relation, attempt FROM relation_export")) == {"project": 1, "labels": 2, "boards": 1}
+    assert shell.rows("SELECT snapshot_generation FROM project_export_job") == [(1,)]
+
+
+def ports_of(process: psutil.Process) -> set[int]:
+    return {connection.laddr.port for connection in process.net_connections() if connection.laddr}
+
+
+def test_a_relation_that_cannot_be_read_fails_the_export_and_is_named(
+    role: str, shell: Shell, generated_copy: str
+) -> None:
+    with psycopg.connect(generated_copy) as conn:
+        for statement in ("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}", "REVOKE SELECT ON boards FROM {}"):
+            conn.execute(SQL(statement).format(Identifier(role)))
+    source = f"{generated_copy}?options=-c%20role%3D{role}"
+    done = shell.run(*shell.export(source, "--jobs", "1", "--relations", "labels,boards"))
+    assert done.returncode == 1
+    assert "error: 1 relation(s) failed, so no archive was published:\n  boards [42501] (attempt 1): " in done.stderr
+    assert "archive:" not in done.stdout
+    assert not [name for name in files(shell.folder) if name.endswith(".tar.gz")]
+    assert shell.rows("SELECT state FROM project_export_job") == [("failed",)]
+
+
+def test_a_running_export_is_not_disturbed_by_a_second(
+    shell: Shell, blocked: tuple[subprocess.Popen[str], str]
+) -> None:
+    _, source = blocked
+    done = shell.run(*shell.export(source, "--relations", "boards"))
+    assert done.returncode == 1
+    assert "is being exported by job 1: run shell:" in done.stderr
+    assert shell.rows("SELECT state FROM project_export_job") == [("started",)]
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "arguments"),
+    [
+        (2, "project_id must be a positive integer", ["--project-id", "0"]),
+        (1, "project 4711 is not in projects", ["--project-id", "4711"]),
+        (2, "relation isues is unknown; nearest: issues", ["--relations", "isues"]),
+        (2, "consistency must be relation or project", ["--consistency", "none"]),
+        (1, "connection failed", ["--source", "postgresql://jane:s3cret@127.0.0.1:1/gitlab"]),
+        (2, "neither a libpq URI nor a keyword string", ["--source", "host=db password=very s3cret"]),
+        (1, "neither a libpq URI nor a keyword string", ["--ledger", "host=db password=very s3cret"]),
+    ],
+)
+def test_wrong_use_ends_with_2_and_a_failure_with_1(
+    shell: Shell, generated: str, monkeypatch: pytest.MonkeyPatch, code: int, said: str, arguments: list[str]
+) -> None:
+    for name, value in shell.environment.items():
+        monkeypatch.setenv(name, value)
+    before = signal.getsignal(signal.SIGTERM)
+    done = CliRunner().invoke(app, shell.export(generated, *arguments))
+    signal.signal(signal.SIGTERM, before)
+    assert done.exit_code == code, done.output
+    assert said in done.stderr
+    assert "Traceback" not in done.output
+    assert "s3cret" not in done.output
+    assert shell.rows("SELECT state FROM project_export_job") == []
