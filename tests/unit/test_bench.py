@@ -1,0 +1,75 @@
+"""The benchmark's own arithmetic; what it measures is not asserted anywhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+pytest.importorskip("orjson", reason="a package of the extra `bench`")
+
+from bench import proc, report
+from bench.peers.__main__ import consume, hashes
+from bench.run import Cost
+
+
+def cost(client: float, server: float = 0.0, mb: float = 50.0) -> Cost:
+    return Cost(client, server, client + server, mb, 5.0, 1_000_000, 250_000)
+
+
+def results(ours: float = 3.0, largest: float = 30.0) -> report.Results:
+    peers = {
+        "copy": [cost(0.5, 0.5)] * 2,
+        "ours": [cost(ours - 1.5, 1.5)] * 2,
+        "ours-split": [cost(ours - 1.5, 1.5)] * 2,
+        "rows": [cost(ours * 1.3)] * 2,
+        "orm": [cost(ours * 10)] * 2,
+    }
+    merging = {"merge-ours": [cost(0.2)], "merge-cat": [cost(0.1)], "merge-gzip": [cost(25)]}
+    return report.Results(10, 10, peers, merging, {10: [cost(ours)], 100: [cost(largest)]}, "a machine")
+
+
+def test_a_record_counts_by_its_values_and_their_order_not_by_how_json_writes_it() -> None:
+    one = hashes(iter([b'{"a":"<","b":[1,null]}\n{"a":2}\n']), [1])
+    assert one == hashes(iter([b'{"a": "\\u003c", "b": [1, null]}\n', b'{"a":2}\n']), [1])
+    assert one["records"] == "2"
+    assert one["1"] != one["all"]
+    for other in (b'{"a":2}\n{"a":"<","b":[1,null]}\n', b'{"b":[1,null],"a":"<"}\n{"a":2}\n', b'{"a":"<"}\n{"a":2}\n'):
+        assert hashes(iter([other]), [])["all"] != one["all"]
+
+
+@pytest.mark.parametrize("compressor", ["none", "gzip -6", "isal 1", "part"])
+def test_what_is_thrown_away_is_counted(compressor: str) -> None:
+    raw, stored = consume(iter([b"x" * 1000, b"y" * 1000]), compressor)  # type: ignore[arg-type]
+    assert raw == 2000
+    assert stored < 100
+
+
+def test_results_that_keep_all_targets_miss_none() -> None:
+    assert [verdict.what for verdict in report.verdicts(results()) if not verdict.kept] == []
+
+
+def test_a_missed_target_is_named_and_told_in_the_report() -> None:
+    found = results(ours=6.0, largest=70.0)
+    missed = [verdict.what for verdict in report.verdicts(found) if not verdict.kept]
+    assert missed == ["CPU against binary COPY", "CPU from 10 to 100 issues, per tenfold"]
+    lines = report.markdown(found).splitlines()
+    assert "| CPU against binary COPY | ≤ 5 | 6.00 | **no** |" in lines
+
+
+def test_a_ratio_is_the_median_of_the_rounds() -> None:
+    costs = {"a": [cost(2), cost(30), cost(4)], "b": [cost(1), cost(10), cost(4)]}
+    assert report.ratio(costs, "a", "b", lambda c: c.client) == 2
+
+
+def test_what_a_sample_costs_is_scaled_but_not_its_memory() -> None:
+    scaled = cost(1, 2, mb=70).times(20)
+    assert (scaled.client, scaled.server, scaled.client_mb) == (20, 40, 70)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are read from /proc")
+def test_a_process_knows_its_parent_and_its_peak() -> None:
+    assert proc.parent(os.getpid()) == os.getppid()
+    block = bytearray(50 << 20)
+    assert proc.peak_mb() > len(block) / 2**20
