@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
+from json import JSONDecodeError
 from typing import Any
 
 import psycopg
 import pytest
 
+from dev.airflow import POOL
 from tests.dags.stage import AFTER, CREATE, DAG_ID, EXPORT, HOLD, MERGE, WAIT, Run, Stage, until
 
 pytestmark = pytest.mark.xdist_group("airflow")
@@ -123,6 +126,18 @@ def test_retention_runs_as_a_dag(stage: Stage, trio: tuple[Run, Run, Run]) -> No
     assert not archive.exists()
     assert waiting.archive().exists()
     assert stage.ledger.job(gone.id).state == "failed"
+
+
+def test_a_missing_pool_is_named_and_nothing_is_lost(stage: Stage) -> None:
+    slots = stage.rest.call("GET", f"/pools/{POOL}")["slots"]
+    with suppress(JSONDecodeError):  # the answer is empty
+        stage.rest.call("DELETE", f"/pools/{POOL}")
+    try:
+        run = stage.trigger(project_id=3, **BOARDS)
+        until(lambda: f"no unit has got a slot of the pool '{POOL}' yet" in run.log(WAIT), seconds=60)
+    finally:
+        stage.rest.make_pool(POOL, slots, "made again")
+    assert run.ended() == "success"
 
 
 def prune(stage: Stage, *, dry_run: bool) -> tuple[int, int]:

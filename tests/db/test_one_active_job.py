@@ -90,6 +90,19 @@ def test_a_run_whose_create_is_repeated_gets_its_own_job_again(ctx: Context) -> 
     assert trigger(ctx, "dag/first") == first
 
 
+def test_twins_of_a_create_get_the_same_job(ctx: Context) -> None:
+    together = threading.Barrier(4)
+
+    def run(_: int) -> Created:
+        together.wait(30)
+        return trigger(ctx, "dag/first")
+
+    with ThreadPoolExecutor(4) as threads:
+        ended = list(threads.map(run, range(4)))
+    assert len(set(ended)) == 1
+    assert len(ctx.ledger.active_jobs()) == 1
+
+
 def test_other_projects_run_side_by_side(ctx: Context) -> None:
     assert trigger(ctx, "dag/first").job_id != trigger(ctx, "dag/second", project_id=2).job_id
     assert len(ctx.ledger.active_jobs()) == 2

@@ -49,12 +49,23 @@ class WaitRelationExports(BaseSensorOperator):
                     break
                 left = deadline - time.monotonic()
                 if left <= 0:
+                    self._name_pool(context["ti"])
                     return False
                 wait(left)
         failures = ctx.ledger.failures(job_id)
         if failures:
             raise AirflowFailException(str(RelationsFailed(failures)))
         return True
+
+    def _name_pool(self, ti: Any) -> None:
+        """Say so when no unit has got a slot: a task cannot ask whether its pool exists, and Airflow does not tell."""
+        if set(task_states(ti, self.exporter).values()) == {"scheduled"}:
+            pool = self.dag.get_task(self.exporter).pool
+            self.log.warning(
+                "no unit has got a slot of the pool %r yet. If no other export runs, see that the pool exists and has "
+                "slots: airflow pools list",
+                pool,
+            )
 
     def _ended(self, ti: Any) -> dict[int, str]:
         """Return the units whose task is over for good; one that is retried or waits for a slot is not."""

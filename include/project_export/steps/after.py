@@ -24,8 +24,8 @@ def after_export(ctx: Context, job_id: int, *, upload_url: str | None, last_try:
         try:
             upload(ctx, job, upload_url or "", job.params["upload_http_method"])
         except ProjectExportError as error:
-            if last_try or isinstance(error, Permanent):
-                ctx.ledger.fail_job(job_id, [Failure("*", 0, f"The upload failed. {error}")])
+            final = last_try or isinstance(error, Permanent)
+            if final and ctx.ledger.fail_job(job_id, [Failure("*", 0, f"The upload failed. {error}")]):
                 notify(ctx, job_id, "failed")
             raise
     ctx.ledger.finish_job(job_id, merged.uri, merged.bytes, merged.sha256, merged.records)

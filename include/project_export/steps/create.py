@@ -55,7 +55,7 @@ def create(ctx: Context, request: Request, *, run_id: str, requested_by: str, ru
     # Asked before anything else is done, so that a refused run ends at once; open_job asks again, and for good.
     other = living_job(ctx, request.project_id, run_alive)
     if other is not None:
-        return _joined(request, other)
+        return _taken(request, run_id, other)
     ctx.store.check()
     if request.upload_url:
         check_upload(ctx, request.upload_url)
@@ -86,7 +86,7 @@ def create(ctx: Context, request: Request, *, run_id: str, requested_by: str, ru
         except JobActive:
             other = living_job(ctx, request.project_id, run_alive)
             if other is not None:
-                return _joined(request, other)
+                return _taken(request, run_id, other)
     log.info("job %d: %d relation(s), %d part(s), %d unit(s)", job.id, len(names), len(plan.planned), len(plan.titles))
     for unit, title in enumerate(plan.titles):
         log.info("unit %d: %s", unit, title)
@@ -103,7 +103,10 @@ def resume(ctx: Context, job: Job) -> None:
     log.info("job %d was %s and is open again; %d relation(s) are exported anew", job.id, job.state, len(rows))
 
 
-def _joined(request: Request, other: Job) -> Created:
+def _taken(request: Request, run_id: str, other: Job) -> Created:
+    """Answer that the project's place is taken, be it by a twin of this very task."""
+    if other.run_id == run_id:
+        return _created(other)
     if request.if_running != "join":
         raise being_exported(other)
     log.info("project %d is being exported by job %d of run %s", request.project_id, other.id, other.run_id)

@@ -88,8 +88,8 @@ class Merger:
         self._worker.cancel()
 
     def _fail(self, failures: Sequence[Failure]) -> None:
-        self._ctx.ledger.fail_job(self._job_id, failures)
-        notify(self._ctx, self._job_id, "failed")
+        if self._ctx.ledger.fail_job(self._job_id, failures):  # else it has failed before, and that was told
+            notify(self._ctx, self._job_id, "failed")
 
     def _merge(self) -> Merged:
         for _ in range(_MOST_REPAIRS):
