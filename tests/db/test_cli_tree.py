@@ -93,7 +93,7 @@ def test_a_check_prints_what_is_bound_and_says_loudly_which_join_has_no_index(un
     assert "    issues.notes by notes (noteable_id): index_notes_on_noteable_id" in out
     assert "    project.default_branch: always null, comes from the Git repository" in out.splitlines()
     assert "user_contributions: no rows" in out.splitlines()
-    assert "WARNING: 1 of 130 joins have no index" in err
+    assert "WARNING: 1 of 131 joins have no index" in err
     assert "merge_requests.metrics by merge_request_metrics (merge_request_id): NO INDEX" in err
 
 

@@ -12,7 +12,7 @@ from psycopg.sql import SQL, Identifier
 
 from project_export.errors import SourceChanged
 from project_export.sample import schema
-from project_export.tree import BoundTree, Lookup, Relation, bind, load, tables
+from project_export.tree import BoundTree, LeftOut, Lookup, Relation, bind, load, tables
 from tests import specimen
 
 TREE = load("gitlab")
@@ -80,6 +80,11 @@ def removed_keys(table: str, column: str) -> set[str]:
     return found
 
 
+def beside(item: LeftOut) -> bool:
+    """Whether what was left out are rows beside a relation's own ones: in addition, or of its successor."""
+    return "[" in item.path or "successor" in item.why or "rows in addition" in item.why
+
+
 def all_remarks(bound: BoundTree) -> str:
     return "\n".join(remark for name in TREE.names for remark in bound.remarks(name))
 
@@ -94,9 +99,26 @@ def test_without_a_column_its_keys_are_left_out_and_said_or_it_is_named_as_neede
             continue
         bound = bind(TREE, catalogue)
         assert not [path for path, relation in bound.tree.walk() if reads(relation, table, column)], column
-        assert {item.path for item in bound.left_out} == removed_keys(table, column), column
+        assert {item.path for item in bound.left_out if not beside(item)} == removed_keys(table, column), column
         for path in removed_keys(table, column):
             assert f"{path}: left out, the source has no {table}." in all_remarks(bound)
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [("namespaces", None), ("namespaces", "traversal_ids"), ("projects", "namespace_id"), ("members", "access_level")],
+)
+def test_without_what_tells_inherited_members_there_are_direct_ones_only_and_that_is_said(table, column):
+    bound = bind(TREE, without(table, column))
+    assert bound.relation("project_members").also == ()
+    assert "project_members: left out, rows in addition, for which the source lacks" in all_remarks(bound)
+
+
+def test_without_a_table_its_successor_takes_its_place_and_one_that_is_not_there_yet_is_no_news():
+    path = "merge_requests.merge_request_diff.merge_request_diff_files"
+    old, new = (dict(TREE.walk())[path], dict(TREE.walk())[path].successor)
+    assert dict(bind(TREE, without(old.table, None)).tree.walk())[path].table == new.table
+    assert bind(TREE, without(new.table, None)).left_out == ()
 
 
 @pytest.mark.parametrize("table", [table for table in TABLES if table != TREE.root.table])

@@ -190,7 +190,7 @@ def test_a_derived_value_gives_way_to_its_fallback(bound: Bind) -> None:
 
 
 def test_a_derived_value_that_is_absent_is_an_error_that_names_it(bound: Bind) -> None:
-    with pytest.raises(SourceChanged, match=r"tree\.yaml:8: books needs loans\.reader_id for owner, on which nested"):
+    with pytest.raises(SourceChanged, match=r"tree\.yaml:8: books needs loans\.reader_id for owner, on which others"):
         bound("loans", "books.owner_id")
 
 

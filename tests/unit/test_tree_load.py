@@ -172,7 +172,7 @@ def test_a_tree_is_read_once(write: Write) -> None:
         ("      - title\n", "      - {title: {}, kind: {}}\n", "20: a key is a name, or one name with its description"),
         ("      - title\n", "      - [title]\n", "20: a key must be a mapping"),
         ("      - title\n", "      - 7\n", "20: this must be a name, not 7"),
-        ("{enum: kind}", "{else: position}", "21: key kind: else says nothing without from"),
+        ("{enum: kind}", "{match: {id: id}}", "21: key kind: match says nothing without from"),
         ("{enum: kind}", "{when: position}", "21: key kind: when says nothing without transform"),
         ("{enum: kind}", "{constant: 1, column: id}", "21: key kind: constant and column exclude each other"),
         ("{transform: yaml, default: {}}", "{transform: yaml, wrap: a}", "22: key extra: transform and wrap exclude"),

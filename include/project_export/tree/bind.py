@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from project_export.errors import SourceChanged, TreeError, nearest
-from project_export.tree.model import Key, Lookup, Relation, Tree
+from project_export.tree.model import Also, Key, Lookup, Relation, Tree
 
 Catalogue = Mapping[str, Mapping[str, str]]
 """table → column → type, as pg_type.typname has it: int8, timestamptz, _text."""
@@ -65,7 +65,7 @@ def bind(tree: Tree, catalogue: Catalogue) -> BoundTree:
         message = f"{tree.file}:{tree.root.line}: the source has no table {tree.root.table}, the root of the tree"
         raise SourceChanged(f"{message}. Is this the right database, and does search_path lead to its schema?")
     binder.linked(tree)
-    relations = tuple(binder.top(relation) for relation in tree.relations)
+    relations = tuple(binder.top(relation, root) for relation in tree.relations)
     return BoundTree(replace(tree, root=root, relations=relations), catalogue, tuple(binder.left_out))
 
 
@@ -75,14 +75,30 @@ class _Binder:
         self.catalogue = catalogue
         self.left_out: list[LeftOut] = []
 
-    def top(self, relation: Relation) -> Relation:
+    def top(self, relation: Relation, root: Relation) -> Relation:
         """Bind a top-level relation; without its table it stays, empty, so that its file is as an empty one's."""
+        relation = replace(relation, also=tuple(self.additions(relation, root)))
         bound = self.relation(relation, relation.name)
         if bound is not None:
             if not relation.one and relation.table:
                 self.present(relation, relation.name, "reading in batches", relation.key)
             return bound
         return Relation(relation.name, one=relation.one, constant="null" if relation.one else None)
+
+    def additions(self, relation: Relation, root: Relation) -> Iterator[Also]:
+        """Yield the rows in addition that can be found; an export without them is smaller, not wrong."""
+        own = self.catalogue.get(relation.table, {})
+        there = {*self.catalogue[root.table], *(name for name, _ in root.derived)}
+        for also in relation.also:
+            read = [name for name, _ in (*also.join, *also.where)] + [also.unless, *(o.column for o in also.best)]
+            absent = [f"{root.name}'s {link}" for _, link in also.join if link not in there]
+            absent += [f"{relation.table}.{name}" for name in read if name not in own]
+            if absent and own:
+                self.left_out.append(
+                    LeftOut(relation.name, f"rows in addition, for which the source lacks {absent[0]}")
+                )
+            else:
+                yield also
 
     def relation(self, relation: Relation, path: str) -> Relation | None:
         if not relation.table:
@@ -96,7 +112,11 @@ class _Binder:
             return None
         self.needed(relation, path)
         keys = tuple(key for key in (self.key(key, relation, path) for key in relation.keys) if key)
-        derived = tuple((name, self.derived(name, lookup, relation, path)) for name, lookup in relation.derived)
+        derived = tuple(
+            (name, lookup)
+            for name, lookup in ((name, self.derived(name, of, relation, path)) for name, of in relation.derived)
+            if lookup is not None
+        )
         children = tuple(
             bound
             for bound in (self.relation(child, f"{path}.{child.name}") for child in relation.children)
@@ -108,16 +128,17 @@ class _Binder:
         """Bind the table that is to replace a relation's; that it is not there yet is nothing to be said."""
         if relation.successor is None or relation.successor.table not in self.catalogue:
             return None
-        return self.relation(relation.successor, path)
+        try:
+            return self.relation(relation.successor, f"{path}[{relation.successor.table}]")
+        except SourceChanged as error:
+            self.left_out.append(LeftOut(path, f"its successor {relation.successor.table} cannot be read: {error}"))
+            return None
 
     def needed(self, relation: Relation, path: str) -> None:
         derived = {name for name, _ in relation.derived}
         uses = {
-            "join": [own for source in relation.sources for own, _ in source.join],
-            "where": [column for source in relation.sources for column, _ in source.where],
-            "rows in addition": [
-                name for also in relation.also for name in (also.unless, *(o.column for o in also.best))
-            ],
+            "join": [own for own, _ in relation.join],
+            "where": [column for column, _ in relation.where],
             "order": [order.column for order in relation.order],
             "its nested relations' joins": [link for link in relation.links if link not in derived],
         }
@@ -182,21 +203,27 @@ class _Binder:
         read += [(own, column) for _, column in lookup.match]
         return [(table, column) for table, column in read if column not in self.catalogue.get(table, ())]
 
-    def derived(self, name: str, lookup: Lookup, relation: Relation, path: str) -> Lookup:
-        """Return the lookup of a derived value, or its fallback; nested relations join on it, so one must be there."""
+    def derived(self, name: str, lookup: Lookup, relation: Relation, path: str) -> Lookup | None:
+        """Return the lookup of a derived value, or its fallback; None where nothing needs it.
+
+        What joins on it needs it; rows in addition can do without.
+        """
         reduced = self.reduced(lookup, relation.table, relation.line)
-        if reduced is None:
-            message = f"{self.tree.file}:{relation.line}: {path} needs {lookup.table}.{lookup.column} for {name}"
-            raise SourceChanged(f"{message}, on which nested relations join, and the source lacks it")
-        return reduced if isinstance(reduced, Lookup) else Lookup("", (), reduced)
+        if reduced is not None:
+            return reduced if isinstance(reduced, Lookup) else Lookup("", (), reduced)
+        children = self.tree.relations if relation.name == self.tree.root.name else relation.children
+        if any(parent == name for child in children for _, parent in child.join):
+            absent = ".".join(self.absent(lookup, relation.table)[0])
+            message = f"{self.tree.file}:{relation.line}: {path} needs {absent} for {name}, on which others join"
+            raise SourceChanged(f"{message}, and the source lacks it")
+        return None
 
     def linked(self, tree: Tree) -> None:
         """Check the root's columns by which it is found and on which the top-level relations join."""
         self.present(tree.root, tree.root.name, "finding its row", tree.root.key)
         derived = {name for name, _ in tree.root.derived}
         for relation in tree.relations:
-            joins = [join for source in relation.sources for join in source.join]
-            links = [parent for _, parent in joins if parent not in derived]
+            links = [parent for _, parent in relation.join if parent not in derived]
             self.present(tree.root, tree.root.name, f"the join of {relation.name}", links)
 
     def known_table(self, table: str, line: int) -> None:
