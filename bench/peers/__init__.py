@@ -42,6 +42,7 @@ PEERS = {
     "ours": Peer("project_export", "ours", compressor="part"),
     "ours-raw": Peer("project_export, not compressed", "ours"),
     "ours-split": Peer("project_export, in 8 parts", "ours", function="read_split", compressor="part"),
+    "nested": Peer("one nested statement per batch (row_to_json, json_agg), isal 1", "nested", compressor="isal 1"),
     "rows": Peer("psycopg rows, grouped in Python, orjson, isal 1", "rows", compressor="isal 1"),
     "orm": Peer("SQLAlchemy ORM, selectinload by 100, json, gzip -6", "orm", compressor="gzip -6", sample=5_000),
     "duckdb": Peer("DuckDB with its postgres extension, isal 1", "duck", compressor="isal 1"),
