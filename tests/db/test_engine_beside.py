@@ -1,0 +1,186 @@
+"""What does not lie in a relation's own rows: rows in addition, successors, values elsewhere; and forms of times."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from project_export.errors import TreeError
+from project_export.source import Limits, Reader, Session
+from project_export.tree import bind, load, tables
+
+TREE = """
+name: clubs
+root:
+  relation: team
+  table: teams
+  derived: {above: {from: clubs, match: {id: club_id}, column: path}}
+  keys: [id]
+relations:
+  - relation: players
+    table: players
+    join: {of_id: id}
+    where: {of_type: team}
+    also: [{join: {of_id: above}, where: {of_type: club}, unless: person, best: [rank desc, of_id desc]}]
+    keys: [person, rank, {of_type: {constant: team}}]
+    children:
+      - relation: games
+        table: games
+        join: {player_id: id}
+        keys: [result, {film: {default: "", elsewhere: file}}]
+        successor: {table: new_games, join: {player_id: id}, order: [id desc], keys: [{result: {else: draw}}]}
+"""
+SQL = """
+CREATE TABLE clubs (id int PRIMARY KEY, path int[]);
+CREATE TABLE teams (id int PRIMARY KEY, club_id int);
+CREATE TABLE players (id int PRIMARY KEY, of_type text, of_id int, person int, rank int);
+CREATE TABLE games (id int PRIMARY KEY, player_id int, result text, film text, file text);
+CREATE TABLE new_games (id int PRIMARY KEY, player_id int, result text, draw text);
+INSERT INTO clubs VALUES (1, '{1}'), (2, '{1,2}'), (3, '{3}');
+INSERT INTO teams VALUES (1, 2), (2, NULL);
+INSERT INTO players VALUES
+    (1, 'team', 1, 10, 5), (2, 'team', 1, NULL, 1),
+    (3, 'club', 2, 10, 9), (4, 'club', 1, 11, 3), (5, 'club', 2, 11, 3), (6, 'club', 1, 12, 7), (7, 'club', 2, 12, 4),
+    (8, 'club', 2, NULL, 1), (9, 'club', 3, 13, 1), (10, 'team', 2, 14, 1);
+INSERT INTO games VALUES (1, 1, 'won', 'x', NULL), (2, 1, 'lost', NULL, '/films/2'), (3, 1, NULL, NULL, NULL);
+INSERT INTO new_games VALUES (1, 1, 'won', NULL), (2, 2, NULL, 'even'), (3, 2, 'lost', 'even');
+"""
+
+Read = Callable[..., Reader]
+
+
+@pytest.fixture
+def read(database: str, tmp_path: Path) -> Iterator[Read]:
+    """Read a team of the clubs, in a zone."""
+    with psycopg.connect(database) as conn:
+        conn.execute(SQL)
+    sessions = []
+
+    def read(root: int = 1, tree: str = TREE, zone: str = "UTC", sql: str = "SELECT 1", values: Any = None) -> Reader:
+        with psycopg.ClientCursor(psycopg.connect(database, autocommit=True)) as cursor:
+            cursor.execute("SET TimeZone = 'UTC'")
+            cursor.execute(sql, values)
+        path = tmp_path / f"tree{len(sessions)}.yaml"
+        path.write_text(tree)
+        session = Session(lambda: psycopg.connect(database), "test", Limits(), zone=zone)
+        sessions.append(session)
+        loaded = load(str(path))
+        return Reader(session, bind(loaded, session.catalogue(tables(loaded))), root)
+
+    yield read
+    for session in sessions:
+        session.close()
+
+
+def records(reader: Reader, name: str, part: int = 0, parts: int = 1) -> list[Any]:
+    data = b"".join(chunk.data for chunk in reader.read(name, part, parts))
+    return [json.loads(line) for line in data.splitlines()]
+
+
+def test_rows_in_addition_come_after_the_own_ones_once_for_each_who_has_none(read: Read) -> None:
+    players = records(read(), "players")
+    assert [(p["person"], p["rank"]) for p in players] == [(10, 5), (None, 1), (11, 3), (12, 7)]
+    assert {p["of_type"] for p in players} == {"team"}
+
+
+def test_of_equal_rows_in_addition_the_order_decides(read: Read) -> None:
+    reader = read(sql="UPDATE players SET rank = 8 WHERE id = 4; UPDATE players SET rank = 9 WHERE id = 5")
+    assert [(p["person"], p["rank"]) for p in records(reader, "players")][2] == (11, 9)
+
+
+def test_rows_in_addition_are_counted_and_split_like_others(read: Read) -> None:
+    reader = read()
+    assert reader.count("players") == 4
+    joined = [record for part in range(3) for record in records(reader, "players", part, 3)]
+    assert joined == records(reader, "players")
+
+
+def test_a_root_without_the_value_has_its_own_rows_only(read: Read) -> None:
+    assert [p["person"] for p in records(read(2), "players")] == [14]
+
+
+def test_a_successor_is_read_for_parents_that_have_no_rows_before(read: Read) -> None:
+    games = [player["games"] for player in records(read(), "players")]
+    assert [game["result"] for game in games[0]] == ["won", "lost", None]
+    assert games[1] == [{"result": "lost"}, {"result": "even"}]
+    assert games[2:] == [[], []]
+
+
+def test_a_value_that_is_stored_elsewhere_is_counted(read: Read) -> None:
+    reader = read()
+    assert [game["film"] for game in records(reader, "players")[0]["games"]] == ["x", "", ""]
+    note = "players.games.film: a value that is stored outside of the database was left out"
+    assert reader.oddities == {note: 1}
+
+
+TIMES = """
+name: times
+root: {relation: one, table: ones, keys: [at, atz, day, f]}
+relations: []
+"""
+ONES = (
+    "CREATE TABLE ones AS SELECT 1 AS id, %s::timestamp AS at, %s::timestamptz AS atz, %s::date AS day, %s::float8 AS f"
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown", "date"),
+    [
+        ("2016-06-14 15:02:08.3409", "2016-06-14T15:02:08.340Z", "2016-06-14"),
+        ("9999-12-31 23:59:59.999999", "9999-12-31T23:59:59.999Z", "9999-12-31"),
+        ("10000-01-01", "10000-01-01T00:00:00.000Z", "10000-01-01"),
+        ("0001-01-01", "0001-01-01T00:00:00.000Z", "0001-01-01"),
+        ("0001-12-31 BC", "0000-12-31T00:00:00.000Z", "0000-12-31"),
+        ("0044-03-15 01:02:03.0045 BC", "-0043-03-15T01:02:03.004Z", "-0043-03-15"),
+        ("infinity", None, None),
+        ("-infinity", None, None),
+        (None, None, None),
+    ],
+)
+def test_times_leave_as_rails_writes_them(read: Read, value: str | None, shown: str | None, date: str | None) -> None:
+    reader = read(tree=TIMES, sql=ONES, values=(value, value, value, 1))
+    assert records(reader, "one") == [{"at": shown, "atz": shown, "day": date, "f": 1}]
+
+
+def test_times_leave_in_the_zone_that_was_chosen(read: Read) -> None:
+    values = ("2024-07-01 12:00:00.5", "2024-01-01 12:00:00 UTC", "2024-01-01", 0)
+    reader = read(tree=TIMES, sql=ONES, values=values, zone="Asia/Kolkata")
+    assert records(reader, "one") == [
+        {"at": "2024-07-01T17:30:00.500+05:30", "atz": "2024-01-01T17:30:00.000+05:30", "day": "2024-01-01", "f": 0}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("100", "100.0"), ("-0", "-0.0"), ("0.1", "0.1"), ("1e20", "1e+20"), ("NaN", "null"), ("-Infinity", "null")],
+)
+def test_floats_keep_their_fraction_and_what_is_no_number_is_null(read: Read, value: str, shown: str) -> None:
+    reader = read(tree=TIMES, sql=ONES, values=(None, None, None, value))
+    assert b"".join(chunk.data for chunk in reader.read("one")).endswith(f'"f":{shown}}}'.encode())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("unless: person, ", "", "13: also lacks the attribute unless"),
+        ("unless: person", "unles: person", "13: also has no attribute unles; nearest: unless"),
+        ("    also:", "    one: true\n    also:", "only a top-level relation of many can have rows in addition"),
+        (
+            "    keys: [person,",
+            "    successor: {table: x, join: {id: id}}\n    keys: [person,",
+            "only a nested relation",
+        ),
+        ("{table: new_games, join", "{join", "20: the successor of games lacks the attribute table"),
+    ],
+)
+def test_a_mistake_beside_a_relation_is_named_with_its_line(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in TREE
+    path = tmp_path / "tree.yaml"
+    path.write_text(TREE.replace(old, new))
+    with pytest.raises(TreeError, match=message):
+        load(str(path))
