@@ -34,7 +34,7 @@ CREATE, HOLD, EXPORT, WAIT, MERGE = TASKS = (
 AFTER = "after_export"
 PROJECTS, SCALE = 4, 0.1
 SOURCE_ID = "project_export_source"
-RUN_SECONDS = 90
+RUN_SECONDS = 150
 
 
 class Stage:
@@ -195,7 +195,7 @@ class Run:
         return Path(urlsplit(self.job().archive_uri or "").path)
 
 
-def until(condition: Callable[[], object], seconds: float = 30) -> float:
+def until(condition: Callable[[], object], seconds: float = 60) -> float:
     """Wait until a condition holds; return the seconds it took."""
     begun = time.monotonic()
     while not condition():

@@ -52,15 +52,23 @@ def test_without_a_job_the_waiter_ends_at_once(units):
     assert waiter(units=units).poke(context(TaskInstance())) is True
 
 
-@pytest.mark.parametrize("units", [None, []])
-def test_without_a_job_the_merge_raises_what_create_said(units):
+def test_without_a_job_the_merge_raises_what_create_said():
     from airflow.sdk.exceptions import AirflowFailException
 
     from project_export.airflow.operators import MergeRelationExports
 
-    merge = MergeRelationExports(task_id="merge", units=units, creator="create")
+    merge = MergeRelationExports(task_id="merge", units=None, creator="create")
     with pytest.raises(AirflowFailException, match="no job was created, so there is nothing to merge: no such project"):
         merge.execute(context(TaskInstance(xcoms={"error": "no such project"})))
+
+
+def test_where_the_job_of_another_run_was_joined_there_is_nothing_to_merge():
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    from project_export.airflow.operators import MergeRelationExports
+
+    with pytest.raises(AirflowSkipException, match="another run exports this project"):
+        MergeRelationExports(task_id="merge", units=[], creator="create").execute(context(TaskInstance()))
 
 
 def test_only_a_task_that_is_over_for_good_has_given_its_unit_up():
@@ -132,22 +140,6 @@ def test_a_wrong_request_is_not_retried(monkeypatch):
 
     with pytest.raises(AirflowFailException, match="relation isues is unknown"):
         create_that_meets(BadRequest("relation isues is unknown"), monkeypatch)
-
-
-def test_a_run_is_alive_until_it_has_ended_or_is_gone():
-    from airflow.sdk.exceptions import AirflowRuntimeError
-
-    from project_export.airflow.operators import _run_alive
-
-    class Runs:
-        def get_dagrun_state(self, *, dag_id: str, run_id: str) -> str:
-            if run_id == "gone":
-                raise AirflowRuntimeError(SimpleNamespace(error=SimpleNamespace(value="not found"), detail=None))
-            return run_id
-
-    states = ("queued", "running", "success", "failed", "gone")
-    assert [state for state in states if _run_alive(Runs(), f"dag/{state}")] == ["queued", "running"]
-    assert _run_alive(Runs(), "a run of the shell")
 
 
 def test_the_trigger_keeps_names_only():
