@@ -34,7 +34,7 @@ lint: setup
 
 # All checks, then all tests.
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder
 
 # Compare with peers on a project of ISSUES issues, and ours on one of LARGEST too; the report comes to .state/bench.
 bench: setup

@@ -9,13 +9,16 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from dev.postgres import Server
 
 REPO = Path(__file__).resolve().parents[1]
 SERVER_DIR = "PROJECT_EXPORT_TEST_SERVER"
+AIRFLOW_TESTS = "tests/dags/"
 FACTS = "PROJECT_EXPORT_FACTS"
 
 
@@ -34,6 +37,19 @@ def pytest_configure(config: pytest.Config) -> None:
         shutil.rmtree(folder)
 
     config.add_cleanup(clean_up)
+
+
+class Together(LoadScopeScheduling):
+    """Gives a file of tests to one worker, and all tests of the one real Airflow to one worker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::")[0]
+        return AIRFLOW_TESTS if file.startswith(AIRFLOW_TESTS) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
+    # The mark xdist_group would say this, but pytest-xdist 3.8 does not heed it under pytest 9.2.
+    return Together(config, log)
 
 
 @pytest.fixture(scope="session")
