@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,7 @@ def _work(place: Place, ctx: Context, created: Created, run_id: str, snapshot: _
     units: dict[int, BaseProcess] = {}
     try:
         # Ctrl-C reaches the whole terminal; units are ended by this process, and so inherit that SIGINT is blocked.
+        resource_tracker.ensure_running()  # its start would unblock it again
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             for unit in range(len(created.titles)):
