@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 
 from project_export.ledger import listen, migrate
-from project_export.ledger.base import answering
 from project_export.ledger.jobs import Jobs
 from project_export.ledger.listen import Wait
 from project_export.ledger.notices import Notices
@@ -26,8 +25,7 @@ class Ledger(Jobs, Relations, Notices, Retention):
 
     def check(self) -> None:
         """Raise LedgerOutdated unless the tables are of the version that this package needs."""
-        with answering():
-            migrate.check(self._engine)
+        migrate.check(self._engine)
 
     def listening(self, job_id: int) -> AbstractContextManager[Wait]:
         """Listen to a job: `with ledger.listening(job) as wait: ...read...; wait(seconds)`.
