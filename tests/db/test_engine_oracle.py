@@ -50,6 +50,18 @@ def test_every_relation_is_what_the_second_reader_reads(
     assert not engine.oddities
 
 
+def test_what_names_a_row_that_is_gone_leaves_without_it(generated_copy: str) -> None:
+    with psycopg.connect(generated_copy, autocommit=True) as conn:
+        conn.execute("UPDATE notes SET author_id = 999999 WHERE id % 3 = 0")
+        conn.execute("UPDATE label_links SET label_id = NULL WHERE id % 3 = 0")
+        with Session(lambda: psycopg.connect(generated_copy), "test", Limits()) as session:
+            engine = Reader(session, bind(TREE, session.catalogue(tables(TREE))), 1)
+            found: Records = {name: records(lines(engine, name)) for name in TREE.names}
+        assert_equal(found, reader.read_project(conn, 1))
+    assert any("author" not in note for issue in found["issues"] for note in issue["notes"])
+    assert any("label" not in link for issue in found["issues"] for link in issue["label_links"])
+
+
 def test_counts_are_the_numbers_of_records(session: Session, bound: BoundTree) -> None:
     engine = Reader(session, bound, 1)
     for name in TREE.names:

@@ -243,10 +243,10 @@ def test_there_are_rows_that_must_not_be_exported(sample):
         assert conn.execute(query).fetchone() is not None, query
 
 
-def test_the_second_project_names_authors_who_are_gone(exports):
-    notes = records_by_path(exports[2])["issues.notes"]
-    assert any("author" not in note for note in notes)
-    assert all("author" in note for note in records_by_path(exports[1])["issues.notes"])
+def test_no_note_lacks_its_author_and_no_label_link_its_label_which_an_importer_would_drop(exports):
+    for project in (1, 2):
+        assert all("author" in note for note in records_by_path(exports[project])["issues.notes"])
+        assert all("label" in link for link in records_by_path(exports[project])["issues.label_links"])
 
 
 def test_columns_with_secrets_hold_canaries_and_no_record_does(sample, exports):

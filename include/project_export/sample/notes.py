@@ -87,7 +87,7 @@ def add_note(
         note=values.text(),
         noteable_type=noteable_type,
         noteable_id=noteable,
-        author_id=world.user() if project.full else world.author(),
+        author_id=world.user(),
         created_at=created,
         updated_at=edited or created,
         project_id=project.id,
@@ -154,7 +154,7 @@ def add_label_links(world: World, project: Project, target_type: str, target: in
     for label in labels:
         world.writer.add(
             "label_links",
-            label_id=label if project.full else values.maybe(label, 0.95),
+            label_id=label,
             target_id=target,
             target_type=target_type,
             created_at=values.maybe(at, 0.9),

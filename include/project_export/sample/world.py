@@ -43,8 +43,7 @@ class Project:
     """A project being made, with what its later rows refer to.
 
     `records` counts what an export has to hold of each top-level relation. `full` says that its optional settings are
-    there too, and that no note lacks its author and no label link its label, which GitLab's importer does not take.
-    `empty` says that there is nothing but what every project has.
+    there too. `empty` says that there is nothing but what every project has.
     """
 
     id: int
