@@ -316,3 +316,9 @@ def as_it_leaves(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def test_what_is_odd_is_counted_once_though_its_batch_is_read_again_in_halves(read: Read) -> None:
+    reader = read(LIBRARY_SQL + "UPDATE books SET kind = 77 WHERE title = 'second'", LIBRARY, 7, batch_bytes=50)
+    assert [chunk.rows for chunk in reader.read("books")] == [1, 1, 1]
+    assert dict(reader.oddities) == {"books.kind: a code without a name left as null": 1}

@@ -149,10 +149,12 @@ class Reader:
     def _batch(self, node: Node, keys: Sequence[tuple[bytes, ...]]) -> list[bytes] | None:
         """Return the documents of these keys, None where they are several and too large."""
         self._room = math.inf if len(keys) == 1 else _ROOM * self._batch_bytes
+        counted = self.oddities.copy()
         try:
             rows = self._rows(node, keys)
             found = dict(zip(node.joins(rows), self._documents(node, rows), strict=True))
         except _TooLarge:
+            self.oddities = counted
             return None
         finally:
             self._room = math.inf
@@ -193,7 +195,7 @@ class Reader:
             documents = [self._replaced(node, document) for document in documents]
         if not node.children:
             return documents
-        # Pieces of all rows are made relation by relation and then joined row by row: no Python code runs per value.
+        # Pieces of all rows are made relation by relation and then joined row by row: little Python runs per value.
         pieces = [[document[:-1] for document in documents], *(self._nested(child, rows) for child in node.children)]
         documents = [b"".join(row) for row in zip(*pieces, repeat(b"}"))]
         return documents if node.relation.keys else [document.replace(b"{,", b"{", 1) for document in documents]
