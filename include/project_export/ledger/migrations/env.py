@@ -1,6 +1,7 @@
 """Alembic's environment: migrates over the connection that `project_export.ledger.migrate.upgrade` hands in."""
 
 from alembic import context
+
 from project_export.ledger.migrate import VERSION_TABLE
 from project_export.ledger.models import Base
 
