@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from json import JSONDecodeError
 from typing import Any
 
@@ -34,14 +35,15 @@ def refused(stage: Stage) -> Run:
 
 @pytest.fixture(scope="module")
 def trio(stage: Stage, uploaded: Run, refused: Run) -> tuple[Run, Run, Run]:
-    """A run that could not go on for a while, and two that were triggered meanwhile: one joins it, one waits."""
-    with stage.locked("lists"):  # which boards have, and no count reads
+    """A run that gets no slot for a while, and two that are triggered meanwhile: one joins it, one waits."""
+    with without_pool(stage):
         first = stage.trigger(project_id=1, **BOARDS)
-        until(lambda: stage.sessions(waiting=True))
+        until(lambda: stage.ledger.job_of_run(f"{DAG_ID}/{first.id}"))
         joining = stage.trigger(project_id=1, **BOARDS, if_running="join")
         waiting = stage.trigger(project_id=1, **BOARDS, if_running="wait")
         until(lambda: waiting.states()[CREATE] == "up_for_reschedule")
         assert joining.ended() == "success"
+        until(lambda: f"no unit has got a slot of the pool '{POOL}' yet" in first.log(WAIT), seconds=60)
     return first, joining, waiting
 
 
@@ -59,7 +61,9 @@ def test_a_run_that_joins_ends_at_once_with_the_others_job(trio: tuple[Run, Run,
     assert joining.notices() == []
 
 
-def test_a_run_that_waits_begins_when_the_other_has_ended(trio: tuple[Run, Run, Run]) -> None:
+def test_a_missing_pool_is_named_and_a_run_that_waits_begins_when_the_other_has_ended(
+    trio: tuple[Run, Run, Run],
+) -> None:
     first, _, waiting = trio
     assert (first.ended(), waiting.ended()) == ("success", "success")
     assert f"is being exported by job {first.job().id}" in waiting.log(CREATE)
@@ -128,16 +132,16 @@ def test_retention_runs_as_a_dag(stage: Stage, trio: tuple[Run, Run, Run]) -> No
     assert stage.ledger.job(gone.id).state == "failed"
 
 
-def test_a_missing_pool_is_named_and_nothing_is_lost(stage: Stage) -> None:
+@contextmanager
+def without_pool(stage: Stage) -> Iterator[None]:
+    """Take the pool away for a while."""
     slots = stage.rest.call("GET", f"/pools/{POOL}")["slots"]
     with suppress(JSONDecodeError):  # the answer is empty
         stage.rest.call("DELETE", f"/pools/{POOL}")
     try:
-        run = stage.trigger(project_id=3, **BOARDS)
-        until(lambda: f"no unit has got a slot of the pool '{POOL}' yet" in run.log(WAIT), seconds=60)
+        yield
     finally:
         stage.rest.make_pool(POOL, slots, "made again")
-    assert run.ended() == "success"
 
 
 def prune(stage: Stage, *, dry_run: bool) -> tuple[int, int]:
