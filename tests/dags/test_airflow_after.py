@@ -23,7 +23,7 @@ BOARDS: dict[str, Any] = {"relations": ["boards"], "consistency": "relation"}
 @pytest.fixture(scope="module")
 def uploaded(stage: Stage) -> Run:
     url = stage.receiver.url.replace("//", "//jane:pa55@") + "/upload?sig=s3cret"
-    return stage.trigger(project_id=4, **BOARDS, after_export="upload", upload_url=url)
+    return stage.trigger(project_id=2, **BOARDS, after_export="upload", upload_url=url)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_each_archive_is_an_event_of_the_asset(stage: Stage, uploaded: Run, trio
         "bytes": job.archive_bytes,
         "sha256": job.archive_sha256,
         "records": job.records,
-        "project_id": 4,
+        "project_id": 2,
     }
     assert trio[1].id not in by_run
 
