@@ -71,8 +71,8 @@ def test_counts_are_the_numbers_of_records(session: Session, bound: BoundTree) -
 
 @pytest.mark.parametrize("batch_rows", [1, 2, 7])
 def test_the_size_of_a_batch_changes_no_byte(session: Session, bound: BoundTree, batch_rows: int) -> None:
-    whole = Reader(session, bound, 1, batch_rows=1000)
-    small = Reader(session, bound, 1, batch_rows=batch_rows)
+    whole = Reader(session, bound, 2, batch_rows=1000)
+    small = Reader(session, bound, 2, batch_rows=batch_rows)
     for name in TREE.names:
         assert lines(small, name) == lines(whole, name), name
 

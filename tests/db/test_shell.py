@@ -115,12 +115,12 @@ def test_an_export_from_a_shell_end_to_end(shell: Shell, generated: str, sample_
     assert not [text for text in (done.stdout.encode(), done.stderr.encode(), *kept) if password.encode() in text]
     assert not [name for name in files(shell.folder) if name.endswith(".tmp") or password in name]
 
-    checked = shell.run("verify", str(archive))
-    assert checked.returncode == 0
+    checked = CliRunner().invoke(app, ["verify", str(archive)])
+    assert checked.exit_code == 0
     assert "project.manifest.json says" in checked.stdout
 
-    loaded = shell.run("sample", "load", str(archive), "--dsn", sample_database)
-    assert loaded.returncode == 0, loaded.stderr
+    loaded = CliRunner().invoke(app, ["sample", "load", str(archive), "--dsn", sample_database])
+    assert loaded.exit_code == 0, loaded.stderr
     assert loaded.stdout.splitlines()[-1].startswith("project: ")
     with psycopg.connect(sample_database) as conn:
         assert conn.execute("SELECT id FROM projects").fetchone() == (int(loaded.stdout.split()[-1]),)
@@ -163,7 +163,7 @@ def test_the_next_export_takes_the_place_of_one_that_was_killed(
     process, source = blocked
     children = below(process)
     process.kill()
-    process.communicate()
+    process.wait()
     assert shell.rows("SELECT state FROM project_export_job") == [("started",)]
     done = shell.run(*shell.export(source, "--jobs", "1", "--relations", "milestones"))
     assert done.returncode == 0, done.stderr
