@@ -40,12 +40,12 @@ class Jobs(Book):
                 connection.execute(
                     insert(RelationExport), [{**asdict(row), "job_id": job_id, "state": QUEUED} for row in planned]
                 )
-            return one_job(connection, job_id)
+            return _one(connection, job_id)
 
     def job(self, job_id: int) -> Job:
         """Return a job. Raises JobMissing."""
         with self._read() as connection:
-            return one_job(connection, job_id)
+            return _one(connection, job_id)
 
     def job_of_run(self, run_id: str) -> Job | None:
         """Return the newest job of a run, if it has one."""
@@ -178,7 +178,7 @@ class Jobs(Book):
         with self._write() as connection:
             if self._announce(connection, PROJECT_EXPORT_JOB.move(statement, verb).values(**values)):
                 return True
-            state = one_job(connection, job_id).state
+            state = _one(connection, job_id).state
         if state == PROJECT_EXPORT_JOB.moves[verb].target:
             return False
         raise MoveRefused(f"Job {job_id} cannot {verb}: {PROJECT_EXPORT_JOB.refusal(verb, state)}.")
@@ -204,8 +204,7 @@ def being_exported(job: Job) -> JobActive:
     )
 
 
-def one_job(connection: Connection, job_id: int) -> Job:
-    """Return a job within a transaction. Raises JobMissing."""
+def _one(connection: Connection, job_id: int) -> Job:
     found = connection.execute(select(_JOB).where(ProjectExportJob.id == job_id)).mappings().one_or_none()
     if found is None:
         raise JobMissing(f"The ledger has no job {job_id}.")
