@@ -14,7 +14,7 @@ from project_export.steps.context import Context
 from project_export.steps.create import Created, create
 from project_export.steps.hold import Holder
 from project_export.steps.merge import Merged, Merger
-from project_export.steps.notify import Channel, Notice
+from project_export.steps.notice import Channel, Notice
 from project_export.steps.prune import Pruned, prune
 from project_export.steps.request import Request
 from project_export.steps.watch import watch

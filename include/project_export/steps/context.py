@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from project_export.ledger import Job, Ledger
 from project_export.settings import Settings
 from project_export.source import Connect, Limits, Session
+from project_export.steps.notice import Channel
 from project_export.store import JobKey, Store
 from project_export.tree import Tree, load
-
-if TYPE_CHECKING:
-    from project_export.steps.notify import Channel
 
 
 @dataclass(frozen=True)
