@@ -123,6 +123,16 @@ def backends(database: str, name: str = "project_export") -> list[str]:
         return [row[0] for row in conn.execute(query, [conn.info.dbname, name])]
 
 
+def terminate(database: str, name: str) -> None:
+    """End the sessions on a database whose application name is like this."""
+    query = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name LIKE %s"
+    )
+    with psycopg.connect(database) as conn:
+        conn.execute(query, [name])
+
+
 @contextmanager
 def locked(database: str, table: str) -> Iterator[psycopg.Connection[Any]]:
     """Lock a table so that nobody can read it."""

@@ -28,7 +28,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from project_export import ledger
-from project_export.errors import BadRequest, Failure, ProjectExportError, Retryable, Stopped
+from project_export.errors import BadRequest, Failure, ProjectExportError, Retryable, SourceBusy, Stopped
 from project_export.ledger.states import PENDING
 from project_export.settings import Settings
 from project_export.steps import Context, Created, Holder, Merged, Merger, Owner, Request, Worker, create, watch
@@ -101,15 +101,30 @@ class _Snapshot:
     """Holds the snapshot that the units share, if they share one, until no relation needs it."""
 
     def __init__(self, ctx: Context, created: Created) -> None:
+        self._ctx = ctx
+        self._job_id = created.job_id
+        self._wanted = created.shared
         self._holder = Holder(ctx, created.job_id) if created.shared else None
 
     def touch(self) -> None:
-        """Keep it alive while it is needed."""
-        if self._holder is not None and not self._holder.needed():
-            self.close()
+        """Keep it alive while it is needed; when it is lost, hold another, from which all relations are read again."""
+        if not self._wanted:
+            return
+        try:
+            if self._holder is None:
+                self._holder = Holder(self._ctx, self._job_id)
+            elif not self._holder.needed():
+                self.close()
+        except SourceBusy as error:
+            log.warning("the snapshot was lost: %s", error)
+            self._let_go()
 
     def close(self) -> None:
         """Give it up."""
+        self._wanted = False
+        self._let_go()
+
+    def _let_go(self) -> None:
         holder, self._holder = self._holder, None
         if holder is not None:
             holder.close()

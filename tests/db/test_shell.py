@@ -17,7 +17,7 @@ import psutil
 import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
-from runs import assert_same, backends, files, locked, wait_until
+from runs import assert_same, backends, files, locked, terminate, wait_until
 from typer.testing import CliRunner
 
 from project_export.archive.manifest import Manifest
@@ -187,6 +187,23 @@ def test_what_a_killed_unit_was_at_is_exported_by_another(shell: Shell, generate
     assert_same(Path(out.splitlines()[-1].removeprefix("archive: ")), generated_copy, 1, "labels", "boards")
     assert dict(shell.rows("SELECT relation, attempt FROM relation_export")) == {"project": 1, "labels": 2, "boards": 1}
     assert shell.rows("SELECT snapshot_generation FROM project_export_job") == [(1,)]
+
+
+def test_a_lost_snapshot_is_replaced_and_all_relations_are_read_from_the_new_one(
+    shell: Shell, generated_copy: str
+) -> None:
+    with locked(generated_copy, "label_priorities"):
+        process = shell.start(*shell.export(generated_copy, "--jobs", "2", "--relations", "labels,boards"))
+        wait_until(lambda: reading(generated_copy, "labels"), 40)
+        with psycopg.connect(generated_copy) as conn:
+            conn.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE '%snapshot'"
+            )
+        wait_until(lambda: shell.rows("SELECT 1 FROM project_export_job WHERE snapshot_generation = 2"))
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert_same(Path(out.splitlines()[-1].removeprefix("archive: ")), generated_copy, 1, "labels", "boards")
+    assert set(shell.rows("SELECT state, generation FROM relation_export")) == {("finished", 2)}
 
 
 def ports_of(process: psutil.Process) -> set[int]:

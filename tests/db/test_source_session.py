@@ -9,13 +9,11 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
-from runs import backends, locked, wait_until
+from runs import backends, locked, terminate, wait_until
 
 from dev.postgres import Server
 from project_export.errors import SnapshotMissing, SourceBusy, SourceRefused
 from project_export.source import Limits, Session, translate
-
-TERMINATE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'victim%'"
 
 Open = Callable[..., Session]
 
@@ -163,7 +161,7 @@ def test_a_long_application_name_is_cut(open_session: Open, source: str) -> None
 def test_a_lost_connection_may_be_retried_and_is_known_to_be_lost(open_session: Open, source: str) -> None:
     session = open_session("victim")
     assert not session.lost
-    execute(source, TERMINATE)
+    terminate(source, "victim%")
     with pytest.raises(SourceBusy, match="victim"), session.attempt("items"):
         count(session)
     assert session.lost
@@ -174,7 +172,7 @@ def test_a_lost_connection_ends_a_page_by_page_read(open_session: Open, source: 
     query = sql.SQL("SELECT id FROM items ORDER BY id").format()
     with pytest.raises(SourceBusy), session.attempt("items"):
         for _ in session.pages(query, None, lambda: 1):
-            execute(source, TERMINATE)
+            terminate(source, "victim%")
     assert session.lost
 
 

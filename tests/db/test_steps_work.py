@@ -23,6 +23,7 @@ from runs import (
     merge,
     path_of,
     started,
+    terminate,
     wait_until,
     work,
     worker,
@@ -184,8 +185,7 @@ def test_a_lost_connection_costs_a_try_and_the_unit_goes_on_with_another(
     created = started(ctx, *ONE, consistency="relation")
     with locked(generated_copy, "labels"):
         _, working = blocked(ctx, created, generated_copy, pool)
-        with psycopg.connect(generated_copy) as conn:
-            conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE '%labels'")
+        terminate(generated_copy, "%labels")
     working.result(20)
     assert attempts(ctx, created) == {"project": 1, "labels": 2}
 
