@@ -65,7 +65,7 @@ class Merging:
         with (self._folder / "tree" / "issues.ndjson").open("wb") as raw:
             while written < size:
                 part: list[bytes] = []
-                for chunk in read(uri, None):
+                for chunk in read(uri, 1):
                     part.append(chunk)
                     written += len(chunk)
                     raw.write(chunk)

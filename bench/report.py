@@ -96,7 +96,7 @@ def markdown(results: Results) -> str:
         f"`{PEERS[name].title}`" for name in results.peers if (PEERS[name].sample or results.issues) < results.issues
     ]
     if sampled:
-        lines += ["", f"Reckoned from the first {PEERS['orm'].sample:,} issues: {', '.join(sampled)}."]
+        lines += ["", f"Reckoned from {PEERS['orm'].sample:,} issues, spread evenly: {', '.join(sampled)}."]
     if results.merging:
         size = results.merging["merge-ours"][0].raw_bytes / 1e6
         lines += [

@@ -54,18 +54,14 @@ def agree(uri: str, names: Sequence[str], issues: int) -> int:
 
     A peer that is measured by a sample is compared by that sample.
     """
-    samples = sorted({min(PEERS[name].sample or issues, issues) for name in names})
-    reference = _call(REFERENCE, uri, "--check", *map(str, samples))
+    steps = sorted({_every(name, issues) for name in names})
+    reference = _call(REFERENCE, uri, "--check", *map(str, steps))
     for name in names:
-        peer = PEERS[name]
-        if name == REFERENCE or not peer.records:
+        if name == REFERENCE or not PEERS[name].records:
             continue
-        limit = _limit(name, issues)
-        arguments = [] if limit is None else ["--limit", str(limit)]
+        every = str(_every(name, issues))
         log.info("does %s give the same records?", name)
-        found = _call(name, uri, *arguments, "--check", *map(str, samples))
-        expected = reference["all"] if limit is None else reference[str(limit)]
-        if found["all"] != expected:
+        if _call(name, uri, "--every", every, "--check", "1")["1"] != reference[every]:
             raise PeersDiffer(f"{name} does not give the records of {REFERENCE}; nothing was measured. Mend the peer.")
     return int(reference["records"])
 
@@ -74,13 +70,12 @@ def measure(uri: str, name: str, issues: int) -> Cost:
     """Run a peer once; what a sample cost is scaled to all issues."""
     with psycopg.connect(uri) as conn:
         postmaster = proc.parent(conn.info.backend_pid)
-    limit = _limit(name, issues)
-    arguments = [] if limit is None else ["--limit", str(limit)]
+    every = _every(name, issues)
     with proc.BackendWatch(postmaster) as watch:
-        said = _call(name, uri, *arguments)
+        said = _call(name, uri, "--every", str(every))
     cost = Cost(**said, server_mb=watch.peak_mb)
     log.info("%-10s client %.2f s, server %.2f s, %.0f MB", name, cost.client, cost.server, cost.client_mb)
-    return cost if limit is None else cost.times(issues / limit)
+    return cost.times(issues / len(range(0, issues, every)))
 
 
 def interleaved(uri: str, names: Sequence[str], issues: int, rounds: int) -> dict[str, list[Cost]]:
@@ -93,9 +88,9 @@ def interleaved(uri: str, names: Sequence[str], issues: int, rounds: int) -> dic
     return costs
 
 
-def _limit(name: str, issues: int) -> int | None:
-    sample = PEERS[name].sample
-    return sample if sample is not None and sample < issues else None
+def _every(name: str, issues: int) -> int:
+    """Return of how many issues a peer reads one: it is enough that it reads its sample."""
+    return max(issues // (PEERS[name].sample or issues), 1)
 
 
 def _call(name: str, uri: str, *arguments: str) -> dict[str, Any]:

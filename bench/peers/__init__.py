@@ -1,7 +1,7 @@
 """The peers: each reads the issues of project 1, with all that is nested in them, in its own way.
 
-A peer is a function `(uri, limit)` that yields the records as lines of JSON, in chunks; limit: so many issues at the
-most, in export order, None for all. What it yields goes through the compressor that the peer's way would use.
+A peer is a function `(uri, every)` that yields the records as lines of JSON, in chunks; every: of so many issues, in
+export order, the first one; 1 for all. What it yields goes through the compressor that the peer's way would use.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Literal
 
-Read = Callable[[str, "int | None"], Iterator[bytes]]
+Read = Callable[[str, int], Iterator[bytes]]
 Compressor = Literal["none", "gzip -6", "isal 1", "part"]
 
 
@@ -21,7 +21,8 @@ class Peer:
 
     title: for the table. module, function: where its `Read` is, imported only in the process that runs it. compressor:
     what its output goes through; `part` is ours, with CRC-32 and SHA-256. records: whether it yields the records, or
-    bytes that only tell what reading costs. sample: so many issues are enough, the cost of all is reckoned from it.
+    bytes that only tell what reading costs. sample: so many issues, spread evenly, are enough; the cost of all is
+    reckoned from them.
     """
 
     title: str

@@ -1,6 +1,6 @@
 """Run one peer in this process, and print what it cost, or the hash of what it gave, as one line of JSON.
 
-python -m bench.peers NAME URI [--limit N] [--check N ...]
+python -m bench.peers NAME URI [--every N] [--check N ...]
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("peer", choices=PEERS)
     parser.add_argument("uri")
-    parser.add_argument("--limit", type=int)
-    parser.add_argument("--check", type=int, nargs="+", help="hash the first so many records, do not measure")
+    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--check", type=int, nargs="+", help="hash one of every N records, do not measure")
     arguments = parser.parse_args()
     peer = PEERS[arguments.peer]
     read = peer.load()
     if arguments.check:
-        print(json.dumps(hashes(read(arguments.uri, arguments.limit), arguments.check)))
+        print(json.dumps(hashes(read(arguments.uri, arguments.every), arguments.check)))
         return
     with psycopg.connect(arguments.uri) as conn:
         postmaster = proc.parent(conn.info.backend_pid)
     server, client, wall = proc.server_cpu(postmaster), proc.client_cpu(), time.perf_counter()
-    raw, stored = consume(read(arguments.uri, arguments.limit), peer.compressor)
+    raw, stored = consume(read(arguments.uri, arguments.every), peer.compressor)
     client, wall = proc.client_cpu() - client, time.perf_counter() - wall
     time.sleep(0.1)  # a backend goes on for a moment after its client has gone
     server = proc.server_cpu(postmaster) - server
@@ -78,21 +78,21 @@ def consume(chunks: Iterator[bytes], compressor: Compressor) -> tuple[int, int]:
     return raw, stored
 
 
-def hashes(chunks: Iterator[bytes], counts: list[int]) -> dict[str, str]:
-    """Return {number of records: hash of so many first ones} for these numbers and for all there are ("all").
+def hashes(chunks: Iterator[bytes], steps: list[int]) -> dict[str, str]:
+    """Return {step: hash of the first one of every so many records} for these steps, and the number of "records".
 
     A record's keys and values and the order count, how JSON writes them (escapes, blanks) does not.
     """
-    sha256 = hashlib.sha256()
-    found = {}
+    found = {step: hashlib.sha256() for step in steps}
     number = 0
     for chunk in chunks:
         for line in chunk.splitlines():
-            sha256.update(orjson.dumps(orjson.loads(line)))
+            record = orjson.dumps(orjson.loads(line))
+            for step, sha256 in found.items():
+                if number % step == 0:
+                    sha256.update(record)
             number += 1
-            if number in counts:
-                found[str(number)] = sha256.hexdigest()
-    return {**found, "all": sha256.hexdigest(), "records": str(number)}
+    return {**{str(step): sha256.hexdigest() for step, sha256 in found.items()}, "records": str(number)}
 
 
 if __name__ == "__main__":

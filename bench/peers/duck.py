@@ -20,9 +20,9 @@ _STAMP = "strftime(make_timestamp(epoch_us({})), '%Y-%m-%dT%H:%M:%S.%gZ')"
 _FETCHED = 1000
 
 
-def read(uri: str, limit: int | None) -> Iterator[bytes]:
+def read(uri: str, every: int) -> Iterator[bytes]:
     """Yield the issues, nested by one query."""
-    if limit is not None:
+    if every != 1:
         raise NotImplementedError("DuckDB is measured whole")
     with connect(uri) as conn:
         bound = bound_tree(conn)

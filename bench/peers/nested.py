@@ -25,7 +25,7 @@ _FORMS = {
 }
 
 
-def read(uri: str, limit: int | None) -> Iterator[bytes]:
+def read(uri: str, every: int) -> Iterator[bytes]:
     """Yield the issues by batches of 1000."""
     with connect(uri) as conn:
         conn.adapters.register_loader("text", ByteaBinaryLoader)
@@ -38,7 +38,7 @@ def read(uri: str, limit: int | None) -> Iterator[bytes]:
         absent = [f',"{relation.name}":null'.encode() for _, relation in issues.walk() if relation.one]
         marks = {f'"{key.name}":"'.encode() for _, relation in issues.walk() for key in relation.keys if key.transform}
         with conn.cursor() as cursor:
-            for ids in batches(conn, BATCH, limit):
+            for ids in batches(conn, BATCH, every):
                 lines = []
                 for (line,) in cursor.stream(query, [ids], binary=True):
                     for key in absent:

@@ -25,14 +25,14 @@ _TYPES: dict[str, Any] = {
 }  # fmt: skip
 
 
-def read(uri: str, limit: int | None) -> Iterator[bytes]:
+def read(uri: str, every: int) -> Iterator[bytes]:
     """Yield the issues by batches of 100."""
     engine = sa.create_engine("postgresql+psycopg://", creator=lambda: connect(uri))
     with connect(uri) as conn:
         bound = bound_tree(conn)
         issues = _Mapped(bound.relation("issues"), bound)
         with engine.connect() as bind:
-            for ids in batches(conn, BATCH, limit):
+            for ids in batches(conn, BATCH, every):
                 with orm.Session(bind) as session:
                     query = sa.select(issues.cls).where(issues.cls.id.in_(ids))
                     found = {issue.id: issue for issue in session.scalars(query)}

@@ -14,18 +14,18 @@ from project_export.tree import bind, load, tables
 SPLIT = 8
 
 
-def read(uri: str, limit: int | None) -> Iterator[bytes]:
+def read(uri: str, every: int) -> Iterator[bytes]:
     """Yield the issues as a unit reads them, with the shipped settings."""
-    return _read(uri, limit, 1)
+    return _read(uri, every, 1)
 
 
-def read_split(uri: str, limit: int | None) -> Iterator[bytes]:
+def read_split(uri: str, every: int) -> Iterator[bytes]:
     """Yield the issues part by part, each with a reader of its own."""
-    return _read(uri, limit, SPLIT)
+    return _read(uri, every, SPLIT)
 
 
-def _read(uri: str, limit: int | None, parts: int) -> Iterator[bytes]:
-    if limit is not None:
+def _read(uri: str, every: int, parts: int) -> Iterator[bytes]:
+    if every != 1:
         raise NotImplementedError("ours is measured whole")
     settings = Settings()
     tree = load("gitlab")

@@ -15,12 +15,12 @@ from project_export.tree import BoundTree, Relation
 BATCH = 1000
 
 
-def read(uri: str, limit: int | None) -> Iterator[bytes]:
+def read(uri: str, every: int) -> Iterator[bytes]:
     """Yield the issues by batches of 1000."""
     with connect(uri) as conn:
         bound = bound_tree(conn)
         issues = _Query(bound.relation("issues"), bound, "id")
-        for ids in batches(conn, BATCH, limit):
+        for ids in batches(conn, BATCH, every):
             found = dict(issues.fetch(conn, ids))
             yield escaped(b"".join(orjson.dumps(found[key], option=orjson.OPT_APPEND_NEWLINE) for key in ids))
 

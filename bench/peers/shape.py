@@ -92,10 +92,10 @@ def bound_tree(conn: psycopg.Connection[Any]) -> BoundTree:
     return bind(tree, catalogue)
 
 
-def batches(conn: psycopg.Connection[Any], size: int, limit: int | None) -> Iterator[list[int]]:
-    """Yield the ids of the project's issues in export order."""
-    query = "SELECT id FROM issues WHERE project_id = %s ORDER BY relative_position NULLS LAST, id LIMIT %s"
-    ids = [row[0] for row in conn.execute(query, [PROJECT_ID, limit])]
+def batches(conn: psycopg.Connection[Any], size: int, every: int) -> Iterator[list[int]]:
+    """Yield the ids of the project's issues, or of one of every so many, in export order."""
+    query = "SELECT id FROM issues WHERE project_id = %s ORDER BY relative_position NULLS LAST, id"
+    ids = [row[0] for row in conn.execute(query, [PROJECT_ID])][::every]
     for start in range(0, len(ids), size):
         yield ids[start : start + size]
 
