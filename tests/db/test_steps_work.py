@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -30,7 +31,7 @@ from runs import (
 )
 
 from project_export.errors import AttemptRevoked, RelationsFailed, SnapshotMissing
-from project_export.ledger import Row, Snapshot
+from project_export.ledger import Ledger, Row, Snapshot
 from project_export.source import Session
 from project_export.steps import Context, Created, Holder, Worker, watch
 
@@ -305,6 +306,19 @@ def test_a_unit_without_a_holder_gives_up_after_a_while_and_says_what_to_look_at
     with pytest.raises(SnapshotMissing, match=r"nobody holds a snapshot for job .* Does a triggerer run"):
         worker(ctx, created).run()
     assert set(attempts(ctx, created).values()) == {0}
+
+
+def test_a_unit_stops_waiting_for_a_snapshot_when_nothing_is_left_to_read(
+    make: Make, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ctx = make(units=2, snapshot_wait_seconds=600)
+    created = started(ctx, "labels", "boards")
+    asked, snapshot = threading.Event(), Ledger.snapshot
+    monkeypatch.setattr(Ledger, "snapshot", lambda ledger, job_id: asked.set() or snapshot(ledger, job_id))
+    late = pool.submit(worker(ctx, created, 1).run)
+    assert asked.wait(20)
+    ctx.ledger.fail_rows([row.id for row in ctx.ledger.rows(created.job_id)], "by another unit")
+    assert late.result(20).parts == 0
 
 
 def test_a_lost_snapshot_begins_a_new_generation_and_all_rows_are_read_again(generated_copy: str, make: Make) -> None:

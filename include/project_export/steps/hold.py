@@ -42,8 +42,8 @@ def lend(ctx: Context, job_id: int, session: Session) -> int:
     return generation
 
 
-def borrow(ctx: Context, job_id: int, name: str, wait_seconds: float) -> tuple[Session, int]:
-    """Return a session that reads the job's held snapshot, and its generation.
+def borrow(ctx: Context, job_id: int, name: str, wait_seconds: float) -> tuple[Session, int] | None:
+    """Return a session that reads the job's held snapshot, and its generation; None when nothing is left to read.
 
     Waits so many seconds for somebody to hold one. Raises SnapshotMissing.
     """
@@ -56,6 +56,9 @@ def borrow(ctx: Context, job_id: int, name: str, wait_seconds: float) -> tuple[S
                     return ctx.session(name, snapshot.id), snapshot.generation
                 except SnapshotMissing:
                     log.info("the snapshot of generation %d is gone", snapshot.generation)
+            progress = ctx.ledger.progress(job_id)
+            if progress.state != "started" or not progress.queued:
+                return None  # nobody will hold one any more
             left = deadline - time.monotonic()
             if left <= 0:
                 message = f"nobody holds a snapshot for job {job_id} (waited {wait_seconds:.0f} s)"

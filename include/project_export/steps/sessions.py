@@ -27,8 +27,11 @@ class UnitSource:
         self._generation = 0
         self._bound: BoundTree | None = None
 
-    def ready(self) -> None:
-        """Be ready to read another row; to be called before it is claimed, since lending queues older rows again."""
+    def ready(self) -> bool:
+        """Be ready to read another row; return False when none is left.
+
+        To be called before a row is claimed, since lending queues older rows again.
+        """
         session = self.session
         if session is not None and session.lost:
             self.close()
@@ -37,6 +40,7 @@ class UnitSource:
             self._open()
         elif not self._shared:
             session.renew()
+        return self.session is not None
 
     def reader(self, claim: Claim) -> Reader:
         """Return a reader for a claimed row. Raises AttemptRevoked when the row belongs to another snapshot."""
@@ -75,7 +79,9 @@ class UnitSource:
         else:
             try:
                 wait_seconds = 0 if self._alone else self._ctx.settings.snapshot_wait_seconds
-                self.session, self._generation = borrow(self._ctx, self._job.id, self._name, wait_seconds)
+                borrowed = borrow(self._ctx, self._job.id, self._name, wait_seconds)
+                if borrowed is not None:
+                    self.session, self._generation = borrowed
             except SnapshotMissing:
                 if not self._alone:
                     raise

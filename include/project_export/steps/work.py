@@ -142,7 +142,8 @@ class Worker:
         """
         ledger = self._ctx.ledger
         while not self._stopped.is_set():
-            source.ready()
+            if not source.ready():
+                return None
             claim = ledger.claim(self._job_id, self._owner.unit, self._owner.text)
             if claim or not self._alone:
                 return claim
