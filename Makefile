@@ -6,7 +6,7 @@ LARGEST ?= $(ISSUES)
 ROUNDS ?= 3
 BIN = .venv/bin
 
-.PHONY: setup demo up down lint test bench
+.PHONY: setup demo up down lint test chaos bench
 
 # Make .venv with everything installed.
 setup: .venv/installed
@@ -35,6 +35,10 @@ lint: setup
 # All checks, then all tests.
 test: lint
 	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder
+
+# Inject every fault that an export has to survive into what really runs, and print what happened.
+chaos: setup
+	$(BIN)/python -m pytest tests/chaos
 
 # Compare with peers on a project of ISSUES issues, and ours on one of LARGEST too; the report comes to .state/bench.
 bench: setup

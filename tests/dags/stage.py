@@ -40,20 +40,32 @@ RUN_SECONDS = 150
 class Stage:
     """Airflow reads the source and keeps the ledger as roles of their own, from which a test can take rights.
 
-    state: an empty folder for all files but those of the server. receiver: gets all notices.
+    state: an empty folder for all files but those of the server. receiver: gets all notices. source_server: has the
+    source, if it is not to be the one that has the ledger and Airflow's own database. more: settings of Airflow.
     """
 
-    def __init__(self, state: Path, server: Server, receiver: Receiver) -> None:
+    def __init__(
+        self,
+        state: Path,
+        server: Server,
+        receiver: Receiver,
+        *,
+        source_server: Server | None = None,
+        more: Mapping[str, str] | None = None,
+    ) -> None:
         self.receiver = receiver
         self.store = state / "exports"
-        self.source = server.create_database("stage_sample")
+        self.source = (source_server or server).create_database("stage_sample")
         ledger = server.create_database("stage_ledger")
         self.passwords = {role: secrets.token_urlsafe(24) for role in ("stage_reader", "stage_keeper")}
-        with psycopg.connect(server.uri(), autocommit=True) as connection:
-            for role, password in self.passwords.items():
+        for role, where in (("stage_reader", source_server or server), ("stage_keeper", server)):
+            with psycopg.connect(where.uri(), autocommit=True) as connection:
                 connection.execute(
-                    sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(password))
+                    sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(
+                        sql.Identifier(role), sql.Literal(self.passwords[role])
+                    )
                 )
+        with psycopg.connect(server.uri(), autocommit=True) as connection:
             connection.execute("ALTER DATABASE stage_ledger OWNER TO stage_keeper")
         self.ledger_uri = self._as("stage_keeper", ledger)
         self.ledger = Ledger(make_engine(self.ledger_uri))
@@ -71,6 +83,7 @@ class Stage:
             "PROJECT_EXPORT_UNIT_COST": "20",
             "PROJECT_EXPORT_HEARTBEAT_SECONDS": "1",
             "PROJECT_EXPORT_LOCK_TIMEOUT_SECONDS": "120",
+            **(more or {}),
         }
         self.airflow = Airflow(state / "airflow", server, settings=settings)
         self.rest: Rest

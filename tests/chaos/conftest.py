@@ -1,0 +1,104 @@
+"""Faults, injected into what really runs. `pytest tests/chaos` runs all; among all other tests only the quick ones run.
+
+Each test is marked with the number and the name of its fault. At the end a table says what happened.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dev.postgres import Server
+from tests.chaos.ground import Undisturbed
+from tests.chaos.theatre import Theatre
+from tests.conftest import FACTS, REPO
+from tests.db.conftest import (  # noqa: F401 - fixtures
+    generated,
+    generated_copy,
+    generated_template,
+    role,
+    schema_template,
+)
+from tests.receiver import receiving
+
+FOLDER = Path(__file__).parent
+Happened = Callable[[str], None]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "fault(number, name): the fault that a test injects")
+    config.addinivalue_line("markers", "quick: run it among all other tests, too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Sort the faults by number, and leave out what is not quick unless this folder was asked for."""
+    mine = [item for item in items if FOLDER in item.path.parents]
+    others = [item for item in items if FOLDER not in item.path.parents]
+    for item in mine:
+        number, name = item.get_closest_marker("fault").args  # type: ignore[union-attr] - each test here has it
+        item.user_properties.append(("fault", (number, name)))
+    mine.sort(key=lambda item: item.user_properties[0][1][0])
+    asked = any(FOLDER.name in Path(arg.partition("::")[0]).parts for arg in config.args)
+    left_out = [] if asked else [item for item in mine if not item.get_closest_marker("quick")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [*others, *(item for item in mine if item not in left_out)]
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print the table: fault, what happened, verdict."""
+    rows: dict[str, list[str]] = {}
+    for outcome in ("passed", "failed", "error", "skipped"):
+        for report in terminalreporter.stats.get(outcome, []):
+            said = getattr(report, "user_properties", ())
+            for number, name in (value for key, value in said if key == "fault"):
+                happened = "; ".join(str(value) for key, value in said if key == "happened")
+                if outcome == "skipped":
+                    happened = str(report.longrepr[2])
+                rows[report.nodeid] = [
+                    number,
+                    name,
+                    happened,
+                    outcome if outcome in ("passed", "skipped") else "FAILED",
+                ]
+    if rows:
+        terminalreporter.section("faults")
+        for number, name, happened, verdict in sorted(rows.values()):
+            terminalreporter.write_line(f"{number}  {verdict:<7}  {name}\n{'':14}{happened}")
+
+
+@pytest.fixture
+def happened(request: pytest.FixtureRequest) -> Happened:
+    """Tells the table what happened."""
+    return lambda text: request.node.user_properties.append(("happened", text))
+
+
+@pytest.fixture(scope="session")
+def some_facts() -> Path | None:
+    folder = Path(os.environ.get(FACTS, REPO.parent / "shared"))
+    return folder.resolve() if folder.is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def undisturbed(generated: str, tmp_path_factory: pytest.TempPathFactory, some_facts: Path | None) -> Undisturbed:  # noqa: F811
+    """The undisturbed exports of the generated projects."""
+    return Undisturbed(generated, tmp_path_factory.mktemp("undisturbed"), some_facts)
+
+
+@pytest.fixture(scope="session")
+def theatre(server: Server, tmp_path_factory: pytest.TempPathFactory, some_facts: Path | None) -> Iterator[Theatre]:
+    """The real Airflow of all faults, and a source on a server of its own."""
+    folder = tmp_path_factory.mktemp("theatre")
+    source_server = Server(tmp_path_factory.mktemp("source"), durable=True)
+    with receiving() as receiver:
+        source_server.start()
+        theatre = Theatre(folder, server, receiver, source_server, some_facts)
+        try:
+            theatre.start()
+            yield theatre
+        finally:
+            theatre.stop()
+            source_server.stop()

@@ -1,0 +1,159 @@
+"""Processes are killed: a task's, its supervisor, the scheduler, the source's."""
+
+from __future__ import annotations
+
+import signal
+
+import psycopg
+import pytest
+
+from tests.chaos.conftest import Happened
+from tests.chaos.theatre import HUNG_SECONDS, Theatre
+from tests.dags.stage import EXPORT, Run, until
+
+RELATION, TABLE = "boards", "lists"
+SLOW_SECONDS = HUNG_SECONDS + 12  # the waiter looks every 10 s
+
+
+def tries(run: Run) -> int:
+    """Return the greatest number of tries that a unit has had."""
+    return max(task["try_number"] for task in run.tasks() if task["task_id"] == EXPORT)
+
+
+@pytest.mark.fault("F01", "task killed -9 in mid-relation")
+def test_a_killed_task_is_retried_and_only_its_relation_is_read_again(theatre: Theatre, happened: Happened) -> None:
+    with theatre.surviving(1):
+        with theatre.locked(TABLE):
+            run = theatre.trigger(project_id=1)
+            theatre.reader(RELATION).kill()
+            until(lambda: tries(run) == 2)
+            names = [path.name for path in (theatre.job_folders(1)[-1] / "parts").iterdir()]
+            assert f"{RELATION}.0.1.deflate" not in names
+            assert [name for name in names if name.startswith(f".{RELATION}.0.1.") and name.endswith(".tmp")]
+        manifest = theatre.assert_whole(run)
+        assert theatre.attempts(run) == {RELATION: 2}
+        assert manifest.snapshot.generation == 1
+    happened("task retried by Airflow, one relation read twice from the same snapshot, the half file removed, SAME")
+
+
+@pytest.mark.fault("F01", "task and supervisor killed -9 (the machine is gone)")
+def test_a_machine_that_is_gone_is_noticed_and_the_run_goes_on(theatre: Theatre, happened: Happened) -> None:
+    with theatre.surviving(2):
+        with theatre.locked(TABLE):
+            run = theatre.trigger(project_id=2)
+            task = theatre.reader(RELATION)
+            task.parent().kill()
+            task.kill()
+            seconds = until(lambda: tries(run) == 2, seconds=90)
+        theatre.assert_whole(run)
+        assert theatre.attempts(run) == {RELATION: 2}
+    happened(f"noticed by the missing heartbeat, retried after {seconds:.0f} s, SAME")
+
+
+@pytest.mark.fault("F02", "supervisor killed -9, the task lives on as a twin")
+def test_a_twin_that_lives_on_changes_nothing(theatre: Theatre, happened: Happened) -> None:
+    with theatre.surviving(1):
+        with theatre.locked(TABLE):
+            run = theatre.trigger(project_id=1, consistency="relation")
+            twin = theatre.reader(RELATION)
+            twin.parent().kill()
+            until(lambda: tries(run) == 2, seconds=90)
+            lived = twin.is_running()
+            until(lambda: theatre.rows(run)[RELATION].attempt > 1)
+        manifest = theatre.assert_whole(run)
+        (boards,) = (relation for relation in manifest.relations if relation.relation == RELATION)
+        assert len(boards.parts) == 1
+        assert theatre.attempts(run).keys() == {RELATION}
+        until(lambda: not twin.is_running())
+    happened(f"twin {'lived' if lived else 'had ended'} while the retry worked; one part counts, SAME")
+
+
+@pytest.mark.fault("F03", "scheduler killed -9 and started again")
+def test_a_scheduler_that_is_killed_and_started_again_goes_on_with_the_run(
+    theatre: Theatre, happened: Happened
+) -> None:
+    with theatre.surviving(1):
+        with theatre.locked(TABLE):
+            run = theatre.trigger(project_id=1)
+            theatre.reader(RELATION)
+            theatre.kill_scheduler()
+            theatre.start_scheduler()
+        theatre.assert_whole(run)
+        again = theatre.attempts(run)
+    happened(f"the run went on, relations read again: {', '.join(again) or 'none'}, SAME")
+
+
+@pytest.mark.fault("F04", "source restarted -m immediate during the reading")
+def test_after_a_crash_of_the_source_all_is_read_from_one_new_snapshot(theatre: Theatre, happened: Happened) -> None:
+    with theatre.surviving(1):
+        lock = psycopg.connect(theatre.source)
+        lock.execute(f"LOCK TABLE {TABLE}".encode())
+        run = theatre.trigger(project_id=1)
+        theatre.reader(RELATION)
+        theatre.source_server.restart("immediate")
+        lock.close()
+        manifest = theatre.assert_whole(run)
+        assert manifest.snapshot.generation > 1
+    happened(f"all relations read again from snapshot {manifest.snapshot.generation}, never mixed, SAME")
+
+
+@pytest.mark.fault("F05", "holder of the snapshot terminated")
+def test_when_the_holder_of_the_snapshot_dies_all_is_read_from_one_new_snapshot(
+    theatre: Theatre, happened: Happened
+) -> None:
+    with theatre.surviving(2):
+        with theatre.locked(TABLE):
+            run = theatre.trigger(project_id=2)
+            theatre.reader(RELATION)
+            ended = theatre.sql(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s",
+                f"project_export job {run.job().id} snapshot",
+            )
+            assert ended == [(True,)]
+            until(lambda: theatre.ledger.snapshot(run.job().id).generation == 2)
+        manifest = theatre.assert_whole(run)
+        assert manifest.snapshot.generation == 2
+    happened("another snapshot taken, all relations read again from it, SAME")
+
+
+@pytest.mark.fault("F24", "task frozen for longer than the limit, then alive again")
+def test_a_frozen_task_loses_its_relation_and_changes_nothing_when_it_wakes(
+    theatre: Theatre, happened: Happened
+) -> None:
+    with theatre.surviving(1):
+        with theatre.locked(TABLE):
+            run = theatre.trigger(project_id=1, consistency="relation", relations=[RELATION, "labels"])
+            frozen = theatre.reader(RELATION)
+            frozen.send_signal(signal.SIGSTOP)
+            try:
+                until(lambda: theatre.rows(run)[RELATION].deaths == 1, seconds=90)
+                assert "no sign of life" in str(theatre.rows(run)[RELATION].error)
+            finally:
+                frozen.send_signal(signal.SIGCONT)
+        theatre.assert_whole(run, RELATION, "labels")
+        assert theatre.attempts(run) == {RELATION: 2}
+    happened(f"revoked after {HUNG_SECONDS} s without a sign of life; read again, SAME")
+
+
+@pytest.mark.fault("F24", "task slow for longer than the limit, but alive")
+def test_a_slow_task_that_lives_is_left_alone(theatre: Theatre, happened: Happened) -> None:
+    with theatre.surviving(3):
+        with theatre.locked(TABLE):
+            run = theatre.trigger(project_id=3, consistency="relation")
+            theatre.reader(RELATION)
+            until(lambda: age(theatre, run) > SLOW_SECONDS)
+        theatre.assert_whole(run)
+        assert theatre.attempts(run) == {}
+    happened(f"left alone for {SLOW_SECONDS} s of waiting, one attempt, SAME")
+
+
+def age(theatre: Theatre, run: Run) -> float:
+    """Return for how many seconds the relation has been worked on, by the ledger's clock."""
+    with psycopg.connect(theatre.ledger_uri) as connection:
+        query = (
+            "SELECT extract(epoch FROM clock_timestamp() - started_at)::float FROM relation_export"
+            " WHERE job_id = %s AND relation = %s AND state = 'started'"
+        )
+        found = connection.execute(query, [run.job().id, RELATION]).fetchone()
+    assert found is not None
+    return float(found[0])

@@ -1,0 +1,164 @@
+"""The real Airflow on which faults are played, with what kills, blocks and fills in it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+import psycopg
+
+from dev import processes
+from dev.airflow import COMPONENTS
+from dev.postgres import Server
+from project_export.archive.manifest import Manifest
+from project_export.ledger import Row
+from tests.chaos.ground import Undisturbed, assert_nothing_left, digest, kept
+from tests.dags.stage import Run, Stage, until
+from tests.receiver import Receiver
+
+PROJECTS = (1, 2, 3)
+STORE_SIZE = "48m"
+HUNG_SECONDS = 15
+TASK_SECONDS = 15
+"""Without a sign of life for so long, Airflow takes a task for dead."""
+
+
+class Theatre(Stage):
+    """A stage whose source is a server of its own, and whose store is a small file system where that can be had.
+
+    facts: see `Undisturbed`.
+    """
+
+    def __init__(
+        self, state: Path, server: Server, receiver: Receiver, source_server: Server, facts: Path | None
+    ) -> None:
+        more = {
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(TASK_SECONDS),
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+            "PROJECT_EXPORT_HUNG_SECONDS": str(HUNG_SECONDS),
+        }
+        super().__init__(state, server, receiver, source_server=source_server, more=more)
+        self.source_server = source_server
+        self.small = self._mount()
+        undisturbed = state / "undisturbed"
+        undisturbed.mkdir()
+        self._undisturbed = Undisturbed(self.source, undisturbed, facts)
+
+    def start(self) -> None:
+        """Start all, and export every project once, so that each has a last good archive."""
+        super().start()
+        runs = [self.trigger(project_id=project) for project in PROJECTS]
+        assert {run.ended() for run in runs} == {"success"}
+
+    def stop(self) -> None:
+        """Stop Airflow, and unmount the store."""
+        super().stop()
+        if self.small:
+            subprocess.run(["umount", str(self.store)], check=True)
+
+    @contextmanager
+    def surviving(self, project_id: int) -> Iterator[None]:
+        """Hold, when the block ends, that the project's last good archive is as it was and that nothing is left."""
+        with kept(self.last_good(project_id)):
+            yield
+        assert_nothing_left(self.source, self.store)
+
+    def assert_whole(self, run: Run, *relations: str) -> Manifest:
+        """Hold that a run has ended well with the archive of an undisturbed run; return its manifest."""
+        assert run.ended() == "success", run.states()
+        job = run.job()
+        assert (job.state, job.archive_sha256) == ("finished", digest(run.archive()))
+        return self._undisturbed.assert_same(run.archive(), job.project_id, *relations)
+
+    def last_good(self, project_id: int) -> Path:
+        """Return the archive that is offered for a project now."""
+        query = (
+            "SELECT archive_uri FROM project_export_job"
+            " WHERE project_id = %s AND state = 'finished' ORDER BY id DESC LIMIT 1"
+        )
+        with psycopg.connect(self.ledger_uri) as connection:
+            found = connection.execute(query, [project_id]).fetchone()
+        assert found is not None
+        return Path(urlsplit(found[0]).path)
+
+    def rows(self, run: Run) -> dict[str, Row]:
+        """Return the rows of a run's job by relation; there are no split relations here."""
+        return {row.relation: row for row in self.ledger.rows(run.job().id)}
+
+    def attempts(self, run: Run) -> dict[str, int]:
+        """Return the attempts of the relations that took more than one."""
+        return {name: row.attempt for name, row in self.rows(run).items() if row.attempt > 1}
+
+    def reader(self, relation: str) -> psutil.Process:
+        """Wait until a relation is blocked by a lock, and return the task's process that reads it."""
+        query = (
+            "SELECT client_port FROM pg_stat_activity WHERE datname = current_database()"
+            " AND wait_event_type = 'Lock' AND application_name LIKE %s"
+        )
+        until(lambda: self.sql(query, f"project_export % {relation}"))
+        ports = {port for (port,) in self.sql(query, f"project_export % {relation}")}
+        (process,) = (process for process in self.processes() if ports & _ports(process))
+        return process
+
+    def processes(self) -> list[psutil.Process]:
+        """Return all processes of this Airflow."""
+        return processes.working_in(self.airflow.state / "run", Path(sys.executable).resolve())
+
+    def kill_scheduler(self) -> None:
+        """Kill the scheduler's own process; its executor's workers are left as orphans."""
+        (scheduler,) = (
+            process
+            for process in self.processes()
+            if process.ppid() == os.getpid() and "scheduler" in " ".join(process.cmdline())
+        )
+        scheduler.kill()
+        scheduler.wait(10)
+
+    def start_scheduler(self) -> None:
+        """Start another scheduler."""
+        with (self.airflow.logs / "scheduler-again.log").open("w") as log:
+            subprocess.Popen(
+                [sys.executable, "-m", "airflow", *COMPONENTS["scheduler"]],
+                env=self.airflow.environment(),
+                cwd=self.airflow.state / "run",
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """Fill the store to its last byte, which only a small one allows."""
+        assert self.small
+        ballast = self.store / "ballast"
+        try:
+            with ballast.open("wb", buffering=0) as file:
+                for size in (1 << 20, 1):
+                    block = bytes(size)
+                    try:
+                        while file.write(block) == size:
+                            pass
+                    except OSError:
+                        continue
+            yield
+        finally:
+            ballast.unlink()
+
+    def _mount(self) -> bool:
+        self.store.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={STORE_SIZE}", "tmpfs", str(self.store)]
+        return os.geteuid() == 0 and subprocess.run(mount, capture_output=True, check=False).returncode == 0
+
+
+def _ports(process: psutil.Process) -> set[int]:
+    try:
+        return {connection.laddr.port for connection in process.net_connections() if connection.laddr}
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return set()
