@@ -1,0 +1,194 @@
+"""Runs are triggered at once, cleared, cancelled, refused; parts and the store are damaged; all on a real Airflow."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from json import JSONDecodeError
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from dev.rest import RestError
+from tests.chaos.conftest import Happened
+from tests.chaos.ground import assert_nothing_left, digest
+from tests.chaos.theatre import Theatre
+from tests.dags.stage import AFTER, CREATE, DAG_ID, EXPORT, HOLD, MERGE, WAIT, until
+
+RELATION, TABLE = "boards", "lists"
+TRIGGERS = 12
+PRUNE = "prune_exports"
+
+
+@pytest.mark.fault("F08", "store full while a part is written")
+def test_a_full_store_fails_the_run_by_name_and_a_clear_reads_only_what_is_missing(
+    theatre: Theatre, happened: Happened
+) -> None:
+    if not theatre.small:
+        pytest.skip("a small file system can only be mounted by root, and not in every container")
+    with theatre.surviving(1):
+        with theatre.locked(TABLE):
+            run = theatre.trigger(project_id=1, consistency="relation")
+            theatre.reader(RELATION)
+            until(
+                lambda: sum(row.state == "finished" for row in theatre.rows(run).values()) >= len(theatre.rows(run)) - 1
+            )
+            filling = theatre.full()
+            filling.__enter__()
+        try:
+            assert run.ended() == "failed"
+        finally:
+            filling.__exit__(None, None, None)
+        (error,) = run.job().errors
+        assert (error.relation, "ENOSPC" in error.message) == (RELATION, True)
+        assert "ENOSPC" in run.log(MERGE)
+        assert_nothing_left(theatre.source, theatre.store)
+        good = {name: row.sha256 for name, row in theatre.rows(run).items() if name != RELATION}
+        run.clear(only_failed=True)
+        theatre.assert_whole(run)
+        assert theatre.attempts(run).keys() == {RELATION}
+        assert {name: row.sha256 for name, row in theatre.rows(run).items() if name != RELATION} == good
+    happened(f"failed with ENOSPC after {error.attempt} attempts; cleared: only {RELATION} read again, SAME")
+
+
+@pytest.mark.fault("F11", "finished part altered before the merge")
+def test_a_part_that_was_altered_is_read_again(theatre: Theatre, happened: Happened) -> None:
+    with theatre.surviving(2):
+        with theatre.locked(TABLE):
+            run = theatre.trigger(project_id=2, consistency="relation")
+            theatre.reader(RELATION)
+            until(lambda: theatre.rows(run)["labels"].state == "finished")
+            part = Path(urlsplit(str(theatre.rows(run)["labels"].uri)).path)
+            content = bytearray(part.read_bytes())
+            content[len(content) // 2] ^= 1
+            part.write_bytes(content)
+        theatre.assert_whole(run)
+        assert theatre.attempts(run) == {"labels": 2}
+        assert "Part 0 of labels is not what was written" in run.log(MERGE)
+    happened("refused by its checksum and read again by the merge, SAME")
+
+
+@pytest.mark.fault("F12", "merge of a finished run cleared while the archive is downloaded")
+def test_a_merge_that_is_cleared_gives_the_same_archive_and_disturbs_no_download(
+    theatre: Theatre, happened: Happened
+) -> None:
+    run = theatre.trigger(project_id=2)
+    theatre.assert_whole(run)
+    archive, before = run.archive(), digest(run.archive())
+    with theatre.surviving(2), archive.open("rb") as download:
+        first = download.read(1000)
+        run.clear(task_ids=[MERGE], include_downstream=True)
+        theatre.assert_whole(run)
+        assert digest(archive) == before
+        download.seek(0)
+        assert download.read(1000) == first
+    happened("the same bytes again; what was open stayed readable")
+
+
+@pytest.mark.fault("F13", f"{TRIGGERS} triggers of one project at once")
+def test_many_triggers_at_once_give_one_export(theatre: Theatre, happened: Happened) -> None:
+    with theatre.surviving(2):
+        with theatre.locked(TABLE):
+            with ThreadPoolExecutor(TRIGGERS) as pool:
+                runs = list(pool.map(lambda _: theatre.trigger(project_id=2), range(TRIGGERS)))
+            theatre.reader(RELATION)
+            until(lambda: sum(theatre.rest.run_state(DAG_ID, run.id) == "failed" for run in runs) == TRIGGERS - 1, 150)
+        (winner,) = (run for run in runs if theatre.rest.run_state(DAG_ID, run.id) != "failed")
+        theatre.assert_whole(winner)
+        losers = [run for run in runs if run is not winner]
+        assert all(f"is being exported by job {winner.job().id}" in run.log(CREATE) for run in losers[:3])
+        assert [theatre.ledger.job_of_run(f"{DAG_ID}/{run.id}") for run in losers] == [None] * (TRIGGERS - 1)
+        assert not any(run.notices() for run in losers)
+    happened(f"one exported, {TRIGGERS - 1} refused with its name, none of them told")
+
+
+@pytest.mark.fault("F14", "one project hangs while others are exported")
+def test_a_project_that_hangs_keeps_no_other_waiting(theatre: Theatre, happened: Happened) -> None:
+    with theatre.surviving(1):
+        with theatre.locked(TABLE):
+            hanging = theatre.trigger(project_id=1)
+            theatre.reader(RELATION)
+            others = [theatre.trigger(project_id=project, relations=["labels", "issues"]) for project in (2, 3)]
+            for run in others:
+                theatre.assert_whole(run, "labels", "issues")
+            assert theatre.rest.run_state(DAG_ID, hanging.id) == "running"
+        theatre.assert_whole(hanging)
+    happened("the others ended meanwhile, each with its own records, SAME")
+
+
+@pytest.mark.fault("F16", "SELECT revoked on a table")
+def test_a_table_without_a_right_fails_the_run_at_once_and_a_clear_mends_it(
+    theatre: Theatre, happened: Happened
+) -> None:
+    with theatre.surviving(3):
+        theatre.sql("REVOKE SELECT ON lists FROM stage_reader")
+        try:
+            run = theatre.trigger(project_id=3, consistency="relation")
+            assert run.ended() == "failed"
+        finally:
+            theatre.sql("GRANT SELECT ON lists TO stage_reader")
+        (error,) = run.job().errors
+        assert (error.relation, error.sqlstate, error.attempt) == (RELATION, "42501", 1)
+        assert not list(theatre.job_folders(3)[-1].glob("project*"))
+        run.clear(only_failed=True)
+        theatre.assert_whole(run)
+        assert theatre.attempts(run) == {RELATION: 2}
+    happened("failed with 42501 after one attempt, no archive; cleared: one relation read, SAME")
+
+
+@pytest.mark.fault("F25", "run marked failed in its middle, then deleted")
+def test_a_run_that_is_cancelled_and_deleted_leaves_nothing_and_the_next_one_works(
+    theatre: Theatre, happened: Happened
+) -> None:
+    with theatre.surviving(1):
+        with theatre.locked(TABLE):
+            run = theatre.trigger(project_id=1)
+            theatre.reader(RELATION)
+            job = run.job()
+            theatre.rest.fail_run(DAG_ID, run.id)
+            seconds = until(lambda: not theatre.sessions(), seconds=15)
+            with suppress(JSONDecodeError):  # the answer is empty
+                theatre.rest.call("DELETE", f"/dags/{DAG_ID}/dagRuns/{run.id}")
+        pruning = theatre.rest.trigger(PRUNE, {})
+        assert theatre.rest.wait_for_run(PRUNE, pruning, 60) == "success"
+        ended = theatre.ledger.job(job.id)
+        assert (ended.state, "was cancelled or is gone" in ended.errors[0].message) == ("failed", True)
+        theatre.assert_whole(theatre.trigger(project_id=1))
+    happened(f"queries cancelled after {seconds:.0f} s, the job failed as cancelled, the next run SAME")
+
+
+@pytest.mark.fault("F26", "SQL in parameters")
+def test_sql_in_parameters_is_refused_or_a_value(theatre: Theatre, happened: Happened) -> None:
+    before = schema(theatre)
+    for conf in ({"project_id": "1;DROP TABLE projects"}, {"project_id": 1, "consistency": "';--"}):
+        with pytest.raises(RestError, match=r": 4(00|22) "):
+            theatre.trigger(**conf)
+    text = """'; DROP TABLE projects; -- "$$ %s {} \\"""
+    with theatre.surviving(3):
+        relations = theatre.trigger(project_id=3, relations=["labels; DROP TABLE projects"])
+        described = theatre.trigger(project_id=3, description=text, relations=["labels"])
+        assert relations.ended() == "failed"
+        assert "is unknown" in relations.log(CREATE)
+        assert described.ended() == "success"
+    assert schema(theatre) == before
+    happened("refused by the form or by create; a description leaves as it was typed; schema unchanged")
+
+
+def schema(theatre: Theatre) -> list[tuple[object, ...]]:
+    """Return every column of the source, and the number of its projects."""
+    columns = "SELECT table_name, column_name, data_type FROM information_schema.columns ORDER BY 1, 2"
+    return [*theatre.sql(columns), *theatre.sql("SELECT count(*) FROM projects")]
+
+
+@pytest.mark.fault("F32", "secrets in logs, XComs, conf or templates of all runs above")
+def test_no_fault_has_shown_a_secret(theatre: Theatre, happened: Happened) -> None:
+    secrets = [*theatre.passwords.values(), theatre.airflow.password("admin")]
+    texts = [path.read_text(errors="replace") for path in theatre.airflow.logs.rglob("*.log")]
+    for run in theatre.runs():
+        texts += [json.dumps(run.tasks()), json.dumps(run.get())]
+        texts += [json.dumps(run.xcoms(task)) for task in (CREATE, HOLD, EXPORT, WAIT, MERGE, AFTER)]
+    assert len(texts) > 50
+    assert not [text for text in texts if any(secret in text for secret in secrets)]
+    happened(f"none in {len(texts)} logs and answers")
