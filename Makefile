@@ -6,7 +6,7 @@ LARGEST ?= $(ISSUES)
 ROUNDS ?= 3
 BIN = .venv/bin
 
-.PHONY: setup demo up down lint test chaos bench
+.PHONY: setup demo up down lint test chaos soak bench
 
 # Make .venv with everything installed.
 setup: .venv/installed
@@ -39,6 +39,10 @@ test: lint
 # Inject every fault that an export has to survive into what really runs, and print what happened.
 chaos: setup
 	$(BIN)/python -m pytest tests/chaos
+
+# Export 30 parts 20 times in a row through a real Airflow that runs 4 tasks at a time.
+soak: setup
+	$(BIN)/python -m pytest -s tests/soak.py
 
 # Compare with peers on a project of ISSUES issues, and ours on one of LARGEST too; the report comes to .state/bench.
 bench: setup

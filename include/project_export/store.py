@@ -140,16 +140,12 @@ class Store:
         with _refusing(uri), suppress(FileNotFoundError):
             (_local(uri) or UPath(uri)).unlink()
 
-    def remove_parts(self, job: JobKey, keep: set[str]) -> list[str]:
-        """Remove all that lies among the job's parts but the URIs in `keep`, and give back what was removed.
+    def remove_others(self, job: JobKey, keep: set[str]) -> list[str]:
+        """Remove all that lies here for a job but the URIs in `keep`, and give back what was removed.
 
         That are the outputs of attempts that no longer count, and temporary files of dead processes.
         """
-        folder = self._folder(job, "parts")
-        with _refusing(folder):
-            path = _local(folder) or UPath(folder)
-            names = sorted(one.name for one in path.iterdir()) if path.is_dir() else []
-        unreferenced = [uri for name in names if (uri := f"{folder}/{name}") not in keep]
+        unreferenced = sorted(self.files(job).keys() - keep)
         for uri in unreferenced:
             self.remove(uri)
         return unreferenced

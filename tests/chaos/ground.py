@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from runs import assert_equal, context, files, merge, path_of, started, wait_unt
 from project_export.archive.manifest import Manifest
 from project_export.archive.verify import verify
 
+REPO = Path(__file__).resolve().parents[2]
 GONE_SECONDS = 20
 
 
@@ -45,8 +47,7 @@ class Undisturbed:
 
     def assert_same(self, archive: Path, project_id: int, *relations: str) -> Manifest:
         """Hold an archive against the undisturbed one and verify it in every way there is; return its manifest."""
-        manifest = Manifest.from_json(archive.with_name("project.manifest.json").read_bytes())
-        assert verify(archive, manifest).problems == ()
+        manifest = assert_verified(archive)
         assert len({part.generation for relation in manifest.relations for part in relation.parts}) == 1
         other = self.archive(project_id, *relations)
         assert_equal(read_archive(archive), read_archive(other))
@@ -61,6 +62,13 @@ class Undisturbed:
         command = [sys.executable, str(self._facts / "tools" / name), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+def assert_verified(archive: Path) -> Manifest:
+    """Hold that an archive is what its manifest says, and return that."""
+    manifest = Manifest.from_json(archive.with_name("project.manifest.json").read_bytes())
+    assert verify(archive, manifest).problems == ()
+    return manifest
 
 
 def digest(path: Path) -> str:
@@ -90,3 +98,26 @@ def sessions(source: str) -> list[tuple[str, str]]:
             " WHERE datname = %s AND starts_with(application_name, 'project_export')"
         )
         return list(conn.execute(query, [conn.info.dbname]))
+
+
+def shell_export(
+    source: str, out: Path, *arguments: str, limit: str = "", **settings: str
+) -> subprocess.CompletedProcess[str]:
+    """Export project 1 by the shell's command, to its end.
+
+    limit: arguments of ulimit. settings: of the environment, without their prefix, in small letters.
+    """
+    others = {name: value for name, value in os.environ.items() if not name.startswith("PROJECT_EXPORT_")}
+    defaults = {"gitlab_version": "18.6.0", "gitlab_revision": "0123456789a", "unit_cost": "1"}
+    mine = {f"PROJECT_EXPORT_{name.upper()}": value for name, value in {**defaults, **settings}.items()}
+    command = [sys.executable, "-c", "from project_export.cli import app; app()", "export", "--project-id", "1"]
+    command += ["--source", source, "--out", str(out), *arguments]
+    limited = ["sh", "-c", f'ulimit {limit} && exec "$@"', "sh", *command] if limit else command
+    environment = {**others, **mine, "PYTHONPATH": str(REPO / "include")}
+    return subprocess.run(limited, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def archive_of(done: subprocess.CompletedProcess[str]) -> Path:
+    """Return the archive that an export by the shell names in its last line."""
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Path(done.stdout.splitlines()[-1].removeprefix("archive: "))

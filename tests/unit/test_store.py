@@ -102,16 +102,19 @@ def test_removing_is_done_once_and_again(store: Store) -> None:
         store.open(uri)
 
 
-def test_parts_that_nothing_refers_to_are_removed(store: Store) -> None:
+def test_what_nothing_refers_to_is_removed(store: Store) -> None:
     first, second, third = (put(store.part(JOB, "issues", 0, attempt), b"x") for attempt in (1, 2, 3))
     archive = put(store.archive(JOB), b"archive")
     other = put(store.part(JobKey(JOB.source, JOB.project_id, 8), "issues", 0, 1), b"x")
-    assert store.remove_parts(JOB, {second}) == [first, third]
+    manifest = put(store.manifest(JOB), b"of an older archive")
+    assert store.remove_others(JOB, {second, archive}) == [first, third, manifest]
     assert [get(store, uri) for uri in (second, archive, other)] == [b"x", b"archive", b"x"]
-    assert store.remove_parts(JobKey("none", 1, 1), set()) == []
+    assert store.remove_others(JobKey("none", 1, 1), set()) == []
 
 
-def test_a_killed_process_leaves_a_file_that_names_job_and_attempt_and_goes_with_the_parts(local: Store) -> None:
+def test_a_killed_process_leaves_a_file_that_names_job_and_attempt_and_goes_with_what_is_unreferenced(
+    local: Store,
+) -> None:
     code = (
         "import sys, os, signal\n"
         "from project_export.store import JobKey, Store\n"
@@ -125,7 +128,7 @@ def test_a_killed_process_leaves_a_file_that_names_job_and_attempt_and_goes_with
     assert folder
     (left,) = files(folder.parent)
     assert left.startswith(".issues.0.2.deflate.job-7.pid-")
-    assert len(local.remove_parts(JOB, set())) == 1
+    assert len(local.remove_others(JOB, set())) == 1
     assert files(folder.parent) == []
 
 

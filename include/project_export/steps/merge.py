@@ -137,17 +137,17 @@ class Merger:
             ctx.tree.root.name,
             [(name, one.get(name, True), [self._stored(row) for row in its]) for name, its in by_relation.items()],
         )
-        target = ctx.store.archive(ctx.key(job))
+        target, beside = ctx.store.archive(ctx.key(job)), ctx.store.manifest(ctx.key(job))
         with target.writing() as out:
             facts = write_archive(files, out, int(job.created_at.timestamp()))
         records = sum(row.rows for row in rows)
-        with ctx.store.manifest(ctx.key(job)).writing() as out:
+        with beside.writing() as out:
             written = {member.name for member in files}
             out.write(_manifest(ctx.tree.root.name, job, by_relation, written, facts).to_json().encode())
         upload = job.params.get("after_export") == "upload"  # then the job is finished when that is done
         publish = ctx.ledger.publish_job if upload else ctx.ledger.finish_job
         publish(job.id, target.uri, facts.bytes, facts.sha256, records)
-        removed = ctx.store.remove_parts(ctx.key(job), keep={row.uri for row in rows if row.uri})
+        removed = ctx.store.remove_others(ctx.key(job), {target.uri, beside.uri, *(row.uri for row in rows if row.uri)})
         log.info(
             "%s: %d records, %d bytes; %d unreferenced file(s) removed", target.uri, records, facts.bytes, len(removed)
         )

@@ -1,0 +1,61 @@
+"""What a process of its own does until it is killed: targets of `multiprocessing`, which take plain values."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from runs import context
+
+from project_export import store
+from project_export.archive import merge as archive
+from project_export.ledger import Ledger
+from project_export.steps import Merger, Owner, Worker
+
+MOMENTS = ("in the tar", "before the sync", "before the rename", "before the manifest", "before the ledger")
+
+
+def merge_and_die(source: str, ledger_dsn: str, folder: Path, job_id: int, run_id: str, moment: str) -> None:
+    """Merge a job, and be killed by SIGKILL at one of the MOMENTS."""
+    places: dict[str, tuple[Any, str, int]] = {
+        "in the tar": (archive._Gzip, "append", 3),
+        "before the sync": (os, "fsync", 1),
+        "before the rename": (Path, "replace", 1),
+        "before the manifest": (store.Store, "manifest", 1),
+        "before the ledger": (Ledger, "finish_job", 1),
+    }
+    owner, name, calls = places[moment]
+    setattr(owner, name, _killing(getattr(owner, name), calls))
+    merge_job(source, ledger_dsn, folder, job_id, run_id)
+
+
+def merge_job(source: str, ledger_dsn: str, folder: Path, job_id: int, run_id: str) -> None:
+    """Merge a job."""
+    Merger(context(source, ledger_dsn, folder), job_id, run_id=run_id, attempt=1, last_try=False).run()
+
+
+def work_unit(source: str, ledger_dsn: str, folder: Path, job_id: int, run_id: str, skew_seconds: float = 0) -> None:
+    """Work as the first try of the only unit of a job; skew_seconds: how wrong this process has the time."""
+    real = time.time
+    time.time = lambda: real() + skew_seconds
+    Worker(context(source, ledger_dsn, folder), job_id, Owner(run_id, 0, 1), alone=True).run()
+
+
+def _killing(real: Callable[..., Any], calls: int) -> Callable[..., Any]:
+    """Return a function that does as the real one, but kills its process in the call of this number."""
+    left = calls
+
+    def killing(*args: Any, **kwargs: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if not left:
+            sys.stdout.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*args, **kwargs)
+
+    return killing
