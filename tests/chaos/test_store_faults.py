@@ -21,6 +21,7 @@ from tests.chaos.conftest import Happened
 from tests.chaos.ground import Undisturbed, archive_of, assert_nothing_left, digest, shell_export
 
 RUN = "dag/run"
+QUICK = "before the rename"
 Place = tuple[str, str, Path]
 
 
@@ -67,7 +68,9 @@ def test_twins_of_a_unit_and_of_the_merge_give_one_archive(
 
 
 @pytest.mark.fault("F10", "merge killed -9")
-@pytest.mark.parametrize("moment", victims.MOMENTS)
+@pytest.mark.parametrize(
+    "moment", [pytest.param(one, marks=[pytest.mark.quick] * (one == QUICK)) for one in victims.MOMENTS]
+)
 def test_a_killed_merge_publishes_the_whole_archive_or_none_and_is_repeated(
     place: Place, undisturbed: Undisturbed, happened: Happened, moment: str
 ) -> None:
