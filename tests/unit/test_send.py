@@ -325,6 +325,8 @@ class tls_server:
                         secure.recv(CHUNK)
                         self._served.append(self._names[-1])
                         secure.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                        while secure.recv(CHUNK):  # a close before the rest has come would take the answer back
+                            pass
                 except OSError:
                     if self._closing:
                         return
