@@ -30,7 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
         del os.environ[name]  # the settings of whoever runs the tests are not theirs
     folder = Path(tempfile.mkdtemp(prefix="project-export-tests-"))
     os.environ[SERVER_DIR] = str(folder)
-    for number in (signal.SIGINT, signal.SIGTERM):  # a run in the background inherits SIGINT ignored, as would its children
+    for number in (signal.SIGINT, signal.SIGTERM):  # a background run inherits SIGINT ignored
         signal.signal(number, signal.default_int_handler)
 
     def clean_up() -> None:
