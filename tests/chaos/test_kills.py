@@ -27,7 +27,7 @@ def test_a_killed_task_is_retried_and_only_its_relation_is_read_again(theatre: T
             run = theatre.trigger(project_id=1)
             theatre.reader(RELATION).kill()
             until(lambda: tries(run) == 2)
-            names = [path.name for path in (theatre.job_folders(1)[-1] / "parts").iterdir()]
+            names = [path.name for path in (theatre.folder(run) / "parts").iterdir()]
             assert f"{RELATION}.0.1.deflate" not in names
             assert [name for name in names if name.startswith(f".{RELATION}.0.1.") and name.endswith(".tmp")]
         manifest = theatre.assert_whole(run)

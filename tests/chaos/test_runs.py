@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from json import JSONDecodeError
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -29,18 +29,15 @@ def test_a_full_store_fails_the_run_by_name_and_a_clear_reads_only_what_is_missi
     if not theatre.small:
         pytest.skip("a small file system can only be mounted by root, and not in every container")
     with theatre.surviving(1):
-        with theatre.locked(TABLE):
-            run = theatre.trigger(project_id=1, consistency="relation")
-            theatre.reader(RELATION)
-            until(
-                lambda: sum(row.state == "finished" for row in theatre.rows(run).values()) >= len(theatre.rows(run)) - 1
-            )
-            filling = theatre.full()
-            filling.__enter__()
-        try:
+        with ExitStack() as filled:
+            with theatre.locked(TABLE):
+                run = theatre.trigger(project_id=1, consistency="relation")
+                theatre.reader(RELATION)
+                until(
+                    lambda: {name for name, row in theatre.rows(run).items() if row.state != "finished"} == {RELATION}
+                )
+                filled.enter_context(theatre.full())
             assert run.ended() == "failed"
-        finally:
-            filling.__exit__(None, None, None)
         (error,) = run.job().errors
         assert (error.relation, "ENOSPC" in error.message) == (RELATION, True)
         assert "ENOSPC" in run.log(MERGE)
@@ -131,7 +128,7 @@ def test_a_table_without_a_right_fails_the_run_at_once_and_a_clear_mends_it(
             theatre.sql("GRANT SELECT ON lists TO stage_reader")
         (error,) = run.job().errors
         assert (error.relation, error.sqlstate, error.attempt) == (RELATION, "42501", 1)
-        assert not list(theatre.job_folders(3)[-1].glob("project*"))
+        assert not list(theatre.folder(run).glob("project*"))
         run.clear(only_failed=True)
         theatre.assert_whole(run)
         assert theatre.attempts(run) == {RELATION: 2}

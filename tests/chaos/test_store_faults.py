@@ -78,6 +78,7 @@ def test_a_killed_merge_publishes_the_whole_archive_or_none_and_is_repeated(
     archive = Path(ctx.store.archive(ctx.key(ctx.ledger.job(created.job_id))).uri.removeprefix("file://"))
     kill_merge(place, created, moment)
     was = "whole" if archive.exists() else "absent"
+    assert archive.exists() == (moment in ("before the manifest", "before the ledger"))
     before = digest(archive) if archive.exists() else None
     assert path_of(merge(ctx, created, attempt=2)) == archive
     assert before in (None, digest(archive))

@@ -19,7 +19,7 @@ from dev.postgres import Server
 from project_export.archive.manifest import Manifest
 from project_export.ledger import Row
 from tests.chaos.ground import Undisturbed, assert_nothing_left, digest, kept
-from tests.dags.stage import Run, Stage, until
+from tests.dags.stage import SOURCE_ID, Run, Stage, until
 from tests.receiver import Receiver
 
 PROJECTS = (1, 2, 3)
@@ -86,6 +86,11 @@ class Theatre(Stage):
             found = connection.execute(query, [project_id]).fetchone()
         assert found is not None
         return Path(urlsplit(found[0]).path)
+
+    def folder(self, run: Run) -> Path:
+        """Return the folder of a run's job in the store."""
+        job = run.job()
+        return self.store / SOURCE_ID / str(job.project_id) / str(job.id)
 
     def rows(self, run: Run) -> dict[str, Row]:
         """Return the rows of a run's job by relation; there are no split relations here."""

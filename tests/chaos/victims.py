@@ -12,7 +12,6 @@ from typing import Any
 
 from runs import context
 
-from project_export import store
 from project_export.archive import merge as archive
 from project_export.ledger import Ledger
 from project_export.steps import Merger, Owner, Worker
@@ -26,7 +25,7 @@ def merge_and_die(source: str, ledger_dsn: str, folder: Path, job_id: int, run_i
         "in the tar": (archive._Gzip, "append", 3),
         "before the sync": (os, "fsync", 1),
         "before the rename": (Path, "replace", 1),
-        "before the manifest": (store.Store, "manifest", 1),
+        "before the manifest": (Path, "replace", 2),
         "before the ledger": (Ledger, "finish_job", 1),
     }
     owner, name, calls = places[moment]
