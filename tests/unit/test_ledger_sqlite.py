@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import sqlite3
+import threading
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from project_export.errors import LedgerBusy
-from project_export.ledger import JobRequest, Ledger, Planned, make_engine, upgrade
+from project_export.ledger import JobRequest, Ledger, Planned, check, make_engine, upgrade
 
 REQUEST = JobRequest(source="s", tree="t", project_id=1, run_id="shell:1", requested_by="jane")
 
@@ -49,3 +51,17 @@ def test_a_file_that_cannot_be_opened_is_named_as_the_ledger(tmp_path: Path) -> 
     ledger = Ledger(make_engine(f"sqlite:///{tmp_path / 'no such folder' / 'ledger.db'}"))
     with pytest.raises(LedgerBusy, match="The ledger's database did not answer: unable to open"):
         ledger.job(1)
+
+
+def test_a_new_ledger_waits_for_whoever_else_is_making_it(tmp_path: Path) -> None:
+    file = tmp_path / "ledger.sqlite"
+    other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")  # SQLite does not wait for this lock when it switches to write-ahead logging
+    release = threading.Timer(0.3, other.rollback)
+    release.start()
+    engine = make_engine(f"sqlite:///{file}")
+    upgrade(engine)
+    check(engine)
+    engine.dispose()
+    release.join()
+    other.close()
