@@ -54,7 +54,8 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end in a session of its own, so that only we decide what a Ctrl-C does to it.
 
-    When we are interrupted, so is the command (SIGINT to its group, SIGKILL after 10 s), before the exception goes on.
+    When we are interrupted, so is the command (SIGINT to its group, SIGKILL after 10 s), before the exception goes on;
+    none of its processes works any more by then.
     output: where stdout and stderr go; subprocess.PIPE gives them back together as stdout.
     """
     process = subprocess.Popen(
@@ -76,6 +77,7 @@ def run(
         finally:
             _signal_group(process.pid, signal.SIGKILL)
             process.wait()
+            _wait_for_group(process.pid, timeout_seconds=10)
         raise
     return subprocess.CompletedProcess(process.args, process.returncode, stdout)
 
@@ -93,3 +95,20 @@ def _signal_group(group: int, number: signal.Signals) -> None:
         os.killpg(group, number)
     except ProcessLookupError:
         return
+
+
+def _wait_for_group(group: int, timeout_seconds: float) -> None:
+    """Wait until nothing of the group runs: a kill only takes effect later, and grandchildren are not ours to reap."""
+    deadline = time.monotonic() + timeout_seconds
+    while _runs(group) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def _runs(group: int) -> bool:
+    for process in psutil.process_iter():
+        try:
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                return True
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            continue
+    return False
