@@ -18,7 +18,9 @@ SECONDS = 30
 @pytest.fixture(scope="module")
 def page(stage: Stage) -> Iterator[Any]:
     """A browser's page whose user is logged in."""
-    api = pytest.importorskip("playwright.sync_api", reason="no browser tests without playwright: pip install .[browser]")
+    api = pytest.importorskip(
+        "playwright.sync_api", reason="no browser tests without playwright: pip install .[browser]"
+    )
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         pytest.skip("no browser tests: there is no chromium")
