@@ -233,4 +233,5 @@ STRICTER = [
 LOOSER = [
     _value("a record instead of an array", None, ISSUES, "label_links", {"label": {"title": "x"}}),
     _value("a key that is in no tree", None, ISSUES, "a_new_key", 1),
+    _value("a time before Christ", None, ISSUES, "closed_at", "-0043-03-15T12:00:00.000Z"),
 ]

@@ -15,7 +15,9 @@ from project_export.tree.transforms import TRANSFORMS
 DEEPEST = 32
 NUL = b"\\u0000"
 
-_TIME = re.compile(r"\d{4,}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(Z|[+-]\d\d:\d\d)")
+# A year before Christ has a minus, as Rails writes it; Ruby's Date._parse, by which the importer reads it, takes it.
+_DATE = r"-?\d{4,}-\d\d-\d\d"
+_TIME = re.compile(_DATE + r"T\d\d:\d\d:\d\d\.\d{3}(Z|[+-]\d\d:\d\d)")
 _OBJECT_ID = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})?")
 _KINDS = {type(None): "null", bool: "a boolean", int: "a number", float: "a number", str: "a text", list: "an array"}
 
@@ -48,7 +50,7 @@ STRUCTURE = Form("an object or an array", frozenset({dict, list}))
 HEX = Form("lower-case hexadecimal digits", frozenset({str}), re.compile(r"([0-9a-f]{2})*"))
 SHA = Form("a Git object's id", frozenset({str}), _OBJECT_ID)
 TIME = Form("a time like 2017-08-29T04:36:44.383Z", frozenset({str}), _TIME)
-DATE = Form("a date like 2017-08-29", frozenset({str}), re.compile(r"\d{4,}-\d\d-\d\d"))
+DATE = Form("a date like 2017-08-29", frozenset({str}), re.compile(_DATE))
 
 _BY_TYPE = {
     "bigint": INTEGER,
