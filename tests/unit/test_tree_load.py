@@ -174,6 +174,7 @@ def test_a_tree_is_read_once(write: Write) -> None:
         ("      - title\n", "      - 7\n", "20: this must be a name, not 7"),
         ("{enum: kind}", "{match: {id: id}}", "21: key kind: match says nothing without from"),
         ("{enum: kind}", "{when: position}", "21: key kind: when says nothing without transform"),
+        ("{enum: kind}", "{enum: kind, last: 1}", "21: this must be true or false, not 1"),
         ("{enum: kind}", "{constant: 1, column: id}", "21: key kind: constant and column exclude each other"),
         ("{transform: yaml, default: {}}", "{transform: yaml, wrap: a}", "22: key extra: transform and wrap exclude"),
         ("{enum: kind}", "{from: pages}", "21: lookup kind lacks the attribute match"),

@@ -21,6 +21,7 @@ class Node:
         self.path = path or relation.name
         self.select = select
         self.parameters = [(key.name, key.parameter) for key in relation.keys if key.parameter]
+        self.last = [key.name for key in relation.keys if key.last] if relation.children else []
         self.children = [Child(child, self, statements) for child in relation.children]
 
     def joins(self, rows: Sequence[tuple[Any, ...]]) -> list[Value]:

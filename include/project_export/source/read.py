@@ -198,7 +198,9 @@ class Reader:
         # Pieces of all rows are made relation by relation and then joined row by row: little Python runs per value.
         pieces = [[document[:-1] for document in documents], *(self._nested(child, rows) for child in node.children)]
         documents = [b"".join(row) for row in zip(*pieces, repeat(b"}"))]
-        return documents if node.relation.keys else [document.replace(b"{,", b"{", 1) for document in documents]
+        if not node.relation.keys:
+            return [document.replace(b"{,", b"{", 1) for document in documents]
+        return [self._moved(node, document) for document in documents] if node.last else documents
 
     def _nested(self, child: Child, rows: Sequence[tuple[Any, ...]]) -> list[bytes]:
         """Return what a nested relation adds to the document of each of these rows."""
@@ -245,6 +247,12 @@ class Reader:
         for key, parameter in node.parameters:
             if parameter in self._parameters:
                 record[key] = self._parameters[parameter]
+        return _dumped(record)
+
+    def _moved(self, node: Node, document: bytes) -> bytes:
+        """Put the keys that stand after the nested relations there."""
+        record = json.loads(document)
+        record.update({key: record.pop(key) for key in node.last})
         return _dumped(record)
 
 

@@ -167,6 +167,8 @@ def _note(key: Key) -> str:
         parts.append(f"counted in the manifest where it is NULL and `{key.elsewhere}` is not: it is stored elsewhere")
     if key.parameter is not None:
         parts.append(f"the request's parameter `{key.parameter}` replaces it")
+    if key.last:
+        parts.append("leaves after the nested relations")
     if key.why is not None:
         parts.append(f"NULL as a rule: {key.why}")
     return "; ".join(parts)

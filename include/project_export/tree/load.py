@@ -20,6 +20,7 @@ The language, by example:
           - squash: {from: settings, match: {project_id: id}, column: squash, else: squash}
           - branch: {constant: null, why: comes from the Git repository}
           - group_id: {why: a label of a project has no group}       # no value is expected here
+          - colour: {last: true}                                     # leaves after the nested relations
         children:
           - {relation: author, like: author, one: true, join: {id: author_id}}
 """
@@ -49,9 +50,10 @@ _RELATION = _CONTENT | {"relation", "like", "one", "join", "where", "also", "suc
 _ALSO = {"join", "where", "unless", "best"}
 _SUCCESSOR = (_CONTENT - {"key"}) | {"join", "where"}
 _LOOKUP = {"from", "match", "column", "else"}
-_KEY = _LOOKUP | {"enum", "transform", "when", "default", "elsewhere", "wrap", "parameter", "constant", "why"}
+_FORM = {"enum", "transform", "when", "default", "elsewhere", "wrap", "parameter"}
+_KEY = _LOOKUP | _FORM | {"constant", "last", "why"}
 _NEEDS = {"match": "from", "when": "transform"}
-_EXCLUDES = {"constant": _KEY - {"constant", "why"}, "transform": {"enum", "wrap"}}
+_EXCLUDES = {"constant": _LOOKUP | _FORM, "transform": {"enum", "wrap"}}
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
 _MOST_DEPTH = 32
@@ -206,7 +208,8 @@ class _Reader(Nodes):
         self.fit(body, fields, f"key {name}")
         why = self.text(fields["why"]) if "why" in fields else None
         if "constant" in fields:
-            return Key(name, constant=self.json(fields["constant"]), why=why, line=line)
+            last = self.flag(fields.get("last"))
+            return Key(name, constant=self.json(fields["constant"]), last=last, why=why, line=line)
         lookup = self.lookup(body, name, table) if "from" in fields else None
         return Key(
             name=name,
@@ -220,6 +223,7 @@ class _Reader(Nodes):
             elsewhere=self.column(fields["elsewhere"], table) if "elsewhere" in fields else None,
             wrap=self.text(fields["wrap"]) if "wrap" in fields else None,
             parameter=self.text(fields["parameter"]) if "parameter" in fields else None,
+            last=self.flag(fields.get("last")),
             why=why,
             line=line,
         )

@@ -48,6 +48,7 @@ class Key:
     wrap: the value leaves as an object with this one key
     parameter: the request's parameter of this name replaces the value
     constant: JSON text that leaves always
+    last: the key stands after the nested relations
     why: why it is constant, or why a column may have no value in any record
     """
 
@@ -63,6 +64,7 @@ class Key:
     wrap: str | None = None
     parameter: str | None = None
     constant: str | None = None
+    last: bool = False
     why: str | None = None
     line: int = 0
 
