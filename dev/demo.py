@@ -51,7 +51,8 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     console = Console(highlight=False, soft_wrap=True)
-    stack = Stack(STATE, _steps(console))
+    # The sample's projects are small; this shows them in several units all the same.
+    stack = Stack(STATE, _steps(console), {"PROJECT_EXPORT_UNIT_COST": "2000"})
     try:
         with stack.locked():
             if arguments.command == "demo":

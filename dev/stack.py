@@ -7,12 +7,12 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from dev import processes
-from dev.airflow import REPO, Airflow
+from dev.airflow import POOL_SLOTS, REPO, Airflow
 from dev.postgres import Server
 from project_export import ledger
 
@@ -29,13 +29,14 @@ class StackError(RuntimeError):
 class Stack:
     """The environment of one state folder.
 
-    state: the folder; say: told each step as it begins.
+    state: the folder; say: told each step as it begins; more: settings of the project that differ from the defaults.
     """
 
-    def __init__(self, state: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, state: Path, say: Callable[[str], None], more: Mapping[str, str] | None = None) -> None:
         self.state = state.resolve()
         self.postgres = Server(self.state / "postgres")
         self._say = say
+        self._more = dict(more or {})
         self._kept_up = self.state / "up"
         self._sample_made = self.state / "sample.json"
 
@@ -125,6 +126,8 @@ class Stack:
             "PROJECT_EXPORT_STORE": store.as_uri(),
             "PROJECT_EXPORT_GITLAB_VERSION": GITLAB_VERSION,
             "PROJECT_EXPORT_GITLAB_REVISION": GITLAB_REVISION,
+            "PROJECT_EXPORT_UNITS": str(POOL_SLOTS),
+            **self._more,
         }
 
     def _project_export(self, *arguments: str) -> None:

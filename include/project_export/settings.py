@@ -31,14 +31,16 @@ class Settings(BaseSettings):
         "project", description="project: all relations share one snapshot; relation: each has its own."
     )
     pool: str = Field("project_export", description="Airflow pool of the export tasks.")
-    units: int = Field(4, ge=1, le=512, description="Work units (mapped tasks) of one export at the most.")
+    units: int = Field(4, ge=1, le=512, description="Units (mapped tasks) of one export at the most: the pool's slots.")
     unit_cost: int = Field(
-        2_000, ge=1, description="Estimated cost (records times nested relations) that is worth a work unit of its own."
+        200_000,
+        ge=1,
+        description="Cost (records times nested relations; `project-export plan`) that is worth a unit of its own.",
     )
     max_attempts: int = Field(3, ge=1, description="Tries per relation before it is failed.")
     batch_rows: int = Field(1000, ge=1, description="Records of a relation that are read together at the most.")
     batch_bytes: int = Field(4 << 20, ge=1 << 16, description="Size of a batch, in bytes, that reading aims at.")
-    part_rows: int = Field(20_000, ge=1, description="Records above which a relation is split (shared snapshot only).")
+    part_rows: int = Field(5_000, ge=1, description="Records above which a relation is split (shared snapshot only).")
     compress_level: int = Field(1, ge=0, le=3, description="ISA-L level of the parts.")
     heartbeat_seconds: float = Field(5, gt=0, description="Time between two signs of life of a unit.")
     hung_seconds: float = Field(120, gt=0, description="A running unit without a sign of life for so long is hung.")

@@ -180,3 +180,14 @@ def test_however_the_holding_ends_the_task_succeeds_without_another_start(ending
     (event,) = asyncio.run(events())
     assert isinstance(event, TaskSuccessEvent)
     assert len(holdings) == held
+
+
+def test_no_more_units_are_planned_than_airflow_maps_a_task_over(monkeypatch, caplog):
+    from project_export.airflow.context import task_settings
+
+    monkeypatch.setenv("PROJECT_EXPORT_UNITS", "7")
+    assert task_settings().units == 7
+    assert caplog.text == ""
+    monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "5")
+    assert task_settings().units == 5
+    assert "PROJECT_EXPORT_UNITS is 7, but [core] max_map_length is 5" in caplog.text

@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from project_export.plan import Plan, make_plan
+from project_export.plan import PARTS_PER_UNIT, Plan, make_plan
 from project_export.settings import Settings
 from project_export.tree import load
 
@@ -48,13 +48,22 @@ def test_the_largest_come_first(counts: dict[str, int]) -> None:
 
 
 def test_a_big_relation_is_split_only_where_all_parts_share_a_snapshot() -> None:
-    counts = {"project": 1, "issues": 100_001}
-    assert Counter(piece.relation for piece in plan(counts).planned) == {"issues": 6, "project": 1}
+    counts = {"project": 1, "issues": 50_001}
+    assert Counter(piece.relation for piece in plan(counts).planned) == {"issues": 11, "project": 1}
     assert Counter(piece.relation for piece in plan(counts, split=False).planned) == {"issues": 1, "project": 1}
 
 
-def test_a_relation_has_512_parts_at_the_most() -> None:
-    assert max(piece.parts for piece in plan({"issues": 10**9}).planned) == 512
+def test_a_relation_has_no_more_parts_than_balance_the_units() -> None:
+    assert len(plan({"issues": 10**9}).planned) == 4 * PARTS_PER_UNIT
+    assert len(plan({"issues": 10**9}, units=100).planned) == 100 * PARTS_PER_UNIT
+
+
+@given(st.integers(100_000, 10**7), st.integers(2, 8))
+@QUICKLY
+def test_the_parts_of_a_big_relation_are_the_same_to_all_units(rows: int, units: int) -> None:
+    shares = Counter(piece.unit for piece in plan({"issues": rows}, units=units).planned)
+    assert len(shares) == units
+    assert max(shares.values()) - min(shares.values()) <= 1
 
 
 def test_a_small_project_is_one_unit_and_a_big_one_uses_all() -> None:
@@ -65,8 +74,10 @@ def test_a_small_project_is_one_unit_and_a_big_one_uses_all() -> None:
 
 
 def test_a_title_says_what_a_unit_begins_with() -> None:
-    titles = plan({"issues": 40_001, "labels": 1, "boards": 1, "project": 1}, units=1).titles
-    assert titles == ("issues 1/3, issues 2/3, issues 3/3 and 3 more",)
+    titles = plan({"issues": 10_001, "labels": 1, "boards": 2, "project": 1}, units=1).titles
+    assert titles == ("issues (3 parts), boards, labels and 1 more",)
+    titles = plan({"issues": 10**9, "labels": 1}, units=2).titles
+    assert titles == ("issues (4 of 8 parts), labels", "issues (4 of 8 parts)")
     assert plan({"labels": 5}).as_json() == {"titles": ["labels"]}
 
 

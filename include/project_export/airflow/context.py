@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from airflow.providers.postgres.hooks.postgres import PostgresHook
+from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException
 from sqlalchemy import create_engine
 from sqlalchemy.pool import QueuePool
@@ -19,6 +21,8 @@ from project_export.settings import Settings
 from project_export.source import Connect
 from project_export.steps import Context
 
+log = logging.getLogger(__name__)
+
 
 def make_context(settings: Settings, source: PostgresHook, ledger: PostgresHook) -> Context:
     """Return the steps' context over two hooks whose connections are known already (threads cannot ask for them)."""
@@ -26,9 +30,19 @@ def make_context(settings: Settings, source: PostgresHook, ledger: PostgresHook)
     return Context(settings, Ledger(engine), settings.source_conn_id, _connect(source))
 
 
+def task_settings() -> Settings:
+    """Return the settings, with no more units than this Airflow maps a task over: it would fail what plans them."""
+    settings = Settings()
+    most = conf.getint("core", "max_map_length", fallback=1024)
+    if settings.units > most:
+        text = "PROJECT_EXPORT_UNITS is %d, but [core] max_map_length is %d: an export has so many units at the most"
+        log.warning(text, settings.units, most)
+    return settings.model_copy(update={"units": min(settings.units, most)})
+
+
 def task_context() -> Context:
     """Return the steps' context inside a task. Raises SettingMissing when a connection is not there."""
-    settings = Settings()
+    settings = task_settings()
     ctx = make_context(settings, _hook(settings.source_conn_id), _hook(settings.ledger_conn_id))
     return replace(ctx, channels=channels(settings))
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import logging
 from dataclasses import asdict, dataclass
 
-from project_export.errors import JobActive, SourceBusy, SourceRefused, StoreRefused
+from project_export.errors import JobActive, StoreRefused
 from project_export.ledger import Job, JobRequest, being_exported
-from project_export.plan import Plan, make_plan
+from project_export.plan import Plan
 from project_export.send import shown
-from project_export.source import Reader, Session
 from project_export.steps.active import RunAlive, living_job
 from project_export.steps.context import Context
+from project_export.steps.planning import plan_export
 from project_export.steps.request import Request
 from project_export.steps.upload import check_upload
-from project_export.tree import Tree, bind, tables
 
 log = logging.getLogger(__name__)
 
@@ -60,14 +59,9 @@ def create(ctx: Context, request: Request, *, run_id: str, requested_by: str, ru
     if request.upload_url:
         check_upload(ctx, request.upload_url)
     consistency = request.consistency or ctx.settings.consistency
-    names = [name for name in ctx.tree.names if _wanted(name, request, ctx.tree)]
+    split = consistency == "project"
     with ctx.session(f"plan project {request.project_id}") as session:
-        bound = bind(ctx.tree, session.catalogue(tables(ctx.tree)))
-        for item in bound.left_out:
-            log.warning("%s", item)
-        reader = Reader(session, bound, request.project_id)
-        counts = {name: _count(session, reader, name) for name in names}
-    plan = make_plan(ctx.tree, counts, ctx.settings, split=consistency == "project")
+        plan = plan_export(session, ctx.tree, request.project_id, request.relations, ctx.settings, split=split)
     _require_space(ctx, request, plan)
     job_request = JobRequest(
         source=ctx.source,
@@ -87,7 +81,8 @@ def create(ctx: Context, request: Request, *, run_id: str, requested_by: str, ru
             other = living_job(ctx, request.project_id, run_alive)
             if other is not None:
                 return _taken(request, run_id, other)
-    log.info("job %d: %d relation(s), %d part(s), %d unit(s)", job.id, len(names), len(plan.planned), len(plan.titles))
+    numbers = (job.id, len(plan.counts), len(plan.planned), len(plan.titles))
+    log.info("job %d: %d relation(s), %d part(s), %d unit(s)", *numbers)
     for unit, title in enumerate(plan.titles):
         log.info("unit %d: %s", unit, title)
     return _created(job)
@@ -132,19 +127,3 @@ def _require_space(ctx: Context, request: Request, plan: Plan) -> None:
 def _created(job: Job) -> Created:
     titles = tuple(job.plan["titles"])
     return Created(job.id, titles, shared=job.consistency == "project" and len(titles) > 1)
-
-
-def _count(session: Session, reader: Reader, name: str) -> int:
-    """Return the number of a relation's records; what cannot be counted is planned as small, and fails by itself."""
-    try:
-        with session.attempt(f"count {name}"):
-            return reader.count(name)
-    except (SourceRefused, SourceBusy) as error:
-        if session.lost:
-            raise
-        log.warning("%s cannot be counted: %s", name, error)
-        return 1
-
-
-def _wanted(name: str, request: Request, tree: Tree) -> bool:
-    return not request.relations or name in request.relations or name == tree.root.name

@@ -1,0 +1,93 @@
+"""`project-export plan`: what an export would read, how it would be split, and which unit would begin with what."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import psycopg
+import typer
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from project_export.cli_errors import errors
+from project_export.plan import Plan
+from project_export.settings import Settings
+from project_export.shell import source_name
+from project_export.source import Limits, Session
+from project_export.steps import Request, plan_export
+from project_export.tree import load
+
+_PIPE_COLUMNS = 500
+"""Width where no terminal tells one: nothing is cut or wrapped."""
+
+
+def plan(
+    project_id: Annotated[int, typer.Option(help="The project's id in the source.")],
+    source: Annotated[str, typer.Option(help="DSN of the database to read: libpq URI or keyword string.")],
+    relations: Annotated[str, typer.Option(help="Names of relations, separated by commas; all when empty.")] = "",
+    units: Annotated[int, typer.Option(min=0, help="Work units at the most; the setting when 0.")] = 0,
+    consistency: Annotated[str, typer.Option(help="project: one snapshot for all; relation: one for each.")] = "",
+    tree: Annotated[str, typer.Option(help="A shipped tree or the path of a YAML file; the setting when empty.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Print how an export would be planned now, by the settings of this environment. It only reads."""
+    with errors():
+        source_name(source)  # else libpq would tell what is wrong with it, and perhaps a piece of the password
+        settings = Settings()
+        settings = settings.model_copy(update={"units": units or settings.units})
+        loaded = load(tree or settings.tree)
+        names = [name.strip() for name in relations.split(",") if name.strip()]
+        params = {"project_id": project_id, "relations": names, "consistency": consistency or None}
+        request = Request.from_params(params, loaded)
+        limits = Limits(settings.statement_timeout_seconds, settings.lock_timeout_seconds)
+        split = (request.consistency or settings.consistency) == "project"
+        with Session(lambda: psycopg.connect(source), f"project_export plan project {project_id}", limits) as session:
+            made = plan_export(session, loaded, project_id, request.relations, settings, split=split)
+    found = _described(made)
+    if as_json:
+        print(json.dumps({"project_id": project_id, **found}, indent=2))
+    else:
+        _print(found)
+
+
+def _described(made: Plan) -> dict[str, Any]:
+    """Return relations and units as plain values: relations by their cost, units by their numbers."""
+    relations: dict[str, dict[str, Any]] = {}
+    costs = [0] * len(made.titles)
+    for piece in made.planned:
+        new = {"relation": piece.relation, "records": made.counts[piece.relation], "cost": 0, "parts": 0, "units": []}
+        its = relations.setdefault(piece.relation, new)
+        its["cost"] += piece.estimate
+        its["parts"] += 1
+        its["units"] = sorted({*its["units"], piece.unit})
+        costs[piece.unit] += piece.estimate
+    return {
+        "relations": sorted(relations.values(), key=lambda its: -its["cost"]),
+        "units": [
+            {"unit": unit, "cost": cost, "begins_with": title}
+            for unit, (cost, title) in enumerate(zip(costs, made.titles, strict=True))
+        ],
+    }
+
+
+def _print(found: dict[str, Any]) -> None:
+    console = Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS, highlight=False)
+    table = Table("relation", box=SIMPLE)
+    for name in ("records", "cost", "parts"):
+        table.add_column(name, justify="right")
+    table.add_column("units")
+    for its in found["relations"]:
+        numbers = (f"{its[name]:,}" for name in ("records", "cost", "parts"))
+        table.add_row(its["relation"], *numbers, ", ".join(map(str, its["units"])))
+    console.print(table)
+    table = Table("unit", box=SIMPLE)
+    table.add_column("cost", justify="right")
+    table.add_column("begins with")
+    for its in found["units"]:
+        table.add_row(str(its["unit"]), f"{its['cost']:,}", its["begins_with"])
+    console.print(table)
+    parts = sum(its["parts"] for its in found["relations"])
+    print(f"{len(found['relations'])} relation(s), {parts} part(s), {len(found['units'])} unit(s)")

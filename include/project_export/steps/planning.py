@@ -1,0 +1,42 @@
+"""Ask the source what a project has, and plan its export."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from project_export.errors import SourceBusy, SourceRefused
+from project_export.plan import Plan, make_plan
+from project_export.settings import Settings
+from project_export.source import Reader, Session
+from project_export.tree import Tree, bind, tables
+
+log = logging.getLogger(__name__)
+
+
+def plan_export(
+    session: Session, tree: Tree, project_id: int, relations: Sequence[str], settings: Settings, *, split: bool
+) -> Plan:
+    """Plan the export of a project by cheap counts, and log what the source lacks of the tree.
+
+    relations: names of the wanted ones, all when empty; the root always comes along. split: see `make_plan`.
+    Raises ProjectNotFound, SourceChanged, SourceBusy.
+    """
+    bound = bind(tree, session.catalogue(tables(tree)))
+    for item in bound.left_out:
+        log.warning("%s", item)
+    reader = Reader(session, bound, project_id)
+    names = [name for name in tree.names if not relations or name in relations or name == tree.root.name]
+    return make_plan(tree, {name: _count(session, reader, name) for name in names}, settings, split=split)
+
+
+def _count(session: Session, reader: Reader, name: str) -> int:
+    """Return the number of a relation's records; what cannot be counted is planned as small, and fails by itself."""
+    try:
+        with session.attempt(f"count {name}"):
+            return reader.count(name)
+    except (SourceRefused, SourceBusy) as error:
+        if session.lost:
+            raise
+        log.warning("%s cannot be counted: %s", name, error)
+        return 1
