@@ -85,6 +85,17 @@ class Server:
         with self._locked():
             self._pg_ctl("restart", "-m", mode, "-t", str(START_SECONDS), "-l", str(self.log))
 
+    def standby(self, data_dir: Path) -> Server:
+        """Make and start a streaming standby of this running server in another folder. Raise PostgresError."""
+        standby = Server(data_dir, durable=self._durable)
+        standby.data_dir.mkdir(parents=True)
+        standby._password_file.touch(mode=0o600)
+        standby._password_file.write_text(self._password())
+        _make_folder(standby.cluster)
+        _run("pg_basebackup", "-D", str(standby.cluster), "-d", self.uri(), "-c", "fast", "--write-recovery-conf")
+        standby.start()
+        return standby
+
     def running(self) -> bool:
         """Tell whether this folder's server runs and takes connections."""
         return self._postmaster() is not None
@@ -122,9 +133,7 @@ class Server:
         # Made beside its place and renamed: an interrupted initdb leaves nothing that looks like a cluster.
         fresh = self.data_dir / "cluster.new"
         shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(mode=0o700)
-        if os.geteuid() == 0:
-            os.chown(fresh, _unprivileged().pw_uid, _unprivileged().pw_gid)
+        _make_folder(fresh)
         settings = {
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
@@ -192,6 +201,13 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _make_folder(folder: Path) -> None:
+    """Make an empty folder that PostgreSQL may fill."""
+    folder.mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        os.chown(folder, _unprivileged().pw_uid, _unprivileged().pw_gid)
 
 
 def _unprivileged() -> pwd.struct_passwd:

@@ -56,6 +56,7 @@ class Session:
         self, connect: Connect, name: str, limits: Limits, snapshot: str | None = None, *, zone: str = "UTC"
     ) -> None:
         self.name = name
+        self.snapshot = snapshot
         self.zone = zone
         with self._translated("connect"):
             self._connection = connect()

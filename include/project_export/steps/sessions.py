@@ -62,6 +62,21 @@ class UnitSource:
                 parameters={"description": self._job.description},
             )
 
+    def confirm(self) -> None:
+        """Raise SnapshotMissing when what was just read may be wrong, and end the session.
+
+        On a standby, rows that a snapshot sees may be removed once the transaction that exported it has ended, and
+        are then missing without an error in the transactions that imported it (seen in PostgreSQL 15).
+        """
+        session = self.session
+        if session is None or session.snapshot is None or not session.one("SELECT pg_is_in_recovery()")[0]:
+            return
+        try:
+            self._ctx.session(f"{self._name} confirms", session.snapshot).close()
+        except SnapshotMissing:
+            self.close()
+            raise
+
     def remarks(self, claim: Claim, reader: Reader) -> list[str]:
         """Say what has to be said of a row that was read: what was left out, and what was odd."""
         left_out = self._bound.remarks(claim.relation) if self._bound is not None and claim.part == 0 else ()

@@ -29,7 +29,7 @@ from project_export.source import Reader
 from project_export.steps.context import Context
 from project_export.steps.create import resume
 from project_export.steps.sessions import UnitSource
-from project_export.steps.watch import release
+from project_export.steps.watch import fail_fast, release
 
 log = logging.getLogger(__name__)
 
@@ -160,6 +160,7 @@ class Worker:
         try:
             reader = source.reader(claim)
             facts, uri = self._write(job, claim, reader, source, what)
+            source.confirm()
         except AttemptRevoked:
             raise
         except ProjectExportError as error:
@@ -199,6 +200,8 @@ class Worker:
         log.error("%s: attempt %d failed%s: %s", what, claim.attempt, " for good" if final else "", error)
         sqlstate = getattr(error, "sqlstate", None)
         self._ctx.ledger.give_back(claim, str(error), sqlstate, final=final, delay_seconds=delay)
+        if final:
+            fail_fast(self._ctx, self._job_id)
 
     @property
     def _gone(self) -> bool:
