@@ -628,7 +628,7 @@ def issue(db: Database, row: Row) -> Record:
         """,
     )
     record["state"] = enum(ISSUE_STATE, row["state_id"])
-    record["exported_work_item_type"] = {"base_type": WORK_ITEM_TYPE[row["work_item_type_id"]]}
+    record["exported_work_item_type"] = {"base_type": WORK_ITEM_TYPE.get(row["work_item_type_id"], "issue")}
     record["events"] = events(db, "Issue", row["id"])
     record["timelogs"] = timelogs(db, **own)
     record["notes"] = notes(db, "Issue", row["id"], "author award_emoji system_note_metadata events")

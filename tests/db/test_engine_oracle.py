@@ -62,6 +62,17 @@ def test_what_names_a_row_that_is_gone_leaves_without_it(generated_copy: str) ->
     assert any("label" not in link for issue in found["issues"] for link in issue["label_links"])
 
 
+def test_an_issue_without_a_type_or_of_a_custom_type_leaves_as_an_issue(generated_copy: str) -> None:
+    with psycopg.connect(generated_copy, autocommit=True) as conn:
+        conn.execute("UPDATE issues SET work_item_type_id = CASE WHEN id % 2 = 0 THEN 1234 END WHERE id % 3 < 2")
+        with Session(lambda: psycopg.connect(generated_copy), "test", Limits()) as session:
+            found = {
+                "issues": records(lines(Reader(session, bind(TREE, session.catalogue(tables(TREE))), 1), "issues"))
+            }
+        assert_equal(found, {"issues": reader.read_project(conn, 1)["issues"]})
+    assert all(issue["exported_work_item_type"]["base_type"] for issue in found["issues"])
+
+
 def test_counts_are_the_numbers_of_records(session: Session, bound: BoundTree) -> None:
     engine = Reader(session, bound, 1)
     for name in TREE.names:

@@ -189,6 +189,15 @@ def test_a_wrapped_value_leaves_as_an_object(read: Read) -> None:
     assert [record["type"] for record in records(reader, "items")] == [{"base": "one"}, {"base": None}]
 
 
+def test_a_default_also_stands_for_a_code_without_a_name_which_is_counted(read: Read) -> None:
+    more = "keys: [{kind: {enum: kind, default: none}}, {type: {column: kind, enum: kind, default: none, wrap: base}}]"
+    sql, tree = items("kind int", more, "(1, 1, 1), (2, 1, NULL), (3, 1, 77)")
+    reader = read(sql, "enums: {kind: {1: one}}" + tree)
+    assert records(reader, "items") == [{"kind": name, "type": {"base": name}} for name in ("one", "none", "none")]
+    said = 'a code without a name left as "none"'
+    assert dict(reader.oddities) == {f"items.kind: {said}": 1, f"items.type: {said}": 1}
+
+
 def test_a_transform_is_applied_only_when_its_column_says_so(read: Read) -> None:
     more = "keys: [{diff: {transform: base64_text, when: packed}}]"
     reader = read(

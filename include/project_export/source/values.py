@@ -154,10 +154,13 @@ class _Shaped:
             return
         raw, type_name = values.of_key(key, table, formed=False)
         expression = values.of_key(key, table, formed=True)[0] if key.enum is None else self._named(raw, params)
+        if key.default is not None:
+            expression = sql.SQL("coalesce(to_json({}), {}::json)").format(expression, params(key.default))
         if key.wrap is not None:
             expression = sql.SQL("(SELECT row_to_json(w) FROM (SELECT {} AS {}) AS w)").format(
                 expression, sql.Identifier(key.wrap)
             )
+        self.expression = expression
         if self.transform is None and type_name in _JSON_TYPES:
             self.transform = "compact"
         if self.transform is not None:
@@ -166,9 +169,6 @@ class _Shaped:
         if key.elsewhere is not None:
             lost = sql.SQL("({} IS NULL AND {} IS NOT NULL)").format(raw, column(key.elsewhere))
             self.looks.append((lost, "a value that is stored outside of the database was left out"))
-        if key.default is not None:
-            expression = sql.SQL("coalesce(to_json({}), {}::json)").format(expression, params(key.default))
-        self.expression = expression
 
     def _named(self, raw: sql.Composable, params: Params) -> sql.Composable:
         """Return the name of an enum's code."""
@@ -180,7 +180,8 @@ class _Shaped:
         if null:
             named = sql.SQL("CASE WHEN {} IS NULL THEN {} ELSE {} END").format(raw, params(null[0]), named)
         unknown = sql.SQL("{} NOT IN ({})").format(raw, comma([params(code) for code, _ in codes]))
-        self.looks.append((unknown, "a code without a name left as null"))
+        left = "null" if self.key.default is None else self.key.default
+        self.looks.append((unknown, f"a code without a name left as {left}"))
         return named
 
 

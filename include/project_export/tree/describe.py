@@ -157,12 +157,12 @@ def _note(key: Key) -> str:
     if key.transform is not None:
         only = f" where `{key.when}` is true" if key.when else ""
         parts.append(f"by transform [{key.transform}]({_anchor('Transforms')}){only}")
-    if key.wrap is not None:
-        parts.append(f"as an object with the one key `{key.wrap}`")
     if key.fallback is not None:
         parts.append(f"`{key.fallback}` where it is NULL")
     if key.default is not None:
-        parts.append(f"`{key.default}` where it is NULL")
+        parts.append(f"`{key.default}` where it is NULL" + " or a code without a name" * (key.enum is not None))
+    if key.wrap is not None:
+        parts.append(f"as an object with the one key `{key.wrap}`")
     if key.elsewhere is not None:
         parts.append(f"counted in the manifest where it is NULL and `{key.elsewhere}` is not: it is stored elsewhere")
     if key.parameter is not None:
