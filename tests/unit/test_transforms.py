@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from project_export.tree import exact
 from project_export.tree.transforms import decode_base64, read_json_or_yaml, read_yaml, text_colour
 
 
@@ -48,10 +49,30 @@ def test_json_comes_before_yaml() -> None:
 
 
 def test_base64_becomes_text_and_bad_utf_8_is_replaced() -> None:
-    assert decode_base64("aMOp\n") == "hé"
+    assert decode_base64("aMOp") == "hé"
     assert decode_base64("/w==") == "\N{REPLACEMENT CHARACTER}"
-    with pytest.raises(ValueError, match="not readable as base64"):
-        decode_base64("abc")
+
+
+@pytest.mark.parametrize("text", ["abc", "aMOp\n", "aMP=", "AAAA====", "aGk==", "é", "@@ -1 +1 @@\n-a\n+b\n"])
+def test_what_ruby_does_not_take_for_base64_stays_as_it_is(text: str) -> None:
+    assert decode_base64(text) == text
+
+
+@pytest.mark.parametrize("digits", ["12345678901234567890.123456789", "1e400", "1.50", "-0.0", "9" * 5000])
+def test_numbers_keep_their_digits(digits: str) -> None:
+    assert exact.write({"a": read_json_or_yaml(f'{{"n": {digits}}}')}) == f'{{"a":{{"n":{digits}}}}}'.encode()
+
+
+def test_a_huge_integer_of_yaml_keeps_its_digits() -> None:
+    assert exact.write(read_yaml(f"{2**70}: {2**70}\n7: -{2**64}\ntrue: 0.5")) == (
+        f'{{"{2**70}":{2**70},"7":-{2**64},"True":0.5}}'.encode()
+    )
+
+
+@pytest.mark.parametrize("text", ["a: .inf", "[-.inf]", "x: .nan", '{"a": NaN}', "[Infinity]", "-Infinity"])
+def test_what_is_no_number_in_json_is_an_error(text: str) -> None:
+    with pytest.raises(ValueError, match=r"(nan|NaN|inf|Infinity) is no number that JSON has"):
+        read_json_or_yaml(text)
 
 
 @pytest.mark.parametrize(

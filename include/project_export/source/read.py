@@ -7,7 +7,6 @@ transform. A record that several parents share (an author) is read once per batc
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from project_export.errors import ProjectNotFound, SourceRefused
 from project_export.source.node import Child, Node, Value
 from project_export.source.session import Session
 from project_export.source.sql import Statements
-from project_export.tree import BoundTree, Relation
+from project_export.tree import BoundTree, Relation, exact
 from project_export.tree.transforms import TRANSFORMS
 
 _FIRST_BATCH_ROWS = 100
@@ -32,7 +31,6 @@ _ESCAPES = (
     ("\u2028".encode(), rb"\u2028"),
     ("\u2029".encode(), rb"\u2029"),
 )
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _COMPACT: Mapping[str, Callable[[Any], Any]] = {"compact": lambda value: value}
 
 
@@ -226,34 +224,34 @@ class Reader:
         due = [(key, transform, default) for bit, key, transform, default in node.select.transforms if flags & bit]
         if not due:
             return bytes(row[-1])
-        record = json.loads(row[-1])
+        record = exact.read(row[-1].decode())
         changed = ""
         try:
             for changed, transform, default in due:
                 value = (TRANSFORMS.get(transform) or _COMPACT[transform])(record[changed])
-                record[changed] = json.loads(default) if value is None and default is not None else value
+                record[changed] = exact.read(default) if value is None and default is not None else value
             try:
-                return _dumped(record)
+                return exact.write(record)
             except (ValueError, TypeError):
                 for changed, _, _ in due:  # to name the one that cannot be written
-                    _dumped(record[changed])
+                    exact.write(record[changed])
                 raise
         except (ValueError, TypeError, RecursionError) as error:
             where = f"{node.path}.{changed} of the row with {node.described(row)}"
             raise SourceRefused(f"{where}: {error}. Repair the row, or take the key out of the tree.") from error
 
     def _replaced(self, node: Node, document: bytes) -> bytes:
-        record = json.loads(document)
+        record = exact.read(document.decode())
         for key, parameter in node.parameters:
             if parameter in self._parameters:
                 record[key] = self._parameters[parameter]
-        return _dumped(record)
+        return exact.write(record)
 
     def _moved(self, node: Node, document: bytes) -> bytes:
         """Put the keys that stand after the nested relations there."""
-        record = json.loads(document)
+        record = exact.read(document.decode())
         record.update({key: record.pop(key) for key in node.last})
-        return _dumped(record)
+        return exact.write(record)
 
 
 class _TooLarge(Exception):
@@ -279,11 +277,6 @@ class _Pace:
 def _linked(root: Relation, relations: Sequence[Relation]) -> Relation:
     """Return the root with the top-level relations as children, so that their join values are read with it."""
     return Relation(**{**vars(root), "children": (*root.children, *relations)})
-
-
-def _dumped(record: Any) -> bytes:
-    """Return JSON text; raise ValueError for what neither JSON (NaN, infinity) nor UTF-8 (half a surrogate) has."""
-    return _ENCODER.encode(record).encode("utf-8")
 
 
 def _escaped(data: bytes) -> bytes:

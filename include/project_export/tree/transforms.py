@@ -7,7 +7,6 @@ A value that cannot be read raises ValueError, which fails its relation: a recor
 from __future__ import annotations
 
 import base64
-import binascii
 import datetime
 import json
 import re
@@ -15,6 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 import yaml
+
+from project_export.tree import exact
 
 
 class _RubyLoader(yaml.CSafeLoader):
@@ -52,14 +53,14 @@ _RubyLoader.add_multi_constructor("tag:yaml.org,2002:ruby/", _untagged)
 def _plain(value: Any) -> Any:
     """Make JSON of what YAML can hold: keys become strings, times ISO 8601."""
     if isinstance(value, dict):
-        return {str(_plain(key)): _plain(item) for key, item in value.items()}
+        return {str(key if isinstance(key, int) else _plain(key)): _plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]
     if isinstance(value, (datetime.datetime, datetime.date)):
         return value.isoformat()
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
-    return value
+    return exact.number(value) if isinstance(value, (int, float)) else value
 
 
 def read_yaml(value: Any) -> Any:
@@ -81,21 +82,24 @@ def read_json_or_yaml(value: Any) -> Any:
     {'new_line': 3}
     """
     try:
-        return json.loads(value)
+        return exact.read(value)
     except json.JSONDecodeError:
         return read_yaml(value)
 
 
 def decode_base64(value: Any) -> str:
-    """Decode base64 to text; bytes that are not UTF-8 become U+FFFD (merge_request_diff_file.rb#utf8_diff).
+    """Decode base64 to text; bytes that are not UTF-8 become U+FFFD, and a text that is not base64 stays as it is.
 
-    >>> decode_base64("aMOp")
-    'hé'
+    As Ruby's unpack1("m0") has it, by which merge_request_diff_file.rb#diff reads: no white space, no bit too many.
+
+    >>> decode_base64("aMOp"), decode_base64("@@ -1 +1 @@")
+    ('hé', '@@ -1 +1 @@')
     """
     try:
-        return base64.b64decode(value, validate=False).decode("utf-8", "replace")
-    except (binascii.Error, ValueError) as error:
-        raise ValueError(f"not readable as base64: {error}") from error
+        decoded = base64.b64decode(value, validate=True)
+    except ValueError:
+        return str(value)
+    return decoded.decode("utf-8", "replace") if base64.b64encode(decoded).decode() == value else str(value)
 
 
 def text_colour(value: Any) -> str:
