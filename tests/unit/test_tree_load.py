@@ -133,6 +133,7 @@ def test_a_tree_is_read_once(write: Write) -> None:
         ("join: {author_id: id}\n", "join: {autor_id: id}\n", "16: table books has no column autor_id; nearest:"),
         ("where: {kind:", "where: {knd:", "17: table books has no column knd; nearest: kind"),
         ("[position desc", "[positon desc", "18: table books has no column positon; nearest: position"),
+        ("      - title\n", f"      - {{{'t' * 64}: {{column: title}}}}\n", "ttt has more than 63 bytes"),
         ("desc nulls last,", "desc nulls lst,", "18: order 'desc nulls lst' is unknown; nearest: desc nulls last"),
         ("desc nulls last, id]", "desc nulls last, ' ']", "18: this must be a name, not ' '"),
         ("like: person", "like: persn", "24: shape persn is unknown; nearest: person"),

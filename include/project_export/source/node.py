@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any, cast
 
 from project_export.source.sql import Select, Statements
-from project_export.tree import Relation
+from project_export.tree import Relation, exact
 
 Value = bytes | tuple[bytes, ...] | None
 """What joins a row to its parent: one column's value bare, several as a tuple."""
@@ -50,7 +49,7 @@ class Child:
             self.nodes.append(Node(source, statements, select, f"{parent.path}.{relation.name}"))
             source = source.successor
         self._one = relation.one
-        self._opening = b"," + json.dumps(relation.name).encode() + (b":" if relation.one else b":[")
+        self._opening = b"," + exact.write(relation.name) + (b":" if relation.one else b":[")
         first = parent.select.join_width
         self._at = [first + parent.select.links.index(link) for _, link in relation.join]
 

@@ -9,12 +9,12 @@ composed as identifiers, values are bound.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from psycopg import sql
 
-from project_export.source.values import Due, Params, Values, column, comma
+from project_export.source.values import Due, Params, Values, column, comma, named
 from project_export.tree import Also, Catalogue, Order, Relation
 from project_export.tree.model import Condition
 
@@ -77,14 +77,21 @@ class Statements:
         walk the whole table instead.
         """
         params = Params()
-        columns = list(dict.fromkeys((*relation.key, *(order.column for order in relation.order))))
+        names = dict.fromkeys((*relation.key, *(order.column for order in relation.order)))
+        columns = {name: f"c{i}" for i, name in enumerate(names)}
         query = sql.SQL(
             "WITH rows AS MATERIALIZED ({rows})"
             " SELECT {keys} FROM rows AS t ORDER BY {order} OFFSET {offset} LIMIT {limit}"
         ).format(
             rows=self._rows(relation, columns, parent, params),
-            keys=comma([_text(column(name)) for name in relation.key]),
-            order=comma([sql.SQL("t.branch"), *map(_order, relation.order), *(column(name) for name in relation.key)]),
+            keys=comma([_text(column(columns[name])) for name in relation.key]),
+            order=comma(
+                [
+                    sql.SQL("t.branch"),
+                    *(_order(replace(order, column=columns[order.column])) for order in relation.order),
+                    *(column(columns[name]) for name in relation.key),
+                ]
+            ),
             offset=params(offset),
             limit=params(limit),
         )
@@ -93,7 +100,7 @@ class Statements:
     def count(self, relation: Relation, parent: Mapping[str, bytes]) -> Query:
         """Return the query for the number of rows of a top-level relation under the root."""
         params = Params()
-        rows = self._rows(relation, [], parent, params)
+        rows = self._rows(relation, {}, parent, params)
         return sql.SQL("SELECT count(*) FROM ({}) AS t").format(rows), params.values
 
     def _select(
@@ -108,11 +115,10 @@ class Statements:
         if flags.expression is not None:
             outputs.append(flags.expression)
         arrays = [
-            sql.SQL("{}::{}[]").format(sql.Placeholder(f"key{i}"), sql.Identifier(types[name]))
-            for i, name in enumerate(join)
+            sql.SQL("{}::{}[]").format(sql.Placeholder(f"key{i}"), named(types[name])) for i, name in enumerate(join)
         ]
         conditions = _conditions(where, params)
-        source: sql.Composable = sql.SQL("{} AS t").format(sql.Identifier(relation.table))
+        source: sql.Composable = sql.SQL("{} AS t").format(named(relation.table))
         if len(join) == 1:
             conditions.insert(0, sql.SQL("{} = ANY({})").format(column(join[0]), arrays[0]))
         else:
@@ -132,13 +138,16 @@ class Statements:
         return Select(query, params.values, join, relation.links, flags.transforms, flags.noted)
 
     def _rows(
-        self, relation: Relation, columns: Sequence[str], parent: Mapping[str, bytes], params: Params
+        self, relation: Relation, columns: Mapping[str, str], parent: Mapping[str, bytes], params: Params
     ) -> sql.Composable:
-        """Return the rows of a top-level relation, with their branch: 0, then those that come in addition."""
-        table = sql.Identifier(relation.table)
+        """Return the rows of a top-level relation, with their branch: 0, then those that come in addition.
+
+        columns: those to be returned, and under which names.
+        """
+        table = named(relation.table)
         first = self._parent_is(relation.join, relation.where, relation.table, parent, params)
         branch = sql.SQL("SELECT {} FROM {} AS t WHERE {}")
-        outputs = [column(name) for name in columns]
+        outputs = [sql.SQL("{} AS {}").format(column(name), sql.Identifier(to)) for name, to in columns.items()]
         branches = [branch.format(comma([sql.SQL("0 AS branch"), *outputs]), table, first)]
         for number, also in enumerate(relation.also, start=1):
             if any(parent[link] is None for _, link in also.join):
@@ -158,7 +167,7 @@ class Statements:
             " (SELECT {identity} FROM {table} AS t WHERE {first} AND {identity} IS NOT NULL) ORDER BY {order}"
         ).format(
             identity=identity,
-            table=sql.Identifier(relation.table),
+            table=named(relation.table),
             where=self._parent_is(also.join, also.where, relation.table, parent, params),
             first=first,
             order=comma([identity, *map(_order, also.best)]),
@@ -176,7 +185,7 @@ class Statements:
         derived = dict(self._root.derived)
         equal = []
         for own, link in join:
-            own_type = sql.Identifier(self._catalogue[table][own])
+            own_type = named(self._catalogue[table][own])
             value = params(parent[link].decode())
             many = self._values.type_of(link, self._root.table, derived).startswith("_")
             form = sql.SQL("{} = ANY({}::text::{}[])") if many else sql.SQL("{} = {}::text::{}")

@@ -72,8 +72,8 @@ class Values:
         flags = sql.SQL("({})::int8").format(sql.SQL(" + ").join(terms)) if terms else None
         if not shaped:
             return sql.SQL("'{}'::text"), Flags(flags, (), ())
-        values = comma([sql.SQL("{} AS {}").format(s.expression, sql.Identifier(s.key.name)) for s in shaped])
-        record = sql.SQL("row_to_json((SELECT r FROM (SELECT {}) AS r))::text").format(values)
+        values = comma([sql.SQL("{} AS {}").format(s.expression, named(s.key.name)) for s in shaped])
+        record = sql.SQL("(SELECT row_to_json(r.*) FROM (SELECT {}) AS r)::text").format(values)
         return record, Flags(flags, tuple(transforms), tuple(noted))
 
     def raw(self, name: str, table: str, derived: Mapping[str, Lookup]) -> sql.Composable:
@@ -115,12 +115,12 @@ class Values:
         if not lookup.table:
             return column(lookup.column)
         other = sql.Identifier("l")
-        value: sql.Composable = sql.SQL("{}.{}").format(other, sql.Identifier(lookup.column))
+        value: sql.Composable = sql.SQL("{}.{}").format(other, named(lookup.column))
         if formed:
             value = self.formed(value, self._catalogue[lookup.table][lookup.column])
-        match = [sql.SQL("{}.{} = {}").format(other, sql.Identifier(a), column(b)) for a, b in lookup.match]
+        match = [sql.SQL("{}.{} = {}").format(other, named(a), column(b)) for a, b in lookup.match]
         found = sql.SQL("(SELECT {} FROM {} AS {} WHERE {})").format(
-            value, sql.Identifier(lookup.table), other, sql.SQL(" AND ").join(match)
+            value, named(lookup.table), other, sql.SQL(" AND ").join(match)
         )
         return found if lookup.fallback is None else self._else(found, lookup.fallback, table, formed=formed)
 
@@ -157,8 +157,8 @@ class _Shaped:
         if key.default is not None:
             expression = sql.SQL("coalesce(to_json({}), {}::json)").format(expression, params(key.default))
         if key.wrap is not None:
-            expression = sql.SQL("(SELECT row_to_json(w) FROM (SELECT {} AS {}) AS w)").format(
-                expression, sql.Identifier(key.wrap)
+            expression = sql.SQL("(SELECT row_to_json(w.*) FROM (SELECT {} AS {}) AS w)").format(
+                expression, named(key.wrap)
             )
         self.expression = expression
         if self.transform is None and type_name in _JSON_TYPES:
@@ -185,9 +185,14 @@ class _Shaped:
         return named
 
 
+def named(name: str) -> sql.Identifier:
+    """Return a quoted name; in quotes, too, psycopg takes a % for the beginning of a placeholder."""
+    return sql.Identifier(name.replace("%", "%%"))
+
+
 def column(name: str) -> sql.Composable:
     """Return a column of the row `t`."""
-    return sql.SQL("{}.{}").format(_T, sql.Identifier(name))
+    return sql.SQL("{}.{}").format(_T, named(name))
 
 
 def comma(items: Sequence[sql.Composable]) -> sql.Composable:

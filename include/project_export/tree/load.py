@@ -57,7 +57,9 @@ _EXCLUDES = {"constant": _LOOKUP | _FORM, "transform": {"enum", "wrap"}}
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
 _MOST_DEPTH = 32
+_QUOTED = re.compile(r'\s*"((?:[^"]|"")+)"(?=\s|$)')
 
+_MOST_BYTES = 63  # longer names are cut by PostgreSQL, without an error
 
 @lru_cache(maxsize=8)
 def load(name: str) -> Tree:
@@ -199,11 +201,11 @@ class _Reader(Nodes):
         line = node.start_mark.line + 1
         if isinstance(node, yaml.ScalarNode):
             name = self.column(node, table)
-            return Key(name, column=name, line=line)
+            return Key(self.name(node), column=name, line=line)
         pairs = self.pairs(node, "a key")
         if len(pairs) != 1:
             self.fail(node, "a key is a name, or one name with its description: {name: {column: ...}}")
-        name, body = self.text(pairs[0][0]), pairs[0][1]
+        name, body = self.name(pairs[0][0]), pairs[0][1]
         fields = self.fields(body, _KEY, f"key {name}")
         self.fit(body, fields, f"key {name}")
         why = self.text(fields["why"]) if "why" in fields else None
@@ -221,7 +223,7 @@ class _Reader(Nodes):
             when=self.column(fields["when"], table) if "when" in fields else None,
             default=self.json(fields["default"]) if "default" in fields else None,
             elsewhere=self.column(fields["elsewhere"], table) if "elsewhere" in fields else None,
-            wrap=self.text(fields["wrap"]) if "wrap" in fields else None,
+            wrap=self.name(fields["wrap"]) if "wrap" in fields else None,
             parameter=self.text(fields["parameter"]) if "parameter" in fields else None,
             last=self.flag(fields.get("last")),
             why=why,
@@ -260,8 +262,11 @@ class _Reader(Nodes):
         return Enum(name, tuple(names))
 
     def order(self, node: yaml.Node, table: str) -> Order:
-        words = self.text(node).split()
-        column, rest = self.column(node, table, words[0]), " ".join(words[1:])
+        text = self.text(node)
+        quoted = _QUOTED.match(text)
+        words = (text[quoted.end() :] if quoted else text).split()
+        name = quoted[1].replace('""', '"') if quoted else words.pop(0)
+        column, rest = self.column(node, table, name), " ".join(words)
         forms = {
             "": Order(column),
             "desc": Order(column, descending=True),
@@ -276,6 +281,13 @@ class _Reader(Nodes):
 
     def known_table(self, node: yaml.Node) -> str:
         return self.choose(node, self.known, "table") if self.known else self.text(node)
+
+    def name(self, node: yaml.Node) -> str:
+        """Return the name under which a value leaves."""
+        name = self.text(node)
+        if len(name.encode()) > _MOST_BYTES:
+            self.fail(node, f"the name {name} has more than {_MOST_BYTES} bytes, which PostgreSQL would cut")
+        return name
 
     def column(self, node: yaml.Node, table: str, name: str | None = None) -> str:
         column = name or self.text(node)
