@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -16,8 +17,12 @@ from psycopg.sql import Identifier as Id
 from psycopg.types.json import Jsonb
 from runs import context, merge, path_of, started, work
 
+from dev.postgres import Server
 from project_export.archive.manifest import Manifest
 from project_export.archive.verify import Report, verify
+from project_export.errors import SourceRefused
+from project_export.source import Limits, Reader, Session
+from project_export.tree import bind, load, tables
 
 Export = Callable[..., Path]
 
@@ -48,6 +53,83 @@ def test_years_before_christ_leave_as_rails_writes_them_and_are_no_problem(gener
     assert {release["updated_at"] for release in records["releases"]} == {"-0043-03-15T12:00:00.123Z"}
     assert {issue["due_date"] for issue in records["issues"]} == {"0000-02-29"}
     assert checked(archive).problems == ()
+
+
+SHELF = """
+name: shelf
+root: {relation: shelf, table: shelves, key: [id], keys: [name]}
+relations:
+  - relation: books
+    table: books
+    join: {shelf_id: id}
+    key: [title]
+    order: [title]
+    keys: [title, plain, {data: {column: data}}, {text: {transform: yaml}}]
+    children:
+      - {relation: pages, table: pages, join: {title: title}, order: [words], keys: [words]}
+"""
+SHELF_SQL = """
+CREATE TABLE shelves (id int PRIMARY KEY, name text);
+CREATE TABLE books (shelf_id int, title text, plain text, data json, text text);
+CREATE TABLE pages (title text, words text);
+INSERT INTO shelves VALUES (1, 'shelf');
+INSERT INTO books SELECT 1, i, 'caf\u00e9 <>', '{"a": "\u00e9"}', 'b: \u00e9' FROM generate_series(1, 3) AS i;
+INSERT INTO pages SELECT title, 'p\u00e9' FROM books;
+"""
+
+
+@pytest.fixture
+def encoded(server: Server) -> Iterator[Callable[[str], str]]:
+    """Make a database of another encoding with a shelf in it."""
+    name = f"encoded_{uuid.uuid4().hex}"
+
+    def encoded(encoding: str) -> str:
+        with psycopg.connect(server.uri(), autocommit=True) as conn:
+            options = SQL("TEMPLATE template0 LOCALE 'C' ENCODING {}").format(Literal(encoding))
+            conn.execute(SQL("CREATE DATABASE {} {}").format(Id(name), options))
+        with psycopg.connect(server.uri(name), client_encoding="utf8") as conn:
+            conn.execute(SHELF_SQL)
+        return server.uri(name)
+
+    yield encoded
+    server.drop_database(name)
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "EUC_JIS_2004"])
+def test_text_of_any_encoding_leaves_as_utf_8(
+    encoded: Callable[[str], str], export: Export, tmp_path: Path, encoding: str
+) -> None:
+    (tmp_path / "tree.yaml").write_text(SHELF)
+    source = encoded(encoding)
+    book = {"plain": "café <>", "data": {"a": "é"}, "text": {"b": "é"}, "pages": [{"words": "pé"}]}
+    assert read_archive(export(source, tmp_path / "tree.yaml"))["books"] == [{"title": i} | book for i in "123"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "where"),
+    [
+        (rb"UPDATE books SET plain = E'\xe9' WHERE title = '2'", "books of table books"),
+        (rb"""UPDATE books SET data = E'{"a": ["\xc3"]}' WHERE title = '2'""", "books of table books"),
+        (rb"""UPDATE books SET data = E'{"\xed\xa0\x80": 1}' WHERE title = '2'""", "books of table books"),
+        (rb"UPDATE books SET text = E'b: \xff' WHERE title = '2'", "books of table books"),
+        (rb"UPDATE books SET title = E'\xe9' WHERE title = '2'", "books of table books"),
+        (rb"UPDATE pages SET words = E'\xf0\x9f\x98' WHERE title = '2'", "books.pages of table pages"),
+        (rb"UPDATE shelves SET name = E'\xe9'", "shelf of table shelves"),
+    ],
+)  # fmt: skip
+def test_bytes_that_are_no_utf_8_are_refused_by_relation_and_table(
+    encoded: Callable[[str], str], tmp_path: Path, statement: bytes, where: str
+) -> None:
+    (tmp_path / "tree.yaml").write_text(SHELF)
+    tree = load(str(tmp_path / "tree.yaml"))
+    source = encoded("SQL_ASCII")
+    with psycopg.connect(source, client_encoding="utf8") as conn:
+        conn.execute(statement)
+    with (
+        Session(lambda: psycopg.connect(source), "test", Limits()) as session,
+        pytest.raises(SourceRefused, match=rf"{where}: invalid byte sequence .*22021\]"),
+    ):
+        list(Reader(session, bind(tree, session.catalogue(tables(tree))), 1).read("books"))
 
 
 NAMES = [

@@ -18,6 +18,7 @@ class Node:
     def __init__(self, relation: Relation, statements: Statements, select: Select, path: str | None = None) -> None:
         self.relation = relation
         self.path = path or relation.name
+        self.described = f"{self.path} of table {relation.table}"
         self.select = select
         self.parameters = [(key.name, key.parameter) for key in relation.keys if key.parameter]
         self.last = [key.name for key in relation.keys if key.last] if relation.children else []
@@ -32,7 +33,7 @@ class Node:
         """Return such values as keys to select by."""
         return cast("Sequence[tuple[bytes, ...]]", values if self.select.join_width > 1 else [(v,) for v in values])
 
-    def described(self, row: tuple[Any, ...]) -> str:
+    def row_described(self, row: tuple[Any, ...]) -> str:
         """Name a row for a message by what is known of it."""
         values = dict(zip((*self.select.join, *self.select.links), row, strict=False))
         return ", ".join(f"{name} {value.decode()}" for name, value in values.items() if value is not None)

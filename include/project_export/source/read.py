@@ -128,7 +128,7 @@ class Reader:
         node = Node(relation, self._statements, self._statements.by_key(relation))
         query, params = self._statements.page_keys(relation, self._root_values, offset=offset, limit=limit)
         pace = _Pace(self._batch_rows, self._batch_bytes)
-        for page in self._session.pages(query, params, pace.rows):
+        for page in self._session.pages(query, params, pace.rows, node.described):
             keys = [tuple(value.encode() for value in key) for key in page]
             for documents in self._fitting(node, keys):
                 pace.learn(len(documents), sum(map(len, documents)))
@@ -174,7 +174,7 @@ class Reader:
         They are read to the end all the same: breaking off would cost the transaction.
         """
         rows = []
-        for row in self._session.rows(node.select.query, node.select.bind(keys)):
+        for row in self._session.rows(node.select.query, node.select.bind(keys), node.described):
             self._room -= len(row[-1])
             if self._room >= 0:
                 rows.append(row)
@@ -237,7 +237,7 @@ class Reader:
                     exact.write(record[changed])
                 raise
         except (ValueError, TypeError, RecursionError) as error:
-            where = f"{node.path}.{changed} of the row with {node.described(row)}"
+            where = f"{node.path}.{changed} of the row with {node.row_described(row)}"
             raise SourceRefused(f"{where}: {error}. Repair the row, or take the key out of the tree.") from error
 
     def _replaced(self, node: Node, document: bytes) -> bytes:

@@ -155,17 +155,21 @@ class Session:
                 raise SourceRefused(f"{self.name}: a query that always has one row gave none")
             return row
 
-    def rows(self, query: sql.Composed, params: Any = None) -> Iterator[tuple[Any, ...]]:
+    def rows(self, query: sql.Composed, params: Any = None, what: str = "query") -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a query as they come, in PostgreSQL's binary form: text is the bytes it is, not decoded.
 
-        The client holds a few rows at a time. Breaking off costs the transaction, so read them to the end.
+        Text is UTF-8: the server converts it, and where it does not know what to convert from (SQL_ASCII), it refuses
+        what is none. The client holds a few rows at a time. Breaking off costs the transaction, so read them to the
+        end. what: what is read, for the message of an error.
         """
-        with self._translated("query"), self._connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
+        with self._translated(what), self._connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
             yield from cursor.stream(query, params, binary=True, size=_STREAM_ROWS)
 
-    def pages(self, query: sql.Composed, params: Any, size: Callable[[], int]) -> Iterator[list[tuple[Any, ...]]]:
+    def pages(
+        self, query: sql.Composed, params: Any, size: Callable[[], int], what: str = "query"
+    ) -> Iterator[list[tuple[Any, ...]]]:
         """Yield the rows of a query by a server-side cursor, `size()` rows at a time: the client holds one page."""
-        with self._translated("query"), self._connection.cursor(name="pages") as cursor:
+        with self._translated(what), self._connection.cursor(name="pages") as cursor:
             cursor.row_factory = psycopg.rows.tuple_row
             cursor.execute(query, params)
             while page := cursor.fetchmany(size()):
