@@ -289,6 +289,15 @@ def test_queued_and_started_rows_can_be_failed_but_not_finished_ones(ledger: Led
     assert ledger.fail_rows([], "none") == 0
 
 
+def test_only_claimed_rows_are_started(ledger: Ledger) -> None:
+    job = open_job(ledger, Planned("a", 0), Planned("b", 1))
+    assert ledger.started(job.id) == []
+    claim = take(ledger, job)
+    assert [(row.id, row.state, row.owner) for row in ledger.started(job.id)] == [(claim.row_id, "started", "unit 0")]
+    ledger.finish(claim, Facts(), "file:///a")
+    assert ledger.started(job.id) == []
+
+
 def test_only_rows_without_a_sign_of_life_are_stale(ledger: Ledger, engine: Engine) -> None:
     job = open_job(ledger, Planned("a", 0), Planned("b", 1))
     claim = take(ledger, job)

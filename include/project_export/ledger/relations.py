@@ -38,6 +38,10 @@ class Relations(Book):
         """Return all rows of a job in the order of the archive: by position, then part."""
         return self._rows(RelationExport.job_id == job_id)
 
+    def started(self, job_id: int) -> list[Row]:
+        """Return the rows of a job that are worked on, in the order of the archive."""
+        return self._rows(and_(RelationExport.job_id == job_id, RelationExport.state == STARTED))
+
     def stale(self, job_id: int, seconds: float) -> list[Row]:
         """Return the started rows whose last sign of life is older than so many seconds, by the database's clock."""
         return self._rows(

@@ -24,8 +24,7 @@ def watch(ctx: Context, job_id: int, ended: Mapping[int, str]) -> tuple[Progress
     failed when they did so twice. The waiting is over when nothing is pending, or when no unit is left to do it; what
     is queued then, the merge exports itself.
     """
-    rows = ctx.ledger.rows(job_id)
-    started = [row for row in rows if row.state == "started"]
+    started = ctx.ledger.started(job_id)
     for unit, how in ended.items():
         dead = [row for row in started if _unit(row) == unit]
         release(ctx, dead, f"the task of its unit {unit} ended as {how} without finishing it (killed? out of memory?)")

@@ -217,11 +217,8 @@ class Worker:
 
     def _release_dead(self) -> None:
         """Queue the rows again that an earlier try of this very unit held when it died; a second death fails a row."""
-        held = [
-            row
-            for row in self._ctx.ledger.rows(self._job_id)
-            if row.state == "started" and row.owner and row.owner.startswith(self._owner.prefix)
-        ]
+        started = self._ctx.ledger.started(self._job_id)
+        held = [row for row in started if row.owner and row.owner.startswith(self._owner.prefix)]
         release(self._ctx, [row for row in held if row.owner != self._owner.text], DIED)
 
     @contextmanager
