@@ -45,6 +45,14 @@ def work_unit(source: str, ledger_dsn: str, folder: Path, job_id: int, run_id: s
     Worker(context(source, ledger_dsn, folder), job_id, Owner(run_id, 0, 1), alone=True).run()
 
 
+def work_and_die(
+    source: str, ledger_dsn: str, folder: Path, job_id: int, run_id: str, parts: int, settings: dict[str, Any]
+) -> None:
+    """Work as the first try of a unit that borrows its snapshot; be killed when its part of this number is written."""
+    Ledger.finish = _killing(Ledger.finish, parts)  # type: ignore[method-assign]
+    Worker(context(source, ledger_dsn, folder, **settings), job_id, Owner(run_id, 0, 1), alone=False).run()
+
+
 def _killing(real: Callable[..., Any], calls: int) -> Callable[..., Any]:
     """Return a function that does as the real one, but kills its process in the call of this number."""
     left = calls
