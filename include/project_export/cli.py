@@ -48,6 +48,7 @@ def export(
     jobs: Annotated[int, typer.Option(min=1, help="Processes at the most.")] = os.cpu_count() or 1,
     description: Annotated[str, typer.Option(help="Replaces the project's description in the archive.")] = "",
     consistency: Annotated[str, typer.Option(help="project: one snapshot for all; relation: one for each.")] = "",
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Cancel all when a relation has failed.")] = False,
     ledger_dsn: Annotated[str, typer.Option("--ledger", help="DSN of a ledger; a SQLite file in OUT when empty.")] = "",
 ) -> None:
     """Export one project, without Airflow. The last line says where the archive lies."""
@@ -56,6 +57,7 @@ def export(
         "relations": [name.strip() for name in relations.split(",") if name.strip()],
         "description": description or None,
         "consistency": consistency or None,
+        "fail_fast": fail_fast,
     }
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that it ends its processes, as after Ctrl-C
     with errors(), _bars() as show:

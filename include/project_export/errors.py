@@ -32,7 +32,7 @@ ProjectExportError
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 
@@ -105,16 +105,18 @@ class UnitFailed(Permanent):
 
 @dataclass(frozen=True)
 class Failure:
-    """One relation's last error, as the ledger keeps it."""
+    """One relation's last error, as the ledger keeps it. at: when, by the ledger's clock (ISO 8601), if it is known."""
 
     relation: str
     attempt: int
     message: str
     sqlstate: str | None = None
+    at: str | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         state = f" [{self.sqlstate}]" if self.sqlstate else ""
-        return f"{self.relation}{state} (attempt {self.attempt}): {self.message}"
+        when = f" (at {self.at})" if self.at else ""
+        return f"{self.relation}{state} (attempt {self.attempt}): {self.message}{when}"
 
 
 class RelationsFailed(Permanent):

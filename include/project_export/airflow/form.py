@@ -71,6 +71,15 @@ def export_params() -> dict[str, Param]:
             title="If the project is being exported already",
             description="A project is exported by one run at a time.",
         ),
+        "fail_fast": Param(
+            False,
+            type="boolean",
+            title="Fail fast",
+            description=(
+                "The first relation that fails for good cancels all others. Otherwise they are exported, so that one "
+                "run names everything that is wrong, and clearing it exports only what failed."
+            ),
+        ),
         "after_export": Param(
             "notify",
             enum=["notify", "none", "upload"],

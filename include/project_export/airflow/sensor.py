@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowFailException
 ENDED_TASKS = ("success", "failed", "upstream_failed", "skipped", "removed")
 _FIRST_LISTEN_SECONDS = 15.0
 _LISTEN_SECONDS = 3.0
+_UNIT_SECONDS = 0.5
 
 
 class WaitRelationExports(BaseSensorOperator):
@@ -44,14 +45,15 @@ class WaitRelationExports(BaseSensorOperator):
         deadline = time.monotonic() + (_FIRST_LISTEN_SECONDS if first else _LISTEN_SECONDS)
         with ctx.ledger.listening(job_id) as wait:
             while True:
-                _, over = watch(ctx, job_id, self._ended(context["ti"]))
+                progress, over = watch(ctx, job_id, self._ended(context["ti"]))
                 if over:
                     break
                 left = deadline - time.monotonic()
                 if left <= 0:
                     self._name_pool(context["ti"])
                     return False
-                wait(left)
+                # The ledger does not announce the end of a unit, which is all that is waited for after a failure.
+                wait(left if progress.pending else min(left, _UNIT_SECONDS))
         failures = ctx.ledger.failures(job_id)
         if failures:
             raise AirflowFailException(str(RelationsFailed(failures)))

@@ -15,6 +15,9 @@ from project_export.ledger.records import Beat, Claim, PartFacts, Progress, Row
 from project_export.ledger.scrub import scrub
 from project_export.ledger.states import FAILED, FINISHED, PROJECT_EXPORT_JOB, QUEUED, RELATION_EXPORT, STARTED
 
+CANCELLED = "cancelled: "
+"""How the error of a row begins that was failed only because another one had failed."""
+
 _CLEARED: Mapping[str, Any] = {
     "owner": None,
     "rows": 0,
@@ -53,16 +56,22 @@ class Relations(Book):
         )
 
     def failures(self, job_id: int) -> list[Failure]:
-        """Return the last error of each failed row, in the order of the archive."""
-        return [
+        """Return the last error of each failed row, in the order of the archive; of all cancelled ones, their number."""
+        failed = self._rows(and_(RelationExport.job_id == job_id, RelationExport.state == FAILED))
+        own = [row for row in failed if not (row.error or "").startswith(CANCELLED)]
+        found = [
             Failure(
                 row.relation,
                 row.attempt,
                 (f"part {row.part + 1} of {row.parts}: " if row.parts > 1 else "") + (row.error or "no error was kept"),
                 row.sqlstate,
+                row.finished_at.isoformat(" ", "seconds") if row.finished_at else None,
             )
-            for row in self._rows(and_(RelationExport.job_id == job_id, RelationExport.state == FAILED))
+            for row in own
         ]
+        if len(own) < len(failed):
+            found.append(Failure("*", 0, f"{len(failed) - len(own)} other relation(s) or part(s) were cancelled"))
+        return found
 
     def progress(self, job_id: int) -> Progress:
         """Return how far a job is, by one query. Raises JobMissing."""
@@ -214,9 +223,14 @@ class Relations(Book):
 
     def fail_rows(self, row_ids: Collection[int] | Mapping[int, int], message: str) -> int:
         """Fail queued and started rows for good and return how many there were. row_ids: as in requeue."""
-        if not row_ids:
-            return 0
-        statement = RELATION_EXPORT.move(update(RelationExport).where(_at(row_ids)), "fail").values(
+        return self._fail(_at(row_ids), message) if row_ids else 0
+
+    def cancel_rows(self, job_id: int, reason: str) -> int:
+        """Fail all queued and started rows of a job because of another one, and return how many there were."""
+        return self._fail(RelationExport.job_id == job_id, CANCELLED + reason)
+
+    def _fail(self, condition: ColumnElement[bool], message: str) -> int:
+        statement = RELATION_EXPORT.move(update(RelationExport).where(condition), "fail").values(
             error=scrub(message), sqlstate=None, finished_at=clock()
         )
         with self._write() as connection:

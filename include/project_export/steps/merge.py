@@ -30,7 +30,7 @@ from project_export.ledger import Job, Row
 from project_export.steps.context import Context
 from project_export.steps.create import resume
 from project_export.steps.notify import notify
-from project_export.steps.watch import release
+from project_export.steps.watch import fail_fast, release
 from project_export.steps.work import DIED, Owner, Worker
 
 log = logging.getLogger(__name__)
@@ -105,6 +105,7 @@ class Merger:
         ledger = self._ctx.ledger
         left = [row for row in ledger.rows(self._job_id) if row.state == "started"]
         release(self._ctx, left, DIED)
+        fail_fast(self._ctx, self._job_id)
         try:
             self._worker.run()
         except UnitFailed as error:

@@ -23,7 +23,8 @@ class Request:
     relations: names of top-level relations, all when empty; the root's record is always exported.
     description: replaces the project's own in the archive. consistency: None leaves it to the settings.
     if_running: what to do when the project is being exported by another run: fail, join it, or wait (which the caller
-    does: the step fails). after_export: what to do with the archive; upload_url, upload_http_method: of an upload.
+    does: the step fails). fail_fast: the first relation that fails for good cancels all others. after_export: what to
+    do with the archive; upload_url, upload_http_method: of an upload.
     """
 
     project_id: int
@@ -31,6 +32,7 @@ class Request:
     description: str | None = None
     consistency: Consistency | None = None
     if_running: IfRunning = "fail"
+    fail_fast: bool = False
     after_export: AfterExport = "notify"
     upload_url: str | None = field(default=None, repr=False)
     upload_http_method: str = "PUT"
@@ -58,12 +60,16 @@ class Request:
         consistency = params.get("consistency")
         if consistency not in (None, "relation", "project"):
             raise BadRequest(f"consistency must be relation or project, not {consistency!r}")
+        fail_fast = params.get("fail_fast") or False
+        if not isinstance(fail_fast, bool):
+            raise BadRequest(f"fail_fast must be true or false, not {fail_fast!r}")
         return cls(
             project_id,
             tuple(dict.fromkeys(relations)),
             description or None,
             consistency,
             _one_of(params, "if_running", get_args(IfRunning)),
+            fail_fast,
             *_after_export(params),
         )
 

@@ -21,8 +21,8 @@ def watch(ctx: Context, job_id: int, ended: Mapping[int, str]) -> tuple[Progress
 
     ended: the units whose task is over for good, by number, and how it ended (success, failed, ...). A row whose unit
     has ended without finishing it, and a row without a sign of life for settings.hung_seconds, are queued again, and
-    failed when they did so twice. The waiting is over when nothing is pending, or when no unit is left to do it; what
-    is queued then, the merge exports itself.
+    failed when they did so twice. The waiting is over when all is finished, or when no unit is left: what is queued
+    then, the merge exports itself, and while one is left, it may still take up what has failed (it was cleared).
     """
     started = ctx.ledger.started(job_id)
     for unit, how in ended.items():
@@ -31,6 +31,7 @@ def watch(ctx: Context, job_id: int, ended: Mapping[int, str]) -> tuple[Progress
     hung_seconds = ctx.settings.hung_seconds
     hung = [row for row in ctx.ledger.stale(job_id, hung_seconds) if _unit(row) not in ended]
     release(ctx, hung, f"no sign of life for {hung_seconds:.0f} s; the attempt was revoked")
+    fail_fast(ctx, job_id)
     progress = ctx.ledger.progress(job_id)
     log.info(
         "%d of %d finished, %d running, %d queued, %d failed; %d records, %d bytes",
@@ -44,7 +45,22 @@ def watch(ctx: Context, job_id: int, ended: Mapping[int, str]) -> tuple[Progress
     )
     units = len(ctx.ledger.job(job_id).plan["titles"])
     abandoned = len(ended) >= units and not progress.started
-    return progress, progress.pending == 0 or abandoned
+    return progress, progress.finished == progress.total or abandoned
+
+
+def fail_fast(ctx: Context, job_id: int) -> None:
+    """Cancel all that is pending once a relation has failed for good, if the job's request asks for that.
+
+    A running unit finds its attempt revoked at its next sign of life, and cancels its query.
+    """
+    if not ctx.ledger.job(job_id).params.get("fail_fast"):
+        return
+    failures = ctx.ledger.failures(job_id)
+    if failures:
+        reason = f"{failures[0].relation} had failed (fail_fast)"
+        count = ctx.ledger.cancel_rows(job_id, reason)
+        if count:
+            log.warning("job %d: %d relation(s) or part(s) are cancelled: %s", job_id, count, reason)
 
 
 def release(ctx: Context, rows: Sequence[Row], reason: str) -> None:
