@@ -24,6 +24,12 @@ class Settings(BaseSettings):
     ledger_conn_id: str = Field("project_export_ledger", description="Connection id of the ledger's database.")
     tree: str = Field("gitlab", description="A tree shipped with the package, or the path of a YAML file.")
     store: str = Field("", description="Where parts and archives lie, e.g. file:///srv/exports. No default.")
+    external_store: str = Field(
+        "",
+        description="Where the source keeps values outside of its database (GitLab's external diffs), e.g."
+        " file:///var/opt/gitlab/gitlab-rails/shared/external-diffs or s3://external-diffs. Unset: they leave empty"
+        " and are counted.",
+    )
     gitlab_version: str = Field("", description="Content of GITLAB_VERSION in the archive. No default.")
     gitlab_revision: str = Field("", description="Content of GITLAB_REVISION in the archive. No default.")
     zone: str = Field("UTC", description="Zone in which times leave, e.g. Europe/Berlin; UTC ends them with Z.")

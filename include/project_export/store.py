@@ -73,17 +73,17 @@ class Target:
         A local file is synced, then renamed over the one before. For another place it is written to a local temporary
         file, then uploaded: no upload starts before all is written. Raises StoreRefused.
         """
-        local = _local(self.uri)
+        local = local_of(self.uri)
         folder = local.parent if local else Path(tempfile.gettempdir())
         name = self.uri.rpartition("/")[2]
         temporary = folder / f".{name}.job-{self.owner}.pid-{os.getpid()}.{secrets.token_hex(4)}.tmp"
-        with _refusing(temporary):
+        with refusing(temporary):
             folder.mkdir(parents=True, exist_ok=True)
             raw = temporary.open("xb", buffering=0)
         out = io.BufferedWriter(_Refusing(raw, self.uri), BUFFER)
         try:
             yield out
-            with _refusing(self.uri):
+            with refusing(self.uri):
                 out.flush()
                 if local:
                     os.fsync(raw.fileno())
@@ -107,12 +107,7 @@ class Store:
     """
 
     def __init__(self, uri: str) -> None:
-        scheme, path = uri.split("://", 1) if "://" in uri else ("file", uri)
-        if not path.strip("/") or (scheme == "file" and not path.startswith("/")):
-            raise BadRequest(
-                f"The store {uri!r} is no absolute path and no URI of a folder. Give e.g. file:///srv/exports."
-            )
-        self.uri = f"{scheme}://{path.rstrip('/')}"
+        self.uri = folder_uri(uri)
 
     def part(self, job: JobKey, relation: str, part: int, attempt: int) -> Target:
         """The file of one attempt at a part of a relation."""
@@ -129,16 +124,16 @@ class Store:
     def open(self, uri: str) -> BinaryIO:
         """Open a file of the store for reading. Raises BadRequest if it lies outside, ArtifactMissing, StoreRefused."""
         self._inside(uri)
-        local = _local(uri)
-        with _refusing(uri):
+        local = local_of(uri)
+        with refusing(uri):
             raw = local.open("rb", buffering=0) if local else UPath(uri).open("rb")
         return io.BufferedReader(_Refusing(raw, uri), BUFFER)
 
     def remove(self, uri: str) -> None:
         """Remove a file of the store; it need not be there. Raises BadRequest when it lies outside, StoreRefused."""
         self._inside(uri)
-        with _refusing(uri), suppress(FileNotFoundError):
-            (_local(uri) or UPath(uri)).unlink()
+        with refusing(uri), suppress(FileNotFoundError):
+            (local_of(uri) or UPath(uri)).unlink()
 
     def remove_others(self, job: JobKey, keep: set[str]) -> list[str]:
         """Remove all that lies here for a job but the URIs in `keep`, and give back what was removed.
@@ -154,8 +149,8 @@ class Store:
         """Return what lies in the store for a job: the URI and size (bytes) of each file, temporary ones included."""
         found = {}
         for folder in (self._folder(job), self._folder(job, "parts")):
-            with _refusing(folder):
-                path = _local(folder) or UPath(folder)
+            with refusing(folder):
+                path = local_of(folder) or UPath(folder)
                 for one in path.iterdir() if path.is_dir() else ():
                     with suppress(FileNotFoundError):  # it was removed or published meanwhile
                         if not one.is_dir():
@@ -165,24 +160,24 @@ class Store:
     def remove_folder(self, job: JobKey) -> None:
         """Remove a job's folder, whose files were removed before; where folders are only names, there is none."""
         for folder in (self._folder(job, "parts"), self._folder(job)):
-            local = _local(folder)
+            local = local_of(folder)
             if local:
-                with _refusing(folder), suppress(FileNotFoundError):
+                with refusing(folder), suppress(FileNotFoundError):
                     local.rmdir()
 
     def free_bytes(self) -> int | None:
         """Return how much can be written here, None where nothing says so (a store that is not local)."""
-        local = _local(self.uri)
+        local = local_of(self.uri)
         if local is None:
             return None
-        with _refusing(local):
+        with refusing(local):
             local.mkdir(parents=True, exist_ok=True)
             return shutil.disk_usage(local).free
 
     def local_path(self, uri: str) -> Path | None:
         """Path of a file of the store, None where it is not in the local file system; BadRequest if it lies outside."""
         self._inside(uri)
-        return _local(uri)
+        return local_of(uri)
 
     def check(self) -> None:
         """Raise StoreRefused when nothing can be written here."""
@@ -219,17 +214,17 @@ class _Refusing(io.RawIOBase):
         return bool(self._file.writable())
 
     def readinto(self, buffer: Any) -> int:
-        with _refusing(self._path):
+        with refusing(self._path):
             return int(self._file.readinto(buffer))
 
     def write(self, data: Any) -> int:
-        with _refusing(self._path):
+        with refusing(self._path):
             return int(self._file.write(data))
 
     def close(self) -> None:
         if not self.closed:
             super().close()
-            with _refusing(self._path):
+            with refusing(self._path):
                 self._file.close()
 
 
@@ -242,12 +237,24 @@ def _checked(name: str) -> str:
     return name
 
 
-def _local(uri: str) -> Path | None:
+def folder_uri(uri: str) -> str:
+    """Return the URI of a folder, without a slash at its end. Raises BadRequest as `Store` does."""
+    scheme, path = uri.split("://", 1) if "://" in uri else ("file", uri)
+    if not path.strip("/") or (scheme == "file" and not path.startswith("/")):
+        raise BadRequest(
+            f"The store {uri!r} is no absolute path and no URI of a folder. Give e.g. file:///srv/exports."
+        )
+    return f"{scheme}://{path.rstrip('/')}"
+
+
+def local_of(uri: str) -> Path | None:
+    """Return the path of a file:// URI, None of any other."""
     return Path(uri.removeprefix("file://")) if uri.startswith("file://") else None
 
 
 @contextmanager
-def _refusing(path: object) -> Iterator[None]:
+def refusing(path: object) -> Iterator[None]:
+    """Raise what the operating system refuses in this block as StoreRefused or ArtifactMissing, naming the path."""
     try:
         yield
     except OSError as error:

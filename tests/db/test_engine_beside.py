@@ -10,7 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from project_export.errors import TreeError
+from project_export.errors import SourceRefused, StoreRefused, TreeError
+from project_export.external import External
 from project_export.source import Limits, Reader, Session
 from project_export.tree import bind, load, tables
 
@@ -116,6 +117,130 @@ def test_a_value_that_is_stored_elsewhere_is_counted(read: Read) -> None:
     assert [game["film"] for game in records(reader, "players")[0]["games"]] == ["x", "", ""]
     note = "players.games.film: a value that is stored outside of the database was left out"
     assert reader.oddities == {note: 1}
+
+
+CABINET = """
+name: cabinet
+root: {relation: cabinet, table: cabinets, keys: [id]}
+relations:
+  - relation: films
+    table: films
+    join: {cabinet_id: id}
+    keys:
+      - title
+      - reel:
+          transform: base64_text
+          when: packed
+          default: ""
+          elsewhere: {offset: at, size: size, from: tins, match: {id: tin_id}, file: "50%/of-{shelf}/{name}"}
+"""
+CABINET_SQL = """
+CREATE TABLE cabinets AS SELECT 1 AS id;
+CREATE TABLE tins (id int PRIMARY KEY, shelf int, name text);
+CREATE TABLE films (id int, cabinet_id int, tin_id int, title text, reel text, packed bool, at int, size int);
+INSERT INTO tins VALUES (1, 7, 'tin'), (2, 7, 'gone'), (3, 7, NULL), (4, 7, '../tin'), (5, 7, 'link');
+INSERT INTO films VALUES (1, 1, 1, 'here', 'in the row', false, NULL, NULL), (2, 1, 1, 'none', NULL, true, NULL, NULL);
+"""
+
+
+@pytest.fixture
+def film(database: str, tmp_path: Path) -> Iterator[Callable[..., Reader]]:
+    """Add a film whose reel lies in a tin, and read the cabinet with a store of tins."""
+    store = tmp_path / "store"
+    (store / "50%" / "of-7").mkdir(parents=True)
+    (store / "50%" / "of-7" / "tin").write_bytes("<é>aMOpabc\xff".encode("latin-1") + "\U0001f600 z\0".encode())
+    (store / "50%" / "of-7" / "link").symlink_to("tin")
+    (tmp_path / "cabinet.yaml").write_text(CABINET)
+    tree = load(str(tmp_path / "cabinet.yaml"))
+    external = External(str(store))
+    with psycopg.connect(database) as conn:
+        conn.execute(CABINET_SQL)
+    sessions: list[Session] = []
+
+    def film(tin: int, packed: bool | None, at: int, size: int | None, store: External | None = external) -> Reader:
+        with psycopg.connect(database) as conn:
+            conn.execute("INSERT INTO films VALUES (3, 1, %s, 'away', NULL, %s, %s, %s)", [tin, packed, at, size])
+        sessions.append(Session(lambda: psycopg.connect(database), "test", Limits()))
+        bound = bind(tree, sessions[0].catalogue(tables(tree)))
+        return Reader(sessions[0], bound, 1, external=store.read if store else None)
+
+    yield film
+    external.close()
+    for session in sessions:
+        session.close()
+
+
+@pytest.mark.parametrize(
+    ("packed", "at", "size", "reel", "said"),
+    [
+        (False, 0, 3, "<\ufffd>", None),
+        (True, 3, 4, "hé", None),
+        (None, 3, 4, "aMOp", None),
+        (True, 7, 3, "abc", None),  # no base64, so it stays as it is
+        (False, 11, 4, "\U0001f600", None),
+        (False, 17, 1, "\0", None),
+        (False, 3, 0, "", None),
+        (False, 16, 10, "z\0", "a value that is stored outside of the database is cut short there"),
+        (False, 99, 1, "", "a value that is stored outside of the database is cut short there"),
+    ],
+)
+def test_a_value_that_lies_in_a_file_is_read_there(
+    film: Callable[..., Reader], packed: bool | None, at: int, size: int, reel: str, said: str | None
+) -> None:
+    reader = film(1, packed, at, size)
+    assert [(f["title"], f["reel"]) for f in records(reader, "films")] == [
+        ("here", "in the row"), ("none", ""), ("away", reel),
+    ]  # fmt: skip
+    assert dict(reader.oddities) == ({f"films.reel: {said}": 1} if said else {})
+
+
+@pytest.mark.parametrize(
+    ("tin", "at", "size"), [(2, 0, 3), (3, 0, 3), (99, 0, 3), (1, -1, 3), (1, 0, -1), (1, 0, None)]
+)
+def test_a_value_whose_file_is_not_there_is_the_default_and_counted(
+    film: Callable[..., Reader], tin: int, at: int, size: int | None
+) -> None:
+    reader = film(tin, True, at, size)
+    assert records(reader, "films")[2]["reel"] == ""
+    said = "a value that is stored outside of the database was left out: there is no such file"
+    assert dict(reader.oddities) == {f"films.reel: {said}": 1}
+
+
+@pytest.mark.parametrize(("tin", "said"), [(4, "lies outside of the store"), (5, "leads over a link")])
+def test_a_file_that_must_not_be_followed_fails_its_relation_and_names_the_row(
+    film: Callable[..., Reader], tin: int, said: str
+) -> None:
+    with pytest.raises(SourceRefused, match=rf"films\.reel of the row with id 3: .*{said}"):
+        records(film(tin, False, 0, 3), "films")
+
+
+def test_without_a_store_it_is_only_counted(film: Callable[..., Reader]) -> None:
+    reader = film(1, False, 0, 3, None)
+    assert records(reader, "films")[2]["reel"] == ""
+    assert dict(reader.oddities) == {"films.reel: a value that is stored outside of the database was left out": 1}
+
+
+def test_a_store_that_is_not_there_can_be_tried_again(film: Callable[..., Reader]) -> None:
+    with pytest.raises(StoreRefused, match="ENOENT"):
+        records(film(1, False, 0, 3, External("/nowhere/at/all")), "films")
+
+
+def test_what_is_read_from_files_counts_for_the_size_of_a_batch(database: str, tmp_path: Path) -> None:
+    (tmp_path / "50%" / "of-7").mkdir(parents=True)
+    (tmp_path / "50%" / "of-7" / "tin").write_bytes(b"x" * 5000)
+    (tmp_path / "cabinet.yaml").write_text(CABINET)
+    with psycopg.connect(database) as conn:
+        conn.execute(CABINET_SQL)
+        conn.execute("INSERT INTO films SELECT i, 1, 1, i, NULL, false, 0, 5000 FROM generate_series(3, 50) AS i")
+    tree = load(str(tmp_path / "cabinet.yaml"))
+    external = External(str(tmp_path))
+    with Session(lambda: psycopg.connect(database), "test", Limits()) as session:
+        bound = bind(tree, session.catalogue(tables(tree)))
+        reader = Reader(session, bound, 1, batch_bytes=4000, external=external.read)
+        chunks = [len(chunk.data) for chunk in reader.read("films")]
+    external.close()
+    assert sum(chunks) > 48 * 5000
+    assert max(chunks) < 3 * 5100
 
 
 TIMES = """

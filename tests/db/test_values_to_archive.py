@@ -7,6 +7,7 @@ import tarfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -31,8 +32,9 @@ Export = Callable[..., Path]
 def export(tmp_path: Path) -> Export:
     """Export project 1 of a database by a tree, and return where its archive lies."""
 
-    def export(source: str, tree: str | Path = "gitlab") -> Path:
-        ctx = context(source, f"sqlite:///{tmp_path}/ledger.sqlite", tmp_path / "store", tree=str(tree), units=1)
+    def export(source: str, tree: str | Path = "gitlab", **settings: Any) -> Path:
+        ledger = f"sqlite:///{tmp_path}/ledger.sqlite"
+        ctx = context(source, ledger, tmp_path / "store", tree=str(tree), units=1, **settings)
         created = started(ctx)
         assert work(ctx, created) == []
         return path_of(merge(ctx, created))
@@ -53,6 +55,41 @@ def test_years_before_christ_leave_as_rails_writes_them_and_are_no_problem(gener
     assert {release["updated_at"] for release in records["releases"]} == {"-0043-03-15T12:00:00.123Z"}
     assert {issue["due_date"] for issue in records["issues"]} == {"0000-02-29"}
     assert checked(archive).problems == ()
+
+
+def test_diffs_in_files_leave_as_they_did_from_the_database(
+    generated_copy: str, export: Export, tmp_path: Path
+) -> None:
+    before = read_archive(export(generated_copy))["merge_requests"]
+    moved = 0
+    with psycopg.connect(generated_copy) as conn:
+        for diff, request in conn.execute("SELECT id, merge_request_id FROM merge_request_diffs").fetchall():
+            content = b""
+            query = "SELECT relative_order, diff FROM merge_request_diff_files WHERE merge_request_diff_id = %s"
+            for order, text in conn.execute(query, [diff]).fetchall():
+                conn.execute(
+                    "UPDATE merge_request_diff_files"
+                    " SET diff = NULL, external_diff_offset = %s, external_diff_size = %s"
+                    " WHERE merge_request_diff_id = %s AND relative_order = %s",
+                    [len(content), len((text or "").encode()), diff, order],
+                )
+                content += (text or "").encode()
+                moved += 1
+            file = tmp_path / "diffs" / "merge_request_diffs" / f"mr-{request}" / f"diff-{diff}"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+            conn.execute(
+                "UPDATE merge_request_diffs SET stored_externally = true, external_diff = %s WHERE id = %s",
+                [file.name, diff],
+            )
+    archive = export(generated_copy, external_store=f"file://{tmp_path}/diffs")
+    assert moved > 10
+    assert read_archive(archive)["merge_requests"] == before
+    assert checked(archive).problems == ()
+    left_out = read_archive(export(generated_copy))["merge_requests"]
+    assert {
+        file["utf8_diff"] for one in left_out for file in one["merge_request_diff"]["merge_request_diff_files"]
+    } == {""}
 
 
 SHELF = """

@@ -9,6 +9,7 @@ import pytest
 
 from project_export.errors import TreeError
 from project_export.tree import Enum, Key, Order, Tree, load
+from project_export.tree.model import Elsewhere
 
 SCHEMA = """# names that a tree may use
 table\tcolumn\ttype
@@ -74,6 +75,19 @@ def write(tmp_path: Path) -> Write:
         return str(path)
 
     return write
+
+
+ELSEWHERE = "{elsewhere: {offset: position, size: kind, from: authors, match: {id: author_id}, file: %s}}"
+
+
+@pytest.mark.parametrize(
+    ("path", "file"), [("a/{id}{name}/b", ("a/", "id", "", "name", "/b")), ("{id}", ("", "id", "")), ("50%", ("50%",))]
+)
+def test_the_file_of_a_value_that_lies_elsewhere_is_named_by_columns(
+    write: Write, path: str, file: tuple[str, ...]
+) -> None:
+    kind = load(write(("{enum: kind}", ELSEWHERE % f'"{path}"'))).relations[0].keys[1]
+    assert kind.elsewhere == Elsewhere("position", "kind", "authors", (("id", "author_id"),), file)
 
 
 def refused(path: str) -> str:
@@ -178,6 +192,9 @@ def test_a_tree_is_read_once(write: Write) -> None:
         ("{enum: kind}", "{enum: kind, last: 1}", "21: this must be true or false, not 1"),
         ("{enum: kind}", "{constant: 1, column: id}", "21: key kind: constant and column exclude each other"),
         ("{transform: yaml, default: {}}", "{transform: yaml, wrap: a}", "22: key extra: transform and wrap exclude"),
+        ("{enum: kind}", ELSEWHERE % '"{title}"', "21: table authors has no column title"),
+        ("{enum: kind}", ELSEWHERE % '"a{"', "21: the path of a file names columns in braces, {column}: "),
+        ("{enum: kind}", "{elsewhere: {offset: position}}", "21: elsewhere lacks the attribute file"),
         ("{enum: kind}", "{from: pages}", "21: lookup kind lacks the attribute match"),
         ("{enum: kind}", "{from: pages, match: {}}", "21: table pages has no column kind"),
         ("{enum: kind}", "{from: pages, column: number, match: {}}", "21: lookup kind matches nothing"),

@@ -18,6 +18,7 @@ from project_export.errors import ProjectNotFound, SourceRefused
 from project_export.source.node import Child, Node, Value
 from project_export.source.session import Session
 from project_export.source.sql import Statements
+from project_export.source.values import ELSEWHERE, LOST
 from project_export.tree import BoundTree, Relation, exact
 from project_export.tree.transforms import TRANSFORMS
 
@@ -31,7 +32,9 @@ _ESCAPES = (
     ("\u2028".encode(), rb"\u2028"),
     ("\u2029".encode(), rb"\u2029"),
 )
-_COMPACT: Mapping[str, Callable[[Any], Any]] = {"compact": lambda value: value}
+
+ReadExternal = Callable[[str, int, int], bytes | None]
+"""Reads so many bytes of a file beside the database from an offset on; None where there is no such file."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Reader:
 
     batch_rows, batch_bytes: a batch has at most so many top-level records and aims at so many bytes.
     parameters: the request's parameters that a tree may put in the place of a value.
+    external: reads values that lie outside of the database; without it they are left out and counted.
     Raises ProjectNotFound when the root has no row with this id.
     """
 
@@ -59,6 +63,7 @@ class Reader:
         batch_rows: int = 1000,
         batch_bytes: int = 4 << 20,
         parameters: Mapping[str, Any] | None = None,
+        external: ReadExternal | None = None,
     ) -> None:
         self.oddities: Counter[str] = Counter()
         self._session = session
@@ -67,8 +72,10 @@ class Reader:
         self._batch_bytes = batch_bytes
         self._room = math.inf
         self._parameters = {k: v for k, v in (parameters or {}).items() if v is not None}
+        self._external = external
         root = bound.tree.root
-        self._statements = Statements(bound.catalogue, root, zoned=session.zone != "UTC")
+        zoned = session.zone != "UTC"
+        self._statements = Statements(bound.catalogue, root, zoned=zoned, external=external is not None)
         self._root = Node(root, self._statements, self._statements.by_key(_linked(root, bound.tree.relations)))
         rows = self._rows(self._root, [(str(project_id).encode(),)])
         if not rows:
@@ -228,7 +235,11 @@ class Reader:
         changed = ""
         try:
             for changed, transform, default in due:
-                value = (TRANSFORMS.get(transform) or _COMPACT[transform])(record[changed])
+                value = record[changed]
+                if transform == ELSEWHERE:
+                    value = self._fetched(f"{node.path}.{changed}", **value)
+                elif value is not None and transform in TRANSFORMS:
+                    value = TRANSFORMS[transform](value)
                 record[changed] = exact.read(default) if value is None and default is not None else value
             try:
                 return exact.write(record)
@@ -239,6 +250,24 @@ class Reader:
         except (ValueError, TypeError, RecursionError) as error:
             where = f"{node.path}.{changed} of the row with {node.row_described(row)}"
             raise SourceRefused(f"{where}: {error}. Repair the row, or take the key out of the tree.") from error
+
+    def _fetched(self, path: str, file: str | None, offset: int, size: int | None) -> str | None:
+        """Return a value that lies outside of the database; of what is not there, what is, and count it.
+
+        So does GitLab (merge_request_diff_file.rb#utf8_diff): it logs the error, and the text is empty.
+        """
+        assert self._external is not None
+        named = file is not None and size is not None and offset >= 0 <= size
+        data = self._external(str(file), offset, int(size or 0)) if named else None
+        if data is None:
+            self.oddities[f"{path}: {LOST}: there is no such file"] += 1
+            return None
+        if len(data) != size:
+            self.oddities[f"{path}: a value that is stored outside of the database is cut short there"] += 1
+        self._room -= len(data)
+        if self._room < 0:
+            raise _TooLarge
+        return data.decode("utf-8", "replace")
 
     def _replaced(self, node: Node, document: bytes) -> bytes:
         record = exact.read(document.decode())

@@ -53,12 +53,15 @@ class Select:
 
 
 class Statements:
-    """Makes the statements of a bound tree. root: whose values the top-level relations join on; zoned: see `Values`."""
+    """Makes the statements of a bound tree.
 
-    def __init__(self, catalogue: Catalogue, root: Relation, *, zoned: bool = False) -> None:
+    root: whose values the top-level relations join on. zoned, external: see `Values`.
+    """
+
+    def __init__(self, catalogue: Catalogue, root: Relation, *, zoned: bool = False, external: bool = False) -> None:
         self._catalogue = catalogue
         self._root = root
-        self._values = Values(catalogue, zoned=zoned)
+        self._values = Values(catalogue, zoned=zoned, external=external)
 
     def children(self, relation: Relation) -> Select:
         """Return the statement for all rows of a relation under given parents, in the relation's order."""

@@ -13,11 +13,16 @@ from typing import Any
 from psycopg import sql
 
 from project_export.tree import Catalogue, Key, Lookup
+from project_export.tree.model import Elsewhere
 
 # .MS truncates microseconds, as GitLab does.
 _TIME = '"T"HH24:MI:SS.MS'
 _JSON_TYPES = ("json", "jsonb")
 _T = sql.Identifier("t")
+
+ELSEWHERE = "elsewhere"
+"""What stands in the place of a transform where a value lies outside of the database."""
+LOST = "a value that is stored outside of the database was left out"
 
 Due = tuple[int, str, str, str | None]
 """A transform: flag bit, key, name of the transform, JSON text that stands for a transformed null."""
@@ -49,9 +54,11 @@ class Values:
     """Makes expressions over the row `t` of a table.
 
     catalogue: types of all columns. zoned: times leave with the offset of the session's zone, else as UTC with a Z.
+    external: the client can read values that lie elsewhere.
     """
 
-    def __init__(self, catalogue: Catalogue, *, zoned: bool) -> None:
+    def __init__(self, catalogue: Catalogue, *, zoned: bool, external: bool) -> None:
+        self.external = external
         self._catalogue = catalogue
         self._zoned = zoned
 
@@ -63,12 +70,11 @@ class Values:
         noted: list[tuple[int, str]] = []
         for item in shaped:
             for condition, note in item.looks:
-                bit = 1 << len(terms)
-                terms.append(sql.SQL("CASE WHEN {} THEN {} ELSE 0 END").format(condition, sql.Literal(bit)))
-                if note is None:
-                    transforms.append((bit, item.key.name, str(item.transform), item.key.default))
-                else:
-                    noted.append((bit, f"{item.key.name}: {note}"))
+                noted.append((1 << len(terms), f"{item.key.name}: {note}"))
+                terms.append(_flag(condition, len(terms)))
+            for condition, transform in item.transforms:
+                transforms.append((1 << len(terms), item.key.name, transform, item.key.default))
+                terms.append(_flag(condition, len(terms)))
         flags = sql.SQL("({})::int8").format(sql.SQL(" + ").join(terms)) if terms else None
         if not shaped:
             return sql.SQL("'{}'::text"), Flags(flags, (), ())
@@ -135,6 +141,25 @@ class Values:
             value = self._else(value, key.fallback, table, formed=formed)
         return value, type_name
 
+    def found(self, place: Elsewhere) -> sql.Composable:
+        """Return where a value lies, as JSON for the client; its file is null where nothing names it."""
+        other = sql.Identifier("l")
+        parts = [
+            sql.SQL("{}.{}").format(other, named(part)) if number % 2 else sql.Literal(part.replace("%", "%%"))
+            for number, part in enumerate(place.file)
+        ]
+        match = [sql.SQL("{}.{} = {}").format(other, named(a), column(b)) for a, b in place.match]
+        return sql.SQL(
+            "json_build_object('file', (SELECT {} FROM {} AS {} WHERE {}), 'offset', {}, 'size', {})"
+        ).format(
+            sql.SQL(" || ").join(parts),
+            named(place.table),
+            other,
+            sql.SQL(" AND ").join(match),
+            column(place.offset),
+            column(place.size),
+        )
+
     def _else(self, value: sql.Composable, fallback: str, table: str, *, formed: bool) -> sql.Composable:
         own = column(fallback)
         return sql.SQL("coalesce({}, {})").format(
@@ -143,12 +168,12 @@ class Values:
 
 
 class _Shaped:
-    """One key as SQL. looks: conditions under which the client looks at it, with what it counts; None: a transform."""
+    """One key as SQL. looks: conditions under which something is counted; transforms: under which the client acts."""
 
     def __init__(self, values: Values, key: Key, table: str, params: Params) -> None:
         self.key = key
-        self.transform = key.transform
-        self.looks: list[tuple[sql.Composable, str | None]] = []
+        self.looks: list[tuple[sql.Composable, str]] = []
+        self.transforms: list[tuple[sql.Composable, str]] = []
         if key.constant is not None:
             self.expression: sql.Composable = sql.SQL("{}::json").format(params(key.constant))
             return
@@ -160,15 +185,21 @@ class _Shaped:
             expression = sql.SQL("(SELECT row_to_json(w.*) FROM (SELECT {} AS {}) AS w)").format(
                 expression, named(key.wrap)
             )
-        self.expression = expression
-        if self.transform is None and type_name in _JSON_TYPES:
-            self.transform = "compact"
-        if self.transform is not None:
-            due = sql.SQL("{} IS NOT NULL").format(raw)
-            self.looks.append((due if key.when is None else sql.SQL("({} AND {})").format(due, column(key.when)), None))
+        there = sql.SQL("{} IS NOT NULL").format(raw)
         if key.elsewhere is not None:
-            lost = sql.SQL("({} IS NULL AND {} IS NOT NULL)").format(raw, column(key.elsewhere))
-            self.looks.append((lost, "a value that is stored outside of the database was left out"))
+            lost = sql.SQL("({} IS NULL AND {} IS NOT NULL)").format(raw, column(key.elsewhere.offset))
+            if values.external and key.elsewhere.file:
+                found = values.found(key.elsewhere)
+                expression = sql.SQL("CASE WHEN {} THEN {} ELSE to_json({}) END").format(lost, found, expression)
+                self.transforms.append((lost, ELSEWHERE))
+                there = sql.SQL("({} OR {})").format(there, lost)
+            else:
+                self.looks.append((lost, LOST))
+        self.expression = expression
+        transform = "compact" if key.transform is None and type_name in _JSON_TYPES else key.transform
+        if transform is not None:
+            due = there if key.when is None else sql.SQL("({} AND {})").format(there, column(key.when))
+            self.transforms.append((due, transform))
 
     def _named(self, raw: sql.Composable, params: Params) -> sql.Composable:
         """Return the name of an enum's code."""
@@ -193,6 +224,10 @@ def named(name: str) -> sql.Identifier:
 def column(name: str) -> sql.Composable:
     """Return a column of the row `t`."""
     return sql.SQL("{}.{}").format(_T, named(name))
+
+
+def _flag(condition: sql.Composable, place: int) -> sql.Composable:
+    return sql.SQL("CASE WHEN {} THEN {} ELSE 0 END").format(condition, sql.Literal(1 << place))
 
 
 def comma(items: Sequence[sql.Composable]) -> sql.Composable:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from project_export.external import External
 from project_export.ledger import Job, Ledger
 from project_export.settings import Settings
 from project_export.source import Connect, Limits, Session
@@ -37,6 +38,11 @@ class Context:
     def store(self) -> Store:
         """The artifact store. Raises SettingMissing."""
         return Store(self.settings.required("store"))
+
+    def external(self) -> External | None:
+        """Open the store of what the source keeps outside of its database, if there is one. Raises BadRequest."""
+        uri = self.settings.external_store
+        return External(uri) if uri else None
 
     def session(self, name: str, snapshot: str | None = None) -> Session:
         """Open a session on the source; see `Session`."""

@@ -26,6 +26,7 @@ class UnitSource:
         self._shared = job.consistency == "project"
         self._generation = 0
         self._bound: BoundTree | None = None
+        self._external = ctx.external()
 
     def ready(self) -> bool:
         """Be ready to read another row; return False when none is left.
@@ -60,6 +61,7 @@ class UnitSource:
                 batch_rows=self._ctx.settings.batch_rows,
                 batch_bytes=self._ctx.settings.batch_bytes,
                 parameters={"description": self._job.description},
+                external=self._external.read if self._external else None,
             )
 
     def confirm(self) -> None:
@@ -84,6 +86,8 @@ class UnitSource:
 
     def close(self) -> None:
         """End the session."""
+        if self._external is not None:
+            self._external.close()
         session, self.session = self.session, None
         if session is not None:
             session.close()

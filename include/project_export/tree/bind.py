@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from project_export.errors import SourceChanged, TreeError, nearest
-from project_export.tree.model import Also, Key, Lookup, Relation, Tree
+from project_export.tree.model import Also, Elsewhere, Key, Lookup, Relation, Tree
 
 Catalogue = Mapping[str, Mapping[str, str]]
 """table → column → type, as pg_type.typname has it: int8, timestamptz, _text."""
@@ -168,9 +168,8 @@ class _Binder:
         if key.column not in own and key.fallback in own:
             self.known_column(relation.table, str(key.column), key.line)
             return replace(key, column=key.fallback, fallback=None)
-        if key.elsewhere is not None and key.elsewhere not in own:
-            self.known_column(relation.table, key.elsewhere, key.line)
-            key = replace(key, elsewhere=None)
+        if key.elsewhere is not None:
+            key = replace(key, elsewhere=self.elsewhere(key.elsewhere, relation.table, key.line))
         if key.fallback is not None and key.fallback not in own:
             self.known_column(relation.table, key.fallback, key.line)
             key = replace(key, fallback=None)
@@ -180,6 +179,26 @@ class _Binder:
                 self.left_out.append(LeftOut(where, f"the source has no {relation.table}.{column}"))
                 return None
         return key
+
+    def elsewhere(self, place: Elsewhere, own: str, line: int) -> Elsewhere | None:
+        """Return where a value may lie; without its file where the source lacks what names it, None where it lies here.
+
+        What names it is absent from a GitLab that is older, where no value can be elsewhere.
+        """
+        if place.offset not in self.catalogue[own]:
+            self.known_column(own, place.offset, line)
+            return None
+        if not place.file:
+            return place
+        if place.table not in self.catalogue:
+            self.known_table(place.table, line)
+            return replace(place, file=())
+        read = [(own, column) for column in (place.size, *(column for _, column in place.match))]
+        read += [(place.table, column) for column in (*(other for other, _ in place.match), *place.columns)]
+        absent = [(table, column) for table, column in read if column not in self.catalogue[table]]
+        for table, column in absent:
+            self.known_column(table, column, line)
+        return replace(place, file=()) if absent else place
 
     def reduced(self, lookup: Lookup, own: str, line: int) -> Lookup | str | None:
         """Return the lookup without what is absent, its fallback column where that is all, None where nothing is."""
@@ -242,6 +261,7 @@ def _tables(relation: Relation) -> Iterator[str]:
     if relation.table:
         yield relation.table
     yield from (key.lookup.table for key in relation.keys if key.lookup)
+    yield from (key.elsewhere.table for key in relation.keys if key.elsewhere and key.elsewhere.table)
     yield from (lookup.table for _, lookup in relation.derived)
     for nested in (*relation.children, relation.successor):
         if nested is not None:

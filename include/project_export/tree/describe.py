@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from project_export.tree.model import Also, Enum, Key, Lookup, Order, Relation, Scalar, Tree
+from project_export.tree.model import Also, Elsewhere, Enum, Key, Lookup, Order, Relation, Scalar, Tree
 from project_export.tree.transforms import TRANSFORMS
 
 Record = tuple[str, tuple[Key, ...]]
@@ -164,7 +164,7 @@ def _note(key: Key) -> str:
     if key.wrap is not None:
         parts.append(f"as an object with the one key `{key.wrap}`")
     if key.elsewhere is not None:
-        parts.append(f"counted in the manifest where it is NULL and `{key.elsewhere}` is not: it is stored elsewhere")
+        parts.append(_elsewhere(key.elsewhere))
     if key.parameter is not None:
         parts.append(f"the request's parameter `{key.parameter}` replaces it")
     if key.last:
@@ -172,6 +172,15 @@ def _note(key: Key) -> str:
     if key.why is not None:
         parts.append(f"NULL as a rule: {key.why}")
     return "; ".join(parts)
+
+
+def _elsewhere(place: Elsewhere) -> str:
+    where = f"where it is NULL and `{place.offset}` is not, it is stored elsewhere"
+    if not place.file:
+        return f"{where}: counted in the manifest"
+    file = "".join(f"<{part}>" if number % 2 else part for number, part in enumerate(place.file))
+    row = " and ".join(f"`{place.table}.{other}` = `{own}`" for other, own in place.match)
+    return f"{where}: `{place.size}` bytes of the file `{file}` (of `{place.table}` where {row})"
 
 
 def _with_note(key: Key) -> str:

@@ -33,12 +33,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 import yaml
 
 from project_export.errors import TreeError, nearest
-from project_export.tree.model import Also, Condition, Enum, Key, Lookup, Order, Relation, Tree
+from project_export.tree.model import Also, Condition, Elsewhere, Enum, Key, Lookup, Order, Relation, Tree
 from project_export.tree.nodes import Fields, Nodes
 from project_export.tree.transforms import TRANSFORMS
 
@@ -52,14 +53,14 @@ _SUCCESSOR = (_CONTENT - {"key"}) | {"join", "where"}
 _LOOKUP = {"from", "match", "column", "else"}
 _FORM = {"enum", "transform", "when", "default", "elsewhere", "wrap", "parameter"}
 _KEY = _LOOKUP | _FORM | {"constant", "last", "why"}
+_ELSEWHERE = {"offset", "size", "from", "match", "file"}
 _NEEDS = {"match": "from", "when": "transform"}
 _EXCLUDES = {"constant": _LOOKUP | _FORM, "transform": {"enum", "wrap"}}
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
 _MOST_DEPTH = 32
-_QUOTED = re.compile(r'\s*"((?:[^"]|"")+)"(?=\s|$)')
-
 _MOST_BYTES = 63  # longer names are cut by PostgreSQL, without an error
+
 
 @lru_cache(maxsize=8)
 def load(name: str) -> Tree:
@@ -222,7 +223,7 @@ class _Reader(Nodes):
             transform=self.choose(fields["transform"], TRANSFORMS, "transform") if "transform" in fields else None,
             when=self.column(fields["when"], table) if "when" in fields else None,
             default=self.json(fields["default"]) if "default" in fields else None,
-            elsewhere=self.column(fields["elsewhere"], table) if "elsewhere" in fields else None,
+            elsewhere=self.elsewhere(fields["elsewhere"], table) if "elsewhere" in fields else None,
             wrap=self.name(fields["wrap"]) if "wrap" in fields else None,
             parameter=self.text(fields["parameter"]) if "parameter" in fields else None,
             last=self.flag(fields.get("last")),
@@ -242,13 +243,33 @@ class _Reader(Nodes):
         fields = self.fields(node, _KEY, f"lookup {name}", required=("from", "match"))
         table = self.known_table(fields["from"])
         column = self.column(fields.get("column", node), table, None if "column" in fields else name)
-        match = tuple(
-            (self.column(key, table), self.column(value, own)) for key, value in self.pairs(fields["match"], "match")
-        )
+        match = self.matched(fields["match"], table, own)
         if not match:
             self.fail(node, f"lookup {name} matches nothing: {{its column: own column}}")
         fallback = self.column(fields["else"], own) if "else" in fields else None
         return Lookup(table, match, column, fallback)
+
+    def elsewhere(self, node: yaml.Node, own: str) -> Elsewhere:
+        if isinstance(node, yaml.ScalarNode):
+            return Elsewhere(self.column(node, own))
+        fields = self.fields(node, _ELSEWHERE, "elsewhere", required=tuple(sorted(_ELSEWHERE)))
+        table = self.known_table(fields["from"])
+        file: list[str] = []
+        try:
+            for text, name, _, _ in Formatter().parse(self.text(fields["file"])):
+                file += [text, self.column(fields["file"], table, name)] if name is not None else [text, ""]
+        except ValueError as error:
+            self.fail(fields["file"], f"the path of a file names columns in braces, {{column}}: {error}")
+        return Elsewhere(
+            offset=self.column(fields["offset"], own),
+            size=self.column(fields["size"], own),
+            table=table,
+            match=self.matched(fields["match"], table, own),
+            file=tuple(file[:-1] if file[-1] == "" else [*file, ""]),
+        )
+
+    def matched(self, node: yaml.Node, table: str, own: str) -> tuple[tuple[str, str], ...]:
+        return tuple((self.column(key, table), self.column(value, own)) for key, value in self.pairs(node, "match"))
 
     def enum(self, name: str, node: yaml.Node) -> Enum:
         names: list[tuple[int | None, str]] = []
@@ -279,15 +300,15 @@ class _Reader(Nodes):
 
     # What a name may be.
 
-    def known_table(self, node: yaml.Node) -> str:
-        return self.choose(node, self.known, "table") if self.known else self.text(node)
-
     def name(self, node: yaml.Node) -> str:
         """Return the name under which a value leaves."""
         name = self.text(node)
         if len(name.encode()) > _MOST_BYTES:
             self.fail(node, f"the name {name} has more than {_MOST_BYTES} bytes, which PostgreSQL would cut")
         return name
+
+    def known_table(self, node: yaml.Node) -> str:
+        return self.choose(node, self.known, "table") if self.known else self.text(node)
 
     def column(self, node: yaml.Node, table: str, name: str | None = None) -> str:
         column = name or self.text(node)

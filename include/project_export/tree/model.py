@@ -37,6 +37,28 @@ class Lookup:
 
 
 @dataclass(frozen=True)
+class Elsewhere:
+    """Where a value lies that is NULL in its row: in the bytes [offset, offset + size) of a file beside the database.
+
+    offset, size: own columns; where offset is not NULL, the value is elsewhere.
+    table, match: the row that names the file, as of a Lookup.
+    file: the file's path in its store: text and columns of that row, in turn, beginning and ending with a text; empty
+    where nothing says which file it is.
+    """
+
+    offset: str
+    size: str = ""
+    table: str = ""
+    match: tuple[tuple[str, str], ...] = ()
+    file: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns in the file's path."""
+        return self.file[1::2]
+
+
+@dataclass(frozen=True)
 class Key:
     """One key of a record: where its value comes from and the form in which it leaves.
 
@@ -44,7 +66,7 @@ class Key:
     fallback: the own column that is taken where `column` is NULL (a lookup has its own)
     transform: name of a function of `transforms`, applied where the value is not NULL (or where column `when` is true)
     default: JSON text that stands for NULL
-    elsewhere: where this own column is not NULL but the value is, the value lies outside of the database: it is counted
+    elsewhere: where the value may lie outside of the database: it is read there if a store is given, else counted
     wrap: the value leaves as an object with this one key
     parameter: the request's parameter of this name replaces the value
     constant: JSON text that leaves always
@@ -60,7 +82,7 @@ class Key:
     transform: str | None = None
     when: str | None = None
     default: str | None = None
-    elsewhere: str | None = None
+    elsewhere: Elsewhere | None = None
     wrap: str | None = None
     parameter: str | None = None
     constant: str | None = None
