@@ -122,6 +122,16 @@ def test_an_export_that_fails_and_then_succeeds_is_told_both(ctx: Context, told:
     assert told.outcomes == ["failed", "finished"]
 
 
+def test_an_export_that_is_opened_again_and_fails_again_is_told_again(ctx: Context, told: Told) -> None:
+    created = runs.started(ctx, "labels")
+    for _ in range(2):
+        give_up(ctx, created)
+        with pytest.raises(RelationsFailed):
+            runs.merge(ctx, created)
+        assert runs.started(ctx, "labels") == created  # the run was cleared
+    assert told.outcomes == ["failed", "failed"]
+
+
 def test_an_error_that_a_retry_may_cure_is_told_on_the_last_try_only(
     ctx: Context, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -115,6 +118,42 @@ def test_a_second_job_of_the_project_is_refused_and_told_which_one_runs(ledger: 
     ledger.fail_job(job.id, [])
     assert ledger.active_job("gitlab_db", "gitlab", 42) is None
     assert open_job(ledger).id > job.id
+
+
+def test_a_place_that_becomes_free_while_it_is_asked_for_is_taken(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, active_job = open_job(ledger), ledger.active_job
+
+    def ended_meanwhile(source: str, tree: str, project_id: int) -> Job | None:
+        ledger.fail_job(job.id, [])
+        return active_job(source, tree, project_id)
+
+    monkeypatch.setattr(ledger, "active_job", ended_meanwhile)
+    assert open_job(ledger).id > job.id
+
+
+def test_many_who_open_and_end_jobs_of_a_project_at_once_are_refused_by_name_or_not_at_all(ledger: Ledger) -> None:
+    together = threading.Barrier(10)
+
+    def run(_: int) -> int:
+        together.wait(60)
+        opened = 0
+        for _ in range(10):
+            try:
+                job = open_job(ledger)
+            except JobActive:
+                continue
+            opened += 1
+            ledger.fail_job(job.id, [])
+            with suppress(JobActive):
+                opened += ledger.reopen_job(job.id)
+                ledger.fail_job(job.id, [])
+        return opened
+
+    with ThreadPoolExecutor(10) as pool:
+        assert sum(pool.map(run, range(10))) > 0
+    assert ledger.active_job("gitlab_db", "gitlab", 42) is None
 
 
 def test_the_newest_job_of_a_run_is_found(ledger: Ledger) -> None:
@@ -289,6 +328,23 @@ def test_queued_and_started_rows_can_be_failed_but_not_finished_ones(ledger: Led
     assert ledger.fail_rows([], "none") == 0
 
 
+def test_all_pending_rows_of_a_job_can_be_cancelled_and_are_listed_by_their_number(ledger: Ledger) -> None:
+    job = open_job(
+        ledger, *(Planned(name, place) for place, name in enumerate(("issues", "labels", "notes", "boards")))
+    )
+    first, second, running = (take(ledger, job) for _ in range(3))
+    ledger.finish(first, Facts(), "file:///first")
+    ledger.give_back(second, "no right", "42501", final=True)
+    assert ledger.cancel_rows(job.id, "labels had failed") == 2
+    assert ledger.beat([Beat(running.row_id, running.attempt, 1, 1)]) == {running.row_id}
+    assert ledger.cancel_rows(job.id, "labels had failed") == 0
+    own, others = ledger.failures(job.id)
+    assert (own.relation, own.sqlstate, own.message) == (second.relation, "42501", "no right")
+    assert datetime.fromisoformat(str(own.at)).utcoffset() == timedelta(0)
+    assert str(own).endswith(f" (at {own.at})")
+    assert others == Failure("*", 0, "2 other relation(s) or part(s) were cancelled")
+
+
 def test_only_claimed_rows_are_started(ledger: Ledger) -> None:
     job = open_job(ledger, Planned("a", 0), Planned("b", 1))
     assert ledger.started(job.id) == []
@@ -410,6 +466,14 @@ def test_an_ended_job_is_reopened_unless_another_is_active(ledger: Ledger) -> No
     with pytest.raises(JobActive, match=f"job {other.id}"):
         ledger.reopen_job(job.id)
     assert ledger.job(job.id).state == "finished"
+
+
+def test_a_job_that_is_opened_again_is_told_anew_when_it_ends(ledger: Ledger) -> None:
+    job = open_job(ledger)
+    ledger.fail_job(job.id, [])
+    assert [ledger.take_notice(job.id, "failed", "mail") for _ in range(2)] == [True, False]
+    assert [ledger.reopen_job(job.id) for _ in range(2)] == [True, False]
+    assert [ledger.take_notice(job.id, "failed", "mail") for _ in range(2)] == [True, False]
 
 
 def test_errors_are_kept_whole_and_without_credentials(ledger: Ledger) -> None:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Delete, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from project_export.errors import AttemptRevoked, Failure, JobActive, JobMissing, MoveRefused
 from project_export.ledger.base import Book
 from project_export.ledger.columns import clock
-from project_export.ledger.models import ProjectExportJob, RelationExport
+from project_export.ledger.models import ProjectExportJob, ProjectExportNotice, RelationExport
 from project_export.ledger.records import Job, JobRequest, Planned, Snapshot
 from project_export.ledger.relations import requeued
 from project_export.ledger.scrub import scrub
 from project_export.ledger.states import PENDING, PROJECT_EXPORT_JOB, QUEUED, STARTED
 
+T = TypeVar("T")
+
 _JOB = ProjectExportJob.__table__
+_TAKEN = ("project_export_job_active", "project_export_job.project_id")
+"""How PostgreSQL and SQLite call the index that a second active job of a project violates."""
 
 
 class Jobs(Book):
@@ -30,17 +33,21 @@ class Jobs(Book):
 
         Raises JobActive, naming the job that runs, when the project has an active one in this source and tree.
         """
-        with self._alone(request.source, request.tree, request.project_id), self._write() as connection:
-            job_id = connection.execute(
-                insert(ProjectExportJob)
-                .values(**asdict(request), state=STARTED, started_at=clock())
-                .returning(ProjectExportJob.id)
-            ).scalar_one()
-            if planned:
-                connection.execute(
-                    insert(RelationExport), [{**asdict(row), "job_id": job_id, "state": QUEUED} for row in planned]
-                )
-            return _one(connection, job_id)
+
+        def write() -> Job:
+            with self._write() as connection:
+                job_id = connection.execute(
+                    insert(ProjectExportJob)
+                    .values(**asdict(request), state=STARTED, started_at=clock())
+                    .returning(ProjectExportJob.id)
+                ).scalar_one()
+                if planned:
+                    connection.execute(
+                        insert(RelationExport), [{**asdict(row), "job_id": job_id, "state": QUEUED} for row in planned]
+                    )
+                return _one(connection, job_id)
+
+        return self._alone(request, write)
 
     def job(self, job_id: int) -> Job:
         """Return a job. Raises JobMissing."""
@@ -100,11 +107,12 @@ class Jobs(Book):
     def reopen_job(self, job_id: int) -> bool:
         """Start an ended job again, with its rows as they are; return False when it was started already.
 
-        Raises JobActive when another job of the project is active, JobMissing when there is none.
+        How it ended is forgotten, and that it was told: its next end is told anew. Raises JobActive when another job of
+        the project is active, JobMissing when there is none.
         """
         job = self.job(job_id)
-        with self._alone(job.source, job.tree, job.project_id):
-            return self._move(job_id, "reopen", errors=[], finished_at=None)
+        told = delete(ProjectExportNotice).where(ProjectExportNotice.job_id == job_id)
+        return self._alone(job, lambda: self._move(job_id, "reopen", told, errors=[], finished_at=None))
 
     def snapshot(self, job_id: int) -> Snapshot:
         """Return the job's generation and the snapshot that is held for it, if any. Raises JobMissing."""
@@ -173,25 +181,30 @@ class Jobs(Book):
             found = connection.execute(query).mappings().one_or_none()
         return None if found is None else job_record(found)
 
-    def _move(self, job_id: int, verb: str, **values: Any) -> bool:
+    def _move(self, job_id: int, verb: str, *also: Delete, **values: Any) -> bool:
         statement = update(ProjectExportJob).where(ProjectExportJob.id == job_id)
         with self._write() as connection:
             if self._announce(connection, PROJECT_EXPORT_JOB.move(statement, verb).values(**values)):
+                for other in also:
+                    connection.execute(other)
                 return True
             state = _one(connection, job_id).state
         if state == PROJECT_EXPORT_JOB.moves[verb].target:
             return False
         raise MoveRefused(f"Job {job_id} cannot {verb}: {PROJECT_EXPORT_JOB.refusal(verb, state)}.")
 
-    @contextmanager
-    def _alone(self, source: str, tree: str, project_id: int) -> Iterator[None]:
-        try:
-            yield
-        except IntegrityError:
-            running = self.active_job(source, tree, project_id)
-            if running is None:
-                raise
-            raise being_exported(running) from None
+    def _alone(self, project: Job | JobRequest, write: Callable[[], T]) -> T:
+        """Write what makes a job the active one of its project. Raises JobActive, naming the one that is."""
+        while True:
+            try:
+                return write()
+            except IntegrityError as error:
+                if not any(name in str(error.orig) for name in _TAKEN):
+                    raise
+                running = self.active_job(project.source, project.tree, project.project_id)
+                if running is not None:
+                    raise being_exported(running) from None
+                # It has ended between the two statements, so that the place is free again.
 
 
 def being_exported(job: Job) -> JobActive:

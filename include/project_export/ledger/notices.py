@@ -11,7 +11,10 @@ from project_export.ledger.records import Outcome
 
 
 class Notices(Book):
-    """What whoever tells people of a job's end needs, so that each outcome is told once over each channel."""
+    """What whoever tells people of a job's end needs, so that each outcome is told once over each channel.
+
+    A job that is opened again has no notices (`Jobs.reopen_job`): its next end is another one.
+    """
 
     def take_notice(self, job_id: int, outcome: Outcome, channel: str) -> bool:
         """Take it upon oneself to tell an outcome over a channel; return False when somebody else has.

@@ -56,7 +56,7 @@ class Relations(Book):
         )
 
     def failures(self, job_id: int) -> list[Failure]:
-        """Return the last error of each failed row, in the order of the archive; of all cancelled ones, their number."""
+        """Return the last error of each failed row, in the order of the archive; of cancelled ones, their number."""
         failed = self._rows(and_(RelationExport.job_id == job_id, RelationExport.state == FAILED))
         own = [row for row in failed if not (row.error or "").startswith(CANCELLED)]
         found = [

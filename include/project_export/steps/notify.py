@@ -1,4 +1,4 @@
-"""Tell people how a job ended: each outcome once over each channel.
+"""Tell people how a job ended: each outcome once over each channel, until the job is opened again.
 
 A channel is whatever delivers a notice; which ones there are, whoever makes the context says. Without any, the notice
 is logged.
