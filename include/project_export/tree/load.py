@@ -58,6 +58,7 @@ _NEEDS = {"match": "from", "when": "transform"}
 _EXCLUDES = {"constant": _LOOKUP | _FORM, "transform": {"enum", "wrap"}}
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
+_QUOTED = re.compile(r'\s*"((?:[^"]|"")+)"(?=\s|$)')
 _MOST_DEPTH = 32
 _MOST_BYTES = 63  # longer names are cut by PostgreSQL, without an error
 
