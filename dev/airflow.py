@@ -179,6 +179,8 @@ class Airflow:
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": _sqlalchemy(self._postgres.uri("airflow")),
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.logs),
+            # A run takes some ten turns of the scheduler, which sleeps a second between two of them by default.
+            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             # A finished task keeps its slot for up to so many seconds; the default is 5.

@@ -54,7 +54,6 @@ def test_an_archive_beyond_all_32_bit_limits_is_read_whole(tmp_path: Path, happe
         "gzip": ["gzip", "-t"],
         "GNU tar": ["tar", "-tvzf"],
         "bsdtar": ["bsdtar", "-tvf"],
-        "busybox": ["busybox", "tar", "-tvzf"],
     }.items():
         if shutil.which(command[0]):
             done = subprocess.run([*command, path], capture_output=True, text=True, check=True)
