@@ -12,6 +12,7 @@ from project_export.errors import AttemptRevoked, BadRequest, LedgerBusy, Snapsh
 
 pytestmark = pytest.mark.xdist_group("airflow")
 
+NOTHING = {"queued": 0, "started": 0, "finished": 0, "failed": 0, "rows": 0, "raw_bytes": 0, "estimate": 0}
 UNIT = {"job_id": 7, "unit": 0, "title": "issues", "alone": False, "shared": True}
 
 
@@ -191,3 +192,27 @@ def test_no_more_units_are_planned_than_airflow_maps_a_task_over(monkeypatch, ca
     monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "5")
     assert task_settings().units == 5
     assert "PROJECT_EXPORT_UNITS is 7, but [core] max_map_length is 5" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("seen", "looked_after"),
+    [
+        ([{"started": 2}, {"started": 1, "finished": 1}, {"finished": 2}], 3),
+        ([{"started": 2}, {"started": 1, "failed": 1}], 2),
+        ([{"started": 2}, {"started": 2}, None], 3),
+    ],
+)
+def test_the_waiter_looks_again_for_the_last_relation_or_a_failure_and_not_for_each(seen, looked_after):
+    from project_export.ledger import Progress
+
+    states = [state and Progress("started", 1, **{**NOTHING, **state}) for state in seen]
+    told = iter(states)
+    heard = []
+
+    def wait(seconds: float) -> bool:
+        heard.append(seconds)
+        return states[len(heard) - 1] is not None
+
+    ctx = SimpleNamespace(ledger=SimpleNamespace(progress=lambda job_id: next(told)))
+    waiter(units=[UNIT])._listen(ctx, 7, states[0], wait, 60)
+    assert len(heard) == looked_after

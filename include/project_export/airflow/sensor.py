@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator
 from airflow.sdk.exceptions import AirflowFailException
+
+if TYPE_CHECKING:
+    from project_export.ledger import Progress, Wait
+    from project_export.steps import Context
 
 ENDED_TASKS = ("success", "failed", "upstream_failed", "skipped", "removed")
 _FIRST_LISTEN_SECONDS = 15.0
 _LISTEN_SECONDS = 3.0
 _UNIT_SECONDS = 0.5
+_LOOK_SECONDS = 1.0
 
 
 class WaitRelationExports(BaseSensorOperator):
@@ -53,11 +58,23 @@ class WaitRelationExports(BaseSensorOperator):
                     self._name_pool(context["ti"])
                     return False
                 # The ledger does not announce the end of a unit, which is all that is waited for after a failure.
-                wait(left if progress.pending else min(left, _UNIT_SECONDS))
+                self._listen(ctx, job_id, progress, wait, left if progress.pending else min(left, _UNIT_SECONDS))
         failures = ctx.ledger.failures(job_id)
         if failures:
             raise AirflowFailException(str(RelationsFailed(failures)))
         return True
+
+    @staticmethod
+    def _listen(ctx: Context, job_id: int, seen: Progress, wait: Wait, seconds: float) -> None:
+        """Wait until the job is worth another look: its last row, a failure, or any change a second after this one.
+
+        Each look asks Airflow for all units; one for each relation would cost as much as exporting a small project.
+        """
+        begun = time.monotonic()
+        while (left := begun + seconds - time.monotonic()) > 0 and wait(left):
+            now = ctx.ledger.progress(job_id)
+            if not now.pending or now.failed > seen.failed or time.monotonic() - begun >= _LOOK_SECONDS:
+                break
 
     def _name_pool(self, ti: Any) -> None:
         """Say so when no unit has got a slot: a task cannot ask whether its pool exists, and Airflow does not tell."""
