@@ -45,8 +45,9 @@ relations:
 """
 
 
-def described(folder: Path) -> str:
-    (folder / "library.yaml").write_text(TINY, encoding="utf-8")
+def described(folder: Path, tree: str = TINY) -> str:
+    (folder / "library.yaml").write_text(tree, encoding="utf-8")
+    load.cache_clear()
     return document(load(str(folder / "library.yaml")))
 
 
@@ -115,6 +116,18 @@ def test_a_record_that_stands_in_several_places_is_told_once(tmp_path):
     link = "keys as of [Records of writers](#records-of-writers)"
     assert f"- **author** (one): `writers` where `id` = `books.author_id`; {link}" in text
     assert f"  - **translator** (one): `writers` where `id` = `loans.translator_id`; {link}" in text
+
+
+def test_when_a_key_came_and_went_is_told(tmp_path):
+    dates = "    since: {2.0..2.4: [isbn], 2.4..: [loans, kind]}\n    until: {1.9: [shelf]}\n"
+    text = described(tmp_path, TINY.replace("    order: [shelf", f"{dates}    order: [shelf"))
+    assert (
+        "\n\nNot in every version: `isbn` (came after 2.0, in 2.4 at the latest); `loans`, `kind` (came after 2.4).\n\n"
+        in text
+    )
+    assert "\n\nIn older versions only: `shelf` (last seen in 1.9).\n\n" in text
+    text = described(tmp_path, TINY.replace("keys: [since]", "keys: [since]\n        until: {1.9..2.0: [id]}"))
+    assert "; keys `since`. In older versions only: `id` (last seen in 1.9, gone in 2.0)\n" in text
 
 
 def test_a_text_beside_the_tree_file_comes_first(tmp_path):

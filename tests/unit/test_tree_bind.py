@@ -107,6 +107,22 @@ def test_an_absent_column_is_left_out_and_said(bound: Bind, column: str, key: st
     assert tree.remarks("rules") == ()
 
 
+def test_what_is_left_out_is_said_with_the_version_in_which_it_came(bound: Bind) -> None:
+    dates = "    since: {2.0..2.4: [subtitle, pages], 2.4..: [isbn]}\n    children:\n"
+    tree = bound("books.subtitle", "pages", "rules", change=("    children:\n", dates))
+    assert left_out(tree) == [
+        "books.subtitle: left out, the source has no books.subtitle; subtitle came after 2.0, in 2.4 at the latest",
+        "books.pages: left out, the source has no table pages; pages came after 2.0, in 2.4 at the latest",
+        "rules: left out, the source has no table rules",
+    ]
+    tree = bound(
+        "rules",
+        "books.title",
+        change=("  keys: [name]\nrelations", "  keys: [name]\n  since: {2.4: [rules]}\nrelations"),
+    )
+    assert left_out(tree)[-1] == "rules: left out, the source has no table rules; rules came in 2.4"
+
+
 def test_an_absent_nested_table_is_left_out_and_said(bound: Bind) -> None:
     tree = bound("pages")
     assert left_out(tree) == ["books.pages: left out, the source has no table pages"]

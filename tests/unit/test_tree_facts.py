@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from project_export.tree import Relation, load
+from project_export.tree import Relation, Span, load
 
 TREE = load("gitlab")
 
+Version = tuple[int, ...]
+Seen = tuple[set[Version], dict[str, set[Version]]]
+"""The versions whose exports have records of a relation, and those whose records have a key, by its name."""
+
 
 @pytest.fixture(scope="module")
-def seen(facts: Path) -> dict[str, Any]:
+def known(facts: Path) -> dict[str, Any]:
     """What real exports hold: per relation, by its path in the tree."""
     found = json.loads((facts / "tools" / "keys_by_relation.json").read_text(encoding="utf-8"))["relations"]
     return {path.replace("[]", ""): relation for path, relation in found.items()}
@@ -28,12 +34,82 @@ def behind_columns(relation: Relation) -> list[str]:
     return [*before, *(child.name for child in relation.children), *after]
 
 
-def test_what_comes_after_the_columns_stands_in_the_order_of_real_exports(seen):
+def test_what_comes_after_the_columns_stands_in_the_order_of_real_exports(known):
     # Columns stand in the order of the table, which depends on what a database was upgraded from.
     compared = 0
     for path, relation in TREE.walk():
-        real = seen.get(path, {}).get("commonest_key_order", [])
+        real = known.get(path, {}).get("commonest_key_order", [])
         ours = [name for name in behind_columns(relation) if name in real]
         assert ours == [name for name in real if name in ours], path
         compared += len(ours) > 1
     assert compared >= 10
+
+
+def version(text: str) -> Version:
+    """Return a version without what its patches change: 17.10 of "17.10.0-ee"."""
+    return tuple(map(int, text.split(".")[:2]))
+
+
+def text(number: Version | None) -> str | None:
+    return ".".join(map(str, number)) if number else None
+
+
+def seen(known: Mapping[str, Any], path: str) -> Seen:
+    keys = known.get(path, {}).get("keys", {})
+    by_key = {name: {version(one) for one in key["versions"]} for name, key in keys.items()}
+    return set().union(*by_key.values()), by_key
+
+
+def places(known: Mapping[str, Any]) -> Iterator[tuple[list[tuple[str, Relation]], list[Seen]]]:
+    """Yield the places of each kind of record, and what is known of each of them."""
+    kinds: defaultdict[tuple[Any, ...], list[tuple[str, Relation]]] = defaultdict(list)
+    for path, relation in TREE.walk():
+        kinds[relation.table, relation.keys].append((path, relation))
+    for found in kinds.values():
+        yield found, [seen(known, path) for path, _ in found]
+
+
+def came(name: str, all_seen: list[Seen]) -> Span | None:
+    """Return when a key came: after the last exports without it, and before the first ones with it."""
+    without = {v for versions, keys in all_seen for v in versions if v < min(keys.get(name, set()), default=(999,))}
+    first = {v for _, keys in all_seen for v in keys.get(name, set())}
+    return Span(text(max(without)), text(min(first, default=None))) if without else None
+
+
+def went(name: str, all_seen: list[Seen]) -> Span | None:
+    last = max((v for _, keys in all_seen for v in keys.get(name, set())), default=None)
+    gone = {v for versions, keys in all_seen for v in versions if name in keys and last and v > last}
+    return Span(text(last), text(min(gone, default=None))) if last else None
+
+
+PAID = {"requirements_access_level", "unprotect_access_levels"}
+"""What only the paid edition has: the tree lacks it, and it is not gone."""
+
+
+def test_since_and_until_are_what_real_exports_show(known):
+    for found, all_seen in places(known):
+        for (path, relation), its in zip(found, all_seen, strict=True):
+            # The nested relations are of this place; one that may be absent from a record tells nothing.
+            spans = {child.name: came(child.name, [its]) for child in relation.children if not child.one}
+            spans |= {key.name: came(key.name, all_seen) for key in relation.keys}
+            top = set(TREE.names) if relation is TREE.root else set()
+            assert {name: span for name, span in relation.since if name not in top} == present(spans), path
+            children = {child.name for _, place in found for child in place.children}
+            gone = {name for _, keys in all_seen for name in keys} - {key.name for key in relation.keys} - children
+            spans = {name: went(name, all_seen) for name in gone - PAID}
+            assert {name: span for name, span in relation.until if name not in top} == present(spans), path
+
+
+def present(spans: Mapping[str, Span | None]) -> dict[str, Span]:
+    return {name: span for name, span in spans.items() if span is not None}
+
+
+def test_the_one_record_relations_that_came_and_went_are_those_of_real_exports(known):
+    # Their files are in every archive, be they null; others have a file only where there are records.
+    every = {version(one) for one in known["project"]["versions"]}
+    spans = {
+        r.name: came(r.name, [(every, {r.name: {version(v) for v in known[r.name]["versions"]}})])
+        for r in TREE.relations
+        if r.one and r.name in known
+    }
+    assert {name: span for name, span in TREE.root.since if name in TREE.names} == present(spans)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from project_export.errors import TreeError
-from project_export.tree import Enum, Key, Order, Tree, load
+from project_export.tree import Enum, Key, Order, Span, Tree, load
 from project_export.tree.model import Elsewhere
 
 SCHEMA = """# names that a tree may use
@@ -217,6 +217,44 @@ def test_a_nested_relation_joins_its_parents_columns_or_derived_values(write: Wr
     tree = load(write(("    children:\n", derived), ("{id: author_id}", "{id: first}")))
     assert tree.relations[0].links == ("first",)
     assert tree.relations[0].derived[0][1].table == "pages"
+
+
+DATED = "      - {extra: {transform: yaml, default: {}}}\n"
+
+
+def test_when_keys_came_and_went_is_told_by_versions(write: Write) -> None:
+    dates = "    since: {2.10: [title], 1.9..2.1: [kind], 2.1..: [writer]}\n    until: {2.1: [isbn], 0.9..1: [id]}\n"
+    tree = load(
+        write((DATED, DATED + dates), ("keys: [name]\nrelations", "keys: [name]\n  since: {3: [books]}\nrelations"))
+    )
+    assert tree.relations[0].since == (
+        ("title", Span(None, "2.10")),
+        ("kind", Span("1.9", "2.1")),
+        ("writer", Span("2.1", None)),
+    )
+    assert tree.relations[0].until == (("isbn", Span("2.1", None)), ("id", Span("0.9", "1")))
+    assert tree.root.since == (("books", Span(None, "3")),)
+
+
+@pytest.mark.parametrize(
+    ("dates", "said"),
+    [
+        ("since: {new: [title]}", "23: since: 'new' is no version; write 17.3"),
+        ("since: {2.1..2.x: [title]}", "23: since: '2.1..2.x' is no version"),
+        ("since: {..2.1: [title]}", "23: since: '..2.1' is no version"),
+        ("since: {[2]: [title]}", "23: since: '' is no version"),
+        ("since: {2.10..2.9: [title]}", "23: since: '2.10..2.9' ends before it begins"),
+        ("since: {2.1: [titel]}", "23: since: books has no titel; nearest: title"),
+        ("since: {2.1: title}", "23: since must be a list"),
+        ("since: [title]", "23: since must be a mapping"),
+        ("since: {2.1: [title], 2.10: [title]}", "23: since: title stands twice"),
+        ("since: {2.1: [title], 2.1: [kind]}", "23: since: 2.1 stands twice"),
+        ("until: {2.1: [title]}", "23: until: books still has title"),
+        ("until: {2.1: [writer]}", "23: until: books still has writer"),
+    ],
+)
+def test_a_mistake_in_a_date_is_named_with_its_line(write: Write, dates: str, said: str) -> None:
+    assert said in refused(write((DATED, f"{DATED}    {dates}\n")))
 
 
 def test_a_shape_that_holds_itself_is_refused(write: Write) -> None:

@@ -2,7 +2,7 @@
 
 from project_export.tree.bind import BoundTree, Catalogue, LeftOut, bind, tables
 from project_export.tree.load import load
-from project_export.tree.model import Also, Enum, Key, Lookup, Order, Relation, Tree
+from project_export.tree.model import Also, Enum, Key, Lookup, Order, Relation, Span, Tree
 
 __all__ = [
     "Also",
@@ -14,6 +14,7 @@ __all__ = [
     "Lookup",
     "Order",
     "Relation",
+    "Span",
     "Tree",
     "bind",
     "load",

@@ -74,6 +74,13 @@ class _Binder:
         self.tree = tree
         self.catalogue = catalogue
         self.left_out: list[LeftOut] = []
+        self.came = {f"{path}.{name}": span for path, relation in tree.walk() for name, span in relation.since}
+        self.came.update((name, span) for name, span in tree.root.since if name in tree.names)
+
+    def leave_out(self, path: str, why: str) -> None:
+        """Say of a key or relation why it is left out, and since when there is one, where that is known."""
+        came = self.came.get(path)
+        self.left_out.append(LeftOut(path, f"{why}; {path.rpartition('.')[2]} {came.came}" if came else why))
 
     def top(self, relation: Relation, root: Relation) -> Relation:
         """Bind a top-level relation; without its table it stays, empty, so that its file is as an empty one's."""
@@ -108,7 +115,7 @@ class _Binder:
             self.known_table(relation.table, relation.line)
             if successor is not None:
                 return successor
-            self.left_out.append(LeftOut(path, f"the source has no table {relation.table}"))
+            self.leave_out(path, f"the source has no table {relation.table}")
             return None
         self.needed(relation, path)
         keys = tuple(key for key in (self.key(key, relation, path) for key in relation.keys) if key)
@@ -160,7 +167,7 @@ class _Binder:
             lookup = self.reduced(key.lookup, relation.table, key.line)
             if lookup is None:
                 absent = ".".join(self.absent(key.lookup, relation.table)[0])
-                self.left_out.append(LeftOut(where, f"the source has no {absent}"))
+                self.leave_out(where, f"the source has no {absent}")
                 return None
             if isinstance(lookup, Lookup):
                 return replace(key, lookup=lookup)
@@ -176,7 +183,7 @@ class _Binder:
         for column in (key.column, key.when):
             if column is not None and column not in own:
                 self.known_column(relation.table, column, key.line)
-                self.left_out.append(LeftOut(where, f"the source has no {relation.table}.{column}"))
+                self.leave_out(where, f"the source has no {relation.table}.{column}")
                 return None
         return key
 

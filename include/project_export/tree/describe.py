@@ -89,6 +89,7 @@ class _Describer:
         stays = sorted(set(self.tree.known.get(relation.table, ())) - used)
         if stays:
             parts.append(f"Other columns of the table, which do not leave: {_names(stays)}.")
+        parts += _history(relation)
         if relation.children:
             parts.append("Nested:\n\n" + "\n".join(self.nested(relation, relation.children)))
         return "\n\n".join(parts)
@@ -103,6 +104,7 @@ class _Describer:
                 keys = f"keys as of [{self.headings[record]}]({_anchor(self.headings[record])})"
             else:
                 keys = f"keys {', '.join(_with_note(key) for key in child.keys)}"
+                keys = ". ".join([keys, *(text.rstrip(".") for text in _history(child))])
             yield f"{'  ' * depth}- **{child.name}** ({'one' if child.one else 'many'}): {what}; {keys}"
             told = self.shared[record].children if record in self.shared else ()
             yield from self.nested(child, (nested for nested in child.children if nested not in told), depth + 1)
@@ -181,6 +183,19 @@ def _elsewhere(place: Elsewhere) -> str:
     file = "".join(f"<{part}>" if number % 2 else part for number, part in enumerate(place.file))
     row = " and ".join(f"`{place.table}.{other}` = `{own}`" for other, own in place.match)
     return f"{where}: `{place.size}` bytes of the file `{file}` (of `{place.table}` where {row})"
+
+
+def _history(relation: Relation) -> Iterator[str]:
+    """Say when keys came and went."""
+    for title, dates in (
+        ("Not in every version", [(name, span.came) for name, span in relation.since]),
+        ("In older versions only", [(name, span.went) for name, span in relation.until]),
+    ):
+        by_date: dict[str, list[str]] = {}
+        for name, date in dates:
+            by_date.setdefault(date, []).append(name)
+        if by_date:
+            yield f"{title}: {'; '.join(f'{_names(names)} ({date})' for date, names in by_date.items())}."
 
 
 def _with_note(key: Key) -> str:

@@ -21,6 +21,8 @@ The language, by example:
           - branch: {constant: null, why: comes from the Git repository}
           - group_id: {why: a label of a project has no group}       # no value is expected here
           - colour: {last: true}                                     # leaves after the nested relations
+        since: {17.10..18.9: [squash]}                               # came after 17.10, in 18.9 at the latest
+        until: {13.5..15.5: [id]}                                    # what the application left then, and does no more
         children:
           - {relation: author, like: author, one: true, join: {id: author_id}}
 """
@@ -42,14 +44,15 @@ from project_export.errors import TreeError, nearest
 from project_export.tree.model import Also, Condition, Elsewhere, Enum, Key, Lookup, Order, Relation, Tree
 from project_export.tree.nodes import Fields, Nodes
 from project_export.tree.transforms import TRANSFORMS
+from project_export.tree.versions import dated
 
 SHIPPED = Path(__file__).parent.parent / "trees"
 
 _FILE = {"name", "schema", "enums", "shapes", "root", "relations"}
-_CONTENT = {"table", "order", "key", "keys", "derived", "children"}
+_CONTENT = {"table", "order", "key", "keys", "derived", "children", "since", "until"}
 _RELATION = _CONTENT | {"relation", "like", "one", "join", "where", "also", "successor", "constant"}
 _ALSO = {"join", "where", "unless", "best"}
-_SUCCESSOR = (_CONTENT - {"key"}) | {"join", "where"}
+_SUCCESSOR = (_CONTENT - {"key", "since", "until"}) | {"join", "where"}
 _LOOKUP = {"from", "match", "column", "else"}
 _FORM = {"enum", "transform", "when", "default", "elsewhere", "wrap", "parameter"}
 _KEY = _LOOKUP | _FORM | {"constant", "last", "why"}
@@ -99,6 +102,7 @@ class _Reader(Nodes):
         relations = tuple(self.relation(node, (root,)) for node in nodes)
         named = [(relation.name, node) for relation, node in zip(relations, nodes, strict=True)]
         self.unique([(root.name, fields["root"]), *named], "relation")
+        root = dated(self, root, self.mapping(fields["root"], "the root"), relations)
         return Tree(self.text(fields["name"]), str(self.path), root, relations, self.known)
 
     def relation(self, node: yaml.Node, parents: tuple[Relation, ...]) -> Relation:
@@ -157,7 +161,8 @@ class _Reader(Nodes):
         children = tuple(self.relation(child, (*parents, relation)) for child in child_nodes)
         names = [*(key.name for key in keys), *(child.name for child in children)]
         self.unique(zip(names, (*key_nodes, *child_nodes), strict=True), "key")
-        return replace(relation, children=children)
+        relation = replace(relation, children=children)
+        return dated(self, relation, fields) if parents else relation
 
     def joins(self, fields: Fields, table: str, parent: Relation) -> tuple[tuple[str, str], ...]:
         pairs = self.pairs(fields.get("join"), "join")

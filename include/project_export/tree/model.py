@@ -15,6 +15,37 @@ Condition = tuple[str, tuple[Scalar, ...]]
 
 
 @dataclass(frozen=True)
+class Span:
+    """A change lies after one version and at the latest in the other; None: not known.
+
+    before: the last version that is known to be as it was. after: the first one that is known to have changed.
+    """
+
+    before: str | None
+    after: str | None
+
+    @property
+    def came(self) -> str:
+        """Say of something since when it is there.
+
+        >>> Span("17.10", "18.9").came, Span("18.9", None).came, Span(None, "18.9").came
+        ('came after 17.10, in 18.9 at the latest', 'came after 18.9', 'came in 18.9')
+        """
+        if self.before is None:
+            return f"came in {self.after}"
+        return f"came after {self.before}" + (f", in {self.after} at the latest" if self.after else "")
+
+    @property
+    def went(self) -> str:
+        """Say of something until when it was there.
+
+        >>> Span("13.5", "15.5").went, Span("17.3", None).went
+        ('last seen in 13.5, gone in 15.5', 'last seen in 17.3')
+        """
+        return f"last seen in {self.before}" + (f", gone in {self.after}" if self.after else "")
+
+
+@dataclass(frozen=True)
 class Enum:
     """Names of integer codes. The code None names what a NULL leaves as; an unnamed NULL stays null."""
 
@@ -127,6 +158,8 @@ class Relation:
     derived: named values that children join on and that do not leave
     also: rows that a top-level relation has in addition
     successor: another table's rows, taken for parents that have none here (a table that is being replaced)
+    since: by name of a key or nested relation (the root's: a top-level one too), when it came, where that is known
+    until: by name of what it has no more, when it went
     constant: JSON text that stands for the whole relation, which then has no table
     """
 
@@ -142,6 +175,8 @@ class Relation:
     children: tuple[Relation, ...] = ()
     also: tuple[Also, ...] = ()
     successor: Relation | None = None
+    since: tuple[tuple[str, Span], ...] = ()
+    until: tuple[tuple[str, Span], ...] = ()
     constant: str | None = None
     line: int = 0
 

@@ -53,13 +53,16 @@ class Nodes:
         """Return a mapping by its names; an absent one is empty."""
         return {self.text(key): value for key, value in self.pairs(node, what)}
 
-    def pairs(self, node: yaml.Node | None, what: str) -> list[tuple[yaml.Node, yaml.Node]]:
-        """Return the nodes of a mapping's keys, each of which stands once, and of their values."""
+    def pairs(self, node: yaml.Node | None, what: str, *, raw: bool = False) -> list[tuple[yaml.Node, yaml.Node]]:
+        """Return the nodes of a mapping's keys, each of which stands once, and of their values.
+
+        raw: keys are the same when their texts are, so that 17.1 and 17.10 are two.
+        """
         if node is None:
             return []
         if not isinstance(node, yaml.MappingNode):
             self.fail(node, f"{what} must be a mapping, {{name: value}}")
-        self.unique([(str(self.plain(key)), key) for key, _ in node.value], f"{what}:")
+        self.unique([(str(key.value if raw else self.plain(key)), key) for key, _ in node.value], f"{what}:")
         return list(node.value)
 
     def items(self, node: yaml.Node | None, what: str) -> list[yaml.Node]:

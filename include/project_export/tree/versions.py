@@ -1,0 +1,80 @@
+"""Read from when to when the application has a key, as a tree file says it: by its versions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import yaml
+
+from project_export.errors import nearest
+from project_export.tree.model import Relation, Span
+from project_export.tree.nodes import Fields, Nodes
+
+_VERSION = r"\d+(?:\.\d+)*"
+_SPAN = re.compile(rf"({_VERSION})|({_VERSION})\.\.({_VERSION})?")
+
+
+def dated(nodes: Nodes, relation: Relation, fields: Fields, tops: tuple[Relation, ...] = ()) -> Relation:
+    """Add what the attributes `since` and `until` say to a relation; the root's may name top-level relations too.
+
+    Raises TreeError for what is no version, for a name in `since` that the relation lacks, one in `until` that it has.
+    """
+    names = {key.name for key in relation.keys} | {part.name for part in (*relation.children, *tops)}
+
+    def check(name: str, item: yaml.Node, *, there: bool) -> None:
+        if there and name not in names:
+            nodes.fail(item, f"since: {relation.name} has no {name}; {nearest(name, names)}")
+        if not there and name in names:
+            nodes.fail(item, f"until: {relation.name} still has {name}")
+
+    def spans(attribute: str, read: Callable[[str], Span]) -> Iterator[tuple[str, Span]]:
+        seen = []
+        for version, items in nodes.pairs(fields.get(attribute), attribute, raw=True):
+            try:
+                span = read(version.value if isinstance(version, yaml.ScalarNode) else "")
+            except ValueError as error:
+                nodes.fail(version, f"{attribute}: {error}")
+            for item in nodes.items(items, attribute):
+                name = nodes.text(item)
+                check(name, item, there=attribute == "since")
+                seen.append((name, item))
+                yield name, span
+        nodes.unique(seen, f"{attribute}:")
+
+    return replace(relation, since=tuple(spans("since", since)), until=tuple(spans("until", until)))
+
+
+def since(text: str) -> Span:
+    """Read when something came: `18.9`, `17.10..18.9` or `18.9..`; raise ValueError for anything else.
+
+    >>> since("18.9"), since("18.9..")
+    (Span(before=None, after='18.9'), Span(before='18.9', after=None))
+    """
+    alone, span = _read(text)
+    return Span(None, alone) if alone else span
+
+
+def until(text: str) -> Span:
+    """Read when something went: `17.3`, the last version with it, or `13.5..15.5`; raise ValueError for anything else.
+
+    >>> until("17.3"), until("13.5..15.5")
+    (Span(before='17.3', after=None), Span(before='13.5', after='15.5'))
+    """
+    alone, span = _read(text)
+    return Span(alone, None) if alone else span
+
+
+def _read(text: str) -> tuple[str, Span]:
+    found = _SPAN.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r} is no version; write 17.3, or 17.3..17.7 for what changed between the two")
+    alone, before, after = found.groups()
+    if before and after and _numbers(before) >= _numbers(after):
+        raise ValueError(f"{text!r} ends before it begins")
+    return alone or "", Span(before, after)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
