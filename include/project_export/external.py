@@ -13,7 +13,8 @@ from typing import BinaryIO
 
 from upath import UPath
 
-from project_export.store import folder_uri, local_of, refusing
+from project_export.drafts import local_of, refusing
+from project_export.store import folder_uri
 
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 

@@ -1,53 +1,33 @@
 """Where parts, archives and manifests lie: a local folder, or any place that universal_pathlib opens (s3://, ...).
 
-    <root>/<source>/<project_id>/<job_id>/project.tar.gz
-                                          project.manifest.json
+    <root>/<source>/<project_id>/<job_id>/<begin of the archive's SHA-256>/project.tar.gz
+                                                                          project.manifest.json
                                           parts/<relation>.<part>.<attempt>.deflate
 
-A file is there whole or not at all: it is written under a temporary name and published by one atomic step. Everything
-that the operating system refuses is raised as StoreRefused, with the path, the name of the error, and what to do.
+A file is there whole or not at all. An archive takes no other one's place, and so the manifest beside it always is its
+own; which archive counts, the ledger says.
 """
 
 from __future__ import annotations
 
-import errno
-import io
-import logging
-import os
 import re
 import secrets
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from upath import UPath
 
-from project_export.errors import ArtifactMissing, BadRequest, StoreRefused
+from project_export.drafts import Draft, Target, being_written, local_of, reading, refusing
+from project_export.errors import BadRequest
 
-log = logging.getLogger(__name__)
-
-BUFFER = 256 << 10
 ARCHIVE = "project.tar.gz"
 MANIFEST = "project.manifest.json"
 
 # No separator, no leading dot, nothing that a shell, a URI or a file system reads in its own way.
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
-
-NEXT_STEP = {
-    errno.ENOSPC: "Free space there, then retry.",
-    errno.EDQUOT: "Raise the quota or free space there, then retry.",
-    errno.EACCES: "Let the user of the tasks read and write there, then retry.",
-    errno.EPERM: "Let the user of the tasks read and write there, then retry.",
-    errno.EROFS: "Mount it for writing, then retry.",
-    errno.ENOENT: "It was removed, or is not mounted here: export it again, or mount the store.",
-    errno.EMFILE: "Raise the limit of open files, then retry.",
-    errno.ENFILE: "Raise the limit of open files, then retry.",
-}
-OTHER_STEP = "See that the store is reachable and healthy, then retry."
 
 
 @dataclass(frozen=True)
@@ -57,46 +37,6 @@ class JobKey:
     source: str
     project_id: int
     job_id: int
-
-
-@dataclass(frozen=True)
-class Target:
-    """A file to be in the store. owner: the job, for the names of temporary files."""
-
-    uri: str
-    owner: str
-
-    @contextmanager
-    def writing(self) -> Iterator[BinaryIO]:
-        """Give a file to write to, and publish it under `uri` when the block ends; an exception leaves nothing of it.
-
-        A local file is synced, then renamed over the one before. For another place it is written to a local temporary
-        file, then uploaded: no upload starts before all is written. Raises StoreRefused.
-        """
-        local = local_of(self.uri)
-        folder = local.parent if local else Path(tempfile.gettempdir())
-        name = self.uri.rpartition("/")[2]
-        temporary = folder / f".{name}.job-{self.owner}.pid-{os.getpid()}.{secrets.token_hex(4)}.tmp"
-        with refusing(temporary):
-            folder.mkdir(parents=True, exist_ok=True)
-            raw = temporary.open("xb", buffering=0)
-        out = io.BufferedWriter(_Refusing(raw, self.uri), BUFFER)
-        try:
-            yield out
-            with refusing(self.uri):
-                out.flush()
-                if local:
-                    os.fsync(raw.fileno())
-                    temporary.replace(local)
-                    _sync_folder(folder)
-                else:
-                    remote = UPath(self.uri)
-                    remote.fs.put_file(str(temporary), remote.path)
-        finally:
-            # Only after a failure is there anything left to write, and then the first error is the one to raise.
-            with suppress(StoreRefused):
-                out.close()
-            _discard(temporary)
 
 
 class Store:
@@ -111,15 +51,20 @@ class Store:
 
     def part(self, job: JobKey, relation: str, part: int, attempt: int) -> Target:
         """The file of one attempt at a part of a relation."""
-        return self._target(job, "parts", f"{_checked(relation)}.{int(part)}.{int(attempt)}.deflate")
+        name = f"{_checked(relation)}.{int(part)}.{int(attempt)}.deflate"
+        return Target(self._folder(job, "parts", name), str(int(job.job_id)))
 
-    def archive(self, job: JobKey) -> Target:
-        """The job's archive."""
-        return self._target(job, ARCHIVE)
+    def new_archive(self, job: JobKey) -> Draft:
+        """An archive of the job that is to be written, and published as `archive` when its checksum is known."""
+        return Draft(self._folder(job, ARCHIVE), str(int(job.job_id)))
 
-    def manifest(self, job: JobKey) -> Target:
-        """What the archive is made of, beside it."""
-        return self._target(job, MANIFEST)
+    def archive(self, job: JobKey, sha256: str) -> str:
+        """The URI of the job's archive that has this checksum."""
+        return self._folder(job, _checked(sha256[:16]), ARCHIVE)
+
+    def manifest(self, job: JobKey, sha256: str) -> Target:
+        """What that archive is made of, beside it."""
+        return Target(manifest_of(self.archive(job, sha256)), str(int(job.job_id)))
 
     def open(self, uri: str) -> BinaryIO:
         """Open a file of the store for reading. Raises BadRequest if it lies outside, ArtifactMissing, StoreRefused."""
@@ -127,7 +72,7 @@ class Store:
         local = local_of(uri)
         with refusing(uri):
             raw = local.open("rb", buffering=0) if local else UPath(uri).open("rb")
-        return io.BufferedReader(_Refusing(raw, uri), BUFFER)
+        return reading(raw, uri)
 
     def remove(self, uri: str) -> None:
         """Remove a file of the store; it need not be there. Raises BadRequest when it lies outside, StoreRefused."""
@@ -138,32 +83,40 @@ class Store:
     def remove_others(self, job: JobKey, keep: set[str]) -> list[str]:
         """Remove all that lies here for a job but the URIs in `keep`, and give back what was removed.
 
-        That are the outputs of attempts that no longer count, and temporary files of dead processes.
+        That are the outputs of attempts that no longer count, and temporary files of dead processes; a living one's
+        are left alone.
         """
-        unreferenced = sorted(self.files(job).keys() - keep)
+        unreferenced = [uri for uri in sorted(self.files(job).keys() - keep) if not being_written(uri)]
         for uri in unreferenced:
             self.remove(uri)
+        for folder in {local.parent for uri in unreferenced if (local := local_of(uri))}:
+            with suppress(OSError):  # it has other files
+                folder.rmdir()
         return unreferenced
 
     def files(self, job: JobKey) -> dict[str, int]:
         """Return what lies in the store for a job: the URI and size (bytes) of each file, temporary ones included."""
         found = {}
-        for folder in (self._folder(job), self._folder(job, "parts")):
+        top = self._folder(job)
+        folders = [top]
+        for folder in folders:
             with refusing(folder):
                 path = local_of(folder) or UPath(folder)
                 for one in path.iterdir() if path.is_dir() else ():
                     with suppress(FileNotFoundError):  # it was removed or published meanwhile
                         if not one.is_dir():
                             found[f"{folder}/{one.name}"] = one.stat().st_size
+                        elif folder == top and not (local_of(folder) and one.is_symlink()):
+                            folders.append(f"{folder}/{one.name}")
         return found
 
     def remove_folder(self, job: JobKey) -> None:
         """Remove a job's folder, whose files were removed before; where folders are only names, there is none."""
-        for folder in (self._folder(job, "parts"), self._folder(job)):
-            local = local_of(folder)
-            if local:
-                with refusing(folder), suppress(FileNotFoundError):
-                    local.rmdir()
+        local = local_of(self._folder(job))
+        if local and local.is_dir():
+            with refusing(local):
+                for folder in (*local.iterdir(), local):
+                    folder.rmdir()
 
     def free_bytes(self) -> int | None:
         """Return how much can be written here, None where nothing says so (a store that is not local)."""
@@ -189,43 +142,12 @@ class Store:
     def _folder(self, job: JobKey, *below: str) -> str:
         return "/".join((self.uri, _checked(job.source), str(int(job.project_id)), str(int(job.job_id)), *below))
 
-    def _target(self, job: JobKey, *names: str) -> Target:
-        return Target(self._folder(job, *names), str(int(job.job_id)))
-
     def _inside(self, uri: str) -> None:
         names = uri.removeprefix(self.uri + "/").split("/")
         if not uri.startswith(self.uri + "/") or not set(names).isdisjoint({"", ".", ".."}):
             raise BadRequest(
                 f"{uri} lies outside of the store {self.uri}. Set PROJECT_EXPORT_STORE to the store that has it."
             )
-
-
-class _Refusing(io.RawIOBase):
-    """A raw file that raises StoreRefused for its OSErrors, and leaves those of the block around it as they are."""
-
-    def __init__(self, file: Any, path: str) -> None:
-        self._file = file
-        self._path = path
-
-    def readable(self) -> bool:
-        return bool(self._file.readable())
-
-    def writable(self) -> bool:
-        return bool(self._file.writable())
-
-    def readinto(self, buffer: Any) -> int:
-        with refusing(self._path):
-            return int(self._file.readinto(buffer))
-
-    def write(self, data: Any) -> int:
-        with refusing(self._path):
-            return int(self._file.write(data))
-
-    def close(self) -> None:
-        if not self.closed:
-            super().close()
-            with refusing(self._path):
-                self._file.close()
 
 
 def _checked(name: str) -> str:
@@ -247,36 +169,6 @@ def folder_uri(uri: str) -> str:
     return f"{scheme}://{path.rstrip('/')}"
 
 
-def local_of(uri: str) -> Path | None:
-    """Return the path of a file:// URI, None of any other."""
-    return Path(uri.removeprefix("file://")) if uri.startswith("file://") else None
-
-
-@contextmanager
-def refusing(path: object) -> Iterator[None]:
-    """Raise what the operating system refuses in this block as StoreRefused or ArtifactMissing, naming the path."""
-    try:
-        yield
-    except OSError as error:
-        # Remote file systems raise some of these without a number.
-        by_class = {FileNotFoundError: errno.ENOENT, PermissionError: errno.EACCES}
-        code = error.errno or by_class.get(type(error), 0)
-        kind = ArtifactMissing if code == errno.ENOENT else StoreRefused
-        name = errno.errorcode.get(code, type(error).__name__)
-        raise kind(f"{path}: {name}, {error.strerror or error}. {NEXT_STEP.get(code, OTHER_STEP)}") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _discard(temporary: Path) -> None:
-    try:
-        temporary.unlink(missing_ok=True)
-    except OSError as error:
-        # The file may be found by its name later; an error in flight says more than this one.
-        log.warning("%s could not be removed: %s. Remove it by hand.", temporary, error)
+def manifest_of(archive_uri: str) -> str:
+    """Return the URI of the manifest of an archive."""
+    return f"{archive_uri.rpartition('/')[0]}/{MANIFEST}"

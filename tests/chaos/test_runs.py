@@ -128,7 +128,7 @@ def test_a_table_without_a_right_fails_the_run_at_once_and_a_clear_mends_it(
             theatre.sql("GRANT SELECT ON lists TO stage_reader")
         (error,) = run.job().errors
         assert (error.relation, error.sqlstate, error.attempt) == (RELATION, "42501", 1)
-        assert not list(theatre.folder(run).glob("project*"))
+        assert not list(theatre.folder(run).rglob("project.tar.gz*"))
         run.clear(only_failed=True)
         theatre.assert_whole(run)
         assert theatre.attempts(run) == {RELATION: 2}

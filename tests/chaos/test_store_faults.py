@@ -11,14 +11,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from archives import read_archive
 from runs import attempts, context, merge, path_of, started, work
 
 from project_export.errors import StoreRefused
+from project_export.ledger import Job
 from project_export.steps import Context, Created
 from tests.chaos import victims
 from tests.chaos.conftest import Happened
-from tests.chaos.ground import Undisturbed, archive_of, assert_nothing_left, digest, shell_export
+from tests.chaos.ground import (
+    Undisturbed,
+    archive_of,
+    assert_nothing_left,
+    assert_verified,
+    digest,
+    shell_export,
+)
 
 RUN = "dag/run"
 QUICK = "before the rename"
@@ -72,27 +82,43 @@ def test_twins_of_a_unit_and_of_the_merge_give_one_archive(
     "moment", [pytest.param(one, marks=[pytest.mark.quick] * (one == QUICK)) for one in victims.MOMENTS]
 )
 def test_a_killed_merge_publishes_the_whole_archive_or_none_and_is_repeated(
-    place: Place, undisturbed: Undisturbed, happened: Happened, moment: str
+    generated_copy: str, database: str, tmp_path: Path, undisturbed: Undisturbed, happened: Happened, moment: str
 ) -> None:
+    place = generated_copy, database, tmp_path / "store"
     ctx, created = exported(place)
-    archive = Path(ctx.store.archive(ctx.key(ctx.ledger.job(created.job_id))).uri.removeprefix("file://"))
     kill_merge(place, created, moment)
-    was = "whole" if archive.exists() else "absent"
-    assert archive.exists() == (moment in ("before the manifest", "before the ledger"))
-    before = digest(archive) if archive.exists() else None
-    assert path_of(merge(ctx, created, attempt=2)) == archive
-    assert before in (None, digest(archive))
+    job = ctx.ledger.job(created.job_id)
+    counted = job.archive_uri is not None
+    assert counted == (moment == "before the removal")
+    archive = path_of(merge(ctx, created, attempt=2))
     undisturbed.assert_same(archive, 1)
-    assert_nothing_left(place[0], place[2])
-
-    before = digest(archive)
-    kill_merge(place, created, moment)
-    assert digest(archive) == before
-    merge(ctx, created, attempt=3)
-    assert digest(archive) == before
     assert set(attempts(ctx, created).values()) == {1}
     assert_nothing_left(place[0], place[2])
-    happened(f"{moment}: archive {was}, the old one kept; repeated from the same parts, SAME")
+
+    with psycopg.connect(generated_copy) as conn:
+        conn.execute("UPDATE labels SET title = title || ' changed' WHERE project_id = 1")
+    assert started(ctx) == created  # the run is cleared
+    assert work(ctx, created, attempt=2) == []
+    offered = ctx.ledger.job(created.job_id)
+    assert digest(archive) == offered.archive_sha256
+    kill_merge(place, created, moment)
+    now = ctx.ledger.job(created.job_id)
+    assert (now.archive_sha256 == offered.archive_sha256) == (moment != "before the removal")
+    assert now.archive_sha256 == digest(offered_path(now))
+    assert assert_verified(offered_path(now)).archive.sha256 == now.archive_sha256
+    last = path_of(merge(ctx, created, attempt=3))
+    assert (last == archive, archive.exists()) == (False, False)
+    assert {label["title"].endswith(" changed") for label in read_archive(last)["labels"]} == {True}
+    assert assert_verified(last).archive.sha256 == ctx.ledger.job(created.job_id).archive_sha256
+    assert set(attempts(ctx, created).values()) == {2}
+    assert_nothing_left(place[0], place[2])
+    assert len(list(place[2].rglob("project.[mt]*"))) == 2
+    happened(f"{moment}: {'the new archive' if counted else 'the one before'} counted, whole; repeated, SAME")
+
+
+def offered_path(job: Job) -> Path:
+    """Return where the archive lies that counts."""
+    return Path(str(job.archive_uri).removeprefix("file://"))
 
 
 def kill_merge(place: Place, created: Created, moment: str) -> None:

@@ -15,8 +15,16 @@ from runs import context
 from project_export.archive import merge as archive
 from project_export.ledger import Ledger
 from project_export.steps import Merger, Owner, Worker
+from project_export.store import Store
 
-MOMENTS = ("in the tar", "before the sync", "before the rename", "before the manifest", "before the ledger")
+MOMENTS = (
+    "in the tar",
+    "before the sync",
+    "before the rename",
+    "before the manifest",
+    "before the ledger",
+    "before the removal",
+)
 
 
 def merge_and_die(source: str, ledger_dsn: str, folder: Path, job_id: int, run_id: str, moment: str) -> None:
@@ -27,6 +35,7 @@ def merge_and_die(source: str, ledger_dsn: str, folder: Path, job_id: int, run_i
         "before the rename": (Path, "replace", 1),
         "before the manifest": (Path, "replace", 2),
         "before the ledger": (Ledger, "finish_job", 1),
+        "before the removal": (Store, "remove_others", 1),
     }
     owner, name, calls = places[moment]
     setattr(owner, name, _killing(getattr(owner, name), calls))

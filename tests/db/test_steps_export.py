@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -292,16 +293,22 @@ def test_an_error_that_a_retry_may_cure_ends_the_job_on_the_last_try_only(make: 
 
 
 def test_a_full_store_fails_with_its_path_and_a_retry_uses_finished_parts(
-    make: Make, generated: str, tmp_path: Path
+    make: Make, generated: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ctx = make(units=1)
     created = started(ctx, "issues", "labels", consistency="relation")
     work(ctx, created)
-    folder = part_of(ctx, created, "issues").parent.parent
-    (folder / "project.tar.gz").mkdir()
-    with pytest.raises(Exception, match=r"project\.tar\.gz"):
+    replace = Path.replace
+
+    def full(path: Path, target: Path) -> Path:
+        if target.name == "project.tar.gz":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(Exception, match=r"project\.tar\.gz: ENOSPC"):
         merge(ctx, created, last_try=False)
     assert not [name for name in files(tmp_path) if name.endswith(".tmp")]
-    (folder / "project.tar.gz").rmdir()
+    monkeypatch.undo()
     assert_same(path_of(merge(ctx, created, attempt=2)), generated, 1, "issues", "labels")
     assert set(attempts(ctx, created).values()) == {1}

@@ -6,15 +6,18 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from project_export.drafts import Target
 from project_export.errors import ArtifactMissing, AttemptRevoked, BadRequest, StoreRefused
-from project_export.store import JobKey, Store, Target
+from project_export.store import JobKey, Store
 
 JOB = JobKey("project_export_source", 42, 7)
+SHA256 = "ab" * 32
 
 
 @pytest.fixture(params=["folder", "file", "memory"])
@@ -29,6 +32,10 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture
 def local(tmp_path: Path) -> Store:
     return Store(str(tmp_path / "exports"))
+
+
+def archive(store: Store) -> Target:
+    return Target(store.archive(JOB, SHA256), "7")
 
 
 def put(target: Target, data: bytes) -> str:
@@ -49,8 +56,8 @@ def files(folder: Path) -> list[str]:
 def test_files_lie_below_source_project_and_job(store: Store) -> None:
     below = f"{store.uri}/project_export_source/42/7/"
     assert store.part(JOB, "issues", 3, 2).uri == below + "parts/issues.3.2.deflate"
-    assert store.archive(JOB).uri == below + "project.tar.gz"
-    assert store.manifest(JOB).uri == below + "project.manifest.json"
+    assert store.archive(JOB, SHA256) == below + "abababababababab/project.tar.gz"
+    assert store.manifest(JOB, SHA256).uri == below + "abababababababab/project.manifest.json"
 
 
 def test_what_was_written_reads_back(store: Store) -> None:
@@ -60,15 +67,15 @@ def test_what_was_written_reads_back(store: Store) -> None:
 
 
 def test_a_second_writing_replaces_the_first(store: Store) -> None:
-    put(store.archive(JOB), b"first")
-    assert get(store, put(store.archive(JOB), b"second")) == b"second"
+    put(archive(store), b"first")
+    assert get(store, put(archive(store), b"second")) == b"second"
 
 
 def test_nothing_is_published_before_the_end(store: Store) -> None:
-    with store.archive(JOB).writing() as out:
+    with archive(store).writing() as out:
         out.write(b"x" * (1 << 20))
         with pytest.raises(ArtifactMissing, match="ENOENT"):
-            store.open(store.archive(JOB).uri)
+            store.open(archive(store).uri)
 
 
 @pytest.mark.parametrize(
@@ -78,9 +85,9 @@ def test_an_exception_leaves_the_old_archive_and_no_temporary_file(
     store: Store, error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    uri = put(store.archive(JOB), b"old")
+    uri = put(archive(store), b"old")
     before = files(tmp_path)
-    with pytest.raises(type(error)) as caught, store.archive(JOB).writing() as out:
+    with pytest.raises(type(error)) as caught, archive(store).writing() as out:
         out.write(b"x" * (1 << 20))
         raise error
     assert caught.value is error
@@ -89,13 +96,13 @@ def test_an_exception_leaves_the_old_archive_and_no_temporary_file(
 
 
 def test_a_reader_keeps_the_archive_that_it_opened(local: Store) -> None:
-    with local.open(put(local.archive(JOB), b"old")) as reader:
-        put(local.archive(JOB), b"new")
+    with local.open(put(archive(local), b"old")) as reader:
+        put(archive(local), b"new")
         assert reader.read() == b"old"
 
 
 def test_removing_is_done_once_and_again(store: Store) -> None:
-    uri = put(store.manifest(JOB), b"{}")
+    uri = put(store.manifest(JOB, SHA256), b"{}")
     store.remove(uri)
     store.remove(uri)
     with pytest.raises(ArtifactMissing):
@@ -104,11 +111,11 @@ def test_removing_is_done_once_and_again(store: Store) -> None:
 
 def test_what_nothing_refers_to_is_removed(store: Store) -> None:
     first, second, third = (put(store.part(JOB, "issues", 0, attempt), b"x") for attempt in (1, 2, 3))
-    archive = put(store.archive(JOB), b"archive")
+    kept = put(archive(store), b"archive")
     other = put(store.part(JobKey(JOB.source, JOB.project_id, 8), "issues", 0, 1), b"x")
-    manifest = put(store.manifest(JOB), b"of an older archive")
-    assert store.remove_others(JOB, {second, archive}) == [first, third, manifest]
-    assert [get(store, uri) for uri in (second, archive, other)] == [b"x", b"archive", b"x"]
+    manifest = put(store.manifest(JOB, SHA256), b"of an older archive")
+    assert store.remove_others(JOB, {second, kept}) == [manifest, first, third]
+    assert [get(store, uri) for uri in (second, kept, other)] == [b"x", b"archive", b"x"]
     assert store.remove_others(JobKey("none", 1, 1), set()) == []
 
 
@@ -132,10 +139,38 @@ def test_a_killed_process_leaves_a_file_that_names_job_and_attempt_and_goes_with
     assert files(folder.parent) == []
 
 
+def test_an_archive_gets_its_place_when_its_checksum_is_known(store: Store, tmp_path: Path) -> None:
+    with closing(store.new_archive(JOB)) as draft:
+        draft.out.write(b"archive")
+        draft.publish(store.archive(JOB, SHA256))
+    assert get(store, store.archive(JOB, SHA256)) == b"archive"
+    assert store.remove_others(JOB, set()) == [store.archive(JOB, SHA256)]
+    assert not list(tmp_path.rglob(SHA256[:16]))
+
+
+def test_what_a_living_process_writes_is_left_alone(local: Store) -> None:
+    with archive(local).writing() as out:
+        out.write(b"x")
+        assert local.remove_others(JOB, set()) == []
+    assert get(local, local.archive(JOB, SHA256)) == b"x"
+
+
+def test_a_link_to_a_folder_is_not_followed(local: Store, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("kept")
+    put(local.part(JOB, "issues", 0, 1), b"x")
+    path = local.local_path(local.part(JOB, "issues", 0, 1).uri)
+    assert path
+    (path.parent.parent / "link").symlink_to(outside)
+    assert local.remove_others(JOB, set()) == [local.part(JOB, "issues", 0, 1).uri]
+    assert files(outside) == ["kept"]
+
+
 def test_a_local_path_is_told_only_for_local_files(store: Store, tmp_path: Path) -> None:
-    path = store.local_path(store.archive(JOB).uri)
+    path = store.local_path(archive(store).uri)
     local = store.uri.startswith("file://")
-    assert path == (tmp_path / "project_export_source/42/7/project.tar.gz" if local else None)
+    assert path == (tmp_path / "project_export_source/42/7/abababababababab/project.tar.gz" if local else None)
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "a\0b", "a\nb", ".hidden", "a b", "ä", "x" * 101])
@@ -143,7 +178,7 @@ def test_a_name_that_could_leave_the_store_is_refused(local: Store, name: str) -
     with pytest.raises(BadRequest, match="cannot be part of a path"):
         local.part(JOB, name, 0, 1)
     with pytest.raises(BadRequest, match="cannot be part of a path"):
-        local.archive(JobKey(name, 42, 7))
+        local.archive(JobKey(name, 42, 7), SHA256)
 
 
 @pytest.mark.parametrize("tail", ["", "/", "/..", "/a/../../x", "/./a", "//a", "x/a"])
@@ -177,7 +212,7 @@ def test_a_store_that_cannot_be_made_is_refused_with_path_and_error(tmp_path: Pa
 def test_a_refused_sync_or_rename_leaves_the_old_file(
     local: Store, step: str, code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    uri = put(local.archive(JOB), b"old")
+    uri = put(archive(local), b"old")
 
     def refuse(*_: object) -> None:
         raise OSError(code, os.strerror(code))
@@ -185,7 +220,7 @@ def test_a_refused_sync_or_rename_leaves_the_old_file(
     with monkeypatch.context() as patch:
         patch.setattr(step, refuse)
         with pytest.raises(StoreRefused, match=rf"project\.tar\.gz: {errno.errorcode[code]}, .*retry\."):
-            put(local.archive(JOB), b"new")
+            put(archive(local), b"new")
     assert get(local, uri) == b"old"
     assert files(tmp_path) == ["project.tar.gz"]
 
@@ -205,9 +240,9 @@ def tiny(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("size", [1 << 20, (256 << 10) + 1])
 def test_a_full_disk_is_refused_by_name_and_leaves_the_old_archive(tiny: Path, size: int) -> None:
     store = Store(str(tiny))
-    uri = put(store.archive(JOB), b"old")
+    uri = put(archive(store), b"old")
     with pytest.raises(StoreRefused, match=r"project\.tar\.gz: ENOSPC, .*Free space there"):
-        put(store.archive(JOB), b"x" * size)
+        put(archive(store), b"x" * size)
     assert files(tiny) == ["project.tar.gz"]
     assert get(store, uri) == b"old"
-    assert get(store, put(store.archive(JOB), b"after space was freed")) == b"after space was freed"
+    assert get(store, put(archive(store), b"after space was freed")) == b"after space was freed"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Delete, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Delete, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from project_export.errors import AttemptRevoked, Failure, JobActive, JobMissing, MoveRefused
@@ -16,7 +16,7 @@ from project_export.ledger.models import ProjectExportJob, ProjectExportNotice, 
 from project_export.ledger.records import Job, JobRequest, Planned, Snapshot
 from project_export.ledger.relations import requeued
 from project_export.ledger.scrub import scrub
-from project_export.ledger.states import PENDING, PROJECT_EXPORT_JOB, QUEUED, STARTED
+from project_export.ledger.states import FINISHED, PENDING, PROJECT_EXPORT_JOB, QUEUED, STARTED
 
 T = TypeVar("T")
 
@@ -67,34 +67,38 @@ class Jobs(Book):
             ProjectExportJob.project_id == project_id,
         )
 
-    def finish_job(self, job_id: int, archive_uri: str, archive_bytes: int, archive_sha256: str, records: int) -> bool:
-        """Say that the archive is published; return False when the job was finished already.
+    def finish_job(
+        self,
+        job_id: int,
+        archive_uri: str,
+        archive_bytes: int,
+        archive_sha256: str,
+        records: int,
+        *,
+        attempts: int | None = None,
+    ) -> bool:
+        """Say that the archive is published; return False when the job was finished already, with this archive.
 
-        Raises MoveRefused when the job is not started, JobMissing when there is none.
+        attempts: of all rows together, when the archive was made of them; each must still be finished and at the same
+        attempt. Raises AttemptRevoked, having changed nothing, when they are not, or when another archive was published
+        for them; MoveRefused when the job is not started, JobMissing when there is none.
         """
-        return self._move(
-            job_id,
-            "finish",
-            archive_uri=archive_uri,
-            archive_bytes=archive_bytes,
-            archive_sha256=archive_sha256,
-            records=records,
-            finished_at=clock(),
-        )
+        archive = _archive(archive_uri, archive_bytes, archive_sha256, records)
+        if self._move(job_id, "finish", when=_merged(attempts), finished_at=clock(), **archive):
+            return True
+        if self.job(job_id).archive_uri != archive_uri:
+            raise AttemptRevoked(f"Another archive of job {job_id} was published than {archive_uri}.")
+        return False
 
-    def publish_job(self, job_id: int, archive_uri: str, archive_bytes: int, archive_sha256: str, records: int) -> None:
+    def publish_job(
+        self, job_id: int, archive_uri: str, archive_bytes: int, archive_sha256: str, records: int, *, attempts: int
+    ) -> None:
         """Say that the archive is published, and leave the job started, since something is still to be done with it.
 
-        Raises MoveRefused when the job is not started, JobMissing when there is none.
+        attempts and errors: as of `finish_job`.
         """
-        self._move(
-            job_id,
-            "publish",
-            archive_uri=archive_uri,
-            archive_bytes=archive_bytes,
-            archive_sha256=archive_sha256,
-            records=records,
-        )
+        archive = _archive(archive_uri, archive_bytes, archive_sha256, records)
+        self._move(job_id, "publish", when=_merged(attempts), **archive)
 
     def fail_job(self, job_id: int, errors: Sequence[Failure]) -> bool:
         """Fail a job with its errors; return False when it was failed already (and keep the errors it has).
@@ -181,14 +185,18 @@ class Jobs(Book):
             found = connection.execute(query).mappings().one_or_none()
         return None if found is None else job_record(found)
 
-    def _move(self, job_id: int, verb: str, *also: Delete, **values: Any) -> bool:
-        statement = update(ProjectExportJob).where(ProjectExportJob.id == job_id)
+    def _move(
+        self, job_id: int, verb: str, *also: Delete, when: Sequence[ColumnElement[bool]] = (), **values: Any
+    ) -> bool:
+        statement = update(ProjectExportJob).where(ProjectExportJob.id == job_id, *when)
         with self._write() as connection:
             if self._announce(connection, PROJECT_EXPORT_JOB.move(statement, verb).values(**values)):
                 for other in also:
                     connection.execute(other)
                 return True
             state = _one(connection, job_id).state
+        if when and state in PROJECT_EXPORT_JOB.moves[verb].sources:
+            raise AttemptRevoked(f"Job {job_id} has moved on since its parts were merged; this merge changes nothing.")
         if state == PROJECT_EXPORT_JOB.moves[verb].target:
             return False
         raise MoveRefused(f"Job {job_id} cannot {verb}: {PROJECT_EXPORT_JOB.refusal(verb, state)}.")
@@ -205,6 +213,22 @@ class Jobs(Book):
                 if running is not None:
                     raise being_exported(running) from None
                 # It has ended between the two statements, so that the place is free again.
+
+
+def _archive(uri: str, size: int, sha256: str, records: int) -> dict[str, Any]:
+    return {"archive_uri": uri, "archive_bytes": size, "archive_sha256": sha256, "records": records}
+
+
+def _merged(attempts: int | None) -> list[ColumnElement[bool]]:
+    """Return the condition that all rows of a job are finished and have had so many attempts together.
+
+    An attempt is only ever added, so that the sum tells whether any row was exported anew.
+    """
+    if attempts is None:
+        return []
+    rows = select(RelationExport.id).where(RelationExport.job_id == ProjectExportJob.id)
+    had = select(func.coalesce(func.sum(RelationExport.attempt), 0)).where(RelationExport.job_id == ProjectExportJob.id)
+    return [~rows.where(RelationExport.state != FINISHED).exists(), had.scalar_subquery() == attempts]
 
 
 def being_exported(job: Job) -> JobActive:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, fields
 from functools import partial
 from importlib.metadata import version
@@ -138,21 +139,23 @@ class Merger:
             ctx.tree.root.name,
             [(name, one.get(name, True), [self._stored(row) for row in its]) for name, its in by_relation.items()],
         )
-        target, beside = ctx.store.archive(ctx.key(job)), ctx.store.manifest(ctx.key(job))
-        with target.writing() as out:
-            facts = write_archive(files, out, int(job.created_at.timestamp()))
+        key = ctx.key(job)
+        with closing(ctx.store.new_archive(key)) as draft:
+            facts = write_archive(files, draft.out, int(job.created_at.timestamp()))
+            uri = ctx.store.archive(key, facts.sha256)
+            draft.publish(uri)
         records = sum(row.rows for row in rows)
-        with beside.writing() as out:
+        manifest = ctx.store.manifest(key, facts.sha256)
+        with manifest.writing() as out:
             written = {member.name for member in files}
             out.write(_manifest(ctx.tree.root.name, job, by_relation, written, facts).to_json().encode())
         upload = job.params.get("after_export") == "upload"  # then the job is finished when that is done
         publish = ctx.ledger.publish_job if upload else ctx.ledger.finish_job
-        publish(job.id, target.uri, facts.bytes, facts.sha256, records)
-        removed = ctx.store.remove_others(ctx.key(job), {target.uri, beside.uri, *(row.uri for row in rows if row.uri)})
-        log.info(
-            "%s: %d records, %d bytes; %d unreferenced file(s) removed", target.uri, records, facts.bytes, len(removed)
-        )
-        return Merged(target.uri, facts.bytes, facts.sha256, records)
+        # From here on it is the archive that counts: the one before stays as it is until the ledger names this one.
+        publish(job.id, uri, facts.bytes, facts.sha256, records, attempts=sum(row.attempt for row in rows))
+        removed = ctx.store.remove_others(key, {uri, manifest.uri, *(row.uri for row in rows if row.uri)})
+        log.info("%s: %d records, %d bytes; %d unreferenced file(s) removed", uri, records, facts.bytes, len(removed))
+        return Merged(uri, facts.bytes, facts.sha256, records)
 
     def _stored(self, row: Row) -> StoredPart:
         return StoredPart(row.relation, row.part, _facts(row), partial(self._ctx.store.open, str(row.uri)))

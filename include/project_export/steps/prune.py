@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from project_export.drafts import being_written
 from project_export.errors import StoreRefused, listed
 from project_export.ledger import Ended, Job
 from project_export.steps.active import RunAlive, cancel
 from project_export.steps.context import Context
+from project_export.store import manifest_of
 
 log = logging.getLogger(__name__)
 
@@ -108,11 +110,12 @@ class _Pruning:
     def _remove_files(self, ended: Ended, *, expired: bool) -> None:
         """Remove the archive if it is expired, and all that neither the job nor a row of it refers to."""
         job, store, key = ended.job, self._ctx.store, self._ctx.key(ended.job)
-        published = {store.archive(key).uri, store.manifest(key).uri}
+        published = {job.archive_uri, manifest_of(job.archive_uri)} if job.archive_uri else set()
         kept = {row.uri for row in self._ctx.ledger.rows(job.id)}
-        if job.archive_uri is not None and not expired:
+        if not expired:
             kept |= published
-        doomed = {uri: size for uri, size in store.files(key).items() if uri not in kept}
+        files = store.files(key).items()
+        doomed = {uri: size for uri, size in files if uri not in kept and not being_written(uri)}
         self._remove(job, doomed)
         self._pruned.leftovers += len(doomed.keys() - published)
         if expired:

@@ -1,0 +1,189 @@
+"""A file is there whole or not at all: it is written under a temporary name and published by one atomic step.
+
+Everything that the operating system refuses is raised as StoreRefused, with the path, the name of the error, and what
+to do.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import io
+import logging
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from upath import UPath
+
+from project_export.errors import ArtifactMissing, StoreRefused
+
+log = logging.getLogger(__name__)
+
+BUFFER = 256 << 10
+
+NEXT_STEP = {
+    errno.ENOSPC: "Free space there, then retry.",
+    errno.EDQUOT: "Raise the quota or free space there, then retry.",
+    errno.EACCES: "Let the user of the tasks read and write there, then retry.",
+    errno.EPERM: "Let the user of the tasks read and write there, then retry.",
+    errno.EROFS: "Mount it for writing, then retry.",
+    errno.ENOENT: "It was removed, or is not mounted here: export it again, or mount the store.",
+    errno.EMFILE: "Raise the limit of open files, then retry.",
+    errno.ENFILE: "Raise the limit of open files, then retry.",
+}
+OTHER_STEP = "See that the store is reachable and healthy, then retry."
+
+
+class Draft:
+    """A file that is being written. out: where to; what the operating system refuses is raised as StoreRefused.
+
+    uri: what it is to be, or is to lie below; it is written beside, where that is a local folder, under a name that
+    tells the job (owner) and the process, and is locked while the process lives.
+    """
+
+    def __init__(self, uri: str, owner: str) -> None:
+        folder, _, name = uri.rpartition("/")
+        place = near(folder)
+        self._path = place / f".{name}.job-{owner}.pid-{os.getpid()}.{secrets.token_hex(4)}.tmp"
+        with refusing(self._path):
+            place.mkdir(parents=True, exist_ok=True)
+            self._raw = self._path.open("xb", buffering=0)
+            with suppress(OSError):  # where nothing can be locked, nobody can tell who writes
+                fcntl.flock(self._raw, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self.out = io.BufferedWriter(_Refusing(self._raw, uri), BUFFER)
+
+    def publish(self, uri: str) -> None:
+        """Give the file its place, by one atomic step; what lies there is replaced. Raises StoreRefused.
+
+        A local file is synced, then renamed. To another place it is uploaded: no upload starts before all is written.
+        """
+        local = local_of(uri)
+        with refusing(uri):
+            self.out.flush()
+            if local:
+                os.fsync(self._raw.fileno())
+                local.parent.mkdir(exist_ok=True)
+                self._path.replace(local)
+                _sync_folder(local.parent)
+            else:
+                remote = UPath(uri)
+                remote.fs.put_file(str(self._path), remote.path)
+
+    def close(self) -> None:
+        """Leave nothing of what was not published."""
+        # Only after a failure is there anything left to write, and then the first error is the one to raise.
+        with suppress(StoreRefused):
+            self.out.close()
+        _discard(self._path)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A file to be in the store. owner: the job, for the names of temporary files."""
+
+    uri: str
+    owner: str
+
+    @contextmanager
+    def writing(self) -> Iterator[BinaryIO]:
+        """Give a file to write to, and publish it under `uri` when the block ends; an exception leaves nothing of it.
+
+        Raises StoreRefused.
+        """
+        with closing(Draft(self.uri, self.owner)) as draft:
+            yield draft.out
+            draft.publish(self.uri)
+
+
+def being_written(uri: str) -> bool:
+    """Say whether a local temporary file's process lives."""
+    local = local_of(uri)
+    if local is None or local.suffix != ".tmp":
+        return False
+    try:
+        with local.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # it is gone, or nothing can be locked here
+        return False
+    return False
+
+
+def reading(raw: Any, uri: str) -> BinaryIO:
+    """Return an opened file for reading that raises StoreRefused for its OSErrors."""
+    return io.BufferedReader(_Refusing(raw, uri), BUFFER)
+
+
+def near(folder: str) -> Path:
+    """Return where a file is written that is to lie in a folder: there, if it is a local one."""
+    return local_of(folder) or Path(tempfile.gettempdir())
+
+
+class _Refusing(io.RawIOBase):
+    """A raw file that raises StoreRefused for its OSErrors, and leaves those of the block around it as they are."""
+
+    def __init__(self, file: Any, path: str) -> None:
+        self._file = file
+        self._path = path
+
+    def readable(self) -> bool:
+        return bool(self._file.readable())
+
+    def writable(self) -> bool:
+        return bool(self._file.writable())
+
+    def readinto(self, buffer: Any) -> int:
+        with refusing(self._path):
+            return int(self._file.readinto(buffer))
+
+    def write(self, data: Any) -> int:
+        with refusing(self._path):
+            return int(self._file.write(data))
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            with refusing(self._path):
+                self._file.close()
+
+
+def local_of(uri: str) -> Path | None:
+    """Return the path of a file:// URI, None of any other."""
+    return Path(uri.removeprefix("file://")) if uri.startswith("file://") else None
+
+
+@contextmanager
+def refusing(path: object) -> Iterator[None]:
+    """Raise what the operating system refuses in this block as StoreRefused or ArtifactMissing, naming the path."""
+    try:
+        yield
+    except OSError as error:
+        # Remote file systems raise some of these without a number.
+        by_class = {FileNotFoundError: errno.ENOENT, PermissionError: errno.EACCES}
+        code = error.errno or by_class.get(type(error), 0)
+        kind = ArtifactMissing if code == errno.ENOENT else StoreRefused
+        name = errno.errorcode.get(code, type(error).__name__)
+        raise kind(f"{path}: {name}, {error.strerror or error}. {NEXT_STEP.get(code, OTHER_STEP)}") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _discard(temporary: Path) -> None:
+    try:
+        temporary.unlink(missing_ok=True)
+    except OSError as error:
+        # The file may be found by its name later; an error in flight says more than this one.
+        log.warning("%s could not be removed: %s. Remove it by hand.", temporary, error)
