@@ -29,21 +29,17 @@ The language, by example:
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from string import Formatter
-from typing import Any
 
 import yaml
 
 from project_export.errors import TreeError, nearest
-from project_export.tree.model import Also, Condition, Elsewhere, Enum, Key, Lookup, Order, Relation, Tree
-from project_export.tree.nodes import Fields, Nodes
-from project_export.tree.transforms import TRANSFORMS
+from project_export.tree.keys import Keys, read_schema
+from project_export.tree.model import Also, Condition, Order, Relation, Tree
+from project_export.tree.nodes import Fields
 from project_export.tree.versions import dated
 
 SHIPPED = Path(__file__).parent.parent / "trees"
@@ -53,17 +49,9 @@ _CONTENT = {"table", "order", "key", "keys", "derived", "children", "since", "un
 _RELATION = _CONTENT | {"relation", "like", "one", "join", "where", "also", "successor", "constant"}
 _ALSO = {"join", "where", "unless", "best"}
 _SUCCESSOR = (_CONTENT - {"key", "since", "until"}) | {"join", "where"}
-_LOOKUP = {"from", "match", "column", "else"}
-_FORM = {"enum", "transform", "when", "default", "elsewhere", "wrap", "parameter"}
-_KEY = _LOOKUP | _FORM | {"constant", "last", "why"}
-_ELSEWHERE = {"offset", "size", "from", "match", "file"}
-_NEEDS = {"match": "from", "when": "transform"}
-_EXCLUDES = {"constant": _LOOKUP | _FORM, "transform": {"enum", "wrap"}}
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
-_QUOTED = re.compile(r'\s*"((?:[^"]|"")+)"(?=\s|$)')
 _MOST_DEPTH = 32
-_MOST_BYTES = 63  # longer names are cut by PostgreSQL, without an error
 
 
 @lru_cache(maxsize=8)
@@ -80,19 +68,17 @@ def load(name: str) -> Tree:
     return _Reader(path).tree(text)
 
 
-class _Reader(Nodes):
-    """Reads one file; holds what references need."""
+class _Reader(Keys):
+    """Reads one file; holds the shapes to which relations refer."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.enums: dict[str, Enum] = {}
         self.shapes: dict[str, Fields] = {}
-        self.known: dict[str, dict[str, str]] = {}
 
     def tree(self, text: str) -> Tree:
         fields = self.fields(self.document(text), _FILE, "the tree", required=("name", "root", "relations"))
         if "schema" in fields:
-            self.known = _read_schema(self.path.parent / self.text(fields["schema"]))
+            self.known = read_schema(self.path.parent / self.text(fields["schema"]))
         for name, node in self.mapping(fields.get("enums"), "enums").items():
             self.enums[name] = self.enum(name, node)
         for name, node in self.mapping(fields.get("shapes"), "shapes").items():
@@ -203,148 +189,3 @@ class _Reader(Nodes):
             self.fail(node, f"relation {name} is constant, so {other} says nothing")
         one, constant = self.flag(fields.get("one")), self.json(fields["constant"])
         return Relation(name, one=one, constant=constant, line=node.start_mark.line + 1)
-
-    def key(self, node: yaml.Node, table: str) -> Key:
-        line = node.start_mark.line + 1
-        if isinstance(node, yaml.ScalarNode):
-            name = self.column(node, table)
-            return Key(self.name(node), column=name, line=line)
-        pairs = self.pairs(node, "a key")
-        if len(pairs) != 1:
-            self.fail(node, "a key is a name, or one name with its description: {name: {column: ...}}")
-        name, body = self.name(pairs[0][0]), pairs[0][1]
-        fields = self.fields(body, _KEY, f"key {name}")
-        self.fit(body, fields, f"key {name}")
-        why = self.text(fields["why"]) if "why" in fields else None
-        if "constant" in fields:
-            last = self.flag(fields.get("last"))
-            return Key(name, constant=self.json(fields["constant"]), last=last, why=why, line=line)
-        lookup = self.lookup(body, name, table) if "from" in fields else None
-        return Key(
-            name=name,
-            column=None if lookup else self.column(fields.get("column", pairs[0][0]), table),
-            fallback=self.column(fields["else"], table) if "else" in fields and lookup is None else None,
-            lookup=lookup,
-            enum=self.enums[self.choose(fields["enum"], self.enums, "enum")] if "enum" in fields else None,
-            transform=self.choose(fields["transform"], TRANSFORMS, "transform") if "transform" in fields else None,
-            when=self.column(fields["when"], table) if "when" in fields else None,
-            default=self.json(fields["default"]) if "default" in fields else None,
-            elsewhere=self.elsewhere(fields["elsewhere"], table) if "elsewhere" in fields else None,
-            wrap=self.name(fields["wrap"]) if "wrap" in fields else None,
-            parameter=self.text(fields["parameter"]) if "parameter" in fields else None,
-            last=self.flag(fields.get("last")),
-            why=why,
-            line=line,
-        )
-
-    def fit(self, node: yaml.Node, fields: Fields, what: str) -> None:
-        """Refuse attributes of a key that say nothing together."""
-        for name in fields:
-            if name in _NEEDS and _NEEDS[name] not in fields:
-                self.fail(node, f"{what}: {name} says nothing without {_NEEDS[name]}")
-            for other in sorted(_EXCLUDES.get(name, set()) & fields.keys()):
-                self.fail(node, f"{what}: {name} and {other} exclude each other")
-
-    def lookup(self, node: yaml.Node, name: str, own: str) -> Lookup:
-        fields = self.fields(node, _KEY, f"lookup {name}", required=("from", "match"))
-        table = self.known_table(fields["from"])
-        column = self.column(fields.get("column", node), table, None if "column" in fields else name)
-        match = self.matched(fields["match"], table, own)
-        if not match:
-            self.fail(node, f"lookup {name} matches nothing: {{its column: own column}}")
-        fallback = self.column(fields["else"], own) if "else" in fields else None
-        return Lookup(table, match, column, fallback)
-
-    def elsewhere(self, node: yaml.Node, own: str) -> Elsewhere:
-        if isinstance(node, yaml.ScalarNode):
-            return Elsewhere(self.column(node, own))
-        fields = self.fields(node, _ELSEWHERE, "elsewhere", required=tuple(sorted(_ELSEWHERE)))
-        table = self.known_table(fields["from"])
-        file: list[str] = []
-        try:
-            for text, name, _, _ in Formatter().parse(self.text(fields["file"])):
-                file += [text, self.column(fields["file"], table, name)] if name is not None else [text, ""]
-        except ValueError as error:
-            self.fail(fields["file"], f"the path of a file names columns in braces, {{column}}: {error}")
-        return Elsewhere(
-            offset=self.column(fields["offset"], own),
-            size=self.column(fields["size"], own),
-            table=table,
-            match=self.matched(fields["match"], table, own),
-            file=tuple(file[:-1] if file[-1] == "" else [*file, ""]),
-        )
-
-    def matched(self, node: yaml.Node, table: str, own: str) -> tuple[tuple[str, str], ...]:
-        return tuple((self.column(key, table), self.column(value, own)) for key, value in self.pairs(node, "match"))
-
-    def enum(self, name: str, node: yaml.Node) -> Enum:
-        names: list[tuple[int | None, str]] = []
-        for key, value in self.pairs(node, f"enum {name}"):
-            code = self.plain(key)
-            if code is not None and (not isinstance(code, int) or isinstance(code, bool)):
-                self.fail(key, f"enum {name}: the code {code!r} is neither an integer nor null")
-            names.append((code, self.text(value)))
-        if all(code is None for code, _ in names):
-            self.fail(node, f"enum {name} names no code")
-        return Enum(name, tuple(names))
-
-    def order(self, node: yaml.Node, table: str) -> Order:
-        text = self.text(node)
-        quoted = _QUOTED.match(text)
-        words = (text[quoted.end() :] if quoted else text).split()
-        name = quoted[1].replace('""', '"') if quoted else words.pop(0)
-        column, rest = self.column(node, table, name), " ".join(words)
-        forms = {
-            "": Order(column),
-            "desc": Order(column, descending=True),
-            "nulls last": Order(column, nulls_last=True),
-            "desc nulls last": Order(column, descending=True, nulls_last=True),
-        }
-        if rest not in forms:
-            self.fail(node, f"order {rest!r} is unknown; {nearest(rest, filter(None, forms))}")
-        return forms[rest]
-
-    # What a name may be.
-
-    def name(self, node: yaml.Node) -> str:
-        """Return the name under which a value leaves."""
-        name = self.text(node)
-        if len(name.encode()) > _MOST_BYTES:
-            self.fail(node, f"the name {name} has more than {_MOST_BYTES} bytes, which PostgreSQL would cut")
-        return name
-
-    def known_table(self, node: yaml.Node) -> str:
-        return self.choose(node, self.known, "table") if self.known else self.text(node)
-
-    def column(self, node: yaml.Node, table: str, name: str | None = None) -> str:
-        column = name or self.text(node)
-        if self.known and column not in self.known[table]:
-            self.fail(node, f"table {table} has no column {column}; {nearest(column, self.known[table])}")
-        return column
-
-    def link(self, node: yaml.Node, parent: Relation) -> str:
-        """Return what a relation joins on: a column of its parent, or a value derived there."""
-        name = self.text(node)
-        valid = {*self.known.get(parent.table, ()), *(derived for derived, _ in parent.derived)}
-        if self.known and name not in valid:
-            message = f"{parent.name} has no {name} to join, neither as a column of {parent.table} nor derived"
-            self.fail(node, f"{message}; {nearest(name, valid)}")
-        return name
-
-    def choose(self, node: yaml.Node, valid: Mapping[str, Any], what: str) -> str:
-        name = self.text(node)
-        if name not in valid:
-            self.fail(node, f"{what} {name} is unknown; {nearest(name, valid)}")
-        return name
-
-
-def _read_schema(path: Path) -> dict[str, dict[str, str]]:
-    """Read the reference schema, a TSV with the columns `table`, `column`, `type` if known: what a tree may name."""
-    tables: dict[str, dict[str, str]] = {}
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader((line for line in file if not line.startswith("#")), delimiter="\t"):
-                tables.setdefault(row["table"], {})[row["column"]] = row.get("type") or ""
-    except (OSError, KeyError, ValueError) as error:
-        raise TreeError(f"{path}: not a readable schema (a TSV with the columns table and column): {error}") from error
-    return tables
