@@ -2,7 +2,7 @@
 
 python -m bench.warm [--runs 5] [--scale 10] [--set NAME=VALUE ...] [--state FOLDER]
 
-The environment of `make up` is started in a folder of its own, one run warms it, the others are measured. Times come
+The environment of `make demo` is started in a folder of its own, one run warms it, the others are measured. Times come
 from Airflow's task instances and from the ledger, CPU seconds from /proc: of each component with all that it starts.
 """
 
@@ -59,7 +59,8 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    stack = Stack(arguments.state, log.info, dict(pair.split("=", 1) for pair in arguments.set))
+    settings = dict(pair.split("=", 1) for pair in arguments.set)
+    stack = Stack(arguments.state, log.info, {"PROJECT_EXPORT_PRELOAD": "1", **settings})
     with stack.locked():
         try:
             stack.start()
@@ -163,7 +164,7 @@ def table(runs: Sequence[Measured], idle: Seconds) -> str:
     lines += ["", "| process | CPU | of that idle |", "| --- | ---: | ---: |"]
     wall = median(run.stages["all"] for run in runs)
     for name in runs[0].cpu:
-        lines.append(f"| {name} | {_spread([run.cpu[name] for run in runs])} | {idle[name] * wall:.2f} |")
+        lines.append(f"| {name} | {_spread([run.cpu[name] for run in runs])} | {max(idle[name], 0) * wall:.2f} |")
     lines.append(f"| all | {_spread([sum(run.cpu.values()) for run in runs])} | {sum(idle.values()) * wall:.2f} |")
     return "\n".join(lines)
 

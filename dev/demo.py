@@ -52,7 +52,10 @@ def main() -> int:
         signal.signal(number, signal.default_int_handler)
     console = Console(highlight=False, soft_wrap=True)
     # The sample's projects are small; this shows them in several units all the same.
-    stack = Stack(STATE, _steps(console), {"PROJECT_EXPORT_UNIT_COST": "2000"})
+    settings = {"PROJECT_EXPORT_UNIT_COST": "2000"}
+    if arguments.command == "demo":  # what `make up` leaves running is for those who edit
+        settings["PROJECT_EXPORT_PRELOAD"] = "1"
+    stack = Stack(STATE, _steps(console), settings)
     try:
         with stack.locked():
             if arguments.command == "demo":

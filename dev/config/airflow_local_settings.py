@@ -1,16 +1,20 @@
 """Modules that the scheduler imports once, so that the task processes it forks need not import them each time.
 
-Airflow imports this file in every component; only the scheduler forks tasks (LocalExecutor). Nothing of this project is
-loaded here: a developer's edit has to reach the next task without a restart of the scheduler.
+Airflow imports this file in every component; only the scheduler forks tasks (LocalExecutor). The project itself is
+loaded here only where PROJECT_EXPORT_PRELOAD is set: a developer's edit has to reach the next task without a restart of
+the scheduler.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 
 # Airflow copies every name listed here, or every public one where there is no list, over its own settings.
 __all__: list[str] = []
+
+_PROJECT = ("project_export.airflow.context", "project_export.airflow.operators", "project_export.airflow.after")
 
 if "scheduler" in sys.argv:
     for _name in (
@@ -25,5 +29,6 @@ if "scheduler" in sys.argv:
         "sqlalchemy.orm",
         "upath",
         "yaml",
+        *(_PROJECT if os.environ.get("PROJECT_EXPORT_PRELOAD") else ()),
     ):
         import_module(_name)

@@ -23,6 +23,7 @@ NAME = "tree/project/commit_notes.ndjson"
 
 
 @pytest.mark.fault("F18", "a relation of 8.25 GiB")
+@pytest.mark.timeout(900)
 def test_an_archive_beyond_all_32_bit_limits_is_read_whole(tmp_path: Path, happened: Happened) -> None:
     record = b'{"note":"%s","author":{"name":"x"},"updated_at":"2026-01-02T03:04:05.678Z"}\n'
     line = record % (b"x" * (MIB - len(record) + 2))
@@ -51,13 +52,12 @@ def test_an_archive_beyond_all_32_bit_limits_is_read_whole(tmp_path: Path, happe
     read.append("Python r|gz")
 
     for name, command in {
-        "gzip": ["gzip", "-t"],
         "GNU tar": ["tar", "-tvzf"],
         "bsdtar": ["bsdtar", "-tvf"],
     }.items():
         if shutil.which(command[0]):
             done = subprocess.run([*command, path], capture_output=True, text=True, check=True)
-            assert name == "gzip" or any(NAME in row and str(size) in row for row in done.stdout.splitlines())
+            assert any(NAME in row and str(size) in row for row in done.stdout.splitlines())
             read.append(name)
     sizes = f"{path.stat().st_size / 1e6:.0f} MB unpack to {report.unpacked / GIB:.2f} GiB"
     happened(f"{sizes}; read whole by {', '.join(read)}")
