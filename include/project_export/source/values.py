@@ -108,10 +108,12 @@ class Values:
         if type_name == "date":
             return _dated(expression, "")
         if type_name in ("float4", "float8"):
+            # PostgreSQL writes an exponent where a number has more digits than its type: from 1e15, of float4 from 1e6.
+            digits = "::text" if type_name == "float8" else "::text::numeric::text"
             return sql.SQL(
                 "CASE WHEN {0} IN ('NaN', 'Infinity', '-Infinity') THEN NULL"
-                " WHEN {0} = trunc({0}) AND abs({0}) < 1e15 THEN ({0}::text || '.0')::json ELSE to_json({0}) END"
-            ).format(expression)
+                " WHEN {0} = trunc({0}) AND abs({0}) < 1e15 THEN ({0}{1} || '.0')::json ELSE to_json({0}) END"
+            ).format(expression, sql.SQL(digits))
         if type_name == "numeric":
             return sql.SQL("CASE WHEN {0} NOT IN ('NaN', 'Infinity', '-Infinity') THEN {0} END").format(expression)
         return expression
