@@ -8,8 +8,10 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
+from project_export.errors import TreeError
 from project_export.sample import schema
-from project_export.tree import Lookup, Relation, load
+from project_export.source import Limits, Session
+from project_export.tree import Lookup, Relation, bind, load, tables
 from tests import specimen
 
 TREE = load("gitlab")
@@ -29,12 +31,14 @@ CANARIES = (b"CANARY", b"CANARY".hex().encode())
 
 def leaving(relation: Relation) -> set[str]:
     """Return `table.column` of all whose value leaves, in a key or by a lookup that children join on."""
-    found = {f"{relation.table}.{key.column}" for key in relation.keys if key.column}
+    columns = {name for key in relation.keys for name in (key.column, key.fallback) if name}
+    found = {f"{relation.table}.{name}" for name in columns}
     for lookup in (*(key.lookup for key in relation.keys), *(value for _, value in relation.derived)):
         if isinstance(lookup, Lookup):
             found.add(f"{lookup.table}.{lookup.column}")
             found |= {f"{relation.table}.{lookup.fallback}"} if lookup.fallback else set()
-    return found
+    successors = [relation.successor] if relation.successor else []
+    return found.union(*(leaving(nested) for one in successors for _, nested in one.walk()))
 
 
 LEAVING = {column for _, relation in TREE.walk() for column in leaving(relation)}
@@ -75,3 +79,35 @@ def test_no_canary_of_the_generator_is_in_an_export(generated):
     _, exported = specimen.export(generated)
     for name, data in exported.items():
         assert [canary for canary in CANARIES if canary in data] == [], name
+
+
+STRONGBOX = """
+name: strongbox
+root: {{relation: box, table: boxes, keys: [{key}]}}
+relations: []
+"""
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["'*'", "t", "t.*", "boxes", "row_to_json", "to_json", "jsonb_build_object", "ctid", "tableoid", "secret::text",
+     "'id\", t.\"secret'", "{all: {column: '*'}}", "{all: {from: boxes, match: {id: id}, column: l}}",
+     "{all: {from: boxes, match: {id: id}, column: to_json}}"],
+)  # fmt: skip
+def test_no_name_but_a_column_s_own_brings_it_out(database, tmp_path, key):
+    with psycopg.connect(database) as conn:
+        conn.execute("CREATE TABLE boxes AS SELECT 1 AS id, 'CANARY' AS secret")
+    (tmp_path / "strongbox.yaml").write_text(STRONGBOX.format(key=key))
+    tree = load(str(tmp_path / "strongbox.yaml"))
+    with (
+        Session(lambda: psycopg.connect(database), "test", Limits()) as session,
+        pytest.raises(TreeError, match="the source has no column"),
+    ):
+        bind(tree, session.catalogue(tables(tree)))
+
+
+@pytest.mark.parametrize("text", ["keys: all", "keys: '*'", "columns: all", "keys: [{'*': all}]", "except: [secret]"])
+def test_a_tree_cannot_ask_for_all_columns(tmp_path, text):
+    (tmp_path / "strongbox.yaml").write_text(STRONGBOX.format(key="id").replace("keys: [id]", text))
+    with pytest.raises(TreeError, match=r"must be a list|has no attribute|must be a mapping"):
+        load(str(tmp_path / "strongbox.yaml"))
