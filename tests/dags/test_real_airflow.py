@@ -175,6 +175,28 @@ def test_a_relation_that_fails_makes_the_run_red_and_clearing_what_failed_makes_
     assert {part.generation for relation in manifest.relations for part in relation.parts} == {2}
 
 
+def test_the_first_failure_ends_a_run_that_is_to_fail_fast_and_a_clear_exports_what_is_missing(stage):
+    stage.sql("REVOKE SELECT ON labels FROM stage_reader")
+    try:
+        with stage.locked("releases"):
+            run = stage.trigger(project_id=1, consistency="relation", fail_fast=True)
+            assert run.ended() == "failed"
+            assert stage.sessions() == []
+    finally:
+        stage.sql("GRANT SELECT ON labels TO stage_reader")
+    *own, others = run.job().errors
+    assert {failure.sqlstate for failure in own} == {"42501"}
+    assert "were cancelled" in others.message
+    assert run.states()[WAIT] == "failed"
+    assert len(run.notices()) == 1
+
+    run.clear(only_failed=True)
+    assert run.ended() == "success"
+    assert run.states()[WAIT] == "success"
+    records, _ = read(run)
+    assert records == second_reading(stage, 1)
+
+
 def test_a_cancelled_run_leaves_the_source_in_peace_and_the_next_run_takes_over(stage):
     with stage.locked("lists"):
         run = stage.trigger(project_id=2, consistency="relation")
