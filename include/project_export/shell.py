@@ -84,7 +84,7 @@ def export(place: Place, params: dict[str, Any], settings: Settings, jobs: int, 
     settings = settings.model_copy(update={"units": jobs})
     ctx = place.context(settings)
     request = Request.from_params(params, ctx.tree)
-    run_id = f"shell:{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    run_id = f"shell:{socket.gethostname()}:{os.getpid()}:{_born(os.getpid())}:{uuid.uuid4().hex[:8]}"
     created = create(ctx, request, run_id=run_id, requested_by=getpass.getuser(), run_alive=_run_alive)
     try:
         with closing(_Snapshot(ctx, created)) as snapshot:
@@ -193,8 +193,11 @@ def _how(process: BaseProcess) -> str:
 
 
 def _run_alive(run_id: str) -> bool:
-    """Say whether the run that holds a job may still be working: another machine's may."""
-    kind, host, pid, *_ = [*run_id.split(":"), "", ""]
+    """Say whether the run that holds a job may still be working: another machine's may.
+
+    A number is given to another process some day, so that the process must have begun when the run's did.
+    """
+    kind, host, pid, *more = [*run_id.split(":"), "", ""]
     if kind != "shell" or host != socket.gethostname() or not pid.isdigit():
         return True
     try:
@@ -202,5 +205,19 @@ def _run_alive(run_id: str) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
-    return True
+        pass
+    born = more[0] if len(more) > 3 else ""
+    return not born or _born(int(pid)) in (born, "")
+
+
+def _born(pid: int) -> str:
+    """Return when a process began, in ticks since the machine's boot; nothing where the machine does not tell.
+
+    One that has ended, and only waits to be asked how, has no beginning any more.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    state, *others = stat.rpartition(")")[2].split()  # the name in brackets may hold anything; proc(5)
+    return "ended" if state in "ZX" else others[18]

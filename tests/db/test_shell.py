@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from typer.testing import CliRunner
 
 from project_export.archive.manifest import Manifest
 from project_export.cli import app
+from project_export.shell import _born, _run_alive
 
 COMMAND = [sys.executable, "-c", "from project_export.cli import app; app()"]
 
@@ -213,6 +215,24 @@ def test_a_relation_that_cannot_be_read_fails_the_export_and_is_named(
     assert "archive:" not in done.stdout
     assert not [name for name in files(shell.folder) if name.endswith(".tar.gz")]
     assert shell.rows("SELECT state FROM project_export_job") == [("failed",)]
+
+
+def test_a_run_lives_as_long_as_the_very_process_that_began_it() -> None:
+    begin, host = f"shell:{socket.gethostname()}:{os.getpid()}", socket.gethostname()
+    born = _born(os.getpid())
+    assert born.isdigit()
+    assert _run_alive(f"{begin}:{born}:abcd")
+    assert not _run_alive(f"{begin}:{int(born) - 1}:abcd")  # the number was another process's before
+    assert _run_alive(f"{begin}:01234567")  # as runs were named before the beginning was told
+    assert _run_alive(f"shell:another-machine:1:{born}:abcd")
+    assert _run_alive("export_project/manual__1")
+    child = subprocess.Popen(["sleep", "60"])
+    run = f"shell:{host}:{child.pid}:{_born(child.pid)}:abcd"
+    assert _run_alive(run)
+    child.kill()
+    wait_until(lambda: not _run_alive(run))  # nobody has asked yet how it ended
+    child.wait()
+    assert not _run_alive(run)
 
 
 @pytest.mark.parametrize(
