@@ -45,11 +45,14 @@ def check(source: Source, tree: Name = "") -> None:
     for relation in (bound.tree.root, *bound.tree.relations):
         nested = sum(1 for _ in relation.walk()) - 1
         state = f"bound, {len(relation.keys)} keys, {nested} nested relations" if relation.table else "no rows"
+        state = f"optional, {state}" if relation.optional else state
         print(f"{relation.name}: {state}")
         for remark in bound.remarks(relation.name):
             print(f"    {remark}")
         for join in ways.get(relation.name, ()):
             print(f"    {join.path} by {join}")
+    if bound.absent:
+        print(f"optional, and not in this source: {', '.join(bound.absent)}")
     slow = [join for join in found if join.index is None]
     if slow:
         print(f"\nWARNING: {len(slow)} of {len(found)} joins have no index; each reads a whole table:", file=sys.stderr)

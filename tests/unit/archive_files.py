@@ -38,7 +38,7 @@ _VALUES: dict[str, Any] = {
 @cache
 def good_files() -> dict[str, bytes]:
     """Names and contents of a whole archive. It is shared: copy it to change it."""
-    tree = load("gitlab")
+    tree = load("gitlab").extended()
     files = {
         "VERSION": b"0.2.4",
         "GITLAB_VERSION": b"18.6.0",

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
-import yaml
 from typer.testing import CliRunner
 
 from project_export.cli import app
@@ -70,23 +68,26 @@ def test_every_link_leads_to_one_heading(repo):
 
 def test_every_relation_and_every_key_is_told(repo):
     text = (repo / "docs" / "relations.md").read_text(encoding="utf-8")
-    for path, relation in load("gitlab").walk():
+    for path, relation in load("gitlab").extended().walk():
         assert f"**{relation.name}**" in text if "." in path else f"\n## {relation.name}\n" in text
         assert [key.name for key in relation.keys if f"`{key.name}`" not in text] == []
 
 
-def test_relations_of_the_paid_edition_are_named_as_not_covered(facts, repo):
-    tree = yaml.safe_load((facts / "gitlab" / "tree.yaml").read_text(encoding="utf-8"))
-    text = (repo / "docs" / "relations.md").read_text(encoding="utf-8")
-    uncovered = text.partition("## What is not covered")[2].partition("\n## ")[0]
-
-    def names(node: Any) -> set[str]:
-        if isinstance(node, dict):
-            return {*node, *(name for value in node.values() for name in names(value))}
-        return {name for item in node for name in names(item)} if isinstance(node, list) else {node}
-
-    paid = names(tree["ee_only"]["project"]) | names(tree["ee_only"]["extra_columns"])
-    assert [name for name in sorted(paid) if f"`{name}`" not in uncovered] == []
+def test_optional_relations_and_what_is_not_covered_are_told(tmp_path):
+    more = """
+optional:
+  library:
+    - {relation: films, table: films, join: {library_id: id}, keys: [title]}
+  books:
+    - {relation: map, table: maps, one: true, join: {book_id: id}, keys: [scale]}
+uncovered:
+  books.smell: nobody knows how to write it down
+"""
+    text = described(tmp_path, TINY + more)
+    assert "| [films](#films) | many, optional | `films` | 1 | 0 |" in text
+    assert "`library_id` = `libraries.id`, ordered by `id`. Only where the source has the table.\n" in text
+    assert "- **map** (one, optional): `maps` where `book_id` = `books.id`; keys `scale`\n" in text
+    assert text.endswith("| --- | --- |\n| `books.smell` | nobody knows how to write it down |\n")
 
 
 def test_rows_and_their_order_are_told(tmp_path):

@@ -123,6 +123,43 @@ def test_what_is_left_out_is_said_with_the_version_in_which_it_came(bound: Bind)
     assert left_out(tree)[-1] == "rules: left out, the source has no table rules; rules came in 2.4"
 
 
+OPTIONAL = """
+optional:
+  library:
+    - {relation: clubs, table: readers, join: {id: id}, keys: [name], with: [loans]}
+  books.pages:
+    - {relation: rules, table: rules, one: true, join: {library: text}, keys: [text]}
+"""
+
+
+def test_an_optional_relation_is_there_where_its_tables_are(bound: Bind) -> None:
+    tree = bound(change=(TREE, TREE + OPTIONAL))
+    assert (tree.absent, tree.left_out) == ((), ())
+    assert tree.tree.names[-1] == "clubs"
+    assert [relation.name for relation in tree.relation("books").children[1].children] == ["rules"]
+
+
+@pytest.mark.parametrize(
+    ("without", "absent"), [("readers", "clubs"), ("loans", "clubs"), ("rules", "books.pages.rules")]
+)
+def test_an_optional_relation_is_absent_without_a_word_where_a_table_is(bound: Bind, without: str, absent: str) -> None:
+    tree = bound(without, change=(TREE, TREE + OPTIONAL))
+    assert tree.absent == (absent,)
+    assert absent not in dict(tree.tree.walk())
+    with pytest.raises(SourceChanged, match=f"relation {absent} is optional, and the source does not have it"):
+        tree.relation(absent)
+    assert not [item for item in left_out(tree) if item.startswith(f"{absent}:")]
+
+
+def test_an_optional_relation_whose_join_has_no_column_is_left_out_and_said(bound: Bind) -> None:
+    tree = bound("pages.text", change=(TREE, TREE + OPTIONAL))
+    assert left_out(tree) == [
+        "books.pages.rules: left out, the source has no pages.text",
+        "books.pages.text: left out, the source has no pages.text",
+    ]
+    assert tree.absent == ()
+
+
 def test_an_absent_nested_table_is_left_out_and_said(bound: Bind) -> None:
     tree = bound("pages")
     assert left_out(tree) == ["books.pages: left out, the source has no table pages"]

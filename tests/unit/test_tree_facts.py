@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from project_export.tree import Relation, Span, load
 
-TREE = load("gitlab")
+TREE = load("gitlab").extended()
 
 Version = tuple[int, ...]
 Seen = tuple[set[Version], dict[str, set[Version]]]
@@ -82,15 +83,16 @@ def went(name: str, all_seen: list[Seen]) -> Span | None:
     return Span(text(last), text(min(gone, default=None))) if last else None
 
 
-PAID = {"requirements_access_level", "unprotect_access_levels"}
-"""What only the paid edition has: the tree lacks it, and it is not gone."""
+PAID = {"requirements_access_level"}
+"""What the tree lacks because only the paid edition has it: it is not gone."""
 
 
 def test_since_and_until_are_what_real_exports_show(known):
     for found, all_seen in places(known):
         for (path, relation), its in zip(found, all_seen, strict=True):
-            # The nested relations are of this place; one that may be absent from a record tells nothing.
-            spans = {child.name: came(child.name, [its]) for child in relation.children if not child.one}
+            # The nested relations are of this place; one that may be absent from a record or an edition tells nothing.
+            always = [child.name for child in relation.children if not (child.one or child.optional)]
+            spans = {name: came(name, [its]) for name in always}
             spans |= {key.name: came(key.name, all_seen) for key in relation.keys}
             top = set(TREE.names) if relation is TREE.root else set()
             assert {name: span for name, span in relation.since if name not in top} == present(spans), path
@@ -107,9 +109,28 @@ def present(spans: Mapping[str, Span | None]) -> dict[str, Span]:
 def test_the_one_record_relations_that_came_and_went_are_those_of_real_exports(known):
     # Their files are in every archive, be they null; others have a file only where there are records.
     every = {version(one) for one in known["project"]["versions"]}
+    # Those of the paid edition are not in every archive anyway.
     spans = {
         r.name: came(r.name, [(every, {r.name: {version(v) for v in known[r.name]["versions"]}})])
         for r in TREE.relations
-        if r.one and r.name in known
+        if r.one and not r.optional and r.name in known
     }
     assert {name: span for name, span in TREE.root.since if name in TREE.names} == present(spans)
+
+
+def paths(node: Any, above: str = "") -> Iterator[str]:
+    """Yield the dotted paths of nested lists and mappings of names."""
+    for item in node:
+        for name, nested in item.items() if isinstance(item, dict) else [(item, [])]:
+            yield f"{above}{name}"
+            yield from paths(nested, f"{above}{name}.")
+
+
+def test_every_relation_of_the_paid_edition_is_in_the_tree_or_named_as_not_covered(facts):
+    paid = yaml.safe_load((facts / "gitlab" / "tree.yaml").read_text(encoding="utf-8"))["ee_only"]
+    there, uncovered = dict(TREE.walk()), dict(TREE.uncovered)
+    named = [*paths(paid["project"]), *(f"{top}.{key}" for top, keys in paid["extra_columns"].items() for key in keys)]
+    lacking = {path for path in named if path not in there}
+    assert {path for path in lacking if not any(f"{path}.".startswith(f"{one}.") for one in uncovered)} == set()
+    assert uncovered.keys() <= lacking
+    assert {option_path for option_path in there if there[option_path].optional} <= set(named)

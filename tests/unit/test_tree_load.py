@@ -257,6 +257,52 @@ def test_a_mistake_in_a_date_is_named_with_its_line(write: Write, dates: str, sa
     assert said in refused(write((DATED, f"{DATED}    {dates}\n")))
 
 
+OPTIONAL = """
+optional:
+  author:
+    - {relation: films, table: books, join: {author_id: id}, keys: [title]}
+  books.writer:
+    - {relation: pages, table: pages, one: true, join: {number: id}, keys: [number], with: [books]}
+"""
+
+
+def test_optional_relations_stand_behind_the_others_once_they_are_asked_for(write: Write) -> None:
+    tree = load(write(text=VALID + OPTIONAL + "uncovered:\n  books.smell: cannot be written down\n"))
+    assert [tree.path(option) for option in tree.optional] == ["films", "books.writer.pages"]
+    assert [set(option.needs) for option in tree.optional] == [{"books"}, {"books", "pages"}]
+    assert tree.names == ("author", "books", "nothing")
+    whole = tree.extended()
+    assert whole.names == ("author", "books", "nothing", "films")
+    assert [path for path, relation in whole.walk() if relation.optional] == ["books.writer.pages", "films"]
+    assert tree.extended(tree.optional[:1]).names == whole.names
+    assert dict(tree.extended(()).walk()).keys() == dict(tree.walk()).keys()
+    assert tree.uncovered == (("books.smell", "cannot be written down"),)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("  author:\n", "  autor:\n", "30: relation autor is unknown; nearest: author"),
+        ("  books.writer:\n", "  books.writr:\n", "32: relation books.writr is unknown; nearest: books.writer"),
+        ("relation: films", "relation: books", "31: optional: author already has books"),
+        ("relation: pages", "relation: name", "33: optional: writer already has name"),
+        ("table: pages", "table: pagse", "33: table pagse is unknown; nearest: pages"),
+        ("{number: id}", "{number: idd}", "33: writer has no idd to join"),
+        ("with: [books]", "with: [boks]", "33: table boks is unknown; nearest: books"),
+        ("with: [books]", "with: books", "33: with must be a list"),
+    ],
+)
+def test_a_mistake_in_an_optional_relation_is_named_with_its_line(write: Write, old: str, new: str, said: str) -> None:
+    assert said in refused(write(text=VALID + OPTIONAL.replace(old, new)))
+
+
+@pytest.mark.parametrize("path", ["books", "books.title", "films", "books.writer.pages"])
+def test_what_the_tree_has_cannot_be_said_to_be_uncovered(write: Write, path: str) -> None:
+    assert f"36: uncovered: the tree has {path}" in refused(
+        write(text=VALID + OPTIONAL + f"\nuncovered:\n  {path}: x\n")
+    )
+
+
 def test_a_shape_that_holds_itself_is_refused(write: Write) -> None:
     nested = "keys: [name]\n    children:\n      - {relation: friend, like: person, join: {id: id}}\nroot:"
     assert "10: relation friend is nested too deep" in refused(write(("keys: [name]\nroot:", nested)))

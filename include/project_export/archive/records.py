@@ -88,6 +88,7 @@ class Records:
         self._findings = findings
         self._named: set[str] = set()
         self._anywhere: dict[str, Rules] = {}
+        tree = tree.extended()
         self._root = self._rules(tree, tree.root)
         self._tops = {relation.name: self._rules(tree, relation, top=True) for relation in tree.relations}
         self._iids: dict[str, _Seen] = {}

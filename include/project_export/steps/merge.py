@@ -132,7 +132,7 @@ class Merger:
         by_relation: dict[str, list[Row]] = defaultdict(list)
         for row in rows:
             by_relation[row.relation].append(row)
-        one = {relation.name: relation.one for relation in ctx.tree.relations}
+        one = {relation.name: relation.one for relation in ctx.tree.extended().relations}
         files = members(
             ctx.settings.required("gitlab_version"),
             ctx.settings.required("gitlab_revision"),

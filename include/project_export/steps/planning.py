@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from project_export.errors import SourceBusy, SourceRefused
+from project_export.errors import BadRequest, SourceBusy, SourceRefused
 from project_export.plan import Plan, make_plan
 from project_export.settings import Settings
 from project_export.source import Reader, Session
@@ -20,14 +20,19 @@ def plan_export(
     """Plan the export of a project by cheap counts, and log what the source lacks of the tree.
 
     relations: names of the wanted ones, all when empty; the root always comes along. split: see `make_plan`.
-    Raises ProjectNotFound, SourceChanged, SourceBusy.
+    Raises ProjectNotFound, SourceChanged, SourceBusy, and BadRequest for an optional relation that the source lacks.
     """
     bound = bind(tree, session.catalogue(tables(tree)))
     for item in bound.left_out:
         log.warning("%s", item)
+    if bound.absent:
+        log.info("optional, and not in this source: %s", ", ".join(bound.absent))
+    for name in relations:
+        if name not in bound.tree.names:
+            raise BadRequest(f"relation {name} is optional, and this source does not have it; see `tree check`")
     reader = Reader(session, bound, project_id)
-    names = [name for name in tree.names if not relations or name in relations or name == tree.root.name]
-    return make_plan(tree, {name: _count(session, reader, name) for name in names}, settings, split=split)
+    names = [name for name in bound.tree.names if not relations or name in relations or name == tree.root.name]
+    return make_plan(bound.tree, {name: _count(session, reader, name) for name in names}, settings, split=split)
 
 
 def _count(session: Session, reader: Reader, name: str) -> int:

@@ -51,9 +51,10 @@ class Request:
         relations = () if relations is None else relations
         if not isinstance(relations, (list, tuple)) or not all(isinstance(name, str) for name in relations):
             raise BadRequest(f"relations must be a list of names, not {relations!r}")
+        names = tree.extended().names
         for name in relations:
-            if name not in tree.names:
-                raise BadRequest(f"relation {name} is unknown; {nearest(name, tree.names)}")
+            if name not in names:
+                raise BadRequest(f"relation {name} is unknown; {nearest(name, names)}")
         description = params.get("description")
         if description is not None and not (isinstance(description, str) and _storable(description)):
             raise BadRequest(f"description must be a text without NUL and halves of surrogates, not {description!r}")

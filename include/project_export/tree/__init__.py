@@ -2,7 +2,7 @@
 
 from project_export.tree.bind import BoundTree, Catalogue, LeftOut, bind, tables
 from project_export.tree.load import load
-from project_export.tree.model import Also, Enum, Key, Lookup, Order, Relation, Span, Tree
+from project_export.tree.model import Also, Enum, Key, Lookup, Option, Order, Relation, Span, Tree
 
 __all__ = [
     "Also",
@@ -12,6 +12,7 @@ __all__ = [
     "Key",
     "LeftOut",
     "Lookup",
+    "Option",
     "Order",
     "Relation",
     "Span",

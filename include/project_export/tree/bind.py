@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from project_export.errors import SourceChanged, TreeError, nearest
-from project_export.tree.model import Also, Elsewhere, Key, Lookup, Relation, Tree
+from project_export.tree.model import Also, Elsewhere, Key, Lookup, Option, Relation, Tree
 
 Catalogue = Mapping[str, Mapping[str, str]]
 """table → column → type, as pg_type.typname has it: int8, timestamptz, _text."""
@@ -31,15 +31,22 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class BoundTree:
-    """A tree that this database can answer, the types of its columns, and what was left out."""
+    """A tree that this database can answer, the types of its columns, and what was left out.
+
+    absent: dotted paths of the optional relations that this database does not have, of which nothing else is said.
+    """
 
     tree: Tree
     catalogue: Catalogue
     left_out: tuple[LeftOut, ...]
+    absent: tuple[str, ...] = ()
 
     def relation(self, name: str) -> Relation:
-        """Return the root or a top-level relation by name."""
-        return next(r for r in (self.tree.root, *self.tree.relations) if r.name == name)
+        """Return the root or a top-level relation by name; raise SourceChanged for an optional one that is not here."""
+        for relation in (self.tree.root, *self.tree.relations):
+            if relation.name == name:
+                return relation
+        raise SourceChanged(f"relation {name} is optional, and the source does not have it; see `tree check`")
 
     def remarks(self, name: str) -> tuple[str, ...]:
         """Say of a top-level relation what was left out, and which keys are constant for a reason."""
@@ -49,24 +56,32 @@ class BoundTree:
 
 def tables(tree: Tree) -> frozenset[str]:
     """Name every table that the tree reads."""
-    return frozenset(table for relation in (tree.root, *tree.relations) for table in _tables(relation))
+    whole = tree.extended()
+    named = {table for relation in (whole.root, *whole.relations) for table in _tables(relation)}
+    return frozenset(named.union(*(option.needs for option in tree.optional)))
 
 
 def bind(tree: Tree, catalogue: Catalogue) -> BoundTree:
-    """Fit the tree to the catalogue.
+    """Fit the tree to the catalogue. Of its optional relations those take part whose tables are there.
 
     Raises SourceChanged where a column is absent that the tree needs to find or order rows, and TreeError where a name
     is absent here and unknown to the tree's reference schema as well, so that a slip of the pen is not taken for an
     older version.
     """
+    there = [option for option in tree.optional if option.needs <= catalogue.keys()]
+    absent = tuple(tree.path(option) for option in tree.optional if option not in there)
+    unjoined = {tree.path(option): name for option in there if (name := _unjoined(option, tree, catalogue))}
+    tree = tree.extended(option for option in there if tree.path(option) not in unjoined)
     binder = _Binder(tree, catalogue)
+    for path, name in unjoined.items():
+        binder.leave_out(path, f"the source has no {name}")
     root = binder.relation(tree.root, tree.root.name)
     if root is None:
         message = f"{tree.file}:{tree.root.line}: the source has no table {tree.root.table}, the root of the tree"
         raise SourceChanged(f"{message}. Is this the right database, and does search_path lead to its schema?")
     binder.linked(tree)
     relations = tuple(binder.top(relation, root) for relation in tree.relations)
-    return BoundTree(replace(tree, root=root, relations=relations), catalogue, tuple(binder.left_out))
+    return BoundTree(replace(tree, root=root, relations=relations), catalogue, tuple(binder.left_out), absent)
 
 
 class _Binder:
@@ -262,6 +277,16 @@ class _Binder:
             message = f"{self.tree.file}:{line}: the source has no column {table}.{column}"
             valid = self.catalogue[table]
             raise TreeError(f"{message}, nor does the tree's reference schema; {nearest(column, valid)}")
+
+
+def _unjoined(option: Option, tree: Tree, catalogue: Catalogue) -> str | None:
+    """Return the first column that an optional relation's join needs and this database lacks."""
+    relation, parent = option.relation, dict(tree.walk())[option.parent]
+    derived = {name for name, _ in parent.derived}
+    links = [(parent.table, link) for _, link in relation.join if link not in derived]
+    columns = [(relation.table, own) for own, _ in relation.join] + links
+    lacking = (f"{table}.{column}" for table, column in columns if column not in catalogue.get(table, (column,)))
+    return next(lacking, None)
 
 
 def _tables(relation: Relation) -> Iterator[str]:

@@ -26,7 +26,7 @@ def document(tree: Tree) -> str:
 
 class _Describer:
     def __init__(self, tree: Tree) -> None:
-        self.tree = tree
+        self.tree = tree = tree.extended()
         self.tops = (tree.root, *tree.relations)
         self.headings = {_record(top): top.name for top in self.tops if top.table}
         self.shared: dict[Record, Relation] = {}
@@ -52,12 +52,15 @@ class _Describer:
             yield from (self.content(f"### {self.headings[r]}", relation) for r, relation in self.shared.items())
         yield self.enums()
         yield self.transforms()
+        if self.tree.uncovered:
+            rows = ((f"`{path}`", why) for path, why in self.tree.uncovered)
+            yield "## Not in the tree\n\n" + _table(("what the application exports besides", "why not"), rows)
 
     def overview(self) -> str:
         rows = [
             (
                 f"[{relation.name}]({_anchor(relation.name)})",
-                "one" if relation.one or relation is self.tree.root else "many",
+                ("one" if relation.one or relation is self.tree.root else "many") + ", optional" * relation.optional,
                 f"`{relation.table}`" if relation.table else f"always `{relation.constant}`",
                 len(relation.keys),
                 sum(1 for _ in relation.walk()) - 1,
@@ -77,6 +80,7 @@ class _Describer:
             for also in relation.also:
                 whose = f"of each `{also.unless}` that is not among the others, the first by {_columns(also.best)}"
                 rows += f" Then those where {_condition(also, self.tree.root)}: {whose}."
+        rows += " Only where the source has the table." * relation.optional
         return self.content(f"{heading}\n\n{rows}", relation)
 
     def content(self, heading: str, relation: Relation) -> str:
@@ -105,7 +109,8 @@ class _Describer:
             else:
                 keys = f"keys {', '.join(_with_note(key) for key in child.keys)}"
                 keys = ". ".join([keys, *(text.rstrip(".") for text in _history(child))])
-            yield f"{'  ' * depth}- **{child.name}** ({'one' if child.one else 'many'}): {what}; {keys}"
+            count = ("one" if child.one else "many") + ", optional" * child.optional
+            yield f"{'  ' * depth}- **{child.name}** ({count}): {what}; {keys}"
             told = self.shared[record].children if record in self.shared else ()
             yield from self.nested(child, (nested for nested in child.children if nested not in told), depth + 1)
 

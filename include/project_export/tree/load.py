@@ -25,11 +25,18 @@ The language, by example:
         until: {13.5..15.5: [id]}                                    # what the application left then, and does no more
         children:
           - {relation: author, like: author, one: true, join: {id: author_id}}
+    optional:                                # by parent: relations that are there where their tables are
+      issues:
+        - {relation: sprint, table: sprints, one: true, join: {id: sprint_id}, keys: [title]}
+        - {relation: epic, like: epic, one: true, join: {id: epic_id}, with: [licenses]}     # and this table is
+    uncovered:                               # what the application exports and this file does not, and why
+      issues.links: nobody has needed them
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -38,13 +45,13 @@ import yaml
 
 from project_export.errors import TreeError, nearest
 from project_export.tree.keys import Keys, read_schema
-from project_export.tree.model import Also, Condition, Order, Relation, Tree
+from project_export.tree.model import Also, Condition, Option, Order, Relation, Tree
 from project_export.tree.nodes import Fields
 from project_export.tree.versions import dated
 
 SHIPPED = Path(__file__).parent.parent / "trees"
 
-_FILE = {"name", "schema", "enums", "shapes", "root", "relations"}
+_FILE = {"name", "schema", "enums", "shapes", "root", "relations", "optional", "uncovered"}
 _CONTENT = {"table", "order", "key", "keys", "derived", "children", "since", "until"}
 _RELATION = _CONTENT | {"relation", "like", "one", "join", "where", "also", "successor", "constant"}
 _ALSO = {"join", "where", "unless", "best"}
@@ -78,7 +85,9 @@ class _Reader(Keys):
     def tree(self, text: str) -> Tree:
         fields = self.fields(self.document(text), _FILE, "the tree", required=("name", "root", "relations"))
         if "schema" in fields:
-            self.known = read_schema(self.path.parent / self.text(fields["schema"]))
+            files = fields["schema"]
+            for file in [files] if isinstance(files, yaml.ScalarNode) else self.items(files, "schema"):
+                self.known |= read_schema(self.path.parent / self.text(file))
         for name, node in self.mapping(fields.get("enums"), "enums").items():
             self.enums[name] = self.enum(name, node)
         for name, node in self.mapping(fields.get("shapes"), "shapes").items():
@@ -88,8 +97,40 @@ class _Reader(Keys):
         relations = tuple(self.relation(node, (root,)) for node in nodes)
         named = [(relation.name, node) for relation, node in zip(relations, nodes, strict=True)]
         self.unique([(root.name, fields["root"]), *named], "relation")
-        root = dated(self, root, self.mapping(fields["root"], "the root"), relations)
-        return Tree(self.text(fields["name"]), str(self.path), root, relations, self.known)
+        tree = Tree(self.text(fields["name"]), str(self.path), root, relations, self.known)
+        tree = replace(tree, optional=tuple(self.options(fields.get("optional"), tree)))
+        tree = replace(tree, uncovered=tuple(self.uncovered(fields.get("uncovered"), tree.extended())))
+        tops = tree.extended().relations
+        return replace(tree, root=dated(self, root, self.mapping(fields["root"], "the root"), tops))
+
+    def options(self, node: yaml.Node | None, tree: Tree) -> Iterator[Option]:
+        """Yield the optional relations: lists of them by the dotted path of their parent, or the root's name."""
+        chains: dict[str, tuple[Relation, ...]] = {tree.root.name: (tree.root,)}
+        for path, relation in tree.walk():
+            above = chains[path.rpartition(".")[0] or tree.root.name]
+            chains.setdefault(path, (*above, relation))
+        for key, items in self.pairs(node, "optional"):
+            parents = chains[self.choose(key, chains, "relation")]
+            names = {key.name for key in parents[-1].keys} | {child.name for child in parents[-1].children}
+            taken = set(tree.names) if len(parents) == 1 else names
+            for item in self.items(items, "optional"):
+                own = [pair for pair in self.pairs(item, "a relation") if pair[0].value != "with"]
+                relation = self.relation(yaml.MappingNode(item.tag, own, item.start_mark, item.end_mark), parents)
+                if relation.name in taken:
+                    self.fail(item, f"optional: {parents[-1].name} already has {relation.name}")
+                taken.add(relation.name)
+                more = self.items(self.mapping(item, "a relation").get("with"), "with")
+                needs = frozenset((relation.table, *(self.known_table(table) for table in more)))
+                yield Option(self.text(key), replace(relation, optional=True), needs)
+
+    def uncovered(self, node: yaml.Node | None, tree: Tree) -> Iterator[tuple[str, str]]:
+        """Yield the paths of what the tree does not cover, with the reasons."""
+        there = {path for path, _ in tree.walk()}
+        there |= {f"{path}.{key.name}" for path, relation in tree.walk() for key in relation.keys}
+        for key, reason in self.pairs(node, "uncovered"):
+            if self.text(key) in there:
+                self.fail(key, f"uncovered: the tree has {self.text(key)}")
+            yield self.text(key), self.text(reason)
 
     def relation(self, node: yaml.Node, parents: tuple[Relation, ...]) -> Relation:
         fields = self.fields(node, _RELATION, "a relation", required=("relation",))

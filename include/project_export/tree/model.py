@@ -6,8 +6,8 @@ Nothing here knows a database or a file; `load` makes these records from YAML, `
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 Scalar = str | int | bool | None
 Condition = tuple[str, tuple[Scalar, ...]]
@@ -161,6 +161,7 @@ class Relation:
     since: by name of a key or nested relation (the root's: a top-level one too), when it came, where that is known
     until: by name of what it has no more, when it went
     constant: JSON text that stands for the whole relation, which then has no table
+    optional: whether only some databases have it
     """
 
     name: str
@@ -178,6 +179,7 @@ class Relation:
     since: tuple[tuple[str, Span], ...] = ()
     until: tuple[tuple[str, Span], ...] = ()
     constant: str | None = None
+    optional: bool = False
     line: int = 0
 
     @property
@@ -200,14 +202,32 @@ class Relation:
 
 
 @dataclass(frozen=True)
+class Option:
+    """A relation that only some databases have, under the one at the dotted path `parent` (the root: top-level).
+
+    needs: it is there where all of these tables are.
+    """
+
+    parent: str
+    relation: Relation
+    needs: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Tree:
-    """A whole tree file. `file` is for messages; `known`: its reference schema, table to column to type."""
+    """A whole tree file. `file` is for messages; `known`: its reference schema, table to column to type.
+
+    relations: the top-level ones. optional: relations that come in addition, by `extended`.
+    uncovered: dotted paths of what the application exports and the tree does not, each with the reason.
+    """
 
     name: str
     file: str
     root: Relation
     relations: tuple[Relation, ...]
     known: dict[str, dict[str, str]] = field(default_factory=dict, compare=False)
+    optional: tuple[Option, ...] = ()
+    uncovered: tuple[tuple[str, str], ...] = ()
 
     def walk(self) -> Iterator[tuple[str, Relation]]:
         """Yield the root and every relation, nested ones too, with their dotted paths."""
@@ -219,3 +239,21 @@ class Tree:
     def names(self) -> tuple[str, ...]:
         """Names of the root and the top-level relations, in the order of the archive."""
         return (self.root.name, *(relation.name for relation in self.relations))
+
+    def path(self, option: Option) -> str:
+        """Return the dotted path of an optional relation."""
+        above = "" if option.parent == self.root.name else f"{option.parent}."
+        return f"{above}{option.relation.name}"
+
+    def extended(self, options: Iterable[Option] | None = None) -> Tree:
+        """Return the tree with optional relations in their places, behind the others: with all when none are given."""
+        chosen = self.optional if options is None else tuple(options)
+
+        def grown(relation: Relation, path: str) -> Relation:
+            added = [option.relation for option in chosen if option.parent == path]
+            children = [grown(child, f"{path}.{child.name}") for child in relation.children]
+            return replace(relation, children=(*children, *added))
+
+        tops = [grown(relation, relation.name) for relation in self.relations]
+        tops += [option.relation for option in chosen if option.parent == self.root.name]
+        return replace(self, relations=tuple(tops), optional=())

@@ -1,0 +1,189 @@
+"""Relations of GitLab's paid edition: they leave where their tables are, and elsewhere nothing is different."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from archives import read_archive
+from psycopg.sql import SQL, Composable, Identifier
+from runs import context, merge, path_of, started, work
+from typer.testing import CliRunner
+
+from project_export.archive.verify import verify
+from project_export.cli import app
+from project_export.errors import BadRequest
+from project_export.sample import schema
+from project_export.tree import load
+
+TREE = load("gitlab")
+PAID = [option.relation for option in TREE.optional]
+TABLES = sorted({nested.table for one in PAID for _, nested in one.walk()} - schema.tables().keys())
+TOPS = {"protected_environments", "security_setting", "push_rule"}
+AT = "2024-05-01 10:00:00.123456"
+OUT = "2024-05-01T10:00:00.123Z"
+ROWS = (
+    "INSERT INTO iterations_cadences (id, title) VALUES (3, 'two weeks')",
+    "INSERT INTO sprints (id, iid, group_id, iterations_cadence_id, created_at, updated_at, start_date, description)"
+    " VALUES (5, 7, 9, 3, '{at}', '{at}', '2024-05-01', 'first')",
+    "UPDATE issues SET sprint_id = 5 WHERE id = {issue}",
+    "INSERT INTO issuable_slas (id, issue_id, due_at) VALUES (1, {issue}, '{at}')",
+    "INSERT INTO resource_iteration_events (id, issue_id, iteration_id, user_id, action, created_at)"
+    " VALUES (2, {issue}, 5, 1, 2, '{at}'), (1, {issue}, 5, 1, 1, '{at}')",
+    "INSERT INTO protected_branch_unprotect_access_levels (id, protected_branch_id, access_level, user_id)"
+    " VALUES (1, {protected_branche}, 40, NULL), (2, {protected_branche}, NULL, 4)",
+    "INSERT INTO projects_branch_rules_squash_options (id, protected_branch_id, project_id, squash_option)"
+    " VALUES (1, {protected_branche}, 1, 2)",
+    "UPDATE boards SET milestone_id = {milestone} WHERE id = {board}",
+    "UPDATE lists SET milestone_id = {milestone} WHERE board_id = {board}",
+    "INSERT INTO protected_environments (id, project_id, name, created_at, updated_at)"
+    " VALUES (1, 1, 'production', '{at}', '{at}'), (2, 2, 'not ours', '{at}', '{at}')",
+    "INSERT INTO protected_environment_deploy_access_levels"
+    " (id, protected_environment_id, access_level, created_at, updated_at) VALUES (1, 1, 30, '{at}', '{at}')",
+    "INSERT INTO project_security_settings (project_id, created_at, updated_at) VALUES (1, '{at}', '{at}')",
+    "INSERT INTO push_rules (id, project_id, max_file_size, prevent_secrets, author_email_regex)"
+    " VALUES (1, 2, 1, false, 'other'), (2, 1, 50, true, '@example')",
+)
+
+
+def table(name: str) -> Composable:
+    """Return the statement that makes one of the paid edition's tables."""
+    columns = [SQL("{} {}").format(Identifier(column), SQL(kind)) for column, kind in TREE.known[name].items()]
+    return SQL("CREATE TABLE {} ({})").format(Identifier(name), SQL(", ").join(columns))
+
+
+@pytest.fixture
+def paid(generated_copy: str) -> str:
+    """The generated sample with the paid edition's tables, and something in each of them."""
+    with psycopg.connect(generated_copy) as conn:
+        for name in TABLES:
+            conn.execute(table(name))
+        first = {"at": AT}
+        for name in ("issue", "protected_branche", "board", "milestone"):
+            query = SQL("SELECT min(id)::text FROM {} WHERE project_id = 1").format(Identifier(f"{name}s"))
+            (first[name],) = conn.execute(query).fetchone()
+        for row in ROWS:
+            conn.execute(row.format(**first))
+    return generated_copy
+
+
+def exported(source: str, database: str, tmp_path: Path) -> dict[str, list[dict[str, Any]]]:
+    ctx = context(source, database, tmp_path, units=1)
+    created = started(ctx)
+    assert work(ctx, created) == []
+    path = path_of(merge(ctx, created))
+    assert verify(path).problems == ()
+    return read_archive(path)
+
+
+def only(records: list[dict[str, Any]], key: str) -> dict[str, Any]:
+    """Return the one record that has something under the key."""
+    (found,) = (record for record in records if record.get(key))
+    return found
+
+
+def test_the_reference_schema_has_the_tables_and_the_sample_does_not():
+    assert len(TABLES) == 10
+    assert set(TABLES) <= TREE.known.keys()
+
+
+def test_optional_relations_leave_where_their_tables_are(paid, database, tmp_path):
+    found = exported(paid, database, tmp_path)
+    cadence = {"title": "two weeks"}
+    iteration = {
+        "created_at": OUT, "updated_at": OUT, "start_date": "2024-05-01", "due_date": None, "group_id": 9, "iid": 7,
+        "description": "first", "iterations_cadence": cadence,
+    }  # fmt: skip
+    issue = only(found["issues"], "issuable_sla")
+    assert list(issue)[-3:] == ["issuable_sla", "iteration", "resource_iteration_events"]
+    assert issue["issuable_sla"] == {"due_at": OUT}
+    assert issue["iteration"] == iteration
+    assert issue["resource_iteration_events"] == [
+        {"user_id": 1, "created_at": OUT, "action": action, "iteration": iteration} for action in ("add", "remove")
+    ]
+    assert {len(other["resource_iteration_events"]) for other in found["issues"]} == {0, 2}
+    branch = only(found["protected_branches"], "squash_option")
+    assert branch["squash_option"] == {"project_id": 1, "squash_option": "default_on"}
+    assert branch["unprotect_access_levels"] == [
+        {"access_level": 40, "user_id": None, "group_id": None},
+        {"access_level": None, "user_id": 4, "group_id": None},
+    ]
+    board = only(found["boards"], "milestone")
+    assert board["milestone"]["project_id"] == 1
+    assert {name for item in board["lists"] for name in item} >= {"milestone"}
+    assert found["protected_environments"] == [
+        {
+            "project_id": 1, "created_at": OUT, "updated_at": OUT, "name": "production", "group_id": None,
+            "deploy_access_levels": [
+                {"created_at": OUT, "updated_at": OUT, "access_level": 30, "user_id": None, "group_id": None}
+            ],
+        }
+    ]  # fmt: skip
+    assert found["security_setting"] == [{"project_id": 1, "created_at": OUT, "updated_at": OUT}]
+    (rule,) = found["push_rule"]
+    assert list(rule) == [key.name for key in TREE.extended().relations[-1].keys]
+    assert (rule["max_file_size"], rule["prevent_secrets"], rule["author_email_regex"]) == (50, True, "@example")
+
+
+def test_beside_them_an_export_is_the_same(paid, server, database, tmp_path, generated):
+    with_them = exported(paid, database, tmp_path / "paid")
+    without = exported(generated, server.create_database("other_ledger"), tmp_path / "free")
+    server.drop_database("other_ledger")
+    assert with_them.keys() - without.keys() == TOPS
+    names = {name: {option.relation.name for option in TREE.optional if option.parent == name} for name in without}
+    for name in without.keys() - {"boards"}:
+        assert [
+            {key: value for key, value in record.items() if key not in names[name]} for record in with_them[name]
+        ] == without[name]
+
+
+def test_a_table_that_is_empty_leaves_what_an_empty_one_leaves(paid, database, tmp_path):
+    with psycopg.connect(paid) as conn:
+        for name in TABLES:
+            conn.execute(SQL("TRUNCATE {}").format(Identifier(name)))
+    found = exported(paid, database, tmp_path)
+    assert not found.keys() & TOPS
+    assert {len(issue["resource_iteration_events"]) for issue in found["issues"]} == {0}
+    assert not [issue for issue in found["issues"] if "iteration" in issue or "issuable_sla" in issue]
+
+
+def test_without_their_tables_there_is_one_line_and_no_row(generated, database, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    ctx = context(generated, database, tmp_path)
+    created = started(ctx)
+    assert [row.relation for row in ctx.ledger.rows(created.job_id)] == list(TREE.names)
+    lines = [record.getMessage() for record in caplog.records if "push_rule" in record.getMessage()]
+    assert len(lines) == 1
+    assert lines[0].startswith("optional, and not in this source: issues.issuable_sla, issues.iteration, ")
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_a_request_for_one_that_the_source_does_not_have_is_refused(generated, paid, database, tmp_path):
+    with pytest.raises(BadRequest, match="relation push_rule is optional, and this source does not have it"):
+        started(context(generated, database, tmp_path), "push_rule")
+    ctx = context(paid, database, tmp_path)
+    assert {row.relation for row in ctx.ledger.rows(started(ctx, "push_rule").job_id)} == {"project", "push_rule"}
+
+
+def test_a_check_shows_them_or_names_them_as_absent(generated, paid):
+    check = CliRunner().invoke(app, ["tree", "check", "--source", paid]).stdout
+    assert "push_rule: optional, bound, 14 keys, 0 nested relations" in check.splitlines()
+    assert "    issues.iteration by sprints (id): NO INDEX" in check.splitlines()
+    assert "not in this source" not in check
+    check = CliRunner().invoke(app, ["tree", "check", "--source", generated]).stdout
+    assert "push_rule: " not in check
+    assert check.splitlines()[-1].startswith("optional, and not in this source: issues.issuable_sla, ")
+
+
+def test_a_column_that_such_a_table_lacks_is_left_out_with_its_date(paid):
+    with psycopg.connect(paid) as conn:
+        conn.execute("ALTER TABLE push_rules DROP reject_non_dco_commits")
+        conn.execute("ALTER TABLE boards DROP milestone_id")
+    check = CliRunner().invoke(app, ["tree", "check", "--source", paid]).stdout.splitlines()
+    why = "left out, the source has no push_rules.reject_non_dco_commits"
+    dated = "reject_non_dco_commits came after 15.5, in 17.0 at the latest"
+    assert f"    push_rule.reject_non_dco_commits: {why}; {dated}" in check
+    assert "    boards.milestone: left out, the source has no boards.milestone_id" in check
