@@ -13,7 +13,7 @@ import pytest
 from psycopg.sql import SQL, Identifier
 from runs import assert_same, attempts, backends, context, locked, merge, path_of, started, wait_until, work, worker
 
-from project_export.errors import BadRequest, RelationsFailed, UnitFailed
+from project_export.errors import BadRequest, Failure, RelationsFailed, UnitFailed
 from project_export.ledger import Row
 from project_export.steps import Context, Created, Request, watch
 
@@ -91,6 +91,21 @@ def test_the_watch_cancels_what_is_pending_when_the_process_that_failed_did_not(
     ctx.ledger.fail_rows([row(ctx, created, "labels").id], "killed twice")
     progress, _ = watch(ctx, created.job_id, {})
     assert (progress.failed, progress.pending) == (3, 0)
+
+
+def test_what_was_queued_again_meanwhile_is_not_cancelled(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    ctx, created = start(fail_fast=True)
+    ctx.ledger.fail_rows([row.id for row in ctx.ledger.rows(created.job_id)], "killed twice")
+    failures = ctx.ledger.failures
+
+    def read_before_the_clear(job_id: int) -> list[Failure]:
+        found = failures(job_id)
+        ctx.ledger.requeue([row.id for row in ctx.ledger.rows(job_id)], "the run was cleared")
+        return found
+
+    monkeypatch.setattr(ctx.ledger, "failures", read_before_the_clear)
+    progress, _ = watch(ctx, created.job_id, {})
+    assert (progress.failed, progress.queued) == (0, 3)
 
 
 def test_the_merge_exports_nothing_more_when_a_relation_has_failed(start: Start) -> None:

@@ -5,7 +5,22 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Update, and_, case, cast, func, literal, select, tuple_, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Update,
+    and_,
+    case,
+    cast,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.orm import aliased
 
 from project_export.errors import AttemptRevoked, Failure, JobMissing
 from project_export.ledger.base import Book
@@ -226,8 +241,14 @@ class Relations(Book):
         return self._fail(_at(row_ids), message) if row_ids else 0
 
     def cancel_rows(self, job_id: int, reason: str) -> int:
-        """Fail all queued and started rows of a job because of another one, and return how many there were."""
-        return self._fail(RelationExport.job_id == job_id, CANCELLED + reason)
+        """Fail all queued and started rows of a job because of another one that is failed; return how many there were.
+
+        It changes nothing where none is failed any more: the job was opened again meanwhile.
+        """
+        other = aliased(RelationExport)
+        own = or_(other.error.is_(None), ~other.error.startswith(CANCELLED))
+        cause = exists().where(other.job_id == job_id, other.state == FAILED, own)
+        return self._fail(and_(RelationExport.job_id == job_id, cause), CANCELLED + reason)
 
     def _fail(self, condition: ColumnElement[bool], message: str) -> int:
         statement = RELATION_EXPORT.move(update(RelationExport).where(condition), "fail").values(
