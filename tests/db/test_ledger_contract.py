@@ -430,7 +430,9 @@ def test_a_generation_begins_only_from_the_one_before_it(ledger: Ledger) -> None
 def test_a_job_is_finished_once_with_its_archive(ledger: Ledger) -> None:
     job = open_job(ledger)
     assert ledger.finish_job(job.id, "file:///p.tar.gz", 10, "cd" * 32, 3) is True
-    assert ledger.finish_job(job.id, "file:///other.tar.gz", 1, "ef" * 32, 1) is False
+    assert ledger.finish_job(job.id, "file:///p.tar.gz", 10, "cd" * 32, 3) is False
+    with pytest.raises(AttemptRevoked, match=r"Another archive of job \d+ was published than file:///other\.tar\.gz"):
+        ledger.finish_job(job.id, "file:///other.tar.gz", 1, "ef" * 32, 1)
     done = ledger.job(job.id)
     assert (done.state, done.archive_uri, done.archive_bytes, done.archive_sha256, done.records) == (
         "finished",
