@@ -765,6 +765,7 @@ def diff_commit(db: Database, row: Row) -> Record:
             if metadata[column] is not None:
                 merged[column] = metadata[column]
     record = pick(merged, "authored_date committed_date relative_order sha message trailers")
+    record["trailers"] = record["trailers"] or {}
     add_commit_people(db, metadata or row, record)
     if metadata:
         nested = pick(metadata, "authored_date committed_date sha message")

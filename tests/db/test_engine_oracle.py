@@ -62,6 +62,17 @@ def test_what_names_a_row_that_is_gone_leaves_without_it(generated_copy: str) ->
     assert any("label" not in link for issue in found["issues"] for link in issue["label_links"])
 
 
+def test_a_commit_without_trailers_leaves_with_an_empty_object(generated_copy: str) -> None:
+    with psycopg.connect(generated_copy, autocommit=True) as conn:
+        conn.execute("UPDATE merge_request_diff_commits SET trailers = NULL WHERE relative_order > 0")
+        with Session(lambda: psycopg.connect(generated_copy), "test", Limits()) as session:
+            engine = Reader(session, bind(TREE, session.catalogue(tables(TREE))), 1)
+            found = records(lines(engine, "merge_requests"))
+        assert_equal({"merge_requests": found}, {"merge_requests": reader.read_project(conn, 1)["merge_requests"]})
+    commits = [commit for one in found for commit in one["merge_request_diff"]["merge_request_diff_commits"]]
+    assert {str(commit["trailers"]) for commit in commits if commit["relative_order"]} == {"{}"}
+
+
 def test_an_issue_without_a_type_or_of_a_custom_type_leaves_as_an_issue(generated_copy: str) -> None:
     with psycopg.connect(generated_copy, autocommit=True) as conn:
         conn.execute("UPDATE issues SET work_item_type_id = CASE WHEN id % 2 = 0 THEN 1234 END WHERE id % 3 < 2")

@@ -118,6 +118,35 @@ def test_the_one_record_relations_that_came_and_went_are_those_of_real_exports(k
     assert {name: span for name, span in TREE.root.since if name in TREE.names} == present(spans)
 
 
+def described(node: Any, above: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the relations of the described tree with their dotted paths."""
+    path = f"{above}{node['relation']}"
+    yield path, node
+    for child in node.get("children", []):
+        yield from described(child, f"{path}.")
+
+
+def test_tables_keys_and_nested_relations_are_the_described_ones_in_their_order(facts):
+    text = yaml.safe_load((facts / "gitlab" / "tree.yaml").read_text(encoding="utf-8"))
+    ours = {path: relation for path, relation in load("gitlab").walk() if relation.table}
+    theirs = dict(described(text["root"]))
+    theirs.update(pair for node in text["relations"] for pair in described(node))
+    assert ours.keys() == theirs.keys() - {"user_contributions"}
+    for path, relation in ours.items():
+        node = theirs[path]
+        methods = node.get("methods", [])
+        keys = [*node.get("columns", []), *(method["name"] for method in methods)]
+        assert [key.name for key in relation.keys] == list(dict.fromkeys(keys)), path
+        assert [child.name for child in relation.children] == [child["relation"] for child in node.get("children", [])]
+        assert (relation.table, relation.one or relation is TREE.root) == (node["table"], node["cardinality"] != "many")
+        enums = node.get("enums", {}) | {method["name"]: method["enum"] for method in methods if "enum" in method}
+        assert {key.name: key.enum.name for key in relation.keys if key.enum} == {
+            name: enum for name, enum in enums.items() if enum in text["enums"]
+        }, path
+        for enum in (key.enum for key in relation.keys if key.enum):
+            assert dict(enum.names) == text["enums"][enum.name]["values"], enum.name
+
+
 def paths(node: Any, above: str = "") -> Iterator[str]:
     """Yield the dotted paths of nested lists and mappings of names."""
     for item in node:
