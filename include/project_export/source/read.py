@@ -8,6 +8,7 @@ transform. A record that several parents share (an author) is read once per batc
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,13 +26,7 @@ from project_export.tree.transforms import TRANSFORMS
 _FIRST_BATCH_ROWS = 100
 _CHUNK_ROWS = 32
 _ROOM = 3  # times the size that a batch aims at: if it becomes larger, it is read in halves
-_ESCAPES = (
-    (b"<", rb"\u003c"),
-    (b">", rb"\u003e"),
-    (b"&", rb"\u0026"),
-    ("\u2028".encode(), rb"\u2028"),
-    ("\u2029".encode(), rb"\u2029"),
-)
+_SEPARATORS = re.compile(rb"\xe2\x80[\xa8\xa9]")  # U+2028 and U+2029
 
 ReadExternal = Callable[[str, int, int], bytes | None]
 """Reads so many bytes of a file beside the database from an offset on; None where there is no such file."""
@@ -201,8 +196,9 @@ class Reader:
         if not node.children:
             return documents
         # Pieces of all rows are made relation by relation and then joined row by row: little Python runs per value.
-        pieces = [[document[:-1] for document in documents], *(self._nested(child, rows) for child in node.children)]
-        documents = [b"".join(row) for row in zip(*pieces, repeat(b"}"))]
+        nested = [self._nested(child, rows) for child in node.children]
+        opened = (document[:-1] for document in documents)
+        documents = [b"".join(row) for row in zip(opened, *nested, repeat(b"}"))]
         if not node.relation.keys:
             return [document.replace(b"{,", b"{", 1) for document in documents]
         return [self._moved(node, document) for document in documents] if node.last else documents
@@ -310,6 +306,5 @@ def _linked(root: Relation, relations: Sequence[Relation]) -> Relation:
 
 def _escaped(data: bytes) -> bytes:
     """Escape as Rails does what HTML and JavaScript would misread; outside of strings JSON has none of these."""
-    for raw, escaped in _ESCAPES:
-        data = data.replace(raw, escaped)
-    return data
+    data = data.replace(b"<", rb"\u003c").replace(b">", rb"\u003e").replace(b"&", rb"\u0026")
+    return _SEPARATORS.sub(lambda found: rb"\u2028" if found[0].endswith(b"\xa8") else rb"\u2029", data)

@@ -23,7 +23,7 @@ Connect = Callable[[], "psycopg.Connection[Any]"]
 
 _RETRYABLE_CLASSES = ("08", "40", "53", "57", "58")
 _RETRYABLE_STATES = ("55P03", "25P03", "25P04")  # lock not available, idle and transaction timeouts
-_STREAM_ROWS = 32 if psycopg.capabilities.has_stream_chunked() else 1
+_STREAM_ROWS = 8 if psycopg.capabilities.has_stream_chunked() else 1
 _CATALOGUE = """
     SELECT c.relname::text, a.attname::text, coalesce(base.typname, t.typname)::text
     FROM pg_class c
@@ -155,7 +155,7 @@ class Session:
                 raise SourceRefused(f"{self.name}: a query that always has one row gave none")
             return row
 
-    def rows(self, query: sql.Composed, params: Any = None, what: str = "query") -> Iterator[tuple[Any, ...]]:
+    def rows(self, query: bytes, params: Any = None, what: str = "query") -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a query as they come, in PostgreSQL's binary form: text is the bytes it is, not decoded.
 
         Text is UTF-8: the server converts it, and where it does not know what to convert from (SQL_ASCII), it refuses

@@ -25,11 +25,11 @@ Query = tuple[sql.Composed, dict[str, Any]]
 class Select:
     """A relation's statement and what its rows are made of: join values, link values, flags (if any), record.
 
-    join, links: the columns or derived names of these values. transforms: see `Due`. noted: flag bit and what is to be
-    counted, after the path of the relation.
+    query: as bytes, since forming it for each batch costs the client 5 %. join, links: the columns or derived names of
+    these values. transforms: see `Due`. noted: flag bit and what is to be counted, after the path of the relation.
     """
 
-    query: sql.Composed
+    query: bytes
     params: dict[str, Any]
     join: tuple[str, ...]
     links: tuple[str, ...]
@@ -138,7 +138,7 @@ class Statements:
             sql.SQL(" WHERE {}").format(sql.SQL(" AND ").join(conditions)) if conditions else sql.SQL(""),
             sql.SQL(" ORDER BY {}").format(comma([*keys, *map(_order, order)])) if order else sql.SQL(""),
         )
-        return Select(query, params.values, join, relation.links, flags.transforms, flags.noted)
+        return Select(query.as_bytes(None), params.values, join, relation.links, flags.transforms, flags.noted)
 
     def _rows(
         self, relation: Relation, columns: Mapping[str, str], parent: Mapping[str, bytes], params: Params
