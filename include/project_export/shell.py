@@ -9,15 +9,13 @@ from __future__ import annotations
 import getpass
 import logging
 import multiprocessing
-import os
 import re
 import signal
-import socket
 import sys
 import time
 import uuid
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
@@ -32,6 +30,7 @@ from project_export.errors import BadRequest, Failure, ProjectExportError, Retry
 from project_export.ledger.states import PENDING
 from project_export.settings import Settings
 from project_export.steps import Context, Created, Holder, Merged, Merger, Owner, Request, Worker, create, watch
+from project_export.steps.process import Process
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +83,7 @@ def export(place: Place, params: dict[str, Any], settings: Settings, jobs: int, 
     settings = settings.model_copy(update={"units": jobs})
     ctx = place.context(settings)
     request = Request.from_params(params, ctx.tree)
-    run_id = f"shell:{socket.gethostname()}:{os.getpid()}:{_born(os.getpid())}:{uuid.uuid4().hex[:8]}"
+    run_id = f"shell:{Process.this()}:{uuid.uuid4().hex[:8]}"
     created = create(ctx, request, run_id=run_id, requested_by=getpass.getuser(), run_alive=_run_alive)
     try:
         with closing(_Snapshot(ctx, created)) as snapshot:
@@ -149,10 +148,11 @@ def _work(place: Place, ctx: Context, created: Created, run_id: str, snapshot: _
         over = False
         while not over:
             time.sleep(_POLL_SECONDS)
-            ended = {unit: _how(process) for unit, process in units.items() if not process.is_alive()}
-            _, over = watch(ctx, created.job_id, ended)
-            show(ctx.ledger.rows(created.job_id))
-            snapshot.touch()
+            with _undisturbed():
+                ended = {unit: _how(process) for unit, process in units.items() if not process.is_alive()}
+                _, over = watch(ctx, created.job_id, ended)
+                show(ctx.ledger.rows(created.job_id))
+                snapshot.touch()
     except BaseException:
         for process in units.values():
             process.terminate()
@@ -160,6 +160,22 @@ def _work(place: Place, ctx: Context, created: Created, run_id: str, snapshot: _
     finally:
         for process in units.values():
             process.join()
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait until the block ends: inside of a driver they would break more than the statement."""
+    came: list[int] = []
+    before = {
+        sign: signal.signal(sign, lambda number, _: came.append(number)) for sign in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for sign, handler in before.items():
+            signal.signal(sign, handler)
+    if came:
+        signal.raise_signal(came[0])
 
 
 def _merge(ctx: Context, created: Created, run_id: str) -> Merged:
@@ -193,31 +209,7 @@ def _how(process: BaseProcess) -> str:
 
 
 def _run_alive(run_id: str) -> bool:
-    """Say whether the run that holds a job may still be working: another machine's may.
-
-    A number is given to another process some day, so that the process must have begun when the run's did.
-    """
-    kind, host, pid, *more = [*run_id.split(":"), "", ""]
-    if kind != "shell" or host != socket.gethostname() or not pid.isdigit():
-        return True
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    born = more[0] if len(more) > 3 else ""
-    return not born or _born(int(pid)) in (born, "")
-
-
-def _born(pid: int) -> str:
-    """Return when a process began, in ticks since the machine's boot; nothing where the machine does not tell.
-
-    One that has ended, and only waits to be asked how, has no beginning any more.
-    """
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return ""
-    state, *others = stat.rpartition(")")[2].split()  # the name in brackets may hold anything; proc(5)
-    return "ended" if state in "ZX" else others[18]
+    """Say whether the run that holds a job may still be working: another machine's may."""
+    kind, _, name = run_id.partition(":")
+    process = Process.parse(name.rpartition(":")[0])
+    return kind != "shell" or process is None or process.alive

@@ -9,7 +9,7 @@ import pytest
 
 from tests.chaos.conftest import Happened
 from tests.chaos.theatre import HUNG_SECONDS, Theatre
-from tests.dags.stage import EXPORT, Run, until
+from tests.dags.stage import EXPORT, WAIT, Run, until
 
 RELATION, TABLE = "boards", "lists"
 SLOW_SECONDS = HUNG_SECONDS + 12  # the waiter looks every 10 s
@@ -116,23 +116,20 @@ def test_when_the_holder_of_the_snapshot_dies_all_is_read_from_one_new_snapshot(
     happened("another snapshot taken, all relations read again from it, SAME")
 
 
-@pytest.mark.fault("F24", "task frozen for longer than the limit, then alive again")
-def test_a_frozen_task_loses_its_relation_and_changes_nothing_when_it_wakes(
-    theatre: Theatre, happened: Happened
-) -> None:
+@pytest.mark.fault("F24", "task frozen for longer than the limit")
+def test_a_frozen_task_is_killed_and_its_relation_read_by_its_retry(theatre: Theatre, happened: Happened) -> None:
     with theatre.surviving(1):
         with theatre.locked(TABLE):
             run = theatre.trigger(project_id=1, consistency="relation", relations=[RELATION, "labels"])
             frozen = theatre.reader(RELATION)
             frozen.send_signal(signal.SIGSTOP)
-            try:
-                until(lambda: theatre.rows(run)[RELATION].deaths == 1, seconds=90)
-                assert "no sign of life" in str(theatre.rows(run)[RELATION].error)
-            finally:
-                frozen.send_signal(signal.SIGCONT)
+            seconds = until(lambda: theatre.rows(run)[RELATION].deaths == 1, seconds=90)
+            assert f"process {frozen.pid} on " in str(theatre.rows(run)[RELATION].error)
+            until(lambda: tries(run) == 2)
         theatre.assert_whole(run, RELATION, "labels")
         assert theatre.attempts(run) == {RELATION: 2}
-    happened(f"revoked after {HUNG_SECONDS} s without a sign of life; read again, SAME")
+        assert "which was killed" in run.log(WAIT)
+    happened(f"killed by the waiter after {seconds:.0f} s, Airflow retried it, one relation read twice, SAME")
 
 
 @pytest.mark.fault("F24", "task slow for longer than the limit, but alive")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,7 +22,8 @@ from typer.testing import CliRunner
 
 from project_export.archive.manifest import Manifest
 from project_export.cli import app
-from project_export.shell import _born, _run_alive
+from project_export.shell import _run_alive
+from project_export.steps.process import Process
 
 COMMAND = [sys.executable, "-c", "from project_export.cli import app; app()"]
 
@@ -218,16 +218,16 @@ def test_a_relation_that_cannot_be_read_fails_the_export_and_is_named(
 
 
 def test_a_run_lives_as_long_as_the_very_process_that_began_it() -> None:
-    begin, host = f"shell:{socket.gethostname()}:{os.getpid()}", socket.gethostname()
-    born = _born(os.getpid())
-    assert born.isdigit()
-    assert _run_alive(f"{begin}:{born}:abcd")
-    assert not _run_alive(f"{begin}:{int(born) - 1}:abcd")  # the number was another process's before
-    assert _run_alive(f"{begin}:01234567")  # as runs were named before the beginning was told
-    assert _run_alive(f"shell:another-machine:1:{born}:abcd")
+    me = Process.this()
+    assert me.born.isdigit()
+    assert _run_alive(f"shell:{me}:abcd")
+    assert not _run_alive(f"shell:{replace(me, born='1')}:abcd")  # the number was another process's before
+    assert _run_alive(f"shell:{me.host}:{me.pid}:01234567")  # as runs were named before the beginning was told
+    assert _run_alive(f"shell:{replace(me, host='another-machine', born='1')}:abcd")
     assert _run_alive("export_project/manual__1")
     child = subprocess.Popen(["sleep", "60"])
-    run = f"shell:{host}:{child.pid}:{_born(child.pid)}:abcd"
+    born = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[19]
+    run = f"shell:{replace(me, pid=child.pid, born=born)}:abcd"
     assert _run_alive(run)
     child.kill()
     wait_until(lambda: not _run_alive(run))  # nobody has asked yet how it ended

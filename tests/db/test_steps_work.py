@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -34,6 +36,7 @@ from project_export.errors import AttemptRevoked, RelationsFailed, SnapshotMissi
 from project_export.ledger import Ledger, Row, Snapshot
 from project_export.source import Session
 from project_export.steps import Context, Created, Holder, Worker, watch
+from project_export.steps.process import Process
 
 Make = Callable[..., Context]
 ONE = ("labels",)
@@ -271,6 +274,45 @@ def test_a_row_without_a_sign_of_life_is_hung_and_its_attempt_revoked(make: Make
     wait_until(lambda: watch(ctx, created.job_id, {})[0].queued == 2)
     assert str(row(ctx, created, relation).error).startswith("no sign of life for 0 s; the attempt was revoked")
     assert row(ctx, created, relation).deaths == 1
+
+
+def test_a_frozen_process_of_this_machine_is_killed_and_named(make: Make) -> None:
+    ctx = make(units=1, hung_seconds=0.05)
+    created = started(ctx, *ONE)
+    frozen = subprocess.Popen(["sleep", "60"])
+    frozen.send_signal(signal.SIGSTOP)
+    try:
+        process = replace(Process.this(), pid=frozen.pid, born=process_born(frozen.pid))
+        claim = ctx.ledger.claim(created.job_id, 0, f"{RUN}/0/1 {process}")
+        assert claim is not None
+        wait_until(lambda: watch(ctx, created.job_id, {})[0].queued == 2)
+        assert frozen.wait(10) == -signal.SIGKILL
+    finally:
+        frozen.kill()
+    said = f"from process {frozen.pid} on {process.host}, which was killed; the attempt was revoked"
+    assert said in str(row(ctx, created, claim.relation).error)
+
+
+@pytest.mark.parametrize("other", [{"host": "another-machine"}, {"born": "1"}, {"born": ""}])
+def test_a_process_that_may_be_another_is_not_killed_but_named(make: Make, other: dict[str, str]) -> None:
+    ctx = make(units=1, hung_seconds=0.05)
+    created = started(ctx, *ONE)
+    bystander = subprocess.Popen(["sleep", "60"])
+    try:
+        process = replace(Process.this(), pid=bystander.pid, born=process_born(bystander.pid))
+        claim = ctx.ledger.claim(created.job_id, 0, f"{RUN}/0/1 {replace(process, **other)}")
+        assert claim is not None
+        wait_until(lambda: watch(ctx, created.job_id, {})[0].queued == 2)
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+    assert f"process {bystander.pid} on " in str(row(ctx, created, claim.relation).error)
+    assert "end it: kill -9" in str(row(ctx, created, claim.relation).error)
+
+
+def process_born(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
 
 
 # Snapshots

@@ -106,7 +106,7 @@ class Merger:
         ledger = self._ctx.ledger
         left = [row for row in ledger.rows(self._job_id) if row.state == "started"]
         release(self._ctx, left, DIED)
-        fail_fast(self._ctx, self._job_id)
+        fail_fast(self._ctx, ledger.job(self._job_id))
         try:
             self._worker.run()
         except UnitFailed as error:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
-from project_export.ledger import Progress, Row
+from project_export.ledger import Job, Progress, Row
 from project_export.steps.context import Context
+from project_export.steps.process import Process
 
 log = logging.getLogger(__name__)
 
@@ -21,8 +22,9 @@ def watch(ctx: Context, job_id: int, ended: Mapping[int, str]) -> tuple[Progress
 
     ended: the units whose task is over for good, by number, and how it ended (success, failed, ...). A row whose unit
     has ended without finishing it, and a row without a sign of life for settings.hung_seconds, are queued again, and
-    failed when they did so twice. The waiting is over when all is finished, or when no unit is left: what is queued
-    then, the merge exports itself, and while one is left, it may still take up what has failed (it was cleared).
+    failed when they did so twice; a process that gives no sign of life is killed if it is one of this machine. The
+    waiting is over when all is finished, or when no unit is left: what is queued then, the merge exports itself, and
+    while one is left, it may still take up what has failed (it was cleared).
     """
     started = ctx.ledger.started(job_id)
     for unit, how in ended.items():
@@ -30,8 +32,10 @@ def watch(ctx: Context, job_id: int, ended: Mapping[int, str]) -> tuple[Progress
         release(ctx, dead, f"the task of its unit {unit} ended as {how} without finishing it (killed? out of memory?)")
     hung_seconds = ctx.settings.hung_seconds
     hung = [row for row in ctx.ledger.stale(job_id, hung_seconds) if _unit(row) not in ended]
-    release(ctx, hung, f"no sign of life for {hung_seconds:.0f} s; the attempt was revoked")
-    fail_fast(ctx, job_id)
+    for row in hung:
+        release(ctx, [row], f"no sign of life for {hung_seconds:.0f} s{_ended(row)}; the attempt was revoked")
+    job = ctx.ledger.job(job_id)
+    fail_fast(ctx, job)
     progress = ctx.ledger.progress(job_id)
     log.info(
         "%d of %d finished, %d running, %d queued, %d failed; %d records, %d bytes",
@@ -43,24 +47,24 @@ def watch(ctx: Context, job_id: int, ended: Mapping[int, str]) -> tuple[Progress
         progress.rows,
         progress.raw_bytes,
     )
-    units = len(ctx.ledger.job(job_id).plan["titles"])
+    units = len(job.plan["titles"])
     abandoned = len(ended) >= units and not progress.started
     return progress, progress.finished == progress.total or abandoned
 
 
-def fail_fast(ctx: Context, job_id: int) -> None:
-    """Cancel all that is pending once a relation has failed for good, if the job's request asks for that.
+def fail_fast(ctx: Context, job: Job) -> None:
+    """Cancel all that is pending in a job once a relation has failed for good, if the job's request asks for that.
 
     A running unit finds its attempt revoked at its next sign of life, and cancels its query.
     """
-    if not ctx.ledger.job(job_id).params.get("fail_fast"):
+    if not job.params.get("fail_fast"):
         return
-    failures = ctx.ledger.failures(job_id)
+    failures = ctx.ledger.failures(job.id)
     if failures:
         reason = f"{failures[0].relation} had failed (fail_fast)"
-        count = ctx.ledger.cancel_rows(job_id, reason)
+        count = ctx.ledger.cancel_rows(job.id, reason)
         if count:
-            log.warning("job %d: %d relation(s) or part(s) are cancelled: %s", job_id, count, reason)
+            log.warning("job %d: %d relation(s) or part(s) are cancelled: %s", job.id, count, reason)
 
 
 def release(ctx: Context, rows: Sequence[Row], reason: str) -> None:
@@ -73,6 +77,15 @@ def release(ctx: Context, rows: Sequence[Row], reason: str) -> None:
             changed = ctx.ledger.fail_rows(seen, f"{reason}; it was the {row.deaths + 1}. time")
         if changed:
             log.warning("%s, attempt %d: %s", row.relation, row.attempt, reason)
+
+
+def _ended(row: Row) -> str:
+    """End the frozen process that holds a row, for it would keep its unit's task, and so the run, for ever."""
+    process = Process.parse((row.owner or "").partition(" ")[2])
+    if process is None:
+        return ""
+    who = f" from process {process.pid} on {process.host}"
+    return f"{who}, which was killed" if process.kill() else f"{who} (if it still is there, end it: kill -9)"
 
 
 def _unit(row: Row) -> int | None:

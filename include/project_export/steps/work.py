@@ -28,6 +28,7 @@ from project_export.ledger import Beat, Claim, Job
 from project_export.source import Reader
 from project_export.steps.context import Context
 from project_export.steps.create import resume
+from project_export.steps.process import Process
 from project_export.steps.sessions import UnitSource
 from project_export.steps.watch import fail_fast, release
 
@@ -54,7 +55,7 @@ class Worked:
 
 @dataclass(frozen=True)
 class Owner:
-    """Who works: the run, its unit, and the try of the unit; `text` is how the ledger keeps it."""
+    """Who works: the run, its unit, and the try of the unit; `text` is how the ledger keeps it, with the process."""
 
     run_id: str
     unit: int
@@ -62,6 +63,11 @@ class Owner:
 
     @property
     def text(self) -> str:
+        """run/unit/try, and the process that asks (see `Process`)."""
+        return f"{self.name} {Process.this()}"
+
+    @property
+    def name(self) -> str:
         """run/unit/try."""
         return f"{self.prefix}{self.attempt}"
 
@@ -201,7 +207,7 @@ class Worker:
         sqlstate = getattr(error, "sqlstate", None)
         self._ctx.ledger.give_back(claim, str(error), sqlstate, final=final, delay_seconds=delay)
         if final:
-            fail_fast(self._ctx, self._job_id)
+            fail_fast(self._ctx, self._ctx.ledger.job(self._job_id))
 
     @property
     def _gone(self) -> bool:
@@ -219,7 +225,7 @@ class Worker:
         """Queue the rows again that an earlier try of this very unit held when it died; a second death fails a row."""
         started = self._ctx.ledger.started(self._job_id)
         held = [row for row in started if row.owner and row.owner.startswith(self._owner.prefix)]
-        release(self._ctx, [row for row in held if row.owner != self._owner.text], DIED)
+        release(self._ctx, [row for row in held if str(row.owner).partition(" ")[0] != self._owner.name], DIED)
 
     @contextmanager
     def _beating(self) -> Iterator[None]:
