@@ -128,7 +128,8 @@ def described(node: Any, above: str = "") -> Iterator[tuple[str, Any]]:
 
 def test_tables_keys_and_nested_relations_are_the_described_ones_in_their_order(facts):
     text = yaml.safe_load((facts / "gitlab" / "tree.yaml").read_text(encoding="utf-8"))
-    ours = {path: relation for path, relation in load("gitlab").walk() if relation.table}
+    tree = load("gitlab")
+    ours = {path: relation for path, relation in tree.walk() if relation.table}
     theirs = dict(described(text["root"]))
     theirs.update(pair for node in text["relations"] for pair in described(node))
     assert ours.keys() == theirs.keys() - {"user_contributions"}
@@ -138,7 +139,7 @@ def test_tables_keys_and_nested_relations_are_the_described_ones_in_their_order(
         keys = [*node.get("columns", []), *(method["name"] for method in methods)]
         assert [key.name for key in relation.keys] == list(dict.fromkeys(keys)), path
         assert [child.name for child in relation.children] == [child["relation"] for child in node.get("children", [])]
-        assert (relation.table, relation.one or relation is TREE.root) == (node["table"], node["cardinality"] != "many")
+        assert (relation.table, relation.one or relation is tree.root) == (node["table"], node["cardinality"] != "many")
         enums = node.get("enums", {}) | {method["name"]: method["enum"] for method in methods if "enum" in method}
         assert {key.name: key.enum.name for key in relation.keys if key.enum} == {
             name: enum for name, enum in enums.items() if enum in text["enums"]

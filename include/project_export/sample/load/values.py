@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 
 from project_export.errors import nearest
 from project_export.sample.schema import Column
-from project_export.tree import Enum, Key
+from project_export.tree import Enum, Key, exact
 from project_export.tree.transforms import read_yaml
 
 _HASH = "!ruby/hash:ActiveSupport::HashWithIndifferentAccess"
@@ -70,7 +70,7 @@ def write_yaml(value: Any) -> str:
     head = f"--- {_HASH}" if isinstance(value, dict) else "---"
     gap = "\n" if isinstance(value, (dict, list)) and value else " "
     text = f"{head}{gap}{body}"
-    if read_yaml(text) != value:
+    if json.loads(exact.write(read_yaml(text))) != value:
         raise ValueError(
             f"{write_json(value)[:80]} does not come back from YAML; Ruby symbols cannot be told from texts"
         )
