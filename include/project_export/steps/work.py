@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from project_export.archive.oversize import Oversize
 from project_export.archive.part import PartFacts, PartWriter
 from project_export.errors import (
     AttemptRevoked,
@@ -165,7 +166,7 @@ class Worker:
         log.info("%s: attempt %d", what, claim.attempt)
         try:
             reader = source.reader(claim)
-            facts, uri = self._write(job, claim, reader, source, what)
+            facts, uri, remarks = self._write(job, claim, reader, source, what)
             source.confirm()
         except AttemptRevoked:
             raise
@@ -180,24 +181,31 @@ class Worker:
         finally:
             self._current = None
         try:
-            self._ctx.ledger.finish(claim, facts, uri, source.remarks(claim, reader))
+            self._ctx.ledger.finish(claim, facts, uri, [*source.remarks(claim, reader), *remarks])
         except AttemptRevoked:
             self._ctx.store.remove(uri)
             raise
+        for remark in remarks:
+            log.warning("%s: %s", what, remark)
         log.info("%s: %d records, %d bytes", what, facts.rows, facts.raw_bytes)
         return facts
 
-    def _write(self, job: Job, claim: Claim, reader: Reader, source: UnitSource, what: str) -> tuple[PartFacts, str]:
+    def _write(
+        self, job: Job, claim: Claim, reader: Reader, source: UnitSource, what: str
+    ) -> tuple[PartFacts, str, tuple[str, ...]]:
+        """Write a row's part; return what is known of it, its URI, and what is to be said of its records."""
         assert source.session is not None
         target = self._ctx.store.part(self._ctx.key(job), claim.relation, claim.part, claim.attempt)
         with target.writing() as out, source.session.attempt(what):
             writer = PartWriter(out, self._ctx.settings.compress_level)
+            oversize = Oversize()
             self._current = _Attempt(claim, writer)
             for chunk in reader.read(claim.relation, claim.part, claim.parts):
                 writer.write(chunk.data, chunk.rows)
+                oversize.add(chunk.data, chunk.rows)
                 if self._gone:
                     raise self._revocation(claim, what)
-            return writer.finish(), target.uri
+            return writer.finish(), target.uri, oversize.remarks
 
     def _give_back(self, claim: Claim, error: ProjectExportError, what: str) -> None:
         """Say why an attempt failed. Every `max_attempts`th failure is final, so a cleared run has as many again."""
