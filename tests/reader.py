@@ -707,8 +707,8 @@ def merge_request(db: Database, row: Row) -> Record:
     ]
     nested = "author award_emoji system_note_metadata events suggestions note_diff_file"
     record["notes"] = notes(db, "MergeRequest", row["id"], nested)
-    if diffs := db.where("merge_request_diffs", **own, diff_type=1):
-        record["merge_request_diff"] = merge_request_diff(db, diffs[-1])
+    diffs = db.where("merge_request_diffs", **own, diff_type=1)
+    record["merge_request_diff"] = merge_request_diff(db, diffs[-1]) if diffs else UNSAVED_DIFF
     record["events"] = events(db, "MergeRequest", row["id"])
     record["timelogs"] = timelogs(db, **own)
     record["label_links"] = label_links(db, "MergeRequest", row["id"])
@@ -718,6 +718,24 @@ def merge_request(db: Database, row: Row) -> Record:
     record["resource_milestone_events"] = resource_milestone_events(db, **own)
     record["resource_state_events"] = resource_state_events(db, **own)
     return record
+
+
+UNSAVED_DIFF = {
+    "state": "empty",
+    "created_at": None,
+    "updated_at": None,
+    "base_commit_sha": None,
+    "real_size": None,
+    "head_commit_sha": None,
+    "start_commit_sha": None,
+    "commits_count": None,
+    "files_count": 0,
+    "sorted": False,
+    "diff_type": "regular",
+    "merge_request_diff_commits": [],
+    "merge_request_diff_files": [],
+}
+"""MergeRequestDiff.new, which merge_request.rb#merge_request_diff returns where there is none."""
 
 
 def merge_request_metrics(row: Row) -> Record:

@@ -73,6 +73,26 @@ def test_a_commit_without_trailers_leaves_with_an_empty_object(generated_copy: s
     assert {str(commit["trailers"]) for commit in commits if commit["relative_order"]} == {"{}"}
 
 
+def test_a_merge_request_without_a_diff_leaves_with_an_unsaved_one_and_a_blank_text_as_none(
+    generated_copy: str,
+) -> None:
+    with psycopg.connect(generated_copy, autocommit=True) as conn:
+        conn.execute("DELETE FROM merge_request_diffs WHERE diff_type = 1 AND merge_request_id % 3 = 0")
+        conn.execute(
+            "UPDATE merge_request_diff_files SET \"binary\" = false, diff = E' \\n\\t' WHERE relative_order = 0"
+        )
+        with Session(lambda: psycopg.connect(generated_copy), "test", Limits()) as session:
+            found = records(lines(Reader(session, bind(TREE, session.catalogue(tables(TREE))), 1), "merge_requests"))
+        assert_equal({"merge_requests": found}, {"merge_requests": reader.read_project(conn, 1)["merge_requests"]})
+    diffs = [merge_request["merge_request_diff"] for merge_request in found]
+    unsaved = [diff for diff in diffs if diff["created_at"] is None]
+    assert 0 < len(unsaved) < len(diffs)
+    assert {(diff["state"], diff["files_count"], diff["sorted"], diff["diff_type"]) for diff in unsaved} == {
+        ("empty", 0, False, "regular")
+    }
+    assert {file["utf8_diff"] for diff in diffs for file in diff["merge_request_diff_files"][:1]} == {""}
+
+
 def test_an_issue_without_a_type_or_of_a_custom_type_leaves_as_an_issue(generated_copy: str) -> None:
     with psycopg.connect(generated_copy, autocommit=True) as conn:
         conn.execute("UPDATE issues SET work_item_type_id = CASE WHEN id % 2 = 0 THEN 1234 END WHERE id % 3 < 2")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from project_export.source.sql import Select, Statements
@@ -50,7 +50,10 @@ class Child:
             self.nodes.append(Node(source, statements, select, f"{parent.path}.{relation.name}"))
             source = source.successor
         self._one = relation.one
+        self._nothing = b""
         self._opening = b"," + exact.write(relation.name) + (b":" if relation.one else b":[")
+        if relation.default is not None:
+            self._nothing = self._opening + _without_row(relation, dict(relation.default))
         first = parent.select.join_width
         self._at = [first + parent.select.links.index(link) for _, link in relation.join]
 
@@ -66,4 +69,13 @@ class Child:
         """Return what these documents add to their parent's."""
         if not self._one:
             return self._opening + b",".join(documents) + b"]"
-        return self._opening + documents[0] if documents else b""
+        return self._opening + documents[0] if documents else self._nothing
+
+
+def _without_row(relation: Relation, given: Mapping[str, str]) -> bytes:
+    """Return the document that leaves where a relation has no row."""
+    own = {key: given.get(key.name, "null") for key in relation.keys}
+    texts = [(key.name, text) for key, text in own.items() if not key.last]
+    texts += [(child.name, "[]") for child in relation.children if not child.one]
+    texts += [(key.name, text) for key, text in own.items() if key.last]
+    return b"{" + b",".join(exact.write(name) + b":" + text.encode() for name, text in texts) + b"}"

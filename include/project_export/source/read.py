@@ -19,7 +19,7 @@ from project_export.errors import ProjectNotFound, SourceRefused
 from project_export.source.node import Child, Node, Value
 from project_export.source.session import Session
 from project_export.source.sql import Statements
-from project_export.source.values import ELSEWHERE, LOST
+from project_export.source.values import BLANK, ELSEWHERE, LOST, SPACES
 from project_export.tree import BoundTree, Relation, exact
 from project_export.tree.transforms import TRANSFORMS
 
@@ -234,6 +234,8 @@ class Reader:
                 value = record[changed]
                 if transform == ELSEWHERE:
                     value = self._fetched(f"{node.path}.{changed}", **value)
+                elif transform == BLANK:
+                    value = None if isinstance(value, str) and not value.strip(SPACES) else value
                 elif value is not None and transform in TRANSFORMS:
                     value = TRANSFORMS[transform](value)
                 record[changed] = exact.read(default) if value is None and default is not None else value

@@ -22,6 +22,13 @@ _T = sql.Identifier("t")
 
 ELSEWHERE = "elsewhere"
 """What stands in the place of a transform where a value lies outside of the database."""
+BLANK = "blank"
+"""As ELSEWHERE, where white space alone counts as NULL."""
+SPACES = (
+    "".join(map(chr, (*range(9, 14), 32, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B))))
+    + "\u2028\u2029\u202f\u205f\u3000"
+)
+"""White space as Ruby's String#blank? has it: what Unicode calls so."""
 LOST = "a value that is stored outside of the database was left out"
 
 Due = tuple[int, str, str, str | None]
@@ -181,6 +188,8 @@ class _Shaped:
             return
         raw, type_name = values.of_key(key, table, formed=False)
         expression = values.of_key(key, table, formed=True)[0] if key.enum is None else self._named(raw, params)
+        if key.blank:
+            expression = _unblank(raw, expression)
         if key.default is not None:
             expression = sql.SQL("coalesce(to_json({}), {}::json)").format(expression, params(key.default))
         if key.wrap is not None:
@@ -202,6 +211,8 @@ class _Shaped:
         if transform is not None:
             due = there if key.when is None else sql.SQL("({} AND {})").format(there, column(key.when))
             self.transforms.append((due, transform))
+        if key.blank:
+            self.transforms += [(due, BLANK) for due, _ in self.transforms]
 
     def _named(self, raw: sql.Composable, params: Params) -> sql.Composable:
         """Return the name of an enum's code."""
@@ -226,6 +237,13 @@ def named(name: str) -> sql.Identifier:
 def column(name: str) -> sql.Composable:
     """Return a column of the row `t`."""
     return sql.SQL("{}.{}").format(_T, named(name))
+
+
+def _unblank(raw: sql.Composable, value: sql.Composable) -> sql.Composable:
+    """Return NULL for white space alone; of a long text the first character tells nearly always."""
+    return sql.SQL("CASE WHEN btrim(left({0}::text, 1), {2}) <> '' OR btrim({0}::text, {2}) <> '' THEN {1} END").format(
+        raw, value, sql.Literal(SPACES)
+    )
 
 
 def _flag(condition: sql.Composable, place: int) -> sql.Composable:

@@ -109,6 +109,9 @@ class _Describer:
             else:
                 keys = f"keys {', '.join(_with_note(key) for key in child.keys)}"
                 keys = ". ".join([keys, *(text.rstrip(".") for text in _history(child))])
+            if child.default is not None:
+                values = ", ".join(f"`{name}` {value}" for name, value in child.default)
+                keys += f". Without a row: {values}, all else null or empty"
             count = ("one" if child.one else "many") + ", optional" * child.optional
             yield f"{'  ' * depth}- **{child.name}** ({count}): {what}; {keys}"
             told = self.shared[record].children if record in self.shared else ()
@@ -166,6 +169,8 @@ def _note(key: Key) -> str:
         parts.append(f"by transform [{key.transform}]({_anchor('Transforms')}){only}")
     if key.fallback is not None:
         parts.append(f"`{key.fallback}` where it is NULL")
+    if key.blank:
+        parts.append("white space alone counts as NULL")
     if key.default is not None:
         parts.append(f"`{key.default}` where it is NULL" + " or a code without a name" * (key.enum is not None))
     if key.wrap is not None:

@@ -17,11 +17,11 @@ from project_export.tree.nodes import Fields, Nodes
 from project_export.tree.transforms import TRANSFORMS
 
 _LOOKUP = {"from", "match", "column", "else"}
-_FORM = {"enum", "transform", "when", "default", "elsewhere", "wrap", "parameter"}
+_FORM = {"enum", "transform", "when", "default", "blank", "elsewhere", "wrap", "parameter"}
 _KEY = _LOOKUP | _FORM | {"constant", "last", "why"}
 _ELSEWHERE = {"offset", "size", "from", "match", "file"}
 _NEEDS = {"match": "from", "when": "transform"}
-_EXCLUDES = {"constant": _LOOKUP | _FORM, "transform": {"enum", "wrap"}}
+_EXCLUDES = {"constant": _LOOKUP | _FORM, "transform": {"enum", "wrap"}, "blank": {"enum"}}
 _QUOTED = re.compile(r'\s*"((?:[^"]|"")+)"(?=\s|$)')
 _MOST_BYTES = 63  # longer names are cut by PostgreSQL, without an error
 
@@ -60,6 +60,7 @@ class Keys(Nodes):
             transform=self.choose(fields["transform"], TRANSFORMS, "transform") if "transform" in fields else None,
             when=self.column(fields["when"], table) if "when" in fields else None,
             default=self.json(fields["default"]) if "default" in fields else None,
+            blank=self.flag(fields.get("blank")),
             elsewhere=self.elsewhere(fields["elsewhere"], table) if "elsewhere" in fields else None,
             wrap=self.name(fields["wrap"]) if "wrap" in fields else None,
             parameter=self.text(fields["parameter"]) if "parameter" in fields else None,

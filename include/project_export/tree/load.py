@@ -17,6 +17,7 @@ The language, by example:
           - title                            # key = column
           - state: {column: state_id, enum: state}
           - params: {transform: yaml, default: {}}
+          - text: {blank: true, default: ""}                         # white space alone counts as NULL
           - squash: {from: settings, match: {project_id: id}, column: squash, else: squash}
           - branch: {constant: null, why: comes from the Git repository}
           - group_id: {why: a label of a project has no group}       # no value is expected here
@@ -25,6 +26,7 @@ The language, by example:
         until: {13.5..15.5: [id]}                                    # what the application left then, and does no more
         children:
           - {relation: author, like: author, one: true, join: {id: author_id}}
+          - {relation: meta, table: metas, one: true, join: {issue_id: id}, keys: [size], default: {size: 0}}
     optional:                                # by parent: relations that are there where their tables are
       issues:
         - {relation: sprint, table: sprints, one: true, join: {id: sprint_id}, keys: [title]}
@@ -45,7 +47,7 @@ import yaml
 
 from project_export.errors import TreeError, nearest
 from project_export.tree.keys import Keys, read_schema
-from project_export.tree.model import Also, Condition, Option, Order, Relation, Tree
+from project_export.tree.model import Also, Condition, Key, Option, Order, Relation, Tree
 from project_export.tree.nodes import Fields
 from project_export.tree.versions import dated
 
@@ -53,7 +55,7 @@ SHIPPED = Path(__file__).parent.parent / "trees"
 
 _FILE = {"name", "schema", "enums", "shapes", "root", "relations", "optional", "uncovered"}
 _CONTENT = {"table", "order", "key", "keys", "derived", "children", "since", "until"}
-_RELATION = _CONTENT | {"relation", "like", "one", "join", "where", "also", "successor", "constant"}
+_RELATION = _CONTENT | {"relation", "like", "one", "join", "where", "also", "successor", "constant", "default"}
 _ALSO = {"join", "where", "unless", "best"}
 _SUCCESSOR = (_CONTENT - {"key", "since", "until"}) | {"join", "where"}
 
@@ -182,6 +184,7 @@ class _Reader(Keys):
             derived=derived,
             also=self.also(fields, table, parents),
             successor=self.successor(fields, name, one, parents),
+            default=self.default(fields, keys, one and len(parents) > 1),
             line=line,
         )
         child_nodes = self.items(fields.get("children"), "children")
@@ -221,6 +224,16 @@ class _Reader(Keys):
         named = yaml.ScalarNode("tag:yaml.org,2002:str", name, node.start_mark, node.end_mark)
         content = {"relation": named, **self.mapping(node, "successor")}
         return replace(self.content(node, content, parents), one=one)
+
+    def default(self, fields: Fields, keys: tuple[Key, ...], fits: bool) -> tuple[tuple[str, str], ...] | None:
+        """Return what leaves without a row."""
+        if "default" not in fields:
+            return None
+        if not fits:
+            self.fail(fields["default"], "only a nested relation of one leaves something without a row")
+        names = {key.name: key for key in keys}
+        pairs = self.pairs(fields["default"], "default")
+        return tuple((self.choose(key, names, "key"), self.json(value)) for key, value in pairs)
 
     def constant(self, node: yaml.Node, fields: Fields, parents: tuple[Relation, ...]) -> Relation:
         name = self.text(fields["relation"])

@@ -97,6 +97,7 @@ class Key:
     fallback: the own column that is taken where `column` is NULL (a lookup has its own)
     transform: name of a function of `transforms`, applied where the value is not NULL (or where column `when` is true)
     default: JSON text that stands for NULL
+    blank: white space alone counts as NULL
     elsewhere: where the value may lie outside of the database: it is read there if a store is given, else counted
     wrap: the value leaves as an object with this one key
     parameter: the request's parameter of this name replaces the value
@@ -113,6 +114,7 @@ class Key:
     transform: str | None = None
     when: str | None = None
     default: str | None = None
+    blank: bool = False
     elsewhere: Elsewhere | None = None
     wrap: str | None = None
     parameter: str | None = None
@@ -161,6 +163,7 @@ class Relation:
     since: by name of a key or nested relation (the root's: a top-level one too), when it came, where that is known
     until: by name of what it has no more, when it went
     constant: JSON text that stands for the whole relation, which then has no table
+    default: what leaves for a nested one without a row: JSON text by key; other keys are null, what is many is empty
     optional: whether only some databases have it
     """
 
@@ -179,6 +182,7 @@ class Relation:
     since: tuple[tuple[str, Span], ...] = ()
     until: tuple[tuple[str, Span], ...] = ()
     constant: str | None = None
+    default: tuple[tuple[str, str], ...] | None = None
     optional: bool = False
     line: int = 0
 
