@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import tarfile
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
+from runs import context, merge, path_of, started, work
 
 from tests.archives import exported, load_into, read_archive
 
@@ -21,13 +23,17 @@ ARCHIVES = (
 
 COMMITS = "merge_requests.merge_request_diff.merge_request_diff_commits"
 BEYOND = {
-    # The list has the old keys as gone; their values come back in the form of today (checked below).
+    # The list has the old keys as gone, and its README wants their values in the form of today (checked below).
     ("gitlab-13.5-issues-and-merge-requests", "export", f"{COMMITS}.commit_author"),
     ("gitlab-13.5-issues-and-merge-requests", "export", f"{COMMITS}.committer"),
-    # The paid edition, which wrote the archive, exports a name; the free one, whose tree this is, the integer.
+    # The paid edition, which wrote the archive, exports a name; the free one, whose tree this is, the integer. No
+    # database tells which of them it serves, and importers of both take the integer.
     ("gitlab-18.9-new-project", "value", "ci_cd_settings.restrict_pipeline_cancellation_role"),
 }
 """Differences that the list of expected ones does not have, with the reasons."""
+
+CAME_LATER = {("gitlab-16.11-offset-timestamps", "user_contributions.ndjson")}
+"""Files that the GitLab of that version did not write yet."""
 
 
 @pytest.fixture
@@ -45,6 +51,19 @@ def test_a_real_export_comes_back_with_no_other_differences_than_expected(name, 
     after = exported(sample_database, load_into(sample_database, archive))
     unexpected = set(differences(before, after, "")) - expected(real_exports, name)
     assert not unexpected, "\n".join(f"{only_in}: {path}" for only_in, path in sorted(unexpected))
+
+
+@pytest.mark.parametrize("name", ARCHIVES[1:])  # GitLab wrote another layout before 16.11
+def test_an_export_has_the_files_that_the_real_one_has(name, real_exports, sample_database, database, tmp_path):
+    archive = real_exports / f"{name}.tar.gz"
+    ctx = context(sample_database, database, tmp_path, units=1)
+    created = started(ctx, project_id=load_into(sample_database, archive))
+    assert work(ctx, created) == []
+    before, after = layout(archive), layout(path_of(merge(ctx, created)))
+    paid = {f"{path}.ndjson" for only_in, path in expected(real_exports, name) if only_in == "archive"}
+    assert {file: kind for file, kind in before.items() if file not in paid} == {
+        file: kind for file, kind in after.items() if (name, file) not in CAME_LATER
+    }
 
 
 def test_a_differing_value_order_or_length_is_found():
@@ -88,6 +107,19 @@ def test_old_commit_authors_come_back_as_records(real_exports, sample_database):
                 assert new_commit[nested] == {"name": old_commit[f"{flat}_name"], "email": old_commit[f"{flat}_email"]}
             compared += 1
     assert compared == 4
+
+
+def layout(archive: Path) -> dict[str, str]:
+    """Return what the files of an archive's tree are: empty, null, one value without a newline, or lines."""
+    kinds = {}
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            if member.isfile() and "tree/" in member.name:
+                data = tar.extractfile(member).read()
+                kinds[Path(member.name).name] = (
+                    "empty" if not data else "null" if data == b"null" else "lines" if data.endswith(b"\n") else "one"
+                )
+    return kinds
 
 
 def expected(folder: Path, archive: str) -> set[tuple[str, str]]:
