@@ -220,6 +220,9 @@ def test_a_transform_is_applied_only_when_its_column_says_so(read: Read) -> None
     assert [record["diff"] for record in records(reader, "items")] == ["hé", "aMOp", "aMOp"]
 
 
+DEEP = "repeat('[', {0}) || repeat(']', {0})"
+
+
 @pytest.mark.parametrize(
     ("column", "transform", "value", "said"),
     [
@@ -230,6 +233,9 @@ def test_a_transform_is_applied_only_when_its_column_says_so(read: Read) -> None
         ("text", "yaml", "'&a [*a]'", "recursion"),
         ("text", "yaml", "'!!set {a}'", "not JSON serializable"),
         ("jsonb", "yaml", "'[1]'", ""),
+        ("text", "json_or_yaml", DEEP.format(254), "Recursion limit"),
+        ("text", "yaml", DEEP.format(254), "Recursion limit"),
+        ("text", "json_or_yaml", DEEP.format(5000), "recursion depth"),
     ],
 )  # fmt: skip
 def test_a_value_that_cannot_leave_names_relation_key_and_row(
@@ -253,6 +259,14 @@ def test_a_value_that_cannot_leave_names_relation_key_and_row(
 def test_a_whole_float_has_a_fraction(read: Read, kind: str, stored: str, shown: str) -> None:
     reader = read(*items(f"f {kind}", "keys: [f]", f"(1, 1, '{stored}')"))
     assert text(reader, "items") == f'{{"f":{shown}}}\n'
+
+
+@pytest.mark.parametrize("kind", ["json", "jsonb"])
+def test_json_that_is_nested_too_deep_names_relation_key_and_row(read: Read, kind: str) -> None:
+    rows = f"(41, 1, ({DEEP.format(250)})::{kind}), (42, 1, ({DEEP.format(254)})::{kind})"
+    reader = read(*items(f"extra {kind}", "keys: [extra]", rows))
+    with pytest.raises(SourceRefused, match=r"items\.extra of the row with id 42: Recursion limit"):
+        text(reader, "items")
 
 
 def test_half_a_surrogate_pair_names_relation_key_and_row(read: Read) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import psycopg
@@ -79,6 +80,18 @@ def test_no_canary_of_the_generator_is_in_an_export(generated):
     _, exported = specimen.export(generated)
     for name, data in exported.items():
         assert [canary for canary in CANARIES if canary in data] == [], name
+
+
+def test_what_stands_within_a_value_that_the_tree_names_leaves_as_gitlab_has_it(generated_copy):
+    with psycopg.connect(generated_copy) as conn:
+        conn.execute("UPDATE merge_requests SET merge_params = E'---\\nprivate_token: abc\\n'")
+        conn.execute("""UPDATE merge_request_diff_commits SET trailers = '{"private_token": "abc"}'""")
+    _, exported = specimen.export(generated_copy)
+    requests = [json.loads(line) for line in exported["merge_requests"].splitlines()]
+    commits = [commit for one in requests for commit in one["merge_request_diff"]["merge_request_diff_commits"]]
+    values = [*(one["merge_params"] for one in requests), *(commit["trailers"] for commit in commits)]
+    assert {json.dumps(value) for value in values} <= {'{"private_token": "abc"}', "{}"}
+    assert {"private_token": "abc"} in values
 
 
 STRONGBOX = """
