@@ -16,7 +16,7 @@ from project_export.settings import Settings
 from project_export.source import Limits, Reader, Session
 from project_export.source.coverage import coverage
 from project_export.source.indexes import joins
-from project_export.tree import BoundTree, bind, load, tables
+from project_export.tree import BoundTree, Relation, bind, load, tables
 from project_export.tree.describe import document
 
 app = typer.Typer(no_args_is_help=True, help="The tree: what it exports, and whether a database has it.")
@@ -43,10 +43,7 @@ def check(source: Source, tree: Name = "") -> None:
         found = joins(session, bound)
     ways = {name: list(group) for name, group in groupby(found, lambda join: join.path.partition(".")[0])}
     for relation in (bound.tree.root, *bound.tree.relations):
-        nested = sum(1 for _ in relation.walk()) - 1
-        state = f"bound, {len(relation.keys)} keys, {nested} nested relations" if relation.table else "no rows"
-        state = f"optional, {state}" if relation.optional else state
-        print(f"{relation.name}: {state}")
+        print(f"{relation.name}: {'optional, ' * relation.optional}{_state(relation)}")
         for remark in bound.remarks(relation.name):
             print(f"    {remark}")
         for join in ways.get(relation.name, ()):
@@ -79,12 +76,20 @@ def show_coverage(
             print(f"    {key.values:>8}  {key.key}" + (f"  ({key.why})" if not key.values else ""))
     unseen = [key for key in found if key.unseen]
     excused = [key for key in found if not key.values and not key.unseen]
+    if bound.absent:
+        print(f"\noptional, and not in this source: {', '.join(bound.absent)}")
     print(f"\n{len(found)} keys, {len(found) - len(unseen) - len(excused)} seen")
     for key in excused:
         print(f"never, for a reason: {key.path}.{key.key}: {key.why}")
     for key in unseen:
         print(f"UNSEEN: {key.path}.{key.key}")
     raise typer.Exit(1 if unseen else 0)
+
+
+def _state(relation: Relation) -> str:
+    if relation.table:
+        return f"bound, {len(relation.keys)} keys, {sum(1 for _ in relation.walk()) - 1} nested relations"
+    return "no records" if relation.constant is None else f"always {relation.constant}"
 
 
 @contextmanager
