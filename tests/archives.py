@@ -61,8 +61,9 @@ def exported(database: str, project_id: int) -> Records:
     tree = load_tree("gitlab")
     found: Records = {}
     with Session(lambda: psycopg.connect(database), "test", Limits()) as session:
-        reader = Reader(session, bind(tree, session.catalogue(tables(tree))), project_id)
-        for name in tree.names:
+        bound = bind(tree, session.catalogue(tables(tree)))
+        reader = Reader(session, bound, project_id)
+        for name in bound.tree.names:
             data = b"".join(chunk.data for chunk in reader.read(name))
             records = [json.loads(line) for line in data.split(b"\n") if line not in (b"", b"null")]
             if records:

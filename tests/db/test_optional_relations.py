@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from archives import read_archive
+from archives import exported, read_archive
 from psycopg.sql import SQL, Composable, Identifier
 from runs import context, merge, path_of, started, work
 from typer.testing import CliRunner
 
+from dev.postgres import Server
 from project_export.archive.verify import verify
 from project_export.cli import app
 from project_export.errors import BadRequest
@@ -55,10 +57,9 @@ def table(name: str) -> Composable:
     return SQL("CREATE TABLE {} ({})").format(Identifier(name), SQL(", ").join(columns))
 
 
-@pytest.fixture
-def paid(generated_copy: str) -> str:
-    """The generated sample with the paid edition's tables, and something in each of them."""
-    with psycopg.connect(generated_copy) as conn:
+def fill(source: str) -> str:
+    """Make the paid edition's tables in a generated sample, with something in each of them."""
+    with psycopg.connect(source) as conn:
         for name in TABLES:
             conn.execute(table(name))
         first = {"at": AT}
@@ -67,10 +68,27 @@ def paid(generated_copy: str) -> str:
             (first[name],) = conn.execute(query).fetchone()
         for row in ROWS:
             conn.execute(row.format(**first))
-    return generated_copy
+    return source
 
 
-def exported(source: str, database: str, tmp_path: Path) -> dict[str, list[dict[str, Any]]]:
+@pytest.fixture(scope="module")
+def paid(server: Server, generated_template: str) -> Iterator[str]:
+    """The generated sample with the paid edition's tables, which no test may change."""
+    name = "paid_edition"
+    with psycopg.connect(server.uri(), autocommit=True) as conn:
+        conn.execute(SQL("CREATE DATABASE {} TEMPLATE {}").format(Identifier(name), Identifier(generated_template)))
+    yield fill(server.uri(name))
+    server.drop_database(name)
+
+
+@pytest.fixture
+def paid_copy(generated_copy: str) -> str:
+    """The same, for a test that changes it."""
+    return fill(generated_copy)
+
+
+def archived(source: str, database: str, tmp_path: Path) -> dict[str, list[dict[str, Any]]]:
+    """Return what an archive of the first project has, which has to be whole."""
     ctx = context(source, database, tmp_path, units=1)
     created = started(ctx)
     assert work(ctx, created) == []
@@ -91,7 +109,7 @@ def test_the_reference_schema_has_the_tables_and_the_sample_does_not():
 
 
 def test_optional_relations_leave_where_their_tables_are(paid, database, tmp_path):
-    found = exported(paid, database, tmp_path)
+    found = archived(paid, database, tmp_path)
     cadence = {"title": "two weeks"}
     iteration = {
         "created_at": OUT, "updated_at": OUT, "start_date": "2024-05-01", "due_date": None, "group_id": 9, "iid": 7,
@@ -128,10 +146,8 @@ def test_optional_relations_leave_where_their_tables_are(paid, database, tmp_pat
     assert (rule["max_file_size"], rule["prevent_secrets"], rule["author_email_regex"]) == (50, True, "@example")
 
 
-def test_beside_them_an_export_is_the_same(paid, server, database, tmp_path, generated):
-    with_them = exported(paid, database, tmp_path / "paid")
-    without = exported(generated, server.create_database("other_ledger"), tmp_path / "free")
-    server.drop_database("other_ledger")
+def test_beside_them_an_export_is_the_same(paid, generated):
+    with_them, without = exported(paid, 1), exported(generated, 1)
     assert with_them.keys() - without.keys() == TOPS
     names = {name: {option.relation.name for option in TREE.optional if option.parent == name} for name in without}
     for name in without.keys() - {"boards"}:
@@ -140,11 +156,11 @@ def test_beside_them_an_export_is_the_same(paid, server, database, tmp_path, gen
         ] == without[name]
 
 
-def test_a_table_that_is_empty_leaves_what_an_empty_one_leaves(paid, database, tmp_path):
-    with psycopg.connect(paid) as conn:
+def test_a_table_that_is_empty_leaves_what_an_empty_one_leaves(paid_copy):
+    with psycopg.connect(paid_copy) as conn:
         for name in TABLES:
             conn.execute(SQL("TRUNCATE {}").format(Identifier(name)))
-    found = exported(paid, database, tmp_path)
+    found = exported(paid_copy, 1)
     assert not found.keys() & TOPS
     assert {len(issue["resource_iteration_events"]) for issue in found["issues"]} == {0}
     assert not [issue for issue in found["issues"] if "iteration" in issue or "issuable_sla" in issue]
@@ -178,11 +194,11 @@ def test_a_check_shows_them_or_names_them_as_absent(generated, paid):
     assert check.splitlines()[-1].startswith("optional, and not in this source: issues.issuable_sla, ")
 
 
-def test_a_column_that_such_a_table_lacks_is_left_out_with_its_date(paid):
-    with psycopg.connect(paid) as conn:
+def test_a_column_that_such_a_table_lacks_is_left_out_with_its_date(paid_copy):
+    with psycopg.connect(paid_copy) as conn:
         conn.execute("ALTER TABLE push_rules DROP reject_non_dco_commits")
         conn.execute("ALTER TABLE boards DROP milestone_id")
-    check = CliRunner().invoke(app, ["tree", "check", "--source", paid]).stdout.splitlines()
+    check = CliRunner().invoke(app, ["tree", "check", "--source", paid_copy]).stdout.splitlines()
     why = "left out, the source has no push_rules.reject_non_dco_commits"
     dated = "reject_non_dco_commits came after 15.5, in 17.0 at the latest"
     assert f"    push_rule.reject_non_dco_commits: {why}; {dated}" in check
