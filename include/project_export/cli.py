@@ -58,6 +58,7 @@ def export(
         "description": description or None,
         "consistency": consistency or None,
         "fail_fast": fail_fast,
+        "after_export": "none",  # whoever waits at the shell sees how it ends
     }
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that it ends its processes, as after Ctrl-C
     with errors(), _bars() as show:

@@ -6,12 +6,12 @@ import json
 import sys
 from typing import Annotated, Any
 
-import psycopg
 import typer
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from project_export import libpq
 from project_export.cli_errors import errors
 from project_export.plan import Plan
 from project_export.settings import Settings
@@ -44,7 +44,7 @@ def plan(
         request = Request.from_params(params, loaded)
         limits = Limits(settings.statement_timeout_seconds, settings.lock_timeout_seconds)
         split = (request.consistency or settings.consistency) == "project"
-        with Session(lambda: psycopg.connect(source), f"project_export plan project {project_id}", limits) as session:
+        with Session(lambda: libpq.connect(source), f"project_export plan project {project_id}", limits) as session:
             made = plan_export(session, loaded, project_id, request.relations, settings, split=split)
     found = _described(made)
     if as_json:

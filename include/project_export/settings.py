@@ -50,6 +50,11 @@ class Settings(BaseSettings):
     compress_level: int = Field(1, ge=0, le=3, description="ISA-L level of the parts.")
     heartbeat_seconds: float = Field(5, gt=0, description="Time between two signs of life of a unit.")
     hung_seconds: float = Field(120, gt=0, description="A running unit without a sign of life for so long is hung.")
+    slot_wait_seconds: float = Field(
+        900,
+        gt=0,
+        description="How long an export waits for a slot of the pool while no other export has one; then it fails.",
+    )
     snapshot_wait_seconds: float = Field(60, gt=0, description="How long a unit waits for the shared snapshot.")
     snapshot_max_seconds: float = Field(6 * 3600, gt=0, description="Age at which a shared snapshot is given up.")
     archive_hours: float = Field(24, gt=0, description="Age at which an archive is pruned, from the export's end.")

@@ -25,11 +25,23 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from project_export import ledger
+from project_export import ledger, libpq
 from project_export.errors import BadRequest, Failure, ProjectExportError, Retryable, SourceBusy, Stopped
 from project_export.ledger.states import PENDING
 from project_export.settings import Settings
-from project_export.steps import Context, Created, Holder, Merged, Merger, Owner, Request, Worker, create, watch
+from project_export.steps import (
+    Context,
+    Created,
+    Holder,
+    Merged,
+    Merger,
+    Owner,
+    Request,
+    Silence,
+    Worker,
+    create,
+    watch,
+)
 from project_export.steps.process import Process
 
 log = logging.getLogger(__name__)
@@ -55,7 +67,7 @@ class Place:
         if not self.ledger_dsn:
             ledger.upgrade(engine)
         settings = settings.model_copy(update={"store": f"file://{self.out.resolve()}"})
-        return Context(settings, ledger.Ledger(engine), source_name(self.source), lambda: psycopg.connect(self.source))
+        return Context(settings, ledger.Ledger(engine), source_name(self.source), lambda: libpq.connect(self.source))
 
 
 def source_name(dsn: str) -> str:
@@ -145,12 +157,12 @@ def _work(place: Place, ctx: Context, created: Created, run_id: str, snapshot: _
                 units[unit] = started
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        over = False
+        over, silence = False, Silence(ctx.settings)
         while not over:
             time.sleep(_POLL_SECONDS)
             with _undisturbed():
                 ended = {unit: _how(process) for unit, process in units.items() if not process.is_alive()}
-                _, over = watch(ctx, created.job_id, ended)
+                _, over = watch(ctx, created.job_id, ended, silence)
                 show(ctx.ledger.rows(created.job_id))
                 snapshot.touch()
     except BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -192,6 +193,114 @@ def test_no_more_units_are_planned_than_airflow_maps_a_task_over(monkeypatch, ca
     monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "5")
     assert task_settings().units == 5
     assert "PROJECT_EXPORT_UNITS is 7, but [core] max_map_length is 5" in caplog.text
+
+
+def test_connections_of_airflow_notice_a_peer_that_is_gone_unless_they_say_otherwise(monkeypatch):
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+    from airflow.sdk import Connection
+
+    from project_export.airflow.context import make_context
+    from project_export.settings import Settings
+
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(PostgresHook, "_create_connection", lambda _, arguments: asked.append(arguments))
+    extra = '{"connect_timeout": 3, "sslmode": "require"}'
+    connection = Connection(conn_id="c", conn_type="postgres", host="db", login="jane", password="s", extra=extra)
+    make_context(Settings(), PostgresHook(connection=connection), PostgresHook(connection=connection)).connect()
+    (arguments,) = asked
+    wanted = {"host": "db", "user": "jane", "password": "s", "sslmode": "require", "connect_timeout": 3}
+    assert wanted.items() <= arguments.items()
+    assert (arguments["keepalives_idle"], arguments["tcp_user_timeout"]) == (30, 60_000)
+    assert connection.extra == extra
+
+
+SAID: list[str] = []
+"""What the waiter has logged at its last look."""
+
+
+def looking(monkeypatch: pytest.MonkeyPatch, watched: Any, states: list[str], *, given_up: bool = False) -> Any:
+    """Let the waiter look once, at what `watched` returns or raises, with units in these states."""
+    from airflow.providers.standard.operators.empty import EmptyOperator
+    from airflow.sdk import DAG
+
+    import project_export.airflow.context as room
+    import project_export.steps as steps
+    from project_export.airflow import sensor
+    from project_export.settings import Settings
+
+    def watch(*_: Any) -> Any:
+        if isinstance(watched, Exception):
+            raise watched
+        return watched
+
+    ledger = SimpleNamespace(listening=lambda job_id: nullcontext(lambda seconds: False))
+    monkeypatch.setattr(room, "task_context", lambda: SimpleNamespace(settings=Settings(), ledger=ledger))
+    monkeypatch.setattr(steps, "watch", watch)
+    monkeypatch.setattr(steps, "give_up", lambda ctx, job_id, reason: given_up)
+    monkeypatch.setattr(sensor, "_FIRST_LISTEN_SECONDS", 0)
+    log = SimpleNamespace(warning=lambda text, *values: SAID.append(text % values))
+    log.error = log.info = log.warning
+    monkeypatch.setattr(sensor.WaitRelationExports, "log", log)
+    SAID.clear()
+    ti = TaskInstance({f"export_relation_{unit}": state for unit, state in enumerate(states)})
+    wait = waiter(units=[UNIT] * len(states))
+    wait.dag = DAG("export_project", schedule=None)
+    wait.dag.add_task(EmptyOperator(task_id="export_relation", pool="p"))
+    return wait.poke({**context(ti), "task_reschedule_count": 0})
+
+
+def waiting_for_a_slot() -> Any:
+    from project_export.ledger import Progress
+
+    return Progress("started", 0, **{**NOTHING, "queued": 2}), False
+
+
+def test_the_waiter_waits_on_while_the_ledger_does_not_answer_and_a_unit_is_left(monkeypatch):
+    assert looking(monkeypatch, LedgerBusy("no answer."), ["success", "running"]) is False
+    assert "no answer. It is looked at again." in "\n".join(SAID)
+    with pytest.raises(LedgerBusy):
+        looking(monkeypatch, LedgerBusy("no answer."), ["success", "failed"])
+
+
+@pytest.mark.parametrize("states", [["scheduled", "scheduled"], ["success", "scheduled"]])
+def test_units_that_get_no_slot_are_skipped_when_the_export_is_given_up_so_that_the_merge_can_say_so(
+    states, monkeypatch
+):
+    from airflow.sdk.exceptions import DownstreamTasksSkipped
+
+    assert looking(monkeypatch, waiting_for_a_slot(), states) is False
+    assert "no unit has got a slot of the pool 'p' yet" in "\n".join(SAID)
+    with pytest.raises(DownstreamTasksSkipped) as caught:
+        looking(monkeypatch, waiting_for_a_slot(), states, given_up=True)
+    assert caught.value.tasks == [("export_relation", n) for n, state in enumerate(states) if state == "scheduled"]
+    assert "for 900 s, so the export fails" in "\n".join(SAID)
+    assert 'airflow pools set p 4 "exports"' in "\n".join(SAID)
+
+
+@pytest.mark.parametrize("other", ["running", "queued", "up_for_retry", None])
+def test_an_export_of_which_a_unit_has_a_slot_is_not_given_up(other, monkeypatch):
+    assert looking(monkeypatch, waiting_for_a_slot(), ["scheduled", other], given_up=True) is False
+    assert "slot" not in "\n".join(SAID)
+
+
+@pytest.mark.parametrize(
+    ("states", "followed"),
+    [
+        ({}, True),
+        ({"export_relation": None, "merge": None}, True),
+        ({"export_relation_0": "success", "merge": None}, True),
+        ({"export_relation_0": "success", "merge": "success"}, False),
+        ({"export_relation": "upstream_failed", "merge": "failed"}, False),
+    ],
+)
+def test_create_sees_whether_it_was_cleared_alone(states, followed):
+    from project_export.airflow.operators import CreateRelationExports
+
+    create = CreateRelationExports(task_id="create")
+    create.downstream_task_ids = {"export_relation", "merge"}
+    ti = TaskInstance()
+    ti.get_task_states = lambda **_: {ti.run_id: states}
+    assert create._followed(ti) is followed
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from project_export.errors import AttemptRevoked, Failure, JobActive, JobMissing, MoveRefused
 from project_export.ledger import Beat, Claim, Job, JobRequest, Ledger, Planned, Row, make_engine, upgrade
 from project_export.ledger.columns import clock
-from project_export.ledger.models import RelationExport
+from project_export.ledger.models import Base, ProjectExportJob, RelationExport
 
 REQUEST = JobRequest(
     source="gitlab_db",
@@ -361,6 +361,41 @@ def test_only_rows_without_a_sign_of_life_are_stale(ledger: Ledger, engine: Engi
     age(engine, "heartbeat_at")
     assert [row.id for row in ledger.stale(job.id, 60)] == [claim.row_id]
     assert ledger.stale(job.id, 7200) == []
+
+
+def test_a_job_stalls_when_no_row_of_any_job_was_worked_on_for_a_while(ledger: Ledger, engine: Engine) -> None:
+    def aged(model: type[Base], **columns: bool) -> None:
+        with engine.begin() as connection:
+            connection.execute(update(model).values({name: clock(-3600) for name in columns}))
+
+    waits = open_job(ledger, Planned("a", 0), Planned("b", 1))
+    assert not ledger.stalled(waits.id, 60)
+    aged(RelationExport, queued_at=True)
+    assert not ledger.stalled(waits.id, 60)
+    aged(ProjectExportJob, updated_at=True)
+    assert ledger.stalled(waits.id, 60)
+    assert not ledger.stalled(waits.id, 7200)
+
+    other = ledger.open_job(replace(REQUEST, project_id=43, run_id="manual__2"), [Planned("a", 0)])
+    assert ledger.stalled(waits.id, 60)
+    claim = take(ledger, other)
+    assert not ledger.stalled(waits.id, 60)
+    aged(RelationExport, started_at=True)
+    ledger.beat([Beat(claim.row_id, claim.attempt, 1, 1)])
+    assert not ledger.stalled(waits.id, 60)
+    aged(RelationExport, heartbeat_at=True)
+    assert ledger.stalled(waits.id, 60)
+    ledger.finish(claim, Facts(), "file:///a")
+    assert not ledger.stalled(waits.id, 60)
+    aged(RelationExport, finished_at=True)
+    ledger.finish_job(other.id, "file:///x", 1, "ab", 1)
+    assert not ledger.stalled(waits.id, 60)
+    aged(ProjectExportJob, finished_at=True)
+    assert not ledger.stalled(waits.id, 60), "the job itself is untouched"
+    aged(ProjectExportJob, updated_at=True)
+    assert ledger.stalled(waits.id, 60)
+    ledger.fail_rows([row.id for row in ledger.rows(waits.id)], "no")
+    assert not ledger.stalled(waits.id, 60)
 
 
 def test_progress_counts_and_sums(ledger: Ledger) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 import time
 from collections import Counter
@@ -10,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 
 from dev.postgres import Server
 from project_export.errors import AttemptRevoked, JobActive, LedgerBusy
@@ -279,3 +281,28 @@ def test_progress_over_ten_thousand_rows_uses_an_index(ledger: Ledger, engine: E
         plan = "\n".join(connection.execute(text(f"EXPLAIN {query}")).scalars())
     assert "Seq Scan on relation_export" not in plan
     assert "relation_export_job_state" in plan or "relation_export_once" in plan
+
+
+def test_a_ledger_that_became_a_standby_does_not_answer(database: str, ledger: Ledger) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        name = psycopg.sql.Identifier(str(connection.info.dbname))
+        connection.execute(psycopg.sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(name))
+    with pytest.raises(LedgerBusy, match="cannot execute INSERT in a read-only transaction"):
+        Ledger(make_engine(database)).open_job(REQUEST, [Planned("a", 0)])
+
+
+def test_a_peer_that_is_gone_is_noticed_within_a_minute(database: str, ledger: Ledger) -> None:
+    engine = make_engine(database)
+    with engine.connect() as connection, socket.socket(fileno=os.dup(_descriptor(connection))) as peer:
+        assert peer.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        asked = [
+            peer.getsockopt(socket.IPPROTO_TCP, option)
+            for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+        ]
+    assert asked == [30, 10, 3, 60_000]
+
+
+def _descriptor(connection: Connection) -> int:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    return driver.fileno()

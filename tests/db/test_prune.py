@@ -10,8 +10,8 @@ import psycopg
 import pytest
 import runs
 
-from project_export.errors import StoreRefused
-from project_export.steps import Context, Created, Notice, Pruned, prune
+from project_export.errors import DeliveryFailed, Failure, StoreRefused
+from project_export.steps import Channel, Context, Created, Notice, Pruned, prune
 from project_export.store import Store
 
 HOURS_OF_A_WEEK = 7 * 24
@@ -151,6 +151,34 @@ def test_a_job_whose_run_is_gone_is_failed_and_told_as_cancelled(ctx: Context) -
     assert ctx.ledger.job(created.job_id).state == "failed"
     assert [notice.outcome for notice in notices] == ["cancelled"]
     runs.started(ctx, "labels", run_id="dag/next")
+
+
+def test_an_end_that_was_not_told_is_told_once_by_each_channel_that_has_not(ctx: Context, database: str) -> None:
+    told: list[tuple[str, str]] = []
+
+    def channel(name: str) -> Channel:
+        return lambda notice: told.append((name, notice.outcome))
+
+    def lost(_: Notice) -> None:
+        raise DeliveryFailed("the mail server is down")
+
+    finished, failed = (exported(ctx, f"dag/{number}", number) for number in (1, 2))
+    old = exported(ctx, "dag/old")
+    ctx.ledger.reopen_job(failed.job_id)
+    ctx.ledger.fail_job(failed.job_id, [Failure("labels", 1, "no")])  # and the process died before it told so
+    age(database, old, 4)
+    gone = runs.started(ctx, "labels", run_id="dag/gone")
+    channels = {"mail": lost, "hook": channel("hook")}
+    pruned(replace(ctx, channels=channels), alive=False)
+    assert sorted(told) == [("hook", "cancelled"), ("hook", "failed"), ("hook", "finished")]
+    told.clear()
+    assert pruned(replace(ctx, channels={"mail": channel("mail")}), dry_run=True) == Pruned()
+    assert told == []
+    for _ in range(2):
+        pruned(replace(ctx, channels={"mail": channel("mail"), "hook": channel("hook")}))
+    assert sorted(told) == [("mail", "cancelled"), ("mail", "failed"), ("mail", "finished")]
+    assert {ctx.ledger.job(one.job_id).state for one in (failed, gone)} == {"failed"}
+    assert ctx.ledger.job(finished.job_id).state == "finished"
 
 
 def test_a_dry_run_says_the_same_and_changes_nothing(ctx: Context, store: Path, database: str) -> None:

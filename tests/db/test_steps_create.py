@@ -17,6 +17,7 @@ from project_export.errors import (
     BadRequest,
     JobActive,
     LedgerOutdated,
+    MoveRefused,
     ProjectNotFound,
     SettingMissing,
     SourceBusy,
@@ -240,6 +241,34 @@ def test_create_for_the_same_run_takes_its_job_up(make: Make) -> None:
     ctx.ledger.fail_job(first.job_id, [])
     assert started(ctx, "labels") == first
     assert ctx.ledger.job(first.job_id).state == "started"
+
+
+@pytest.mark.parametrize("state", ["finished", "failed"])
+def test_where_nothing_follows_an_ended_job_stays_as_it_is(make: Make, state: str) -> None:
+    ctx = make(units=1)
+    created = started(ctx, "labels")
+    assert work(ctx, created) == []
+    if state == "failed":
+        ctx.ledger.fail_job(created.job_id, [])
+    else:
+        merge(ctx, created)
+    before = (ctx.ledger.job(created.job_id), ctx.ledger.rows(created.job_id))
+    assert alone(ctx, "dag/run") == created
+    assert (ctx.ledger.job(created.job_id), ctx.ledger.rows(created.job_id)) == before
+    assert before[0].state == state
+
+
+def test_where_nothing_follows_no_job_is_created(make: Make) -> None:
+    ctx = make()
+    with pytest.raises(MoveRefused, match=r"nothing would work on it.*clear what comes after it as well"):
+        alone(ctx, "dag/run")
+    assert ctx.ledger.job_of_run("dag/run") is None
+
+
+def alone(ctx: Context, run_id: str) -> Created:
+    """Create a job in a run of which nothing else will run."""
+    request = Request(1, ("labels",))
+    return create(ctx, request, run_id=run_id, requested_by="jane", run_alive=lambda _: True, followed=False)
 
 
 def test_failed_relations_of_a_run_that_is_taken_up_are_queued_and_finished_ones_stay(make: Make) -> None:

@@ -31,11 +31,14 @@ from runs import (
     work,
     worker,
 )
+from sqlalchemy import update
 
-from project_export.errors import AttemptRevoked, RelationsFailed, SnapshotMissing
-from project_export.ledger import Ledger, Row, Snapshot
+from project_export.errors import AttemptRevoked, LedgerBusy, RelationsFailed, SnapshotMissing
+from project_export.ledger import Beat, Ledger, Row, Snapshot
+from project_export.ledger.columns import clock
+from project_export.ledger.models import RelationExport
 from project_export.source import Session
-from project_export.steps import Context, Created, Holder, Worker, watch
+from project_export.steps import Context, Created, Holder, Silence, Worker, give_up, patience, watch
 from project_export.steps.process import Process
 
 Make = Callable[..., Context]
@@ -228,6 +231,68 @@ def test_the_merge_takes_over_what_a_dead_merge_held(make: Make, generated: str)
     assert_same(path_of(merge(ctx, created, attempt=2)), generated, 1, *ONE)
 
 
+# The ledger does not answer
+
+
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let the ledger's answers to a method be lost for a while: what is asked is done (kept), or not."""
+    monkeypatch.setattr(patience, "_FIRST_SECONDS", 0.01)
+
+    def lose(method: str, *kept: bool) -> None:
+        answers, real = list(kept), getattr(Ledger, method)
+
+        def write(ledger: Ledger, *args: Any, **kwargs: Any) -> Any:
+            if not answers:
+                return real(ledger, *args, **kwargs)
+            if answers.pop(0):
+                real(ledger, *args, **kwargs)
+            raise LedgerBusy("the ledger's database did not answer")
+
+        monkeypatch.setattr(Ledger, method, write)
+
+    return lose
+
+
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize("method", ["claim", "finish"])
+def test_a_ledger_that_does_not_answer_for_a_while_costs_a_unit_nothing(
+    make: Make, generated: str, silent: Callable[..., None], method: str, kept: bool
+) -> None:
+    ctx = make(units=1)
+    created = started(ctx, *ONE)
+    silent(method, False, kept)
+    assert work(ctx, created) == []
+    rows = ctx.ledger.rows(created.job_id)
+    assert {(row.state, row.deaths) for row in rows} == {("finished", 0)}
+    assert sum(row.attempt for row in rows) == 2 + (method == "claim" and kept)
+    assert_same(path_of(merge(ctx, created)), generated, 1, *ONE)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_failure_that_the_ledger_did_not_hear_is_told_it_again(
+    role: str, generated_copy: str, make: Make, silent: Callable[..., None], kept: bool
+) -> None:
+    ctx = make(f"{generated_copy}?options=-c%20role%3D{role}", units=1, unit_cost=10**9)
+    with psycopg.connect(generated_copy) as conn:
+        grant = "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}"
+        conn.execute(psycopg.sql.SQL(grant).format(psycopg.sql.Identifier(role)))
+        conn.execute(psycopg.sql.SQL("REVOKE SELECT ON labels FROM {}").format(psycopg.sql.Identifier(role)))
+    created = started(ctx, *ONE)
+    silent("give_back", False, kept)
+    work(ctx, created)
+    assert (row(ctx, created).state, row(ctx, created).sqlstate) == ("failed", "42501")
+    assert row(ctx, created, "project").state == "finished"
+
+
+def test_a_ledger_that_stays_away_ends_the_unit(make: Make, silent: Callable[..., None]) -> None:
+    ctx = make(units=1, hung_seconds=0.2)
+    created = started(ctx, *ONE)
+    silent("claim", *[False] * 1000)
+    (error,) = work(ctx, created)
+    assert isinstance(error, LedgerBusy)
+
+
 # Watching
 
 
@@ -276,6 +341,57 @@ def test_a_row_without_a_sign_of_life_is_hung_and_its_attempt_revoked(make: Make
     assert row(ctx, created, relation).deaths == 1
 
 
+def test_a_gap_that_the_watcher_shares_is_no_proof_of_a_death(make: Make) -> None:
+    ctx = make(units=1, hung_seconds=0.4, heartbeat_seconds=0.05)
+    created = started(ctx, *ONE)
+    claim = ctx.ledger.claim(created.job_id, 0, f"{RUN}/0/1 {Process.this()}")
+    assert claim is not None
+    wait_until(lambda: ctx.ledger.stale(created.job_id, 0.4))  # nobody could write, and nobody could look
+    silence = Silence(ctx.settings)
+    watch(ctx, created.job_id, {}, silence)
+    assert silence
+    assert ctx.ledger.beat([Beat(claim.row_id, claim.attempt, 1, 2)]) == set()
+    watch(ctx, created.job_id, {}, silence)
+    assert not silence
+    assert row(ctx, created, claim.relation).state == "started"
+
+
+def test_a_row_that_stays_silent_under_the_eyes_of_a_watcher_is_hung(make: Make) -> None:
+    ctx = make(units=1, hung_seconds=0.4, heartbeat_seconds=0.05)
+    created = started(ctx, *ONE)
+    relation = die(ctx, created)
+    wait_until(lambda: ctx.ledger.stale(created.job_id, 0.4))
+    silence = Silence(ctx.settings)
+    assert silence.seconds == pytest.approx(0.2)
+    assert watch(ctx, created.job_id, {}, silence)[0].started == 1
+    wait_until(lambda: watch(ctx, created.job_id, {}, silence)[0].queued == 2)
+    assert row(ctx, created, relation).deaths == 1
+
+
+def test_a_process_that_gives_signs_for_another_row_is_not_killed(make: Make) -> None:
+    ctx = make(units=1, hung_seconds=60)
+    created = started(ctx, *ONE)
+    living = subprocess.Popen(["sleep", "60"])
+    try:
+        owner = f"{RUN}/0/1 {replace(Process.this(), pid=living.pid, born=process_born(living.pid))}"
+        lost, held = (ctx.ledger.claim(created.job_id, 0, owner) for _ in range(2))
+        assert lost is not None
+        assert held is not None
+        hour_ago(ctx, lost.row_id)
+        progress, _ = watch(ctx, created.job_id, {})
+        assert (progress.queued, progress.started) == (1, 1)
+        assert living.poll() is None
+    finally:
+        living.kill()
+        living.wait()
+
+
+def hour_ago(ctx: Context, row_id: int) -> None:
+    """Let the last sign of life of a row be an hour old."""
+    with ctx.ledger._write() as connection:
+        connection.execute(update(RelationExport).where(RelationExport.id == row_id).values(heartbeat_at=clock(-3600)))
+
+
 def test_a_frozen_process_of_this_machine_is_killed_and_named(make: Make) -> None:
     ctx = make(units=1, hung_seconds=0.05)
     created = started(ctx, *ONE)
@@ -309,6 +425,27 @@ def test_a_process_that_may_be_another_is_not_killed_but_named(make: Make, other
         bystander.wait()
     assert f"process {bystander.pid} on " in str(row(ctx, created, claim.relation).error)
     assert "end it: kill -9" in str(row(ctx, created, claim.relation).error)
+
+
+def test_an_export_that_nobody_works_on_ends_with_the_reason_and_a_clear_exports_it(make: Make, generated: str) -> None:
+    ctx = make(units=2, slot_wait_seconds=0.05)
+    created = started(ctx, *ONE)
+    wait_until(lambda: give_up(ctx, created.job_id, "no slot of the pool 'p' for 900 s"))
+    with pytest.raises(RelationsFailed) as caught:
+        merge(ctx, created)
+    assert [(failure.relation, failure.message) for failure in caught.value.failures] == [
+        ("project", "no slot of the pool 'p' for 900 s"),
+        ("*", "1 other relation(s) or part(s) were cancelled"),
+    ]
+    assert ctx.ledger.job(created.job_id).state == "failed"
+    assert_same(path_of(merge(ctx, created, attempt=2)), generated, 1, *ONE)
+
+
+def test_an_export_waits_on_while_others_are_worked_on(make: Make) -> None:
+    ctx = make(units=2)
+    created = started(ctx, *ONE)
+    assert not give_up(ctx, created.job_id, "no slot")
+    assert ctx.ledger.progress(created.job_id).queued == 2
 
 
 def process_born(pid: int) -> str:

@@ -28,6 +28,8 @@ from project_export.ledger.scrub import scrub
         ("Authorization: Bearer abc.def-ghi", "Authorization: Bearer ***"),
         ("aws_secret_access_key=abc/def+g", "aws_secret_access_key=***"),
         ("PUT https://h/x?X-Amz-Signature=abc", "PUT https://h/x?X-Amz-Signature=***"),
+        ("PUT https://h/x?sv=1&sig=abc%3D", "PUT https://h/x?sv=1&sig=***"),
+        ("AccountName=a;AccountKey=abc==", "AccountName=a;AccountKey=***"),
     ],
 )
 def test_credentials_are_taken_out_and_the_rest_is_kept(text: str, kept: str) -> None:
@@ -42,6 +44,7 @@ def test_credentials_are_taken_out_and_the_rest_is_kept(text: str, kept: str) ->
         'column "runners_token" does not exist',
         "cannot reach http://db.example:8080/health at 12:30",
         "mail to jane@example.org",
+        "config: 3, design=new",
         "line one\nline two\ttabbed",
     ],
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +19,7 @@ from sqlalchemy.pool import QueuePool
 from project_export.airflow.notify import channels
 from project_export.errors import Permanent, SettingMissing
 from project_export.ledger import Ledger
+from project_export.libpq import PATIENCE
 from project_export.settings import Settings
 from project_export.source import Connect
 from project_export.steps import Context
@@ -76,7 +79,11 @@ def _hook(conn_id: str) -> PostgresHook:
 
 
 def _connect(hook: PostgresHook) -> Connect:
+    connection = deepcopy(hook.connection)
+    connection.extra = json.dumps({**PATIENCE, **connection.extra_dejson})
+    patient = PostgresHook(connection=connection)
+
     def connect() -> Any:
-        return hook.get_conn()
+        return patient.get_conn()
 
     return connect

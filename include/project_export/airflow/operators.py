@@ -52,6 +52,7 @@ class CreateRelationExports(BaseOperator):
                         run_id=run_name(context),
                         requested_by=context["dag_run"].triggering_user_name or context["dag_run"].run_type,
                         run_alive=lambda name: run_alive(context["ti"], name),
+                        followed=self._followed(context["ti"]),
                     )
                 except JobActive as error:
                     if request.if_running != "wait":
@@ -68,6 +69,11 @@ class CreateRelationExports(BaseOperator):
             {"job_id": created.job_id, "unit": unit, "title": title, "alone": alone, "shared": created.shared}
             for unit, title in enumerate(created.titles)
         ]
+
+    def _followed(self, ti: Any) -> bool:
+        """Say whether any task after this one will run: they have all ended when this one alone was cleared."""
+        states = task_states(ti, *sorted(self.downstream_task_ids)).values()
+        return not states or not set(ENDED_TASKS).issuperset(states)
 
 
 class HoldSnapshot(BaseOperator):

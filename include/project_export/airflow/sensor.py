@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, DownstreamTasksSkipped
 
 if TYPE_CHECKING:
     from project_export.ledger import Progress, Wait
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 ENDED_TASKS = ("success", "failed", "upstream_failed", "skipped", "removed")
 _FIRST_LISTEN_SECONDS = 15.0
 _LISTEN_SECONDS = 3.0
+_MOST_LISTEN_SECONDS = 40.0
 _UNIT_SECONDS = 0.5
 _LOOK_SECONDS = 1.0
 
@@ -36,29 +37,45 @@ class WaitRelationExports(BaseSensorOperator):
         self.exporter = exporter
 
     def poke(self, context: Any) -> bool:
-        """Return whether the waiting is over. Raises AirflowFailException with every relation that failed."""
+        """Return whether the waiting is over. Raises AirflowFailException with every relation that failed.
+
+        While the ledger does not answer, it waits on, unless no unit is left that could be waited for.
+        """
         from project_export.airflow.context import task_context
-        from project_export.errors import RelationsFailed
-        from project_export.steps import watch
+        from project_export.errors import LedgerBusy
 
         if not self.units:
             self.log.info("this run has no job of its own, so there is nothing to wait for")
             return True
-        ctx = task_context()
+        try:
+            return self._look(task_context(), context)
+        except LedgerBusy as error:
+            if len(self._ended(context["ti"])) >= len(self.units):
+                raise
+            self.log.warning("%s It is looked at again.", error)
+            return False
+
+    def _look(self, ctx: Context, context: Any) -> bool:
+        from project_export.errors import RelationsFailed
+        from project_export.steps import Silence, watch
+
         job_id = self.units[0]["job_id"]
         first = not context.get("task_reschedule_count")
-        deadline = time.monotonic() + (_FIRST_LISTEN_SECONDS if first else _LISTEN_SECONDS)
+        begun, silence = time.monotonic(), Silence(ctx.settings)
         with ctx.ledger.listening(job_id) as wait:
             while True:
-                progress, over = watch(ctx, job_id, self._ended(context["ti"]))
+                progress, over = watch(ctx, job_id, self._ended(context["ti"]), silence)
                 if over:
                     break
-                left = deadline - time.monotonic()
+                seconds = _FIRST_LISTEN_SECONDS if first else _LISTEN_SECONDS
+                left = begun + (max(seconds, _MOST_LISTEN_SECONDS) if silence else seconds) - time.monotonic()
                 if left <= 0:
-                    self._name_pool(context["ti"])
+                    self._name_pool(ctx, context["ti"])
                     return False
-                # The ledger does not announce the end of a unit, which is all that is waited for after a failure.
-                self._listen(ctx, job_id, progress, wait, left if progress.pending else min(left, _UNIT_SECONDS))
+                # What is not announced is looked for: the end of a unit, which is all that is waited for after a
+                # failure, and whether a silent one gives a sign.
+                soon = silence or not progress.pending
+                self._listen(ctx, job_id, progress, wait, min(left, _UNIT_SECONDS) if soon else left)
         failures = ctx.ledger.failures(job_id)
         if failures:
             raise AirflowFailException(str(RelationsFailed(failures)))
@@ -76,27 +93,46 @@ class WaitRelationExports(BaseSensorOperator):
             if not now.pending or now.failed > seen.failed or time.monotonic() - begun >= _LOOK_SECONDS:
                 break
 
-    def _name_pool(self, ti: Any) -> None:
-        """Say so when no unit has got a slot: a task cannot ask whether its pool exists, and Airflow does not tell."""
-        if set(task_states(ti, self.exporter).values()) == {"scheduled"}:
-            pool = self.dag.get_task(self.exporter).pool
-            self.log.warning(
-                "no unit has got a slot of the pool %r yet. If no other export runs, see that the pool exists and has "
-                "slots: airflow pools list",
-                pool,
-            )
+    def _name_pool(self, ctx: Context, ti: Any) -> None:
+        """Say so when no unit gets a slot; end the export when no other one has got any for long enough.
+
+        A task cannot ask whether its pool exists, and Airflow tells it in the scheduler's log only. The units come
+        before this task in Airflow's order, so that it is the pool's slots that they lack.
+        """
+        from project_export.steps import give_up
+
+        states = task_states(ti, self.exporter)
+        waiting = [
+            index for name, state in states.items() if state == "scheduled" and (index := self._index(name)) is not None
+        ]
+        if not waiting or not {"scheduled", *ENDED_TASKS}.issuperset(states.values()):
+            return
+        pool = self.dag.get_task(self.exporter).pool
+        reason = f"no unit has got a slot of the pool {pool!r}"
+        hint = f'see that the pool exists and has slots: airflow pools set {pool} 4 "exports"'
+        if not give_up(ctx, self.units[0]["job_id"], f"{reason} for {ctx.settings.slot_wait_seconds:.0f} s; {hint}"):
+            self.log.warning("%s yet; if no other export runs, %s", reason, hint)
+            return
+        self.log.error("%s for %.0f s, so the export fails; %s", reason, ctx.settings.slot_wait_seconds, hint)
+        # Only when they have ended does the merge begin, which fails the job and tells people.
+        raise DownstreamTasksSkipped(tasks=[(self.exporter, unit) for unit in waiting])  # type: ignore[no-untyped-call]
 
     def _ended(self, ti: Any) -> dict[int, str]:
         """Return the units whose task is over for good; one that is retried or waits for a slot is not."""
         ended = {}
         for name, state in task_states(ti, self.exporter).items():
-            index = name.removeprefix(self.exporter).removeprefix("_")
-            if state in ENDED_TASKS and index.isdigit():
-                ended[int(index)] = state
+            index = self._index(name)
+            if state in ENDED_TASKS and index is not None:
+                ended[index] = state
         return ended
 
+    def _index(self, name: str) -> int | None:
+        """Return the unit of an instance, by the name that `task_states` gives it; None if it has none."""
+        index = name.removeprefix(self.exporter).removeprefix("_")
+        return int(index) if index.isdigit() else None
 
-def task_states(ti: Any, task_id: str) -> dict[str, str | None]:
-    """Return the state of a task of this run by its name, of a mapped one's instances by `task_id_index`."""
-    states = ti.get_task_states(dag_id=ti.dag_id, task_ids=[task_id], run_ids=[ti.run_id])
+
+def task_states(ti: Any, *task_ids: str) -> dict[str, str | None]:
+    """Return the states of tasks of this run by their names, of a mapped one's instances by `task_id_index`."""
+    states = ti.get_task_states(dag_id=ti.dag_id, task_ids=list(task_ids), run_ids=[ti.run_id])
     return {name: state and str(state) for name, state in states.get(ti.run_id, {}).items()}

@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 from sqlalchemy import Connection, Engine, Text, Update, cast, func, select
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 
 from project_export.errors import LedgerBusy
 from project_export.ledger.engine import prepare, writing
@@ -53,10 +53,12 @@ class Book:
 
 @contextmanager
 def answering() -> Iterator[None]:
-    """Turn a lost or refused connection, a deadlock or a timeout into LedgerBusy."""
+    """Turn a lost or refused connection, a deadlock, a timeout, or a server that became a standby into LedgerBusy."""
     try:
         yield
-    except (OperationalError, InterfaceError, psycopg.OperationalError) as error:
+    except (OperationalError, InterfaceError, InternalError, psycopg.OperationalError) as error:
+        if isinstance(error, InternalError) and not isinstance(error.orig, psycopg.errors.ReadOnlySqlTransaction):
+            raise
         cause = error if isinstance(error, psycopg.Error) else error.orig
         raise LedgerBusy(
             f"The ledger's database did not answer: {scrub(str(cause)).strip()}. "

@@ -8,8 +8,9 @@ import time
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Connection, Engine, create_engine, event
+
+from project_export import libpq
 
 _BUSY_SECONDS = 60
 _RETRY_SECONDS = 0.02
@@ -23,9 +24,8 @@ def make_engine(dsn: str) -> Engine:
     """
     if dsn.startswith("sqlite:"):
         return create_engine(dsn)
-    libpq = re.sub(r"^postgres(ql)?\+\w+://", "postgresql://", dsn)
-    parameters: dict[str, Any] = {"application_name": "project_export ledger", "connect_timeout": 10}
-    parameters |= conninfo_to_dict(libpq)
+    postgresql = re.sub(r"^postgres(ql)?\+\w+://", "postgresql://", dsn)
+    parameters = {"application_name": "project_export ledger", **libpq.parameters(postgresql)}
 
     def connect() -> psycopg.Connection[Any]:
         # Behind a pooler the next transaction may be in another session, without the statements prepared in this one.

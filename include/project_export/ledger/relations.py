@@ -28,7 +28,15 @@ from project_export.ledger.columns import clock
 from project_export.ledger.models import ProjectExportJob, RelationExport
 from project_export.ledger.records import Beat, Claim, PartFacts, Progress, Row
 from project_export.ledger.scrub import scrub
-from project_export.ledger.states import FAILED, FINISHED, PROJECT_EXPORT_JOB, QUEUED, RELATION_EXPORT, STARTED
+from project_export.ledger.states import (
+    FAILED,
+    FINISHED,
+    PENDING,
+    PROJECT_EXPORT_JOB,
+    QUEUED,
+    RELATION_EXPORT,
+    STARTED,
+)
 
 CANCELLED = "cancelled: "
 """How the error of a row begins that was failed only because another one had failed."""
@@ -69,6 +77,22 @@ class Relations(Book):
                 RelationExport.heartbeat_at < clock(-seconds),
             )
         )
+
+    def stalled(self, job_id: int, seconds: float) -> bool:
+        """Say whether rows of a job are queued, and no row of any job has been worked on for so many seconds."""
+        rows, job, since = RelationExport, ProjectExportJob, clock(-seconds)
+        own = select(rows.id).where(rows.job_id == job_id)
+        active = select(rows.id).join(job, job.id == rows.job_id).where(job.state.in_(PENDING))
+        query = select(
+            own.where(rows.state == QUEUED).exists(),
+            ~own.where(rows.queued_at > since).exists(),
+            ~active.where(or_(rows.started_at > since, rows.heartbeat_at > since, rows.finished_at > since)).exists(),
+            ~select(job.id)
+            .where(or_(job.finished_at > since, and_(job.id == job_id, job.updated_at > since)))
+            .exists(),
+        )
+        with self._read() as connection:
+            return all(connection.execute(query).one())
 
     def failures(self, job_id: int) -> list[Failure]:
         """Return the last error of each failed row, in the order of the archive; of cancelled ones, their number."""

@@ -47,6 +47,10 @@ class Retention(Book):
         """Return all jobs that are finished or failed, oldest first."""
         return self._jobs(ProjectExportJob.state.in_(ENDED))
 
+    def recently_ended(self, seconds: float) -> list[Job]:
+        """Return the jobs that ended less than so many seconds ago, oldest first."""
+        return self._jobs(ProjectExportJob.state.in_(ENDED), ProjectExportJob.finished_at >= clock(-seconds))
+
     def expired_archives(self, seconds: float) -> list[Job]:
         """Return the ended jobs whose archive is older than that, but for the last archive of a project in work."""
         return self._jobs(_archive_expired(seconds))

@@ -12,7 +12,7 @@ _USERINFO = re.compile(r"""://(?:[^\s:/?#@'"]*:[^\s'"]*|[^\s/?#'"]*)@""")
 _NAMED = re.compile(
     r"""(?ix)
     ( (?: password | passwd | passphrase | pwd | token | signature | credential | secret (?: [_-] key )?
-        | api [_-]? key | access [_-]? key ) ['"]? \s* [:=] \s* )
+        | api [_-]? key | access [_-]? key | account [_-]? key | \b sig ) ['"]? \s* [:=] \s* )
     (?: '(?: \\. | [^'\\\n] )*'? | "(?: \\. | [^"\\\n] )*"? | (?: \\. | \S )+ )
     """,
     re.DOTALL,

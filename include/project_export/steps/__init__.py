@@ -18,7 +18,7 @@ from project_export.steps.notice import Channel, Notice
 from project_export.steps.planning import plan_export
 from project_export.steps.prune import Pruned, prune
 from project_export.steps.request import Request
-from project_export.steps.watch import watch
+from project_export.steps.watch import Silence, give_up, watch
 from project_export.steps.work import Owner, Worked, Worker
 
 __all__ = [
@@ -32,10 +32,12 @@ __all__ = [
     "Owner",
     "Pruned",
     "Request",
+    "Silence",
     "Worked",
     "Worker",
     "after_export",
     "create",
+    "give_up",
     "plan_export",
     "prune",
     "watch",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import asdict, dataclass
 
-from project_export.errors import JobActive, StoreRefused
+from project_export.errors import JobActive, MoveRefused, StoreRefused
 from project_export.ledger import Job, JobRequest, being_exported
 from project_export.plan import Plan
 from project_export.send import shown
@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 BYTES_PER_COST = 150
 """What an archive takes per unit of the plan's cost; the sample's projects take 125 to 160."""
+
+_CLEAR_ALL = "This step alone was cleared: clear what comes after it as well."
 
 
 @dataclass(frozen=True)
@@ -34,23 +36,32 @@ class Created:
     joined: bool = False
 
 
-def create(ctx: Context, request: Request, *, run_id: str, requested_by: str, run_alive: RunAlive) -> Created:
+def create(
+    ctx: Context, request: Request, *, run_id: str, requested_by: str, run_alive: RunAlive, followed: bool = True
+) -> Created:
     """Create the job of a run, or take up the one it has (the run was retried or cleared).
 
+    followed: what comes after this step will run; where it will not, an ended job stays as it is, for nobody would end
+    it again, and none is created.
     Where the project is being exported by another run, request.if_running decides: join gives that job, else JobActive
     names it. A job whose run is gone does not count; it is cancelled.
     Raises SettingMissing, LedgerOutdated, ProjectNotFound, TreeError, SourceChanged, BadRequest, DeliveryFailed,
-    StoreRefused (also when there is too little space for the archive), JobActive.
+    StoreRefused (also when there is too little space for the archive), JobActive, MoveRefused.
     """
     for name in ("store", "gitlab_version", "gitlab_revision"):
         ctx.settings.required(name)
     ctx.ledger.check()
     job = ctx.ledger.job_of_run(run_id)
     if job is not None:
+        if not followed:
+            log.warning("job %d stays %s, since nothing would work on it. %s", job.id, job.state, _CLEAR_ALL)
+            return _created(job)
         ctx.store.check()
         resume(ctx, job)
         log.info("job %d of this run goes on: %d unit(s)", job.id, len(job.plan["titles"]))
         return _created(job)
+    if not followed:
+        raise MoveRefused(f"No job is created, since nothing would work on it. {_CLEAR_ALL}")
     # Asked before anything else is done, so that a refused run ends at once; open_job asks again, and for good.
     other = living_job(ctx, request.project_id, run_alive)
     if other is not None:

@@ -14,14 +14,16 @@ from dataclasses import dataclass
 from project_export.drafts import being_written
 from project_export.errors import StoreRefused, listed
 from project_export.ledger import Ended, Job
-from project_export.steps.active import RunAlive, cancel
+from project_export.steps.active import RunAlive, cancel, outcome
 from project_export.steps.context import Context
+from project_export.steps.notify import notify
 from project_export.store import manifest_of
 
 log = logging.getLogger(__name__)
 
 _HOUR_SECONDS = 3600.0
 _DAY_SECONDS = 24 * _HOUR_SECONDS
+_TELL_HOURS = 3.0
 
 
 @dataclass
@@ -47,6 +49,7 @@ def prune(ctx: Context, run_alive: RunAlive, *, dry_run: bool = False) -> Pruned
     3. Archives, with their manifests, of exports that ended more than settings.archive_hours ago; but never the last
        one of a project that is being exported anew.
     4. Files of ended jobs that nothing refers to: temporary files and outputs of attempts that do not count.
+    5. Ends of the last hours that were not told, since the process died or a channel did not deliver, are told.
 
     dry_run: change nothing, only say what would be done. Where the store refuses, the job keeps its rows and the others
     are pruned all the same; then StoreRefused lists what was refused.
@@ -79,6 +82,8 @@ class _Pruning:
                     self._remove_job(ended)
                 else:
                     self._remove_files(ended, expired=job.id in archives)
+        for job in ledger.recently_ended(_TELL_HOURS * _HOUR_SECONDS) if not self._dry_run else ():
+            notify(self._ctx, job.id, outcome(job))
         log.info("%s: %s", "would be pruned" if self._dry_run else "pruned", self._pruned)
         if self._refused:
             raise StoreRefused(listed(f"{len(self._refused)} job(s) could not be pruned", self._refused))

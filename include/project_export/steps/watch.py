@@ -6,18 +6,44 @@ The table is the truth; what the scheduler says of the units' tasks only tells w
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from project_export.ledger import Job, Progress, Row
+from project_export.settings import Settings
 from project_export.steps.context import Context
 from project_export.steps.process import Process
 
 log = logging.getLogger(__name__)
 
 _MOST_DEATHS = 2
+_BEATS, _MOST_SILENT_SECONDS = 4, 30.0
 
 
-def watch(ctx: Context, job_id: int, ended: Mapping[int, str]) -> tuple[Progress, bool]:
+class Silence:
+    """What one process remembers of rows that give no sign of life, from one look at them to the next.
+
+    A row is hung when it stays silent under the eyes of a watcher: after a time in which the ledger did not answer, no
+    unit could give a sign, and each gives its next one within a few beats.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.seconds = min(_BEATS * settings.heartbeat_seconds, settings.hung_seconds, _MOST_SILENT_SECONDS)
+        self._seen: dict[tuple[int, datetime | None], float] = {}
+
+    def __bool__(self) -> bool:
+        """Whether a row is silent, and has to be looked at again."""
+        return bool(self._seen)
+
+    def lasting(self, silent: Sequence[Row]) -> list[Row]:
+        """Return those of the silent rows that have been so since an earlier look, for long enough."""
+        now = time.monotonic()
+        self._seen = {key: self._seen.get(key, now) for key in map(_sign, silent)}
+        return [row for row in silent if now - self._seen[_sign(row)] >= self.seconds]
+
+
+def watch(ctx: Context, job_id: int, ended: Mapping[int, str], silence: Silence | None = None) -> tuple[Progress, bool]:
     """Judge every pending row and return the job's progress and whether the waiting is over.
 
     ended: the units whose task is over for good, by number, and how it ended (success, failed, ...). A row whose unit
@@ -25,15 +51,18 @@ def watch(ctx: Context, job_id: int, ended: Mapping[int, str]) -> tuple[Progress
     failed when they did so twice; a process that gives no sign of life is killed if it is one of this machine. The
     waiting is over when all is finished, or when no unit is left: what is queued then, the merge exports itself, and
     while one is left, it may still take up what has failed (it was cleared).
+    silence: of whoever looks again and again; without it, a row is judged at the first look.
     """
     started = ctx.ledger.started(job_id)
     for unit, how in ended.items():
         dead = [row for row in started if _unit(row) == unit]
         release(ctx, dead, f"the task of its unit {unit} ended as {how} without finishing it (killed? out of memory?)")
     hung_seconds = ctx.settings.hung_seconds
-    hung = [row for row in ctx.ledger.stale(job_id, hung_seconds) if _unit(row) not in ended]
-    for row in hung:
-        release(ctx, [row], f"no sign of life for {hung_seconds:.0f} s{_ended(row)}; the attempt was revoked")
+    silent = [row for row in ctx.ledger.stale(job_id, hung_seconds) if _unit(row) not in ended]
+    living = {row.owner for row in started if row.id not in {one.id for one in silent}}
+    for row in silence.lasting(silent) if silence is not None else silent:
+        end = "" if row.owner in living else _ended(row)
+        release(ctx, [row], f"no sign of life for {hung_seconds:.0f} s{end}; the attempt was revoked")
     job = ctx.ledger.job(job_id)
     fail_fast(ctx, job)
     progress = ctx.ledger.progress(job_id)
@@ -67,6 +96,19 @@ def fail_fast(ctx: Context, job: Job) -> None:
             log.warning("job %d: %d relation(s) or part(s) are cancelled: %s", job.id, count, reason)
 
 
+def give_up(ctx: Context, job_id: int, reason: str) -> bool:
+    """Fail what is queued when nobody has worked on any export for settings.slot_wait_seconds; return whether it is.
+
+    reason: kept as the error of the first row; the others are cancelled.
+    """
+    if not ctx.ledger.stalled(job_id, ctx.settings.slot_wait_seconds):
+        return False
+    queued = [row for row in ctx.ledger.rows(job_id) if row.state == "queued"]
+    failed = ctx.ledger.fail_rows({row.id: row.attempt for row in queued[:1]}, reason)
+    ctx.ledger.cancel_rows(job_id, reason)
+    return bool(failed)
+
+
 def release(ctx: Context, rows: Sequence[Row], reason: str) -> None:
     """Queue started rows again whose process is gone; the second death in a row's life fails it, and it alone."""
     for row in rows:
@@ -86,6 +128,11 @@ def _ended(row: Row) -> str:
         return ""
     who = f" from process {process.pid} on {process.host}"
     return f"{who}, which was killed" if process.kill() else f"{who} (if it still is there, end it: kill -9)"
+
+
+def _sign(row: Row) -> tuple[int, datetime | None]:
+    """Return what changes with each attempt at a row and each sign of life."""
+    return row.id, row.heartbeat_at
 
 
 def _unit(row: Row) -> int | None:

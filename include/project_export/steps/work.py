@@ -10,9 +10,10 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from project_export.archive.oversize import Oversize
 from project_export.archive.part import PartFacts, PartWriter
@@ -29,11 +30,14 @@ from project_export.ledger import Beat, Claim, Job
 from project_export.source import Reader
 from project_export.steps.context import Context
 from project_export.steps.create import resume
+from project_export.steps.patience import patiently
 from project_export.steps.process import Process
 from project_export.steps.sessions import UnitSource
 from project_export.steps.watch import fail_fast, release
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 DIED = "its process died without a word (killed? out of memory?)"
 _CLAIM_SECONDS = 0.5
@@ -98,6 +102,7 @@ class Worker:
         self._stopped = threading.Event()
         self._source: UnitSource | None = None
         self._current: _Attempt | None = None
+        self._unheard = False
 
     def run(self) -> Worked:
         """Work until no row can be claimed.
@@ -151,7 +156,7 @@ class Worker:
         while not self._stopped.is_set():
             if not source.ready():
                 return None
-            claim = ledger.claim(self._job_id, self._owner.unit, self._owner.text)
+            claim = self._patiently(self._claim)
             if claim or not self._alone:
                 return claim
             progress = ledger.progress(self._job_id)
@@ -159,6 +164,21 @@ class Worker:
                 return None
             self._stopped.wait(_CLAIM_SECONDS)
         return None
+
+    def _claim(self) -> Claim | None:
+        """Claim a row; first give back what was claimed when the ledger's answer was lost."""
+        ledger, owner = self._ctx.ledger, self._owner.text
+        if self._unheard:
+            lost = {row.id: row.attempt for row in ledger.started(self._job_id) if row.owner == owner}
+            ledger.requeue(lost, "the ledger's answer to the claim was lost")
+        self._unheard = True
+        claim = ledger.claim(self._job_id, self._owner.unit, owner)
+        self._unheard = False
+        return claim
+
+    def _patiently(self, write: Callable[[], T]) -> T:
+        """Ask the ledger for as long as the watch leaves a silent unit alone."""
+        return patiently(write, self._ctx.settings.hung_seconds, self._stopped)
 
     def _export(self, job: Job, claim: Claim, source: UnitSource) -> PartFacts:
         """Export one row and finish it; after an error give it back, for good or for another try."""
@@ -181,7 +201,8 @@ class Worker:
         finally:
             self._current = None
         try:
-            self._ctx.ledger.finish(claim, facts, uri, [*source.remarks(claim, reader), *remarks])
+            kept = [*source.remarks(claim, reader), *remarks]
+            self._patiently(lambda: self._ctx.ledger.finish(claim, facts, uri, kept))
         except AttemptRevoked:
             self._ctx.store.remove(uri)
             raise
@@ -213,7 +234,9 @@ class Worker:
         delay = random.uniform(0.5, 1.0) * min(_MOST_DELAY_SECONDS, 2.0 ** min(claim.attempt, 10))
         log.error("%s: attempt %d failed%s: %s", what, claim.attempt, " for good" if final else "", error)
         sqlstate = getattr(error, "sqlstate", None)
-        self._ctx.ledger.give_back(claim, str(error), sqlstate, final=final, delay_seconds=delay)
+        self._patiently(
+            lambda: self._ctx.ledger.give_back(claim, str(error), sqlstate, final=final, delay_seconds=delay)
+        )
         if final:
             fail_fast(self._ctx, self._ctx.ledger.job(self._job_id))
 
