@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from dev.postgres import Server
-from tests.chaos.ground import Undisturbed
+from tests.chaos.ground import Ground
+from tests.chaos.standing import Undisturbed
 from tests.chaos.theatre import Theatre
 from tests.conftest import FACTS, REPO
 from tests.db.conftest import (  # noqa: F401 - fixtures
@@ -86,6 +87,18 @@ def some_facts() -> Path | None:
 def undisturbed(generated: str, tmp_path_factory: pytest.TempPathFactory, some_facts: Path | None) -> Undisturbed:  # noqa: F811
     """The undisturbed exports of the generated projects."""
     return Undisturbed(generated, tmp_path_factory.mktemp("undisturbed"), some_facts)
+
+
+@pytest.fixture
+def ground(generated_copy: str, database: str, tmp_path: Path, undisturbed: Undisturbed) -> Ground:  # noqa: F811
+    """Two small projects, and a ledger in PostgreSQL."""
+    return Ground(generated_copy, tmp_path / "store", undisturbed, database)
+
+
+@pytest.fixture
+def shell_ground(generated_copy: str, tmp_path: Path, undisturbed: Undisturbed) -> Ground:  # noqa: F811
+    """Two small projects, and the ledger of the shell's command."""
+    return Ground(generated_copy, tmp_path / "store", undisturbed)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -11,13 +10,14 @@ from threading import Event, Thread
 
 import psycopg
 import pytest
-from runs import context, merge, path_of, started, worker
+from runs import merge, path_of, started, worker
 
 from project_export.sample.generate import generate
 from project_export.steps import Context, Created, Holder
 from tests.chaos import victims
 from tests.chaos.conftest import Happened
-from tests.chaos.ground import Undisturbed, assert_nothing_left
+from tests.chaos.ground import Ground
+from tests.chaos.standing import Undisturbed
 from tests.db.conftest import sample_database  # noqa: F401 - a fixture
 
 RUN = "dag/run"
@@ -36,26 +36,25 @@ def test_a_unit_killed_late_repeats_one_part_from_the_same_snapshot(
 ) -> None:
     with psycopg.connect(sample_database) as conn:
         generate(conn, 1, 0.5)
-    undisturbed = Undisturbed(sample_database, tmp_path, some_facts)
-    place = (sample_database, database, tmp_path / "store")
-    ctx = context(*place, **IN_TWENTY_PARTS)
-    created = started(ctx, "issues")
-    with held(ctx, created):
-        arguments = (*place, created.job_id, RUN, PARTS, IN_TWENTY_PARTS)  # one is the project's record
-        victim = multiprocessing.get_context("spawn").Process(target=victims.work_and_die, args=arguments)
-        victim.start()
-        victim.join(120)
-        assert victim.exitcode == -signal.SIGKILL
-        states = [row.state for row in ctx.ledger.rows(created.job_id) if row.relation == "issues"]
-        assert (len(states), states.count("finished"), states.count("started")) == (PARTS, 18, 1)
-        again = worker(ctx, created, attempt=2).run()
-    assert again.parts == 2
-    repeated = [row for row in ctx.ledger.rows(created.job_id) if row.attempt > 1]
-    assert [(row.relation, row.attempt, row.deaths) for row in repeated] == [("issues", 2, 1)]
-    archive = path_of(merge(ctx, created))
-    manifest = undisturbed.assert_same(archive, 1, "issues")
-    assert manifest.snapshot.generation == 1
-    assert_nothing_left(sample_database, place[2])
+    ground = Ground(
+        sample_database, tmp_path / "store", Undisturbed(sample_database, tmp_path / "other", some_facts), database
+    )
+    with ground.surviving():
+        ctx = ground.context(**IN_TWENTY_PARTS)
+        created = started(ctx, "issues")
+        with held(ctx, created):
+            # one part is the project's record
+            victim = ground.process(victims.work_and_die, created, RUN, PARTS, IN_TWENTY_PARTS)
+            victim.join(120)
+            assert victim.exitcode == -signal.SIGKILL
+            states = [row.state for row in ctx.ledger.rows(created.job_id) if row.relation == "issues"]
+            assert (len(states), states.count("finished"), states.count("started")) == (PARTS, 18, 1)
+            again = worker(ctx, created, attempt=2).run()
+        assert again.parts == 2
+        repeated = [row for row in ctx.ledger.rows(created.job_id) if row.attempt > 1]
+        assert [(row.relation, row.attempt, row.deaths) for row in repeated] == [("issues", 2, 1)]
+        manifest = ground.undisturbed.assert_same(path_of(merge(ctx, created)), 1, ("issues",))
+        assert manifest.snapshot.generation == 1
     happened(f"{len(repeated)} of {PARTS} parts read twice, all from the same snapshot, SAME")
 
 

@@ -13,12 +13,12 @@ import pytest
 
 from dev.rest import RestError
 from tests.chaos.conftest import Happened
-from tests.chaos.ground import assert_nothing_left, digest
-from tests.chaos.theatre import Theatre
+from tests.chaos.standing import digest
+from tests.chaos.theatre import UNITS, Theatre
 from tests.dags.stage import AFTER, CREATE, DAG_ID, EXPORT, HOLD, MERGE, WAIT, until
 
 RELATION, TABLE = "boards", "lists"
-TRIGGERS = 12
+TRIGGERS = 50
 PRUNE = "prune_exports"
 
 
@@ -41,7 +41,7 @@ def test_a_full_store_fails_the_run_by_name_and_a_clear_reads_only_what_is_missi
         (error,) = run.job().errors
         assert (error.relation, "ENOSPC" in error.message) == (RELATION, True)
         assert "ENOSPC" in run.log(MERGE)
-        assert_nothing_left(theatre.source, theatre.store)
+        theatre.assert_nothing_left()
         good = {name: row.sha256 for name, row in theatre.rows(run).items() if name != RELATION}
         run.clear(only_failed=True)
         theatre.assert_whole(run)
@@ -91,7 +91,7 @@ def test_many_triggers_at_once_give_one_export(theatre: Theatre, happened: Happe
             with ThreadPoolExecutor(TRIGGERS) as pool:
                 runs = list(pool.map(lambda _: theatre.trigger(project_id=2), range(TRIGGERS)))
             theatre.reader(RELATION)
-            until(lambda: sum(theatre.rest.run_state(DAG_ID, run.id) == "failed" for run in runs) == TRIGGERS - 1, 150)
+            until(lambda: sum(theatre.rest.run_state(DAG_ID, run.id) == "failed" for run in runs) == TRIGGERS - 1, 300)
         (winner,) = (run for run in runs if theatre.rest.run_state(DAG_ID, run.id) != "failed")
         theatre.assert_whole(winner)
         losers = [run for run in runs if run is not winner]
@@ -133,6 +133,17 @@ def test_a_table_without_a_right_fails_the_run_at_once_and_a_clear_mends_it(
         theatre.assert_whole(run)
         assert theatre.attempts(run) == {RELATION: 2}
     happened("failed with 42501 after one attempt, no archive; cleared: one relation read, SAME")
+
+
+@pytest.mark.fault("F22", "more units asked for than Airflow maps a task over")
+def test_an_export_has_no_more_units_than_airflow_takes(theatre: Theatre, happened: Happened) -> None:
+    with theatre.surviving(1):
+        run = theatre.trigger(project_id=1)
+        theatre.assert_whole(run)
+        units = [name for name in run.states() if name.startswith(f"{EXPORT}[")]
+        assert len(units) == UNITS
+        assert f"PROJECT_EXPORT_UNITS is {4 * UNITS}, but [core] max_map_length is {UNITS}" in run.log(CREATE)
+    happened(f"{4 * UNITS} asked for, {UNITS} planned and said so in create's log, SAME")
 
 
 @pytest.mark.fault("F25", "run marked failed in its middle, then deleted")

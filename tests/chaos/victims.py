@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import time
@@ -14,9 +15,11 @@ from runs import context
 
 from project_export.archive import merge as archive
 from project_export.ledger import Ledger
-from project_export.steps import Merger, Owner, Worker
+from project_export.steps import Merger, Owner, Worker, watch
 from project_export.store import Store
 
+DAY = 86_400
+Target = Callable[..., None]
 MOMENTS = (
     "in the tar",
     "before the sync",
@@ -47,11 +50,28 @@ def merge_job(source: str, ledger_dsn: str, folder: Path, job_id: int, run_id: s
     Merger(context(source, ledger_dsn, folder), job_id, run_id=run_id, attempt=1, last_try=False).run()
 
 
-def work_unit(source: str, ledger_dsn: str, folder: Path, job_id: int, run_id: str, skew_seconds: float = 0) -> None:
-    """Work as the first try of the only unit of a job; skew_seconds: how wrong this process has the time."""
-    real = time.time
-    time.time = lambda: real() + skew_seconds
+def work_unit(source: str, ledger_dsn: str, folder: Path, job_id: int, run_id: str) -> None:
+    """Work as the first try of the only unit of a job."""
     Worker(context(source, ledger_dsn, folder), job_id, Owner(run_id, 0, 1), alone=True).run()
+
+
+def wait_for_units(
+    source: str, ledger_dsn: str, folder: Path, job_id: int, run_id: str, settings: dict[str, Any]
+) -> None:
+    """Look after a job until all its rows are finished, as the waiter does."""
+    ctx = context(source, ledger_dsn, folder, **settings)
+    while not watch(ctx, job_id, {})[1]:
+        time.sleep(0.2)
+
+
+def at_another_time(
+    source: str, ledger_dsn: str, folder: Path, job_id: int, run_id: str, now: float, target: Target, *arguments: Any
+) -> None:
+    """Do as another one of these does, in a process that has the time wrong by most of a day at least; now: right."""
+    assert abs(time.time() - now) > DAY - 3600
+    # By libfaketime 0.9.10 every sleep until a time, as Python's is, is a wrong argument.
+    time.sleep = lambda seconds: select.select([], [], [], seconds)
+    target(source, ledger_dsn, folder, job_id, run_id, *arguments)
 
 
 def work_and_die(

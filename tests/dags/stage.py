@@ -110,10 +110,12 @@ class Stage:
 
     def runs(self) -> list[Run]:
         """Return all runs."""
-        return [
-            Run(self, run["dag_run_id"])
-            for run in self.rest.call("GET", f"/dags/{DAG_ID}/dagRuns?limit=100")["dag_runs"]
-        ]
+        runs: list[Run] = []
+        while True:
+            page = self.rest.call("GET", f"/dags/{DAG_ID}/dagRuns?limit=100&offset={len(runs)}&order_by=id")
+            runs += [Run(self, run["dag_run_id"]) for run in page["dag_runs"]]
+            if len(runs) >= page["total_entries"] or not page["dag_runs"]:
+                return runs
 
     def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Run a statement on the source as its superuser; return the rows if it has any."""
