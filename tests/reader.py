@@ -112,7 +112,11 @@ class Database:
 
 
 def pick(row: Row, columns: str) -> Record:
-    return {column: value(row[column]) for column in columns.split()}
+    return {column: NIL.get(column) if row[column] is None else value(row[column]) for column in columns.split()}
+
+
+NIL = {"lock_version": 0, "time_estimate": 0}
+"""What Rails (of the column by which it locks) and the concern TimeTrackable return for NULL."""
 
 
 def value(raw: Any) -> Any:
@@ -263,6 +267,7 @@ def project_record(db: Database, row: Row) -> Record:
         autoclose_referenced_issues suggestion_commit_message
         """,
     )
+    record["autoclose_referenced_issues"] = row["autoclose_referenced_issues"] is not False
     record["auto_cancel_pending_pipelines"] = ("disabled", "enabled")[row["auto_cancel_pending_pipelines"]]
     record["allow_merge_on_skipped_pipeline"] = settings.get("allow_merge_on_skipped_pipeline")
     record["squash_option"] = enum(SQUASH_OPTION, settings.get("squash_option"))
@@ -451,6 +456,7 @@ def board(db: Database, row: Row) -> Record:
 
 def release(db: Database, row: Row) -> Record:
     record = pick(row, "tag description project_id created_at updated_at author_id name sha released_at")
+    record["name"] = row["tag"] if row["name"] is None else row["name"]
     record["links"] = [
         pick(link, "url name created_at updated_at filepath link_type")
         | {"link_type": enum(LINK_TYPE, link["link_type"])}
@@ -469,6 +475,7 @@ def snippet(db: Database, row: Row) -> Record:
     record = pick(
         row, "title content author_id project_id created_at updated_at file_name visibility_level description"
     )
+    record["file_name"] = row["file_name"] or ""
     record["award_emoji"] = awards(db, "Snippet", row["id"])
     record["notes"] = notes(db, "Snippet", row["id"], "author award_emoji")
     return record

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 import reader
-from archives import Records
+from archives import Records, exported
 from runs import assert_equal
 
 from project_export.source import Limits, Reader, Session
@@ -91,6 +91,30 @@ def test_a_merge_request_without_a_diff_leaves_with_an_unsaved_one_and_a_blank_t
         ("empty", 0, False, "regular")
     }
     assert {file["utf8_diff"] for diff in diffs for file in diff["merge_request_diff_files"][:1]} == {""}
+
+
+NULLED = (
+    "UPDATE projects SET autoclose_referenced_issues = NULL",
+    "UPDATE issues SET lock_version = NULL, time_estimate = NULL",
+    "UPDATE merge_requests SET lock_version = NULL, time_estimate = NULL",
+    "UPDATE p_ci_pipelines SET lock_version = NULL",
+    "UPDATE p_ci_stages SET lock_version = NULL",
+    "UPDATE p_ci_builds SET lock_version = NULL",
+    "UPDATE snippets SET file_name = NULL",
+    "UPDATE releases SET name = NULL",
+)
+
+
+def test_what_a_model_returns_for_null_leaves(generated_copy: str) -> None:
+    with psycopg.connect(generated_copy, autocommit=True) as conn:
+        for statement in NULLED:
+            conn.execute(statement.encode())
+        found = exported(generated_copy, 1)
+        assert_equal(found, {name: its for name, its in reader.read_project(conn, 1).items() if its})
+    assert found["project"][0]["autoclose_referenced_issues"] is True
+    assert {(issue["lock_version"], issue["time_estimate"]) for issue in found["issues"]} == {(0, 0)}
+    assert {snippet["file_name"] for snippet in found["snippets"]} == {""}
+    assert all(release["name"] == release["tag"] for release in found["releases"])
 
 
 def test_an_issue_without_a_type_or_of_a_custom_type_leaves_as_an_issue(generated_copy: str) -> None:

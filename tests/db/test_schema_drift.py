@@ -26,7 +26,7 @@ def named(relation: Relation) -> Iterator[tuple[str, str]]:
     """Yield table and column of all that a relation names."""
     columns = [own for own, _ in relation.join] + [column for column, _ in relation.where]
     columns += [order.column for order in relation.order]
-    columns += [name for key in relation.keys for name in (key.column, key.when) if name]
+    columns += [name for key in relation.keys for name in (key.column, key.when, key.fallback) if name]
     yield from ((relation.table, column) for column in columns)
     for lookup in [*(key.lookup for key in relation.keys), *(value for _, value in relation.derived)]:
         if isinstance(lookup, Lookup):
@@ -77,7 +77,7 @@ def removed_keys(table: str, column: str) -> set[str]:
                 columns = {(key.lookup.table, key.lookup.column)}
                 for other, own in key.lookup.match:
                     columns |= {(key.lookup.table, other), (relation.table, own)}
-            if (table, column) in columns and not (key.lookup and key.lookup.fallback):
+            if (table, column) in columns and not (key.fallback or (key.lookup and key.lookup.fallback)):
                 found.add(f"{path}.{key.name}")
     return found
 
