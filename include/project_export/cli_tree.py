@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from itertools import groupby
 from typing import Annotated
 
-import psycopg
 import typer
 
+from project_export import libpq
 from project_export.cli_errors import errors
 from project_export.settings import Settings
 from project_export.source import Limits, Reader, Session
@@ -95,5 +95,5 @@ def _state(relation: Relation) -> str:
 @contextmanager
 def _bound(source: str, name: str) -> Iterator[tuple[Session, BoundTree]]:
     tree = load(name or Settings().tree)
-    with Session(lambda: psycopg.connect(source), "project-export tree", Limits()) as session:
+    with Session(lambda: libpq.connect(source), "project-export tree", Limits()) as session:
         yield session, bind(tree, session.catalogue(tables(tree)))
