@@ -103,9 +103,16 @@ class UnitFailed(Permanent):
     """Relations of one unit failed for good; the unit did all others first."""
 
 
+WHOLE = "*"
+"""In place of a relation's name, where it is not one relation that failed."""
+
+
 @dataclass(frozen=True)
 class Failure:
-    """One relation's last error, as the ledger keeps it. at: when, by the ledger's clock (ISO 8601), if it is known."""
+    """One relation's last error, as the ledger keeps it; relation is `*` where the job as a whole has failed.
+
+    at: when, by the ledger's clock (ISO 8601), if it is known.
+    """
 
     relation: str
     attempt: int
@@ -116,7 +123,8 @@ class Failure:
     def __str__(self) -> str:
         state = f" [{self.sqlstate}]" if self.sqlstate else ""
         when = f" (at {self.at})" if self.at else ""
-        return f"{self.relation}{state} (attempt {self.attempt}): {self.message}{when}"
+        what = "" if self.relation == WHOLE else f"{self.relation}{state} (attempt {self.attempt}): "
+        return f"{what}{self.message}{when}"
 
 
 class RelationsFailed(Permanent):
@@ -124,7 +132,8 @@ class RelationsFailed(Permanent):
 
     def __init__(self, failures: Sequence[Failure]) -> None:
         self.failures = tuple(failures)
-        super().__init__(listed(f"{len(failures)} relation(s) failed, so no archive was published", failures))
+        count = sum(failure.relation != WHOLE for failure in failures)
+        super().__init__(listed(f"{count} relation(s) failed, so no archive was published", failures))
 
 
 class Retryable(ProjectExportError):

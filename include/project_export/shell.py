@@ -26,7 +26,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from project_export import ledger, libpq
-from project_export.errors import BadRequest, Failure, ProjectExportError, Retryable, SourceBusy, Stopped
+from project_export.errors import WHOLE, BadRequest, Failure, ProjectExportError, Retryable, SourceBusy, Stopped
 from project_export.ledger.states import PENDING
 from project_export.settings import Settings
 from project_export.steps import (
@@ -104,7 +104,7 @@ def export(place: Place, params: dict[str, Any], settings: Settings, jobs: int, 
     except BaseException as error:
         if ctx.ledger.job(created.job_id).state in PENDING:
             reason = str(error) if isinstance(error, ProjectExportError) else "the export was interrupted"
-            ctx.ledger.fail_job(created.job_id, [Failure("*", 0, reason)])
+            ctx.ledger.fail_job(created.job_id, [Failure(WHOLE, 0, reason)])
         raise
 
 

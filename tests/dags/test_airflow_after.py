@@ -34,9 +34,15 @@ def refused(stage: Stage) -> Run:
 
 
 @pytest.fixture(scope="module")
-def trio(stage: Stage, uploaded: Run, refused: Run) -> tuple[Run, Run, Run]:
-    """A run that gets no slot for a while, and two that are triggered meanwhile: one joins it, one waits."""
+def four(stage: Stage, uploaded: Run, refused: Run) -> tuple[Run, Run, Run, Run]:
+    """A run that gets no slot for a while, two that are triggered meanwhile (one joins it, one waits), and one that
+    gets no slot for longer than it may wait.
+    """
+    assert uploaded.ended() == "success"
     with without_pool(stage):
+        starved = stage.trigger(project_id=4, **BOARDS)
+        until(lambda: stage.ledger.job_of_run(f"{DAG_ID}/{starved.id}"))
+        an_hour_passes(stage)
         first = stage.trigger(project_id=1, **BOARDS)
         until(lambda: stage.ledger.job_of_run(f"{DAG_ID}/{first.id}"))
         joining = stage.trigger(project_id=1, **BOARDS, if_running="join")
@@ -44,7 +50,43 @@ def trio(stage: Stage, uploaded: Run, refused: Run) -> tuple[Run, Run, Run]:
         until(lambda: waiting.states()[CREATE] == "up_for_reschedule")
         assert joining.ended() == "success"
         until(lambda: f"no unit has got a slot of the pool '{POOL}' yet" in first.log(WAIT), seconds=60)
-    return first, joining, waiting
+        assert starved.ended() == "failed"
+    return first, joining, waiting, starved
+
+
+@pytest.fixture(scope="module")
+def trio(four: tuple[Run, Run, Run, Run]) -> tuple[Run, Run, Run]:
+    return four[:3]
+
+
+def test_an_export_that_gets_no_slot_for_too_long_fails_by_the_name_of_the_pool_and_a_clear_exports_it(
+    stage: Stage, four: tuple[Run, Run, Run, Run]
+) -> None:
+    run = four[3]
+    assert {run.states()[name] for name in run.states() if name.startswith(EXPORT)} == {"skipped"}
+    (error, *others) = run.job().errors
+    said = f"no unit has got a slot of the pool '{POOL}' for 900 s; see that the pool exists and has slots"
+    assert error.message.startswith(said)
+    assert ["were cancelled" in other.message for other in others] == [True]
+    assert said in run.log(MERGE)
+    (notice,) = run.notices()
+    assert said in notice["text"]
+
+    run.clear(only_failed=True)
+    assert run.ended() == "success"
+    assert run.job().state == "finished"
+
+
+def test_a_create_that_is_cleared_alone_leaves_a_finished_export_as_it_is(
+    stage: Stage, four: tuple[Run, Run, Run, Run]
+) -> None:
+    run = four[0]
+    assert run.ended() == "success"
+    job, units = run.job(), run.xcoms(CREATE)
+    run.clear(task_ids=[CREATE])
+    until(lambda: "stays finished, since nothing would work on it" in run.log(CREATE))
+    assert run.ended() == "success"
+    assert (run.job(), run.xcoms(CREATE)) == (job, units)
 
 
 def test_a_run_that_joins_ends_at_once_with_the_others_job(trio: tuple[Run, Run, Run]) -> None:
@@ -143,6 +185,16 @@ def without_pool(stage: Stage) -> Iterator[None]:
         yield
     finally:
         stage.rest.make_pool(POOL, slots, "made again")
+
+
+def an_hour_passes(stage: Stage) -> None:
+    """Let all that the ledger knows have happened an hour ago."""
+    with psycopg.connect(stage.ledger_uri) as connection:
+        connection.execute("UPDATE relation_export SET queued_at = queued_at - interval '1 hour'")
+        connection.execute(
+            "UPDATE project_export_job SET updated_at = updated_at - interval '1 hour',"
+            " finished_at = finished_at - interval '1 hour'"
+        )
 
 
 def prune(stage: Stage, *, dry_run: bool) -> tuple[int, int]:

@@ -71,7 +71,7 @@ def test_the_first_failure_cancels_what_runs_and_what_waits_and_a_clear_exports_
         merge(ctx, created)
     own, others = caught.value.failures
     assert (own.relation, own.sqlstate) == ("labels", "42501")
-    assert str(others) == "* (attempt 0): 2 other relation(s) or part(s) were cancelled"
+    assert str(others) == "2 other relation(s) or part(s) were cancelled"
     assert ctx.ledger.job(created.job_id).errors == (own, others)
 
     may_read(generated_copy, role)

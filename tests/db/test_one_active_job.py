@@ -116,7 +116,7 @@ def test_a_job_whose_run_is_gone_is_taken_over_and_told_as_cancelled(ctx: Contex
     assert ctx.ledger.job(gone.job_id).state == "failed"
     (notice,) = told.notices
     assert (notice.outcome, notice.facts["job_id"]) == ("cancelled", gone.job_id)
-    assert notice.facts["errors"] == ["* (attempt 0): run dag/gone was cancelled or is gone"]
+    assert notice.facts["errors"] == ["run dag/gone was cancelled or is gone"]
 
 
 def test_two_who_take_over_the_same_job_tell_of_it_once(ctx: Context, told: Told) -> None:

@@ -6,7 +6,7 @@ import inspect
 import re
 
 from project_export import errors
-from project_export.errors import Failure, PartCorrupt, ProjectExportError, RelationsFailed, SourceBusy, nearest
+from project_export.errors import WHOLE, Failure, PartCorrupt, ProjectExportError, RelationsFailed, SourceBusy, nearest
 
 
 def classes() -> dict[str, type[ProjectExportError]]:
@@ -33,11 +33,13 @@ def test_every_error_says_whether_a_retry_helps() -> None:
 
 
 def test_the_failure_of_a_job_lists_each_relation_with_its_error() -> None:
-    error = RelationsFailed([Failure("issues", 3, "no right", "42501"), Failure("labels", 1, "part 1 of 2: gone")])
+    failed = [Failure("issues", 3, "no right", "42501"), Failure("labels", 1, "part 1 of 2: gone", at="12:00")]
+    error = RelationsFailed([*failed, Failure(WHOLE, 0, "4 others were cancelled")])
     assert str(error).splitlines() == [
         "2 relation(s) failed, so no archive was published:",
         "  issues [42501] (attempt 3): no right",
-        "  labels (attempt 1): part 1 of 2: gone",
+        "  labels (attempt 1): part 1 of 2: gone (at 12:00)",
+        "  4 others were cancelled",
     ]
 
 

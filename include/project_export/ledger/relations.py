@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 
-from project_export.errors import AttemptRevoked, Failure, JobMissing
+from project_export.errors import WHOLE, AttemptRevoked, Failure, JobMissing
 from project_export.ledger.base import Book
 from project_export.ledger.columns import clock
 from project_export.ledger.models import ProjectExportJob, RelationExport
@@ -109,7 +109,7 @@ class Relations(Book):
             for row in own
         ]
         if len(own) < len(failed):
-            found.append(Failure("*", 0, f"{len(failed) - len(own)} other relation(s) or part(s) were cancelled"))
+            found.append(Failure(WHOLE, 0, f"{len(failed) - len(own)} other relation(s) or part(s) were cancelled"))
         return found
 
     def progress(self, job_id: int) -> Progress:

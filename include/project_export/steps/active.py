@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from project_export.errors import Failure, MoveRefused
+from project_export.errors import WHOLE, Failure, MoveRefused
 from project_export.ledger import Job, Outcome
 from project_export.steps.context import Context
 from project_export.steps.notify import notify
@@ -34,7 +34,7 @@ def cancel(ctx: Context, job: Job) -> bool:
     """Fail a job as cancelled and tell so; return False when it has ended by itself meanwhile."""
     message = f"run {job.run_id} {_GONE}"
     try:
-        cancelled = ctx.ledger.fail_job(job.id, [Failure("*", 0, message)])
+        cancelled = ctx.ledger.fail_job(job.id, [Failure(WHOLE, 0, message)])
     except MoveRefused:
         return False
     if cancelled:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from project_export.errors import Failure, MoveRefused, Permanent, ProjectExportError
+from project_export.errors import WHOLE, Failure, MoveRefused, Permanent, ProjectExportError
 from project_export.steps.context import Context
 from project_export.steps.merge import Merged
 from project_export.steps.notify import notify
@@ -25,7 +25,7 @@ def after_export(ctx: Context, job_id: int, *, upload_url: str | None, last_try:
             upload(ctx, job, upload_url or "", job.params["upload_http_method"])
         except ProjectExportError as error:
             final = last_try or isinstance(error, Permanent)
-            if final and ctx.ledger.fail_job(job_id, [Failure("*", 0, f"The upload failed. {error}")]):
+            if final and ctx.ledger.fail_job(job_id, [Failure(WHOLE, 0, f"The upload failed. {error}")]):
                 notify(ctx, job_id, "failed")
             raise
     ctx.ledger.finish_job(job_id, merged.uri, merged.bytes, merged.sha256, merged.records)

@@ -15,6 +15,7 @@ from project_export.archive.manifest import Manifest, ManifestPart, ManifestRela
 from project_export.archive.merge import ArchiveFacts, StoredPart, write_archive
 from project_export.archive.part import PartFacts
 from project_export.errors import (
+    WHOLE,
     Failure,
     JobActive,
     JobMissing,
@@ -81,7 +82,7 @@ class Merger:
             raise  # the job has ended, or is gone
         except ProjectExportError as error:
             if self._last_try or isinstance(error, Permanent):
-                self._fail([Failure("*", 0, str(error))])
+                self._fail([Failure(WHOLE, 0, str(error))])
             raise
 
     def cancel(self) -> None:
