@@ -87,6 +87,8 @@ def _value(key: Key, types: dict[str, str]) -> str:
         return _STAMP.format(column)
     if type_name == "bytea":
         return f"lower(hex({column}))"
+    if key.default is not None:
+        return f"coalesce({column}, {key.default})"
     return f"{column}::JSON" if type_name == "jsonb" else column
 
 

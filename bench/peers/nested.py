@@ -86,7 +86,10 @@ def _value(key: Key, types: dict[str, str], depth: int) -> sql.Composable:
         ]
         value = sql.SQL("CASE {} {} END").format(column, sql.SQL(" ").join(whens))
         return value if key.wrap is None else sql.SQL("json_build_object({}, {})").format(sql.Literal(key.wrap), value)
-    return sql.SQL(_FORMS.get(types[key.column], "{}")).format(column)
+    value = sql.SQL(_FORMS.get(types[key.column], "{}")).format(column)
+    if key.default is None:
+        return value
+    return sql.SQL("coalesce({}, {})").format(value, sql.Literal(json.loads(key.default)))
 
 
 def _alias(depth: int) -> sql.Identifier:

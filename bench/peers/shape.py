@@ -72,6 +72,9 @@ def _converter(key: Key, type_name: str) -> Callable[[Any], Any] | None:
         return lambda value: value if value is None else value.isoformat(timespec="milliseconds")[:-6] + "Z"
     if type_name == "bytea":
         return lambda value: value if value is None else value.hex()
+    if key.default is not None:
+        default = json.loads(key.default)
+        return lambda value: default if value is None else value
     return None
 
 
