@@ -44,8 +44,11 @@ def verify(
             limits = GITLAB if gitlab_limits else None
             with _bar(archive) as progress:
                 report = verify_archive(archive, expected, tree=by, limits=limits, on_progress=progress)
-        except (ProjectExportError, OSError) as error:
+        except ProjectExportError as error:
             print(f"error: {error}", file=sys.stderr)
+            raise typer.Exit(2) from None
+        except OSError as error:
+            print(f"error: {error.filename or archive}: {error.strerror or error}", file=sys.stderr)
             raise typer.Exit(2) from None
     print(json.dumps({"ok": report.ok, **asdict(report)}) if as_json else _text(report, path))
     raise typer.Exit(0 if report.ok else 1)

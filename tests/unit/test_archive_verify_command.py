@@ -79,6 +79,8 @@ def test_what_cannot_be_read_ends_with_2(tmp_path: Path) -> None:
     (tmp_path / "manifest").write_text("{}")
     for result in (run(tmp_path / "none.tar.gz"), run(tmp_path), run()):
         assert result.exit_code == 2
+    none = tmp_path / "none.tar.gz"
+    assert run(none).stderr == f"error: {none}: No such file or directory\n"
     (tmp_path / "a.gz").write_bytes(b"")
     result = run(tmp_path / "a.gz", "--manifest", tmp_path / "manifest")
     assert (result.exit_code, "This is no manifest" in result.stderr) == (2, True)
