@@ -62,7 +62,9 @@ def read(database: str, tmp_path: Path) -> Iterator[Read]:
         conn.execute(SQL)
     sessions = []
 
-    def read(root: int = 1, tree: str = TREE, zone: str = "UTC", sql: str = "SELECT 1", values: Any = None) -> Reader:
+    def read(
+        root: int = 1, tree: str = TREE, zone: str = "UTC", sql: str = "SELECT 1", values: Any = None, **options: Any
+    ) -> Reader:
         with psycopg.ClientCursor(psycopg.connect(database, autocommit=True)) as cursor:
             cursor.execute("SET TimeZone = 'UTC'")
             cursor.execute(sql, values)
@@ -71,7 +73,7 @@ def read(database: str, tmp_path: Path) -> Iterator[Read]:
         session = Session(lambda: psycopg.connect(database), "test", Limits(), zone=zone)
         sessions.append(session)
         loaded = load(str(path))
-        return Reader(session, bind(loaded, session.catalogue(tables(loaded))), root)
+        return Reader(session, bind(loaded, session.catalogue(tables(loaded))), root, **options)
 
     yield read
     for session in sessions:
@@ -110,6 +112,12 @@ def test_a_successor_is_read_for_parents_that_have_no_rows_before(read: Read) ->
     assert [game["result"] for game in games[0]] == ["won", "lost", None]
     assert games[1] == [{"result": "lost"}, {"result": "even"}]
     assert games[2:] == [[], []]
+
+
+def test_rows_in_addition_and_successors_are_read_piece_by_piece_too(read: Read) -> None:
+    whole, small = read(), read(batch_bytes=1)
+    assert records(small, "players") == records(whole, "players")
+    assert small.oddities == whole.oddities
 
 
 def test_a_value_that_is_stored_elsewhere_is_counted(read: Read) -> None:

@@ -12,7 +12,7 @@ import reader
 from archives import Records, exported
 from runs import assert_equal
 
-from project_export.source import Limits, Reader, Session
+from project_export.source import Limits, Reader, Session, documents, slices, sql
 from project_export.tree import BoundTree, bind, load, tables
 
 TREE = load("gitlab")
@@ -149,10 +149,27 @@ def test_a_batch_shrinks_when_its_records_are_big(session: Session, bound: Bound
     assert [chunk.rows for chunk in engine.read("issues")][:2] == [4, 2]
 
 
-def test_a_batch_that_is_much_too_big_is_read_in_halves(session: Session, bound: BoundTree) -> None:
-    engine = Reader(session, bound, 1, batch_rows=4, batch_bytes=1)
-    assert {chunk.rows for chunk in engine.read("issues")} == {1}
-    assert lines(engine, "issues") == lines(Reader(session, bound, 1), "issues")
+def test_a_batch_that_is_much_too_big_is_read_in_smaller_ones(session: Session, bound: BoundTree) -> None:
+    whole = lines(Reader(session, bound, 1), "issues")
+    engine = Reader(session, bound, 1, batch_bytes=max(map(len, whole.splitlines())))
+    chunks = list(engine.read("issues"))
+    assert all(chunk.rows for chunk in chunks)
+    assert b"".join(chunk.data for chunk in chunks) == whole
+
+
+@pytest.mark.parametrize(("batch_bytes", "longest", "slice_"), [(1, 1 << 20, 16 << 10), (1, 60, 7), (1500, 300, 64)])
+def test_what_does_not_fit_leaves_in_the_same_bytes(
+    session: Session, bound: BoundTree, monkeypatch: pytest.MonkeyPatch, batch_bytes: int, longest: int, slice_: int
+) -> None:
+    whole = Reader(session, bound, 2)
+    expected = {name: lines(whole, name) for name in TREE.names}
+    for module in (documents, slices, sql):
+        monkeypatch.setattr(module, "LONGEST", longest)
+    monkeypatch.setattr(sql, "SLICE", slice_)
+    small = Reader(session, bound, 2, batch_bytes=batch_bytes)
+    for name in TREE.names:
+        assert lines(small, name) == expected[name], name
+    assert not small.oddities
 
 
 @pytest.mark.parametrize("parts", [2, 3, 7])

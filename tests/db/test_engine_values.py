@@ -327,8 +327,41 @@ def test_every_character_comes_out_as_it_went_in(read: Read, database: str) -> N
     assert not set("<>&\u2028\u2029") & set(line)
 
 
-def test_what_is_odd_is_counted_once_though_its_batch_is_read_again_in_halves(read: Read) -> None:
+@pytest.mark.parametrize("batch_bytes", [1, 50])
+def test_what_is_odd_is_counted_once_though_its_batch_is_read_again(read: Read, batch_bytes: int) -> None:
     sql = LIBRARY_SQL + "UPDATE books SET kind = 77 WHERE title = 'second'"  # noqa: S608
-    reader = read(sql, LIBRARY, 7, batch_bytes=50)
+    reader = read(sql, LIBRARY, 7, batch_bytes=batch_bytes)
     assert [chunk.rows for chunk in reader.read("books")] == [1, 1, 1]
     assert dict(reader.oddities) == {"books.kind: a code without a name left as null": 1}
+
+
+def test_nothing_changes_where_not_even_a_row_fits(read: Read) -> None:
+    whole, small = read(LIBRARY_SQL, LIBRARY, 8), read("", LIBRARY, 8, batch_bytes=0)
+    for name in ("author", "books", "patron", "fans"):
+        assert text(small, name) == text(whole, name)
+
+
+def test_a_long_value_leaves_piece_by_piece_with_its_escapes(read: Read) -> None:
+    value = "<\u2028\u2029\U0001f600>" * 100_000
+    sql, tree = items("name text, notes text", "keys: [name, notes]")
+    reader = read(sql + f";INSERT INTO items VALUES (1, 1, '{value}', 'x'), (2, 1, 'y', 'z')", tree)  # noqa: S608
+    chunks = list(reader.read("items"))
+    shown = r"\u003c\u2028\u2029" + "\U0001f600" + r"\u003e"
+    assert b"".join(chunk.data for chunk in chunks).decode() == (
+        '{"name":"' + shown * 100_000 + '","notes":"x"}\n{"name":"y","notes":"z"}\n'
+    )
+    assert max(len(chunk.data) for chunk in chunks) < 1 << 20
+    assert [chunk.rows for chunk in chunks if chunk.rows] == [1, 1]
+
+
+def test_a_long_value_that_is_transformed_is_read_whole(read: Read) -> None:
+    sql, tree = items("extra text, name text", "keys: [{extra: {transform: json_or_yaml}}, name]")
+    reader = read(f"{sql};INSERT INTO items SELECT 1, 1, to_json(repeat('<\u00e9', 700000)), 'x'", tree)
+    assert text(reader, "items") == '{"extra":"' + r"\u003cé" * 700_000 + '","name":"x"}\n'
+
+
+@pytest.mark.parametrize("batch_bytes", [1, 4 << 20])
+def test_a_large_record_whose_key_is_not_one_is_refused(read: Read, batch_bytes: int) -> None:
+    sql, tree = items("name text", "key: [name], order: [id], keys: [id]", "(1, 1, 'a'), (2, 1, 'a')")
+    with pytest.raises(SourceRefused, match=r"items: [12] keys \(name\) lead to [24] rows"):
+        text(read(sql, tree, batch_bytes=batch_bytes, batch_rows=1), "items")

@@ -29,16 +29,19 @@ class Seen:
 
 
 def coverage(reader: Reader, bound: BoundTree) -> list[Seen]:
-    """Read a whole project and count, in the tree's order. Memory: one batch."""
+    """Read a whole project and count, in the tree's order. Memory: one batch, or one record."""
     records: Counter[str] = Counter()
     values: Counter[tuple[str, str]] = Counter()
     tops = (bound.tree.root, *bound.tree.relations)
     for relation in tops:
+        begun: list[bytes] = []
         for chunk in reader.read(relation.name):
-            for line in chunk.data.splitlines():
-                record = json.loads(line)
-                if record is not None:
-                    _count(relation, relation.name, record, records, values)
+            begun.append(chunk.data)
+            if not chunk.rows:
+                continue  # a record's end is still to come
+            for line in b"".join(begun).splitlines():
+                _count(relation, relation.name, json.loads(line), records, values)
+            begun.clear()
     return [
         Seen(path, key.name, values[path, key.name], records[path], _why(key, relation))
         for path, relation in bound.tree.walk()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from project_export.errors import SourceRefused
 from project_export.source.sql import Select, Statements
 from project_export.tree import Relation, exact
 
@@ -13,7 +14,10 @@ Value = bytes | tuple[bytes, ...] | None
 
 
 class Node:
-    """A relation ready to be read: its statement, and how to take its rows apart."""
+    """A relation ready to be read: its statement, and how to take its rows apart.
+
+    last: keys that stand after the nested relations. bare: whether no key stands before them.
+    """
 
     def __init__(self, relation: Relation, statements: Statements, select: Select, path: str | None = None) -> None:
         self.relation = relation
@@ -22,6 +26,7 @@ class Node:
         self.select = select
         self.parameters = [(key.name, key.parameter) for key in relation.keys if key.parameter]
         self.last = [key.name for key in relation.keys if key.last] if relation.children else []
+        self.bare = len(self.last) == len(relation.keys)
         self.children = [Child(child, self, statements) for child in relation.children]
 
     def joins(self, rows: Sequence[tuple[Any, ...]]) -> list[Value]:
@@ -32,6 +37,19 @@ class Node:
     def keys(self, values: Sequence[Value]) -> Sequence[tuple[bytes, ...]]:
         """Return such values as keys to select by."""
         return cast("Sequence[tuple[bytes, ...]]", values if self.select.join_width > 1 else [(v,) for v in values])
+
+    def opened(self, document: bytes) -> tuple[bytes, bytes]:
+        """Return what stands before and after the nested relations."""
+        if not self.last:
+            return document[:-1], b"}"
+        record = exact.read(document.decode())
+        after = exact.write({key: record.pop(key) for key in self.last})
+        return exact.write(record)[:-1], b"," + after[1:]
+
+    def refused(self, keys: int, rows: int) -> SourceRefused:
+        """Return the error for keys that do not lead to a row each."""
+        message = f"{self.path}: {keys} keys ({', '.join(self.relation.key)}) lead to {rows} rows"
+        return SourceRefused(f"{message} of {self.relation.table}. Give the relation a key that identifies its rows.")
 
     def row_described(self, row: tuple[Any, ...]) -> str:
         """Name a row for a message by what is known of it."""
@@ -50,10 +68,11 @@ class Child:
             self.nodes.append(Node(source, statements, select, f"{parent.path}.{relation.name}"))
             source = source.successor
         self._one = relation.one
+        self.opening = b"," + exact.write(relation.name) + (b":" if relation.one else b":[")
+        self.closing = b"" if relation.one else b"]"
         self._nothing = b""
-        self._opening = b"," + exact.write(relation.name) + (b":" if relation.one else b":[")
         if relation.default is not None:
-            self._nothing = self._opening + _without_row(relation, dict(relation.default))
+            self._nothing = self.opening + _without_row(relation, dict(relation.default))
         first = parent.select.join_width
         self._at = [first + parent.select.links.index(link) for _, link in relation.join]
 
@@ -68,8 +87,8 @@ class Child:
     def added(self, documents: Sequence[bytes]) -> bytes:
         """Return what these documents add to their parent's."""
         if not self._one:
-            return self._opening + b",".join(documents) + b"]"
-        return self._opening + documents[0] if documents else self._nothing
+            return self.opening + b",".join(documents) + b"]"
+        return self.opening + documents[0] if documents else self._nothing
 
 
 def _without_row(relation: Relation, given: Mapping[str, str]) -> bytes:

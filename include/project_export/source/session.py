@@ -6,6 +6,7 @@ than it saves), a zone of its own, and a name that tells job and relation in pg_
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,6 +59,7 @@ class Session:
         self.name = name
         self.snapshot = snapshot
         self.zone = zone
+        self._cursors = itertools.count()
         with self._translated("connect"):
             self._connection = connect()
         try:
@@ -166,12 +168,16 @@ class Session:
             yield from cursor.stream(query, params, binary=True, size=_STREAM_ROWS)
 
     def pages(
-        self, query: sql.Composed, params: Any, size: Callable[[], int], what: str = "query"
+        self, query: sql.Composed, params: Any, size: Callable[[], int], what: str = "query", *, binary: bool = False
     ) -> Iterator[list[tuple[Any, ...]]]:
-        """Yield the rows of a query by a server-side cursor, `size()` rows at a time: the client holds one page."""
-        with self._translated(what), self._connection.cursor(name="pages") as cursor:
+        """Yield the rows of a query by a server-side cursor, `size()` rows at a time: the client holds one page.
+
+        Between two pages the session is free for other queries. binary: as `rows` gives them.
+        """
+        name = f"pages{next(self._cursors)}"
+        with self._translated(what), self._connection.cursor(name=name) as cursor:
             cursor.row_factory = psycopg.rows.tuple_row
-            cursor.execute(query, params)
+            cursor.execute(query, params, binary=binary)
             while page := cursor.fetchmany(size()):
                 yield page
 

@@ -3,13 +3,15 @@
     SELECT join columns, link columns, flags, row_to_json(record) FROM table WHERE join = ANY(keys)
 
 The join and link columns leave as text, so that integers of different widths compare equal in the client. Names are
-composed as identifiers, values are bound.
+composed as identifiers, values are bound. No row brings more than a megabyte: what is longer is cut there, which tells
+the client to read it in slices.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from psycopg import sql
@@ -18,6 +20,11 @@ from project_export.source.values import Due, Params, Values, column, comma, nam
 from project_export.tree import Also, Catalogue, Order, Relation
 from project_export.tree.model import Condition
 
+LONGEST = 1 << 20
+"""Bytes of a record that a row brings at the most; with one more than that it is cut."""
+SLICE = 16 << 10
+"""Bytes of a record in each of its slices."""
+
 Query = tuple[sql.Composed, dict[str, Any]]
 
 
@@ -25,11 +32,15 @@ Query = tuple[sql.Composed, dict[str, Any]]
 class Select:
     """A relation's statement and what its rows are made of: join values, link values, flags (if any), record.
 
-    query: as bytes, since forming it for each batch costs the client 5 %. join, links: the columns or derived names of
-    these values. transforms: see `Due`. noted: flag bit and what is to be counted, after the path of the relation.
+    query: as bytes, since forming it for each batch costs the client 5 %.
+    sliced: makes the statement for the rows of one parent, each in as many rows as its record has slices, in order;
+    before the slice stands how many bytes of the record are left with it.
+    join, links: the columns or derived names of these values. transforms: see `Due`.
+    noted: flag bit and what is to be counted, after the path of the relation.
     """
 
     query: bytes
+    sliced: Callable[[], sql.Composed]
     params: dict[str, Any]
     join: tuple[str, ...]
     links: tuple[str, ...]
@@ -113,7 +124,7 @@ class Statements:
         types = self._catalogue[relation.table]
         derived = dict(relation.derived)
         links = [self._values.raw(link, relation.table, derived) for link in relation.links]
-        record, flags = self._values.record(relation.keys, relation.table, params)
+        record, shaped, flags = self._values.record(relation.keys, relation.table, params)
         outputs = [_text(column(name)) for name in join] + [_text(link) for link in links]
         if flags.expression is not None:
             outputs.append(flags.expression)
@@ -125,20 +136,30 @@ class Statements:
         if len(join) == 1:
             conditions.insert(0, sql.SQL("{} = ANY({})").format(column(join[0]), arrays[0]))
         else:
-            names = [sql.Identifier(f"k{i}") for i in range(len(join))]
-            equal = [sql.SQL("{} = k.{}").format(column(own), name) for own, name in zip(join, names, strict=True)]
+            asked = [sql.Identifier(f"k{i}") for i in range(len(join))]
+            equal = [sql.SQL("{} = k.{}").format(column(own), name) for own, name in zip(join, asked, strict=True)]
             source = sql.SQL("unnest({}) AS k({}) JOIN {} ON {}").format(
-                comma(arrays), comma(names), source, sql.SQL(" AND ").join(equal)
+                comma(arrays), comma(asked), source, sql.SQL(" AND ").join(equal)
             )
         keys = [column(name) for name in join]
-        query = sql.SQL("SELECT {}{} FROM {}{}{}").format(
-            sql.SQL("DISTINCT ON ({}) ").format(comma(keys)) if order and relation.one else sql.SQL(""),
-            comma([*outputs, record]),
+        head = sql.SQL("SELECT DISTINCT ON ({}) ").format(comma(keys)) if order and relation.one else sql.SQL("SELECT ")
+        tail = sql.SQL(" FROM {}{}{}{}").format(
             source,
+            shaped,
             sql.SQL(" WHERE {}").format(sql.SQL(" AND ").join(conditions)) if conditions else sql.SQL(""),
             sql.SQL(" ORDER BY {}").format(comma([*keys, *map(_order, order)])) if order else sql.SQL(""),
         )
-        return Select(query.as_bytes(None), params.values, join, relation.links, flags.transforms, flags.noted)
+        cut = sql.SQL("substr({}, 1, {})").format(record, sql.Literal(LONGEST + 1))
+        tail_of_one = tail + sql.SQL(" LIMIT 1" if relation.one else " OFFSET 0")
+        return Select(
+            query=(head + comma([*outputs, cut]) + tail).as_bytes(None),
+            sliced=partial(_sliced, head, outputs, record, tail_of_one),
+            params=params.values,
+            join=join,
+            links=relation.links,
+            transforms=flags.transforms,
+            noted=flags.noted,
+        )
 
     def _rows(
         self, relation: Relation, columns: Mapping[str, str], parent: Mapping[str, bytes], params: Params
@@ -194,6 +215,22 @@ class Statements:
             form = sql.SQL("{} = ANY({}::text::{}[])") if many else sql.SQL("{} = {}::text::{}")
             equal.append(form.format(column(own), value, own_type))
         return sql.SQL(" AND ").join([*equal, *_conditions(where, params)])
+
+
+def _sliced(
+    head: sql.Composable, outputs: Sequence[sql.Composable], record: sql.Composable, tail: sql.Composable
+) -> sql.Composed:
+    """Return the statement that cuts the records of these rows into slices; each is formed once."""
+    names = [sql.Identifier(f"c{number}") for number in range(len(outputs))]
+    columns = [sql.SQL("{} AS {}").format(*pair) for pair in zip(outputs, names, strict=True)]
+    return sql.SQL(
+        "SELECT {names}octet_length(record) - at, substr(record, at + 1, {slice}) FROM ("
+        "SELECT *, generate_series(0, octet_length(record) - 1, {slice}) AS at FROM ({rows}) AS rows) AS slices"
+    ).format(
+        names=sql.SQL("").join(name + sql.SQL(", ") for name in names),
+        slice=sql.Literal(SLICE),
+        rows=head + comma([*columns, sql.SQL("{} AS record").format(record)]) + tail,
+    )
 
 
 def _conditions(where: tuple[Condition, ...], params: Params) -> list[sql.Composable]:

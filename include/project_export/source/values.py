@@ -69,8 +69,11 @@ class Values:
         self._catalogue = catalogue
         self._zoned = zoned
 
-    def record(self, keys: Sequence[Key], table: str, params: Params) -> tuple[sql.Composable, Flags]:
-        """Return the record of a row as JSON text, and its flags."""
+    def record(self, keys: Sequence[Key], table: str, params: Params) -> tuple[sql.Composable, sql.Composable, Flags]:
+        """Return the record of a row as JSON text in UTF-8, what FROM needs for it after the table, and its flags.
+
+        The values stand in FROM, where the planner finds them: a subquery of the record's own is run for each row.
+        """
         shaped = [_Shaped(self, key, table, params) for key in keys]
         terms: list[sql.Composable] = []
         transforms: list[Due] = []
@@ -84,10 +87,11 @@ class Values:
                 terms.append(_flag(condition, len(terms)))
         flags = sql.SQL("({})::int8").format(sql.SQL(" + ").join(terms)) if terms else None
         if not shaped:
-            return sql.SQL("'{}'::text"), Flags(flags, (), ())
+            return sql.SQL("'{}'::bytea"), sql.SQL(""), Flags(flags, (), ())
         values = comma([sql.SQL("{} AS {}").format(s.expression, named(s.key.name)) for s in shaped])
-        record = sql.SQL("(SELECT row_to_json(r.*) FROM (SELECT {}) AS r)::text").format(values)
-        return record, Flags(flags, tuple(transforms), tuple(noted))
+        source = sql.SQL(" CROSS JOIN LATERAL (SELECT {}) AS r").format(values)
+        record = sql.SQL("convert_to(row_to_json(r.*)::text, 'UTF8')")
+        return record, source, Flags(flags, tuple(transforms), tuple(noted))
 
     def raw(self, name: str, table: str, derived: Mapping[str, Lookup]) -> sql.Composable:
         """Return a column or derived value as it is."""

@@ -1,0 +1,198 @@
+"""Rows → documents: one flat statement per relation, spliced in the client.
+
+For a batch of parents each nested relation is asked once for all its rows under them; each row comes as finished JSON
+text and is put into its parent's text by the value that joins them. Nothing is parsed but records that need a
+transform. A record that several parents share (an author) is read once per batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import repeat
+from typing import Any, TypeVar
+
+from project_export.errors import SourceRefused
+from project_export.source.node import Child, Node, Value
+from project_export.source.session import Session
+from project_export.source.sql import LONGEST
+from project_export.source.values import BLANK, ELSEWHERE, LOST, SPACES
+from project_export.tree import exact
+from project_export.tree.transforms import TRANSFORMS
+
+_RUNS = 8
+
+_T = TypeVar("_T")
+
+Row = tuple[Any, ...]
+"""As `Select` says: join values, link values, flags (if any), record."""
+
+ReadExternal = Callable[[str, int, int], bytes | None]
+"""Reads so many bytes of a file beside the database from an offset on; None where there is no such file."""
+
+
+class Documents:
+    """Makes the documents of rows, as long as all that nests in them fits into so many bytes.
+
+    parameters: the request's parameters that a tree may put in the place of a value.
+    external: reads values that lie outside of the database; without it they are left out and counted.
+    """
+
+    def __init__(
+        self, session: Session, room: int, parameters: Mapping[str, Any], external: ReadExternal | None
+    ) -> None:
+        self.oddities: Counter[str] = Counter()
+        self._session = session
+        self._most = room
+        self._room: float = room
+        self._parameters = parameters
+        self._external = external
+
+    def of_keys(self, node: Node, keys: Sequence[tuple[bytes, ...]]) -> tuple[list[Row], list[bytes]] | None:
+        """Return the rows of these keys and their documents, None where they do not fit."""
+
+        def read() -> tuple[list[Row], list[bytes]]:
+            rows = self._rows(node, keys)
+            return rows, self._documents(node, rows)
+
+        return self._fitting(read)
+
+    def of_rows(self, node: Node, rows: Sequence[Row]) -> list[bytes] | None:
+        """Return the documents of rows that have been read already, None where what nests in them does not fit."""
+        return self._fitting(lambda: self._documents(node, rows))
+
+    def _fitting(self, make: Callable[[], _T]) -> _T | None:
+        self._room = self._most
+        counted = self.oddities.copy()
+        try:
+            return make()
+        except _TooLarge:
+            self.oddities = counted
+            return None
+        finally:
+            self._room = math.inf
+
+    def own(self, node: Node, rows: Sequence[Row]) -> list[bytes]:
+        """Return the document of each row without nested relations, transformed."""
+        documents = [row[-1] for row in rows]
+        if node.select.flagged:
+            documents = [row[-1] if not row[-2] else self._looked_at(node, row) for row in rows]
+        if node.parameters:
+            documents = [self._replaced(node, document) for document in documents]
+        return documents
+
+    def _rows(self, node: Node, keys: Sequence[tuple[bytes, ...]]) -> list[Row]:
+        """Return all rows of a relation under these keys; raise _TooLarge when there is no room for them.
+
+        They are read to the end all the same: breaking off would cost the transaction.
+        """
+        rows: list[Row] = []
+        for row in self._session.rows(node.select.query, node.select.bind(keys), node.described):
+            self._room -= len(row[-1])
+            if len(row[-1]) > LONGEST:
+                self._room = -math.inf
+            if self._room >= 0:
+                rows.append(row)
+            else:
+                rows.clear()
+        if self._room < 0:
+            raise _TooLarge
+        return rows
+
+    def _documents(self, node: Node, rows: Sequence[Row]) -> list[bytes]:
+        """Return the document of each row, with its nested relations put in."""
+        documents = self.own(node, rows)
+        if not node.children:
+            return documents
+        # Pieces of all rows are made relation by relation and then joined row by row: little Python runs per value.
+        nested = [self._nested(child, rows) for child in node.children]
+        if node.last:
+            openings, closings = zip(*map(node.opened, documents), strict=True) if documents else ((), ())
+            documents = [b"".join(row) for row in zip(openings, *nested, closings, strict=True)]
+        else:
+            opened = (document[:-1] for document in documents)
+            documents = [b"".join(row) for row in zip(opened, *nested, repeat(b"}"))]
+        return [document.replace(b"{,", b"{", 1) for document in documents] if node.bare else documents
+
+    def _nested(self, child: Child, rows: Sequence[Row]) -> list[bytes]:
+        """Return what a nested relation adds to the document of each of these rows."""
+        values = child.values(rows)
+        found: defaultdict[Value, list[bytes]] = defaultdict(list)
+        missing = [value for value in dict.fromkeys(values) if value is not None]
+        for node in child.nodes:
+            if missing:
+                nested = self._rows(node, node.keys(missing))
+                for value, document in zip(node.joins(nested), self._documents(node, nested), strict=True):
+                    found[value].append(document)
+                missing = [value for value in missing if value not in found]
+        added = {value: child.added(documents) for value, documents in found.items()}
+        nothing = child.added([])
+        return [added.get(value, nothing) for value in values]
+
+    def _looked_at(self, node: Node, row: Row) -> bytes:
+        """Do what a row's flags ask for: count codes without a name, transform values."""
+        flags = row[-2]
+        for bit, note in node.select.noted:
+            if flags & bit:
+                self.oddities[f"{node.path}.{note}"] += 1
+        due = [(key, transform, default) for bit, key, transform, default in node.select.transforms if flags & bit]
+        if not due:
+            return bytes(row[-1])
+        record = exact.read(row[-1].decode())
+        changed = ""
+        try:
+            for changed, transform, default in due:
+                value = record[changed]
+                if transform == ELSEWHERE:
+                    value = self._fetched(f"{node.path}.{changed}", **value)
+                elif transform == BLANK:
+                    value = None if isinstance(value, str) and not value.strip(SPACES) else value
+                elif value is not None and transform in TRANSFORMS:
+                    value = TRANSFORMS[transform](value)
+                record[changed] = exact.read(default) if value is None and default is not None else value
+            try:
+                return exact.write(record)
+            except (ValueError, TypeError):
+                for changed, _, _ in due:  # to name the one that cannot be written
+                    exact.write(record[changed])
+                raise
+        except (ValueError, TypeError, RecursionError) as error:
+            where = f"{node.path}.{changed} of the row with {node.row_described(row)}"
+            raise SourceRefused(f"{where}: {error}. Repair the row, or take the key out of the tree.") from error
+
+    def _fetched(self, path: str, file: str | None, offset: int, size: int | None) -> str | None:
+        """Return a value that lies outside of the database; of what is not there, what is, and count it.
+
+        So does GitLab (merge_request_diff_file.rb#utf8_diff): it logs the error, and the text is empty.
+        """
+        assert self._external is not None
+        named = file is not None and size is not None and offset >= 0 <= size
+        data = self._external(str(file), offset, int(size or 0)) if named else None
+        if data is None:
+            self.oddities[f"{path}: {LOST}: there is no such file"] += 1
+            return None
+        if len(data) != size:
+            self.oddities[f"{path}: a value that is stored outside of the database is cut short there"] += 1
+        self._room -= len(data)
+        if self._room < 0:
+            raise _TooLarge
+        return data.decode("utf-8", "replace")
+
+    def _replaced(self, node: Node, document: bytes) -> bytes:
+        record = exact.read(document.decode())
+        for key, parameter in node.parameters:
+            if parameter in self._parameters:
+                record[key] = self._parameters[parameter]
+        return exact.write(record)
+
+
+def split(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    """Yield what does not fit together in up to eight runs: what one fat record makes too large is soon found."""
+    step = -(-len(items) // _RUNS)
+    for start in range(0, len(items), step):
+        yield items[start : start + step]
+
+
+class _TooLarge(Exception):
+    """There is no room for the rows; never leaves this module."""

@@ -1,0 +1,108 @@
+"""A record that does not fit into memory, piece by piece: an issue with 100,000 notes, a diff of 60 MB.
+
+The rows of each nested relation come by a server-side cursor, a page at a time, in slices. Rows of a page become
+documents together, fewer at a time where what nests in them does not fit, and one that does not fit alone is read like
+its parent. A record of more than LONGEST bytes goes by slice after slice and is never whole, unless a function has to
+transform it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from itertools import chain
+
+from project_export.source.documents import Documents, Row, split
+from project_export.source.node import Child, Node, Value
+from project_export.source.session import Session
+from project_export.source.sql import LONGEST, SLICE
+
+_PAGE_SLICES = (8 << 20) // SLICE
+
+Pieces = Generator[bytes, None, int]
+"""Pieces of documents, each document after a comma that is a piece of its own; returns how many documents."""
+
+
+class Slices:
+    """Reads large records through a session. documents: makes those of rows that fit."""
+
+    def __init__(self, session: Session, documents: Documents) -> None:
+        self._session = session
+        self._documents = documents
+
+    def record(self, node: Node, key: tuple[bytes, ...]) -> Iterator[bytes]:
+        """Yield the pieces of the one record that has this key. Raises SourceRefused when it is not one."""
+        pieces = self._listed(node, key)
+        next(pieces, None)  # the comma
+        count = yield from pieces
+        if count != 1:
+            raise node.refused(1, count or 0)
+
+    def _listed(self, node: Node, key: tuple[bytes, ...]) -> Pieces:
+        """Yield the documents of all rows under a key."""
+        count = 0
+        begun: list[bytes] = []  # the slices so far of a row that will be whole
+        passing = False  # whether the row's slices go by
+        query, params = node.select.sliced(), node.select.bind([key])
+        for page in self._session.pages(query, params, lambda: _PAGE_SLICES, node.described, binary=True):
+            rows: list[Row] = []
+            for *head, left, data in page:
+                ends = left <= len(data)
+                count += ends
+                if not passing and (begun or left <= LONGEST or _is_changed(node, head)):
+                    begun.append(data)
+                    if ends:
+                        rows.append((*head, b"".join(begun)))
+                        begun.clear()
+                    continue
+                if not passing:
+                    yield from self._joined(node, rows)
+                    rows.clear()
+                    yield b","
+                passing = not ends
+                if passing:
+                    yield data
+                else:
+                    yield data[:-1]
+                    yield from self._nested(node, tuple(head))
+                    yield data[-1:]
+            yield from self._joined(node, rows)
+        return count
+
+    def _joined(self, node: Node, rows: Sequence[Row]) -> Iterator[bytes]:
+        """Yield the documents of rows that have been read, each after a comma."""
+        documents = self._documents.of_rows(node, rows)
+        if documents is not None:
+            for document in documents:
+                yield b","
+                yield document
+        elif len(rows) > 1:
+            for fewer in split(rows):
+                yield from self._joined(node, fewer)
+        else:
+            yield b","
+            opening, closing = node.opened(self._documents.own(node, rows)[0])
+            yield opening
+            rest = chain(self._nested(node, rows[0]), [closing])
+            yield next(rest).removeprefix(b"," if node.bare else b"")
+            yield from rest
+
+    def _nested(self, node: Node, row: Row) -> Iterator[bytes]:
+        """Yield what the nested relations of a row add to its document."""
+        for child in node.children:
+            yield from self._added(child, child.values([row])[0])
+
+    def _added(self, child: Child, value: Value) -> Iterator[bytes]:
+        for node in child.nodes if value is not None else ():
+            pieces = self._listed(node, node.keys([value])[0])
+            if next(pieces, None) is not None:
+                yield child.opening
+                yield from pieces
+                yield child.closing
+                return
+        if nothing := child.added([]):
+            yield nothing
+
+
+def _is_changed(node: Node, head: Sequence[object]) -> bool:
+    """Whether a row's document is to be changed here, for which it has to be whole."""
+    return bool(node.parameters or node.last or (node.select.flagged and head[-1]))
