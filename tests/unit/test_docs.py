@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import errno
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ import typer
 
 from dev.docs import with_settings
 from project_export.cli import app
+from project_export.errors import Failure
 from project_export.tree import load
 
 REPO = Path(__file__).resolve().parents[2]
@@ -57,6 +61,43 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
 def test_the_table_of_settings_is_current() -> None:
     page = (REPO / "docs" / "operate.md").read_text("utf-8")
     assert page == with_settings(page), "write it by: python -m dev.docs"
+
+
+def test_every_message_that_an_operator_is_told_of_is_one_of_the_code(repo: Path) -> None:
+    table = (
+        (repo / "docs" / "operate.md").read_text("utf-8").partition("## When something fails")[2].partition("\n## ")[0]
+    )
+    seen = [row.split(" | ")[0] for row in re.findall(r"^\| (.*)", table, re.MULTILINE)]
+    quoted = [text for cell in seen for text in re.findall("`([^`]+)`", cell)]
+    assert len(quoted) > 30
+    said = "\n".join(messages(repo / "include" / "project_export"))
+    unknown = [text for text in quoted if not (names_no_message(text) or re.search(as_pattern(text), said))]
+    assert unknown == []
+
+
+def messages(package: Path) -> Iterator[str]:
+    """Yield every text of the code, with \\0 where a value goes."""
+    for file in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                yield "".join(str(part.value) if isinstance(part, ast.Constant) else "\0" for part in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield re.sub(r"%[.\d]*[sdrf]", "\0", node.value)
+
+
+def as_pattern(quoted: str) -> str:
+    """Return a pattern for a quoted message: N, numbers and dots stand for values."""
+    return r"\0".join(map(re.escape, re.split(r"\bN\b|\d+|\.\.\.", quoted)))
+
+
+def names_no_message(quoted: str) -> bool:
+    """Whether it is a task, a parameter, an errno, or a relation with its SQLSTATE."""
+    failure = str(Failure("labels", 1, "", "22021"))
+    return bool(
+        re.fullmatch("[a-z_]+(=[a-z]+)?", quoted)
+        or hasattr(errno, quoted)
+        or (re.fullmatch(r"[a-z]+ \[\w{5}\]", quoted) and failure.startswith("labels [22021] ("))
+    )
 
 
 def test_every_decision_is_in_the_index() -> None:
