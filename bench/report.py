@@ -83,7 +83,7 @@ def verdicts(results: Results) -> list[Verdict]:
 def markdown(results: Results) -> str:
     """Return the report."""
     lines = [
-        f"{results.issues:,} issues, {results.records:,} lines, {len(results.peers['ours'])} interleaved rounds."
+        f"{results.issues:,} issues, {results.records:,} lines; interleaved rounds: {len(results.peers['ours'])}."
         f" {results.machine}. {datetime.date.today().isoformat()}.",
         "",
         "CPU in seconds, median (least to most); the server's counts all processes of PostgreSQL. Memory in MB: the",
@@ -174,7 +174,9 @@ def _table(costs: Costs, titles: Mapping[str, str], base: str) -> list[str]:
 
 def _spread(costs: Sequence[Cost], of: Callable[[Cost], float]) -> str:
     values = [of(cost) for cost in costs]
-    return f"{median(values):.1f} ({min(values):.1f} to {max(values):.1f})"
+    digits = 1 if median(values) >= 10 else 2
+    shown = (f"{value:.{digits}f}" for value in (median(values), min(values), max(values)))
+    return "{} ({} to {})".format(*shown)
 
 
 def _cpu(cost: Cost) -> float:
