@@ -19,6 +19,7 @@ ProjectExportError
 ├── Retryable              the same thing may work later
 │   ├── SourceBusy         lost connection, timeout, lock, shortage of resources
 │   ├── LedgerBusy         the ledger's database did not answer: lost connection, timeout, deadlock
+│   ├── OutOfMemory        a process got too little memory for what it reads
 │   ├── SnapshotMissing    nobody holds the job's snapshot, or it is gone
 │   ├── StoreRefused       the artifact store could not be written or read: disk full, no right, gone
 │   │   └── ArtifactMissing    what should lie in the store is not there
@@ -153,6 +154,10 @@ class SourceBusy(Retryable):
 
 class LedgerBusy(Retryable):
     """The ledger's database could not answer now."""
+
+
+class OutOfMemory(Retryable):
+    """A process got too little memory for what it reads."""
 
 
 class SnapshotMissing(Retryable):

@@ -431,16 +431,17 @@ def test_a_snapshot_is_set_once_in_a_generation(ledger: Ledger) -> None:
     assert ledger.snapshot(job.id) == held
 
 
-def test_a_new_generation_requeues_what_older_ones_have_done(ledger: Ledger) -> None:
+def test_a_new_generation_requeues_what_older_ones_have_done_but_not_what_has_failed_for_good(ledger: Ledger) -> None:
     job = open_job(ledger, *(Planned(f"r{n}", n) for n in range(4)))
     ledger.set_snapshot(job.id, 0, "00000003-1")
     ledger.finish(take(ledger, job), Facts(), "file:///a")
-    ledger.give_back(take(ledger, job), "no snapshot", "42704", final=True)
+    ledger.give_back(take(ledger, job), "permission denied", "42501", final=True)
     running = take(ledger, job)
     ledger.requeue_generation(job.id, 1, "the snapshot's holder is gone")
     assert ledger.snapshot(job.id).id is None
-    assert [row.state for row in ledger.rows(job.id)] == ["queued"] * 4
-    assert [row.error for row in ledger.rows(job.id)] == ["the snapshot's holder is gone"] * 3 + [None]
+    assert [row.state for row in ledger.rows(job.id)] == ["queued", "failed", "queued", "queued"]
+    reason = "the snapshot's holder is gone"
+    assert [row.error for row in ledger.rows(job.id)] == [reason, "permission denied", reason, None]
     with pytest.raises(AttemptRevoked):
         ledger.finish(running, Facts(), "file:///old")
     with pytest.raises(AttemptRevoked):

@@ -263,3 +263,12 @@ def test_the_sqlstate_decides_about_a_retry(state: str, kind: type[SourceBusy | 
     assert isinstance(error, (SourceBusy, SourceRefused))
     assert error.sqlstate == state
     assert str(error) == f"here: no [SQLSTATE {state}]"
+
+
+@pytest.mark.parametrize("kind", [psycopg.DatabaseError, psycopg.OperationalError, psycopg.InterfaceError])
+def test_what_libpq_itself_says_may_pass(kind: type[psycopg.Error]) -> None:
+    assert type(translate(kind("out of memory for query result"), "here")) is SourceBusy
+
+
+def test_what_psycopg_cannot_convert_does_not_pass() -> None:
+    assert type(translate(psycopg.DataError("date too large"), "here")) is SourceRefused

@@ -144,9 +144,10 @@ class Jobs(Book):
                 raise self._superseded(job_id, generation)
 
     def requeue_generation(self, job_id: int, generation: int, reason: str) -> None:
-        """Begin the generation after generation - 1, without a snapshot, and requeue all rows of older ones.
+        """Begin the generation after generation - 1, without a snapshot, and requeue the rows of older ones.
 
-        Raises AttemptRevoked when the job is not started or not at generation - 1: somebody else has done it.
+        A row that has failed for good stays so until it is asked for anew: it may be what ended the snapshot. Raises
+        AttemptRevoked when the job is not started or not at generation - 1: somebody else has done it.
         """
         begin = (
             update(ProjectExportJob)
@@ -157,7 +158,9 @@ class Jobs(Book):
             )
             .values(snapshot_generation=generation, snapshot_id=None, snapshot_at=None)
         )
-        older = requeued(reason).where(RelationExport.job_id == job_id, RelationExport.generation < generation)
+        older = requeued(reason).where(
+            RelationExport.job_id == job_id, RelationExport.generation < generation, RelationExport.state != "failed"
+        )
         with self._write() as connection:
             if not self._announce(connection, begin):
                 raise self._superseded(job_id, generation)

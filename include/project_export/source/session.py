@@ -198,12 +198,18 @@ class Session:
 
 
 def translate(error: psycopg.Error, where: str) -> ProjectExportError:
-    """Return what an error of the source means for a retry, by its SQLSTATE; `where` begins the message."""
+    """Return what an error of the source means for a retry, by its SQLSTATE; `where` begins the message.
+
+    What libpq itself says has none, and costs the connection: it was lost, or there was no memory for what came.
+    """
     state = error.sqlstate
     detail = error.diag.message_detail if state else None
     text = " ".join(str(part) for part in (error.diag.message_primary or str(error).strip(), detail) if part)
     message = f"{where}: {text}" + (f" [SQLSTATE {state}]" if state else "")
-    lost = state is None and isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+    of_libpq = (
+        isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)) or type(error) is psycopg.DatabaseError
+    )
+    lost = state is None and of_libpq
     if lost or (state and (state.startswith(_RETRYABLE_CLASSES) or state in _RETRYABLE_STATES)):
         return SourceBusy(message, state)
     return SourceRefused(message, state)

@@ -19,6 +19,7 @@ from project_export.archive.oversize import Oversize
 from project_export.archive.part import PartFacts, PartWriter
 from project_export.errors import (
     AttemptRevoked,
+    OutOfMemory,
     Permanent,
     ProjectExportError,
     Retryable,
@@ -159,7 +160,7 @@ class Worker:
             claim = self._patiently(self._claim)
             if claim or not self._alone:
                 return claim
-            progress = ledger.progress(self._job_id)
+            progress = self._patiently(lambda: ledger.progress(self._job_id))
             if progress.state != "started" or not progress.queued:
                 return None
             self._stopped.wait(_CLAIM_SECONDS)
@@ -217,7 +218,7 @@ class Worker:
         """Write a row's part; return what is known of it, its URI, and what is to be said of its records."""
         assert source.session is not None
         target = self._ctx.store.part(self._ctx.key(job), claim.relation, claim.part, claim.attempt)
-        with target.writing() as out, source.session.attempt(what):
+        with _memory_named(what), target.writing() as out, source.session.attempt(what):
             writer = PartWriter(out, self._ctx.settings.compress_level)
             oversize = Oversize()
             self._current = _Attempt(claim, writer)
@@ -300,6 +301,15 @@ class Worker:
             session.cancel()
         except ProjectExportError as error:
             log.warning("the running query could not be cancelled: %s", error)
+
+
+@contextmanager
+def _memory_named(what: str) -> Iterator[None]:
+    """Turn a lack of memory into an error that is counted, says what is read, and leaves the others their turn."""
+    try:
+        yield
+    except MemoryError as error:
+        raise OutOfMemory(f"{what}: its process got no memory. Give it more, then retry.") from error
 
 
 def _named(claim: Claim) -> str:
