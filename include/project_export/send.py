@@ -16,8 +16,9 @@ from base64 import b64encode
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from html import escape
 from typing import BinaryIO
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from project_export.errors import BadRequest, DeliveryFailed, DeliveryRefused
 
@@ -25,7 +26,10 @@ log = logging.getLogger(__name__)
 
 CHUNK = 256 << 10
 TOO_MANY_REQUESTS = 429
+MOST_READ = 64 << 10
 MOST_SHOWN = 500
+LEAST_SECRET = 4
+"""What is shorter (`v=1`) is in every text."""
 
 # Networks whose addresses carry an IPv4 address inside, which a gateway may reach: 6to4, Teredo, NAT64.
 _TUNNELS = tuple(ipaddress.ip_network(one) for one in ("2002::/16", "2001::/32", "64:ff9b::/96", "64:ff9b:1::/48"))
@@ -129,19 +133,28 @@ def send(
     with closing(connection):
         try:
             response = _exchange(connection, place, method, body, size, headers)
-            status, text = response.status, response.read(MOST_SHOWN).decode("utf-8", "replace")
+            status, text = response.status, response.read(MOST_READ).decode("utf-8", "replace")
         except (OSError, http.client.HTTPException) as error:
             reason = str(error) or type(error).__name__
             raise DeliveryFailed(f"{place.host} broke the connection off: {reason}. Is it reachable?") from error
     if 200 <= status < 300:
         return status
-    text = " ".join(text.split())
-    if query := place.target.partition("?")[2]:
-        text = text.replace(query, "***")  # an answer may repeat what it was asked
+    text = _without_secrets(" ".join(text.split()), url)[:MOST_SHOWN]
     answer = f"{method} to {shown(url)} was answered with {status} {response.reason}: {text}"
     if status >= 500 or status == TOO_MANY_REQUESTS:
         raise DeliveryFailed(f"{answer}. It may work later.")
     raise DeliveryRefused(f"{answer}. Correct the URL or the receiver, then try again.")
+
+
+def _without_secrets(text: str, url: str) -> str:
+    """Return what was answered without what the URL may hold of secrets: an answer may repeat what it was asked."""
+    parts, _ = _split(url)
+    values = [value for _, value in parse_qsl(parts.query)]
+    said = [parts.query, *values, *(unquote(one) for one in (parts.username or "", parts.password or ""))]
+    forms = {form for one in said for form in (one, quote(one, safe=""), escape(one)) if len(one) >= LEAST_SECRET}
+    for form in sorted(forms, key=len, reverse=True):
+        text = text.replace(form, "***")
+    return text
 
 
 def _split(url: str) -> tuple[SplitResult, int | None]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from receiver import Receiver, receiving
@@ -87,6 +88,21 @@ def test_a_refusal_says_why_and_shows_no_secret(receiver: Receiver) -> None:
         put(receiver.url.replace("//", "//jane:pa55@") + "/up?X-Sig=s3cret")
     assert f"PUT to {receiver.url}/up was answered with 403 Forbidden: signature *** is bad" in str(caught.value)
     assert "pa55" not in str(caught.value)
+
+
+def test_an_answer_that_repeats_parts_of_the_url_shows_no_secret_and_is_cut_after_they_are_gone(
+    receiver: Receiver,
+) -> None:
+    signature, key = "ab/c+d&e" * 40, "AKIA1234"
+    said = f"<Key>{key}</Key> <Signature>{signature.replace('&', '&amp;')}</Signature> for jane and pa55/word"
+    receiver.answers = [(403, said + " x" * 500)]
+    query = urlencode({"X-Amz-Signature": signature, "X-Amz-Credential": key, "v": "1"})
+    with pytest.raises(DeliveryRefused) as caught:
+        put(receiver.url.replace("//", "//jane:pa55%2Fword@") + f"/up?{query}")
+    text = str(caught.value)
+    assert "<Key>***</Key> <Signature>***</Signature> for *** and *** x x" in text
+    assert len(text) < 700
+    assert not any(secret in text for secret in ("ab/c", "AKIA", "jane", "pa55"))
 
 
 def test_a_redirect_is_a_refusal_and_not_followed(receiver: Receiver) -> None:
