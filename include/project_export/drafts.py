@@ -13,9 +13,11 @@ import logging
 import os
 import secrets
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,6 +28,7 @@ from project_export.errors import ArtifactMissing, StoreRefused
 log = logging.getLogger(__name__)
 
 BUFFER = 256 << 10
+_ABANDONED_SECONDS = 600
 
 NEXT_STEP = {
     errno.ENOSPC: "Free space there, then retry.",
@@ -50,6 +53,8 @@ class Draft:
     def __init__(self, uri: str, owner: str) -> None:
         folder, _, name = uri.rpartition("/")
         place = near(folder)
+        if local_of(folder) is None:
+            _sweep(place)
         self._path = place / f".{name}.job-{owner}.pid-{os.getpid()}.{secrets.token_hex(4)}.tmp"
         with refusing(self._path):
             place.mkdir(parents=True, exist_ok=True)
@@ -179,6 +184,16 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@cache
+def _sweep(folder: Path) -> None:
+    """Remove what killed processes have left in a folder that no store lists, up to a whole archive each; once."""
+    for path in folder.glob(".*.job-*.pid-*.tmp"):
+        with suppress(OSError):  # another user's, or gone
+            if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS and not being_written(f"file://{path}"):
+                path.unlink()
+                log.info("%s is removed: the process that wrote it is gone", path)
 
 
 def _discard(temporary: Path) -> None:

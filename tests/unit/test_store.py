@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from project_export.drafts import Target
+from project_export.drafts import Target, _sweep
 from project_export.errors import ArtifactMissing, AttemptRevoked, BadRequest, StoreRefused
 from project_export.store import JobKey, Store
 
@@ -137,6 +138,27 @@ def test_a_killed_process_leaves_a_file_that_names_job_and_attempt_and_goes_with
     assert left.startswith(".issues.0.2.deflate.job-7.pid-")
     assert len(local.remove_others(JOB, set())) == 1
     assert files(folder.parent) == []
+
+
+def test_what_a_killed_process_wrote_for_a_remote_store_goes_with_the_next_one_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    dead, young, others = (
+        tmp_path / name for name in (".x.job-1.pid-2.ab.tmp", ".y.job-1.pid-2.ab.tmp", ".z.pid-2.tmp")
+    )
+    remote = Target("memory://bucket/exports/a", "7")
+    with remote.writing():
+        (living,) = tmp_path.iterdir()
+        for path in (dead, young, others):
+            path.write_bytes(b"x")
+        for path in (dead, others, living):
+            os.utime(path, (0, 0))
+        _sweep.cache_clear()
+        with Target("memory://bucket/exports/b", "7").writing():
+            pass
+        assert set(tmp_path.iterdir()) == {young, others, living}
+    MemoryFileSystem.store.clear()
 
 
 def test_an_archive_gets_its_place_when_its_checksum_is_known(store: Store, tmp_path: Path) -> None:
