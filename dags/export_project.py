@@ -26,6 +26,7 @@ with DAG(
     description="One project out of PostgreSQL into the archive that GitLab imports",
     doc_md=__doc__,
     schedule=None,
+    is_paused_upon_creation=False,
     params=export_params(),
     tags=["project_export"],
     default_args={"retries": 3, "retry_delay": timedelta(seconds=10)},

@@ -21,6 +21,8 @@ with DAG(
     description="Remove archives, parts and rows past their time; end jobs whose run is gone",
     doc_md=__doc__,
     schedule="@hourly",
+    # It also ends and tells exports whose run is gone, which nobody would miss until then.
+    is_paused_upon_creation=False,
     max_active_runs=1,
     params={
         "dry_run": Param(

@@ -95,6 +95,20 @@ def test_the_holder_of_the_snapshot_comes_before_the_units_that_wait_for_it(dag)
     assert holder.priority_weight > unit.priority_weight + below
 
 
+def test_units_come_before_the_waiter_which_takes_their_waiting_for_a_lack_of_slots(dag):
+    def weight(name: str) -> int:
+        task = dag.get_task(name)
+        below = task.get_flat_relative_ids(upstream=False)
+        return task.priority_weight + sum(dag.get_task(other).priority_weight for other in below)
+
+    assert dag.get_task("export_relation").weight_rule == dag.get_task("wait_relation_exports").weight_rule
+    assert weight("export_relation") > weight("wait_relation_exports")
+
+
+def test_no_dag_waits_to_be_unpaused(dag):
+    assert dag.is_paused_upon_creation is False
+
+
 def test_the_waiter_is_rescheduled_as_seldom_as_airflow_needs_not_to_lose_it(dag):
     waiter = dag.get_task("wait_relation_exports")
     assert waiter.mode == "reschedule"

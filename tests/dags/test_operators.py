@@ -114,6 +114,21 @@ def test_nothing_is_held_where_no_snapshot_is_shared(units):
         HoldSnapshot(task_id="hold", units=units).execute({})
 
 
+@pytest.mark.parametrize(("number", "pending", "held"), [(1, 0, True), (2, 3, True), (2, 0, False)])
+def test_a_snapshot_that_is_asked_for_again_is_held_only_while_a_relation_needs_it(monkeypatch, number, pending, held):
+    from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
+
+    import project_export.airflow.context as room
+    from project_export.airflow.operators import HoldSnapshot
+
+    ledger = SimpleNamespace(progress=lambda job_id: SimpleNamespace(pending=pending))
+    monkeypatch.setattr(room, "task_context", lambda: SimpleNamespace(ledger=ledger))
+    ti = TaskInstance()
+    ti.try_number = number
+    with pytest.raises(TaskDeferred if held else AirflowSkipException):
+        HoldSnapshot(task_id="hold", units=[UNIT]).execute(context(ti))
+
+
 def create_that_meets(error: Exception, monkeypatch: pytest.MonkeyPatch) -> TaskInstance:
     """Run create, whose step raises this error."""
     import project_export.airflow.context as room

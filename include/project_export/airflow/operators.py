@@ -39,6 +39,7 @@ class CreateRelationExports(BaseOperator):
         from project_export.airflow.context import for_good, run_name, task_context
         from project_export.airflow.runs import run_alive
         from project_export.errors import JobActive, ProjectExportError
+        from project_export.ledger.scrub import scrub
         from project_export.steps import Request, create
 
         try:
@@ -60,7 +61,7 @@ class CreateRelationExports(BaseOperator):
                     self.log.info("%s It is asked again in %s.", error, _WAIT)
                     raise AirflowRescheduleException(datetime.now(timezone.utc) + _WAIT) from None
         except (ProjectExportError, AirflowFailException) as error:
-            context["ti"].xcom_push(key=ERROR, value=str(error))
+            context["ti"].xcom_push(key=ERROR, value=scrub(str(error)))
             raise
         if created.joined:
             context["ti"].xcom_push(key=JOINED, value=created.job_id)
@@ -91,12 +92,23 @@ class HoldSnapshot(BaseOperator):
 
         if not self.units or not self.units[0]["shared"]:
             raise AirflowSkipException("the units share no snapshot")
+        if context["ti"].try_number > 1 and not self._needed():
+            raise AirflowSkipException("no relation needs a snapshot any more")
         settings = Settings()
         self.defer(
             trigger=SnapshotTrigger(self.units[0]["job_id"], settings.source_conn_id, settings.ledger_conn_id),
             method_name="execute",  # never called: the trigger ends the task itself
             timeout=timedelta(seconds=settings.snapshot_max_seconds + 60),
         )
+
+    def _needed(self) -> bool:
+        """Say whether a relation is pending. Without a triggerer the merge exports all, and the run waits for this task.
+
+        The first try does not ask: all units wait for its snapshot.
+        """
+        from project_export.airflow.context import task_context
+
+        return bool(task_context().ledger.progress(self.units[0]["job_id"]).pending)
 
 
 class ExportRelation(BaseOperator):
