@@ -102,7 +102,7 @@ class HoldSnapshot(BaseOperator):
         )
 
     def _needed(self) -> bool:
-        """Say whether a relation is pending. Without a triggerer the merge exports all, and the run waits for this task.
+        """Say whether a relation is pending. Without a triggerer the merge exports all, and the run waits for this.
 
         The first try does not ask: all units wait for its snapshot.
         """
