@@ -698,8 +698,8 @@ def merge_request_columns(row: Row) -> Record:
 def merge_request(db: Database, row: Row) -> Record:
     own = {"merge_request_id": row["id"]}
     record = merge_request_columns(row)
-    latest = db.one("merge_request_diffs", id=row["latest_merge_request_diff_id"])
-    record["diff_head_sha"] = latest and latest["head_commit_sha"]
+    diffs = db.where("merge_request_diffs", **own, diff_type=1)
+    record["diff_head_sha"] = diffs[-1]["head_commit_sha"] if diffs else None
     record["state"] = enum(MERGE_REQUEST_STATE, row["state_id"])
     record["approvals"] = [pick(child, "user_id created_at updated_at") for child in db.where("approvals", **own)]
     if metrics := db.where("merge_request_metrics", **own):
@@ -714,7 +714,6 @@ def merge_request(db: Database, row: Row) -> Record:
     ]
     nested = "author award_emoji system_note_metadata events suggestions note_diff_file"
     record["notes"] = notes(db, "MergeRequest", row["id"], nested)
-    diffs = db.where("merge_request_diffs", **own, diff_type=1)
     record["merge_request_diff"] = merge_request_diff(db, diffs[-1]) if diffs else UNSAVED_DIFF
     record["events"] = events(db, "MergeRequest", row["id"])
     record["timelogs"] = timelogs(db, **own)

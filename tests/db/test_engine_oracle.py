@@ -78,6 +78,7 @@ def test_a_merge_request_without_a_diff_leaves_with_an_unsaved_one_and_a_blank_t
 ) -> None:
     with psycopg.connect(generated_copy, autocommit=True) as conn:
         conn.execute("DELETE FROM merge_request_diffs WHERE diff_type = 1 AND merge_request_id % 3 = 0")
+        conn.execute("UPDATE merge_requests SET latest_merge_request_diff_id = NULL WHERE id % 3 = 1")
         conn.execute(
             "UPDATE merge_request_diff_files SET \"binary\" = false, diff = E' \\n\\t' WHERE relative_order = 0"
         )
@@ -90,6 +91,7 @@ def test_a_merge_request_without_a_diff_leaves_with_an_unsaved_one_and_a_blank_t
     assert {(diff["state"], diff["files_count"], diff["sorted"], diff["diff_type"]) for diff in unsaved} == {
         ("empty", 0, False, "regular")
     }
+    assert {request["diff_head_sha"] == request["merge_request_diff"]["head_commit_sha"] for request in found} == {True}
     assert {file["utf8_diff"] for diff in diffs for file in diff["merge_request_diff_files"][:1]} == {""}
 
 

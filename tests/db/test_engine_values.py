@@ -179,6 +179,18 @@ def test_a_number_in_json_leaves_as_it_is_written(read: Read, value: str) -> Non
     assert text(read(*items("s json", "keys: [s]", f"(1, 1, '[ {value} ]')")), "items") == f'{{"s":[{value}]}}\n'
 
 
+def test_a_lookup_that_finds_several_rows_takes_the_first_that_fulfils_its_conditions(read: Read) -> None:
+    sql, tree = items(
+        "parent int, kind text, name text",
+        'keys: [{last: {from: items, match: {parent: id}, where: {kind: ["50%", null]}, order: [id desc],'
+        " column: name}}]",
+        "(1, 1, NULL, NULL, 'x'), (2, 2, 1, '50%', 'a'), (3, 2, 1, NULL, 'b'), (4, 2, 1, 'other', 'c')",
+    )
+    assert records(read(sql, tree), "items") == [{"last": "b"}]
+    reader = read("DELETE FROM items WHERE id = 3", tree)
+    assert records(reader, "items") == [{"last": "a"}]
+
+
 def test_a_default_stands_for_null_only(read: Read) -> None:
     more = 'keys: [{name: {default: ""}}, {size: {default: 7}}, {extra: {transform: yaml, default: {}}}]'
     values = "(1, 1, NULL, NULL, NULL), (2, 1, 'a', 0, 'b: 1'), (3, 1, 'x', 1, '--- ')"

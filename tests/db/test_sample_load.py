@@ -288,8 +288,8 @@ def test_notes_that_name_no_id_stay_clear_of_those_that_do(database, tmp_path):
     assert rows(database, "SELECT note, id FROM notes ORDER BY id") == [("c", 2), ("x", 3), ("y", 4), ("z", 5)]
 
 
-@pytest.mark.parametrize("head", ["ab" * 20, "cd" * 20, None])
-def test_a_merge_requests_head_is_that_of_its_latest_diff(head, database, tmp_path):
+@pytest.mark.parametrize(("head", "said"), [("ab" * 20, False), (None, False), ("cd" * 20, True)])
+def test_a_merge_requests_head_is_that_of_its_diff_and_another_one_is_logged(head, said, database, tmp_path, caplog):
     diff = {"state": "collected", "head_commit_sha": "ab" * 20, "diff_type": "regular", **TIMES}
     request = {"iid": 1, "target_project_id": 42, "source_branch": "a", "target_branch": "b", **TIMES}
     archive = write_archive(
@@ -297,8 +297,8 @@ def test_a_merge_requests_head_is_that_of_its_latest_diff(head, database, tmp_pa
     )
     project = load_into(database, archive)
     (found,) = exported(database, project)["merge_requests"]
-    assert found["diff_head_sha"] == head
-    assert found["merge_request_diff"]["head_commit_sha"] == "ab" * 20
+    assert found["diff_head_sha"] == found["merge_request_diff"]["head_commit_sha"] == "ab" * 20
+    assert ("merge_requests.diff_head_sha (not that of the nested record): 1" in caplog.text) == said
 
 
 def test_a_commit_is_stored_in_its_metadata_or_where_it_has_none_in_its_own_columns(database, tmp_path):

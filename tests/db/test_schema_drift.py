@@ -30,7 +30,7 @@ def named(relation: Relation) -> Iterator[tuple[str, str]]:
     yield from ((relation.table, column) for column in columns)
     for lookup in [*(key.lookup for key in relation.keys), *(value for _, value in relation.derived)]:
         if isinstance(lookup, Lookup):
-            yield from ((lookup.table, column) for column in (lookup.column, *(other for other, _ in lookup.match)))
+            yield from ((lookup.table, column) for column in lookup.columns if lookup.table)
             own = [column for _, column in lookup.match] + [lookup.fallback] * bool(lookup.fallback)
             yield from ((relation.table, column) for column in own)
 

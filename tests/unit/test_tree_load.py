@@ -188,6 +188,8 @@ def test_a_tree_is_read_once(write: Write) -> None:
         ("      - title\n", "      - [title]\n", "20: a key must be a mapping"),
         ("      - title\n", "      - 7\n", "20: this must be a name, not 7"),
         ("{enum: kind}", "{match: {id: id}}", "21: key kind: match says nothing without from"),
+        ("{enum: kind}", "{where: {id: 1}}", "21: key kind: where says nothing without from"),
+        ("{enum: kind}", "{order: [id]}", "21: key kind: order says nothing without from"),
         ("{enum: kind}", "{when: position}", "21: key kind: when says nothing without transform"),
         ("{enum: kind}", "{enum: kind, last: 1}", "21: this must be true or false, not 1"),
         ("{enum: kind}", "{constant: 1, column: id}", "21: key kind: constant and column exclude each other"),

@@ -87,7 +87,8 @@ def _ways(bound: BoundTree) -> Iterator[tuple[str, str, tuple[str, ...], frozens
         if relation is not root:
             yield path, relation.table, tuple(own for own, _ in relation.join), fixed
         for name, lookup in _lookups(relation):
-            yield f"{path}.{name}", lookup.table, tuple(own for own, _ in lookup.match), frozenset()
+            fixed = frozenset(column for column, values in lookup.where if len(values) == 1)
+            yield f"{path}.{name}", lookup.table, tuple(own for own, _ in lookup.match), fixed
 
 
 def _lookups(relation: Relation) -> Iterator[tuple[str, Lookup]]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from psycopg import sql
 
-from project_export.source.values import Due, Params, Values, column, comma, named
+from project_export.source.values import Due, Params, Values, column, comma, conditions, named, ordered
 from project_export.tree import Also, Catalogue, Order, Relation
 from project_export.tree.model import Condition
 
@@ -102,7 +102,7 @@ class Statements:
             order=comma(
                 [
                     sql.SQL("t.branch"),
-                    *(_order(replace(order, column=columns[order.column])) for order in relation.order),
+                    *ordered([replace(order, column=columns[order.column]) for order in relation.order]),
                     *(column(columns[name]) for name in relation.key),
                 ]
             ),
@@ -131,10 +131,10 @@ class Statements:
         arrays = [
             sql.SQL("{}::{}[]").format(sql.Placeholder(f"key{i}"), named(types[name])) for i, name in enumerate(join)
         ]
-        conditions = _conditions(where, params)
+        fulfilled = conditions(where, params)
         source: sql.Composable = sql.SQL("{} AS t").format(named(relation.table))
         if len(join) == 1:
-            conditions.insert(0, sql.SQL("{} = ANY({})").format(column(join[0]), arrays[0]))
+            fulfilled.insert(0, sql.SQL("{} = ANY({})").format(column(join[0]), arrays[0]))
         else:
             asked = [sql.Identifier(f"k{i}") for i in range(len(join))]
             equal = [sql.SQL("{} = k.{}").format(column(own), name) for own, name in zip(join, asked, strict=True)]
@@ -146,8 +146,8 @@ class Statements:
         tail = sql.SQL(" FROM {}{}{}{}").format(
             source,
             shaped,
-            sql.SQL(" WHERE {}").format(sql.SQL(" AND ").join(conditions)) if conditions else sql.SQL(""),
-            sql.SQL(" ORDER BY {}").format(comma([*keys, *map(_order, order)])) if order else sql.SQL(""),
+            sql.SQL(" WHERE {}").format(sql.SQL(" AND ").join(fulfilled)) if fulfilled else sql.SQL(""),
+            sql.SQL(" ORDER BY {}").format(comma([*keys, *ordered(order)])) if order else sql.SQL(""),
         )
         cut = sql.SQL("substr({}, 1, {})").format(record, sql.Literal(LONGEST + 1))
         tail_of_one = tail + sql.SQL(" LIMIT 1" if relation.one else " OFFSET 0")
@@ -194,7 +194,7 @@ class Statements:
             table=named(relation.table),
             where=self._parent_is(also.join, also.where, relation.table, parent, params),
             first=first,
-            order=comma([identity, *map(_order, also.best)]),
+            order=comma([identity, *ordered(also.best)]),
         )
 
     def _parent_is(
@@ -214,7 +214,7 @@ class Statements:
             many = self._values.type_of(link, self._root.table, derived).startswith("_")
             form = sql.SQL("{} = ANY({}::text::{}[])") if many else sql.SQL("{} = {}::text::{}")
             equal.append(form.format(column(own), value, own_type))
-        return sql.SQL(" AND ").join([*equal, *_conditions(where, params)])
+        return sql.SQL(" AND ").join([*equal, *conditions(where, params)])
 
 
 def _sliced(
@@ -231,24 +231,6 @@ def _sliced(
         slice=sql.Literal(SLICE),
         rows=head + comma([*columns, sql.SQL("{} AS record").format(record)]) + tail,
     )
-
-
-def _conditions(where: tuple[Condition, ...], params: Params) -> list[sql.Composable]:
-    conditions: list[sql.Composable] = []
-    for name, accepted in where:
-        values = [value for value in accepted if value is not None]
-        either: list[sql.Composable] = []
-        if values:
-            either.append(sql.SQL("{} IN ({})").format(column(name), comma([params(value) for value in values])))
-        if None in accepted:
-            either.append(sql.SQL("{} IS NULL").format(column(name)))
-        conditions.append(sql.SQL("({})").format(sql.SQL(" OR ").join(either)))
-    return conditions
-
-
-def _order(order: Order) -> sql.Composable:
-    form = "{}" + " DESC" * order.descending + " NULLS LAST" * order.nulls_last
-    return sql.SQL(form).format(column(order.column))
 
 
 def _text(expression: sql.Composable) -> sql.Composable:

@@ -6,19 +6,20 @@ flag bit is set.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from psycopg import sql
 
-from project_export.tree import Catalogue, Key, Lookup
-from project_export.tree.model import Elsewhere
+from project_export.tree import Catalogue, Key, Lookup, Order
+from project_export.tree.model import Condition, Elsewhere, Scalar
 
 # .MS truncates microseconds, as GitLab does.
 _TIME = '"T"HH24:MI:SS.MS'
 _JSON_TYPES = ("json", "jsonb")
 _T = sql.Identifier("t")
+_L = sql.Identifier("l")
 
 ELSEWHERE = "elsewhere"
 """What stands in the place of a transform where a value lies outside of the database."""
@@ -133,13 +134,19 @@ class Values:
         """Return a lookup's value for a row of the table, formed by its type or raw."""
         if not lookup.table:
             return column(lookup.column)
-        other = sql.Identifier("l")
+        other = _L
         value: sql.Composable = sql.SQL("{}.{}").format(other, named(lookup.column))
         if formed:
             value = self.formed(value, self._catalogue[lookup.table][lookup.column])
         match = [sql.SQL("{}.{} = {}").format(other, named(a), column(b)) for a, b in lookup.match]
-        found = sql.SQL("(SELECT {} FROM {} AS {} WHERE {})").format(
-            value, named(lookup.table), other, sql.SQL(" AND ").join(match)
+        by = comma(ordered(lookup.order, other))
+        order = sql.SQL(" ORDER BY {} LIMIT 1").format(by) if lookup.order else sql.SQL("")
+        found = sql.SQL("(SELECT {} FROM {} AS {} WHERE {}{})").format(
+            value,
+            named(lookup.table),
+            other,
+            sql.SQL(" AND ").join([*match, *conditions(lookup.where, _literal, other)]),
+            order,
         )
         return found if lookup.fallback is None else self._else(found, lookup.fallback, table, formed=formed)
 
@@ -156,9 +163,9 @@ class Values:
 
     def found(self, place: Elsewhere) -> sql.Composable:
         """Return where a value lies, as JSON for the client; its file is null where nothing names it."""
-        other = sql.Identifier("l")
+        other = _L
         parts = [
-            sql.SQL("{}.{}").format(other, named(part)) if number % 2 else sql.Literal(part.replace("%", "%%"))
+            sql.SQL("{}.{}").format(other, named(part)) if number % 2 else _literal(part)
             for number, part in enumerate(place.file)
         ]
         match = [sql.SQL("{}.{} = {}").format(other, named(a), column(b)) for a, b in place.match]
@@ -238,9 +245,34 @@ def named(name: str) -> sql.Identifier:
     return sql.Identifier(name.replace("%", "%%"))
 
 
-def column(name: str) -> sql.Composable:
-    """Return a column of the row `t`."""
-    return sql.SQL("{}.{}").format(_T, named(name))
+def column(name: str, row: sql.Identifier = _T) -> sql.Composable:
+    """Return a column of a row, by default of `t`."""
+    return sql.SQL("{}.{}").format(row, named(name))
+
+
+def conditions(
+    where: Sequence[Condition], value: Callable[[Scalar], sql.Composable], row: sql.Identifier = _T
+) -> list[sql.Composable]:
+    """Return conditions on a row; `value` makes what an accepted value is compared as."""
+    found: list[sql.Composable] = []
+    for name, accepted in where:
+        values = [value(item) for item in accepted if item is not None]
+        either = [sql.SQL("{} IN ({})").format(column(name, row), comma(values))] if values else []
+        if None in accepted:
+            either.append(sql.SQL("{} IS NULL").format(column(name, row)))
+        found.append(sql.SQL("({})").format(sql.SQL(" OR ").join(either)))
+    return found
+
+
+def ordered(orders: Sequence[Order], row: sql.Identifier = _T) -> list[sql.Composable]:
+    """Return what rows are ordered by."""
+    forms = [(o, "{}" + " DESC" * o.descending + " NULLS LAST" * o.nulls_last) for o in orders]
+    return [sql.SQL(form).format(column(order.column, row)) for order, form in forms]
+
+
+def _literal(value: Scalar) -> sql.Literal:
+    """Return a value in quotes, in which, too, psycopg takes a % for the beginning of a placeholder."""
+    return sql.Literal(value.replace("%", "%%") if isinstance(value, str) else value)
 
 
 def _unblank(raw: sql.Composable, value: sql.Composable) -> sql.Composable:

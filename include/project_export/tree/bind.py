@@ -240,8 +240,7 @@ class _Binder:
 
     def absent(self, lookup: Lookup, own: str) -> list[tuple[str, str]]:
         """Return table and column of all that a lookup of the table `own` reads and this database lacks."""
-        read = [(lookup.table, column) for column in (lookup.column, *(other for other, _ in lookup.match))]
-        read += [(own, column) for _, column in lookup.match]
+        read = [(lookup.table, column) for column in lookup.columns] + [(own, column) for _, column in lookup.match]
         return [(table, column) for table, column in read if column not in self.catalogue.get(table, ())]
 
     def derived(self, name: str, lookup: Lookup, relation: Relation, path: str) -> Lookup | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from project_export.tree.model import Also, Elsewhere, Enum, Key, Lookup, Order, Relation, Scalar, Tree
+from project_export.tree.model import Also, Condition, Elsewhere, Enum, Key, Lookup, Order, Relation, Scalar, Tree
 from project_export.tree.transforms import TRANSFORMS
 
 Record = tuple[str, tuple[Key, ...]]
@@ -150,7 +150,11 @@ def _common(places: Sequence[Relation]) -> Relation:
 def _condition(source: Relation | Also, parent: Relation) -> str:
     derived = dict(parent.derived)
     joins = [f"`{own}` = {_value(derived.get(other, other), parent)}" for own, other in source.join]
-    return " and ".join([*joins, *(f"`{column}` is {_either(values)}" for column, values in source.where)])
+    return " and ".join([*joins, *_where(source.where)])
+
+
+def _where(conditions: Iterable[Condition]) -> list[str]:
+    return [f"`{column}` is {_either(values)}" for column, values in conditions]
 
 
 def _note(key: Key) -> str:
@@ -218,7 +222,8 @@ def _value(value: Lookup | str, parent: Relation) -> str:
 
 
 def _lookup(lookup: Lookup) -> str:
-    match = " and ".join(f"`{other}` = `{own}`" for other, own in lookup.match)
+    match = " and ".join([*(f"`{other}` = `{own}`" for other, own in lookup.match), *_where(lookup.where)])
+    match += f", the first by {_columns(lookup.order)}" if lookup.order else ""
     fallback = f", else `{lookup.fallback}`" if lookup.fallback else ""
     return f"(`{lookup.table}.{lookup.column}` where {match}{fallback})"
 

@@ -12,15 +12,15 @@ from typing import Any
 import yaml
 
 from project_export.errors import TreeError, nearest
-from project_export.tree.model import Elsewhere, Enum, Key, Lookup, Order, Relation
+from project_export.tree.model import Condition, Elsewhere, Enum, Key, Lookup, Order, Relation
 from project_export.tree.nodes import Fields, Nodes
 from project_export.tree.transforms import TRANSFORMS
 
-_LOOKUP = {"from", "match", "column", "else"}
+_LOOKUP = {"from", "match", "where", "order", "column", "else"}
 _FORM = {"enum", "transform", "when", "default", "blank", "elsewhere", "wrap", "parameter"}
 _KEY = _LOOKUP | _FORM | {"constant", "last", "why"}
 _ELSEWHERE = {"offset", "size", "from", "match", "file"}
-_NEEDS = {"match": "from", "when": "transform"}
+_NEEDS = {"match": "from", "where": "from", "order": "from", "when": "transform"}
 _EXCLUDES = {"constant": _LOOKUP | _FORM, "transform": {"enum", "wrap"}, "blank": {"enum"}}
 _QUOTED = re.compile(r'\s*"((?:[^"]|"")+)"(?=\s|$)')
 _MOST_BYTES = 63  # longer names are cut by PostgreSQL, without an error
@@ -86,7 +86,8 @@ class Keys(Nodes):
         if not match:
             self.fail(node, f"lookup {name} matches nothing: {{its column: own column}}")
         fallback = self.column(fields["else"], own) if "else" in fields else None
-        return Lookup(table, match, column, fallback)
+        order = tuple(self.order(item, table) for item in self.items(fields.get("order"), "order"))
+        return Lookup(table, match, column, fallback, self.conditions(fields, table), order)
 
     def elsewhere(self, node: yaml.Node, own: str) -> Elsewhere:
         """Return where a value lies that is not in the row."""
@@ -111,6 +112,11 @@ class Keys(Nodes):
     def matched(self, node: yaml.Node, table: str, own: str) -> tuple[tuple[str, str], ...]:
         """Return the pairs (its column, own column) by which a lookup finds its row."""
         return tuple((self.column(key, table), self.column(value, own)) for key, value in self.pairs(node, "match"))
+
+    def conditions(self, fields: Fields, table: str) -> tuple[Condition, ...]:
+        """Return the conditions on rows of a table."""
+        pairs = self.pairs(fields.get("where"), "where")
+        return tuple((self.column(column, table), self.scalars(value)) for column, value in pairs)
 
     def enum(self, name: str, node: yaml.Node) -> Enum:
         """Return the names of codes."""

@@ -19,6 +19,7 @@ The language, by example:
           - params: {transform: yaml, default: {}}
           - text: {blank: true, default: ""}                         # white space alone counts as NULL
           - squash: {from: settings, match: {project_id: id}, column: squash, else: squash}
+          - newest: {from: notes, match: {issue_id: id}, where: {hidden: false}, order: [id desc], column: text}
           - branch: {constant: null, why: comes from the Git repository}
           - group_id: {why: a label of a project has no group}       # no value is expected here
           - colour: {last: true}                                     # leaves after the nested relations
@@ -47,7 +48,7 @@ import yaml
 
 from project_export.errors import TreeError, nearest
 from project_export.tree.keys import Keys, read_schema
-from project_export.tree.model import Also, Condition, Key, Option, Order, Relation, Tree
+from project_export.tree.model import Also, Key, Option, Order, Relation, Tree
 from project_export.tree.nodes import Fields
 from project_export.tree.versions import dated
 
@@ -197,10 +198,6 @@ class _Reader(Keys):
     def joins(self, fields: Fields, table: str, parent: Relation) -> tuple[tuple[str, str], ...]:
         pairs = self.pairs(fields.get("join"), "join")
         return tuple((self.column(own, table), self.link(other, parent)) for own, other in pairs)
-
-    def conditions(self, fields: Fields, table: str) -> tuple[Condition, ...]:
-        pairs = self.pairs(fields.get("where"), "where")
-        return tuple((self.column(column, table), self.scalars(value)) for column, value in pairs)
 
     def also(self, fields: Fields, table: str, parents: tuple[Relation, ...]) -> tuple[Also, ...]:
         nodes = self.items(fields.get("also"), "also")

@@ -57,6 +57,7 @@ class Enum:
 class Lookup:
     """A value of another table's row: `table.column` where each (its column, own column) of `match` agrees.
 
+    where, order: of several such rows, the first one by this order that fulfils these conditions.
     fallback: the own column that is taken when the lookup finds nothing or NULL. Without a table (which only `bind`
     makes, of a fallback that is all there is) the value is the own column itself.
     """
@@ -65,6 +66,14 @@ class Lookup:
     match: tuple[tuple[str, str], ...]
     column: str
     fallback: str | None = None
+    where: tuple[Condition, ...] = ()
+    order: tuple[Order, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the other table that are read."""
+        named = [other for other, _ in self.match] + [column for column, _ in self.where]
+        return (self.column, *named, *(order.column for order in self.order))
 
 
 @dataclass(frozen=True)

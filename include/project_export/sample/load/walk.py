@@ -34,9 +34,6 @@ _ID_NAMED_BY = {"p_ci_pipelines": "commit_id"}
 _IN_ALL_PROJECTS = ("merge_request_diff_commit_users",)
 """Tables whose rows projects share, by a unique index over their identity."""
 
-_HIDDEN: dict[str, Row] = {"merge_request_diffs": {"diff_type": 2}}
-"""By table: what keeps a row that only a lookup finds from being read as a nested record too."""
-
 
 @dataclass
 class _Shared:
@@ -93,8 +90,8 @@ class Walk:
                 self.left_out[f"{path} (stored, but {column} {row[column]!r} is not exported here)"] += 1
         self._number(relation, record, row)
         self._rows.insert(relation.table, row)
-        nested = self._nest(relation, record, new, path)
-        self._put_aside(relation, record, row, nested, path)
+        self._nest(relation, record, new, path)
+        self._put_aside(relation, record, row, path)
 
     def _columns(self, relation: Relation, record: Record, path: str) -> Row:
         """Return the relation's own columns as the record's keys have them, and count the keys that have no place."""
@@ -148,40 +145,30 @@ class Walk:
             or self._rows.next_id(table)
         )
 
-    def _nest(self, relation: Relation, record: Record, known: _Shared, path: str) -> dict[str, list[Row]]:
-        """Store the rows that refer to this one, each nested relation once; return them by table."""
-        found: dict[str, list[Row]] = {}
+    def _nest(self, relation: Relation, record: Record, known: _Shared, path: str) -> None:
+        """Store the rows that refer to this one, each nested relation once."""
         for child in relation.children:
             if is_above(child) or child.name not in record or child.name in known.done:
                 continue
             known.done.add(child.name)
             fixed = {own: known.row[parent] for own, parent in child.join}
             for nested in nested_records(child, record, path):
-                found.setdefault(child.table, []).append(self.put(child, nested, fixed, f"{path}.{child.name}"))
-        return found
+                self.put(child, nested, fixed, f"{path}.{child.name}")
 
-    def _put_aside(self, relation: Relation, record: Record, row: Row, nested: dict[str, list[Row]], path: str) -> None:
+    def _put_aside(self, relation: Relation, record: Record, row: Row, path: str) -> None:
         """Store the values that are looked up in rows of other tables and stand nowhere else."""
+        rows = {(child.table, child.join) for child in relation.children}
         aside: dict[tuple[str, tuple[tuple[str, str], ...]], Row] = {}
         for key in relation.keys:
-            if key.lookup and not key.lookup.fallback and key.name in record:
+            if not key.lookup or key.lookup.fallback or key.name not in record:
+                continue
+            if (key.lookup.table, key.lookup.match) not in rows:
                 values = aside.setdefault((key.lookup.table, key.lookup.match), {})
                 values[key.lookup.column] = _stored(key, key.lookup.table, key.lookup.column, record, path)
+            elif record[key.name] is not None and not _told(relation, record, key.lookup, record[key.name]):
+                self.left_out[f"{path}.{key.name} (not that of the nested record)"] += 1
         for (table, match), values in aside.items():
-            if all(row.get(own) is not None for _, own in match):
-                self._rows.insert(table, {**{its: row[own] for its, own in match}, **values})
-            elif any(value is not None for value in values.values()):
-                same = (item for item in nested.get(table, ()) if values.items() <= item.items())
-                target = next(same, None) or self._hidden(relation, row, table, values)
-                self._rows.update(relation.table, row["id"], {own: target[its] for its, own in match})
-
-    def _hidden(self, relation: Relation, row: Row, table: str, values: Row) -> Row:
-        """Write a row that only the lookup finds, under the given one."""
-        join = next(child.join for child in relation.children if child.table == table)
-        under = {own: row[parent] for own, parent in join}
-        hidden = {**under, **_HIDDEN.get(table, {}), **values, "id": self._rows.next_id(table)}
-        self._rows.insert(table, hidden)
-        return hidden
+            self._rows.insert(table, {**{its: row[own] for its, own in match}, **values})
 
 
 def identify(relation: Relation, record: Record) -> Identity:
