@@ -6,6 +6,7 @@ import errno
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from runs import (
 from project_export.archive.manifest import Manifest
 from project_export.archive.verify import verify
 from project_export.errors import Permanent, RelationsFailed, SourceBusy, SourceRefused, UnitFailed, UnitUnfinished
+from project_export.settings import Consistency
 from project_export.steps import Context, Created, Holder, Merged
 
 Make = Callable[..., Context]
@@ -255,6 +257,30 @@ def test_a_second_merge_gives_the_same_bytes(make: Make) -> None:
     assert merge(ctx, created, attempt=2) == first
     assert (path_of(first).read_bytes(), path_of(first).with_name("project.manifest.json").read_bytes()) == content
     assert ctx.ledger.job(created.job_id).state == "finished"
+
+
+@pytest.mark.parametrize("consistency", ["project", "relation"])
+def test_a_finished_run_that_is_cleared_is_exported_anew_and_gives_the_same_bytes(
+    make: Make, tmp_path: Path, consistency: Consistency
+) -> None:
+    ctx = make(units=2, part_rows=20)
+    created = started(ctx, "issues", "labels", "boards", consistency=consistency)
+
+    def exported(attempt: int) -> Merged:
+        with closing(Holder(ctx, created.job_id)) if created.shared else nullcontext():
+            assert work(ctx, created, attempt) == []
+        return merge(ctx, created, attempt)
+
+    first = exported(1)
+    content = path_of(first).read_bytes()
+    before = attempts(ctx, created)
+    assert started(ctx, "issues", "labels", "boards", consistency=consistency) == created
+    again = exported(2)
+    assert again == first
+    assert path_of(again).read_bytes() == content
+    assert attempts(ctx, created) == {name: count + 1 for name, count in before.items()}
+    archives = [name for name in files(tmp_path) if name.endswith(".tar.gz")]
+    assert len(archives) == 1
 
 
 def test_parts_that_no_attempt_refers_to_are_removed(make: Make) -> None:
