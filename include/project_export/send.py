@@ -31,8 +31,21 @@ MOST_SHOWN = 500
 LEAST_SECRET = 4
 """What is shorter (`v=1`) is in every text."""
 
-# Networks whose addresses carry an IPv4 address inside, which a gateway may reach: 6to4, Teredo, NAT64.
-_TUNNELS = tuple(ipaddress.ip_network(one) for one in ("2002::/16", "2001::/32", "64:ff9b::/96", "64:ff9b:1::/48"))
+# What is_global takes for public in some versions of Python and is not: networks whose addresses carry an IPv4 address
+# that a gateway may reach (6to4, Teredo, NAT64, 6to4 relays), those of protocols (a cloud has its metadata at
+# 192.0.0.192), and documentation.
+_NOT_PUBLIC = tuple(
+    ipaddress.ip_network(one)
+    for one in (
+        "2002::/16",
+        "2001::/32",
+        "64:ff9b::/96",
+        "64:ff9b:1::/48",
+        "192.88.99.0/24",
+        "192.0.0.0/24",
+        "3fff::/20",
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -94,9 +107,10 @@ def public(address: str) -> bool:
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.ipv4_mapped is not None:
             return public(str(ip.ipv4_mapped))
-        if ip.is_site_local or any(ip in network for network in _TUNNELS):
+        if ip.is_site_local:
             return False
-    return ip.is_global and not ip.is_multicast and not ip.is_reserved
+    special = ip.is_multicast or ip.is_reserved or any(ip in network for network in _NOT_PUBLIC)
+    return ip.is_global and not special
 
 
 def shown(url: str) -> str:
