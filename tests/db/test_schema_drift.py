@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pytest
@@ -43,9 +44,8 @@ def needed(table: str, column: str) -> bool:
     """Whether rows cannot be found or ordered without a column."""
     for path, relation in TREE.walk():
         if relation.table == table:
-            derived = {name for name, _ in relation.derived}
             columns = {own for own, _ in relation.join} | {name for name, _ in relation.where}
-            columns |= {order.column for order in relation.order} | (set(relation.links) - derived)
+            columns |= {order.column for order in relation.order}
             if "." not in path and not relation.one and relation is not TREE.root:
                 columns |= set(relation.key)
             if relation is TREE.root:
@@ -67,10 +67,14 @@ def reads(relation: Relation, table: str, column: str) -> bool:
     return (table, column) in set(named(relation)) if relation.table else False
 
 
-def removed_keys(table: str, column: str) -> set[str]:
-    """Return the keys that have no other value than of this column."""
+def removed(table: str, column: str) -> set[str]:
+    """Return the keys that have no other value than of this column, and the nested relations to which it leads."""
     found = set()
     for path, relation in TREE.walk():
+        if relation.table == table:
+            derived = {name for name, _ in relation.derived}
+            leads = [child.name for child in relation.children if column in {link for _, link in child.join} - derived]
+            found.update(f"{path}.{name}" for name in leads)
         for key in relation.keys:
             columns = {(relation.table, key.column), (relation.table, key.when)}
             if key.lookup is not None:
@@ -101,8 +105,8 @@ def test_without_a_column_its_keys_are_left_out_and_said_or_it_is_named_as_neede
             continue
         bound = bind(TREE, catalogue)
         assert not [path for path, relation in bound.tree.walk() if reads(relation, table, column)], column
-        assert {item.path for item in bound.left_out if not beside(item)} == removed_keys(table, column), column
-        for path in removed_keys(table, column):
+        assert {item.path for item in bound.left_out if not beside(item)} == removed(table, column), column
+        for path in removed(table, column):
             assert f"{path}: left out, the source has no {table}." in all_remarks(bound)
 
 
@@ -167,6 +171,20 @@ def test_an_export_of_a_database_without_it_works_and_lacks_nothing_else(
             assert parsed(after[name]) == [stripped(record, name, gone) for record in parsed(before[name])]
 
 
+def test_a_gitlab_that_stores_no_metadata_of_commits_is_exported(before, specimen_copy):
+    with psycopg.connect(specimen_copy) as conn:
+        conn.execute("UPDATE merge_request_diff_commits SET sha = 'abc', commit_author_id = 1")
+        conn.execute("ALTER TABLE merge_request_diff_commits DROP merge_request_commits_metadata_id, DROP project_id")
+        conn.execute("DROP TABLE merge_request_commits_metadata, merge_request_diff_commits_b5377a7a34 CASCADE")
+    bound, after = specimen.export(specimen_copy)
+    path = "merge_requests.merge_request_diff.merge_request_diff_commits"
+    why = "the source has no merge_request_diff_commits.merge_request_commits_metadata_id"
+    assert f"{path}.merge_request_commits_metadata: left out, {why}" in all_remarks(bound)
+    commits = parsed(after["merge_requests"])[0]["merge_request_diff"]["merge_request_diff_commits"]
+    assert [(commit["sha"], "merge_request_commits_metadata" in commit) for commit in commits] == [("616263", False)]
+    assert {name for name in before if after[name] != before[name]} == {"merge_requests"}
+
+
 @contextmanager
 def renamed(uri: str, table: str, column: str | None, name: str) -> Iterator[None]:
     """Take a column, or the whole table, away under its name, and give it back."""
@@ -184,7 +202,7 @@ def renamed(uri: str, table: str, column: str | None, name: str) -> Iterator[Non
             conn.execute(statement.format(*map(Identifier, back)))
 
 
-def parsed(data: bytes) -> list[object]:
+def parsed(data: bytes) -> list[Any]:
     return [json.loads(line) for line in data.splitlines()]
 
 

@@ -198,6 +198,16 @@ def test_an_absent_column_that_is_needed_is_an_error_that_names_it(bound: Bind, 
     assert f"tree.yaml:{said}, which the source lacks; " in str(caught.value)
 
 
+NAMES = ("publisher", "reader")
+"""A key and a nested relation that one column leads to."""
+
+
+def test_a_nested_relation_to_which_no_column_leads_is_left_out_and_said(bound: Bind) -> None:
+    tree = bound("books.publisher_id", change=("join: {id: owner}", "join: {id: publisher_id}"))
+    assert left_out(tree) == [f"books.{name}: left out, the source has no books.publisher_id" for name in NAMES]
+    assert [child.name for child in tree.relation("books").children] == ["pages"]
+
+
 def test_an_absent_key_column_is_an_error_that_names_it(bound: Bind) -> None:
     with pytest.raises(SourceChanged, match=r"shelves needs shelves\.code for reading in batches"):
         bound("shelves.code", change=("order: [code], keys: [code]", "order: [library_id], keys: [library_id]"))

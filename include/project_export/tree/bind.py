@@ -2,8 +2,9 @@
 
 What this database lacks is left out and said; what the tree cannot do without is an error.
 
-A GitLab of another version has other columns. A key whose column is absent is left out; a nested relation whose table
-is absent too. A join, order or condition column is needed: without it records would be wrong.
+A GitLab of another version has other columns. A key whose column is absent is left out; so is a nested relation whose
+table is absent, or the column of its parent that leads to it. Of its own columns those that it is joined, ordered or
+chosen by are needed: without them records would be wrong.
 """
 
 from __future__ import annotations
@@ -141,10 +142,19 @@ class _Binder:
         )
         children = tuple(
             bound
-            for bound in (self.relation(child, f"{path}.{child.name}") for child in relation.children)
+            for bound in (self.nested(child, relation, path) for child in relation.children)
             if bound is not None
         )
         return replace(relation, keys=keys, derived=derived, children=children, successor=successor)
+
+    def nested(self, child: Relation, parent: Relation, path: str) -> Relation | None:
+        """Bind a nested relation; leave it out where the parent lacks a column that leads to it."""
+        own, derived = self.catalogue[parent.table], dict(parent.derived)
+        for link in (link for _, link in child.join if link not in own and link not in derived):
+            self.known_column(parent.table, link, child.line)
+            self.leave_out(f"{path}.{child.name}", f"the source has no {parent.table}.{link}")
+            return None
+        return self.relation(child, f"{path}.{child.name}")
 
     def successor(self, relation: Relation, path: str) -> Relation | None:
         """Bind the table that is to replace a relation's; that it is not there yet is nothing to be said."""
@@ -157,12 +167,10 @@ class _Binder:
             return None
 
     def needed(self, relation: Relation, path: str) -> None:
-        derived = {name for name, _ in relation.derived}
         uses = {
             "join": [own for own, _ in relation.join],
             "where": [column for column, _ in relation.where],
             "order": [order.column for order in relation.order],
-            "its nested relations' joins": [link for link in relation.links if link not in derived],
         }
         for use, columns in uses.items():
             self.present(relation, path, use, columns)
