@@ -141,9 +141,7 @@ class _Binder:
             if lookup is not None
         )
         children = tuple(
-            bound
-            for bound in (self.nested(child, relation, path) for child in relation.children)
-            if bound is not None
+            bound for bound in (self.nested(child, relation, path) for child in relation.children) if bound is not None
         )
         return replace(relation, keys=keys, derived=derived, children=children, successor=successor)
 
