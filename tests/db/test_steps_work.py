@@ -285,6 +285,22 @@ def test_a_failure_that_the_ledger_did_not_hear_is_told_it_again(
     assert row(ctx, created, "project").state == "finished"
 
 
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize(("after_export", "method"), [("notify", "finish_job"), ("upload", "publish_job")])
+def test_a_merge_waits_for_the_ledger_and_publishes_once(
+    make: Make, silent: Callable[..., None], after_export: str, method: str, kept: bool
+) -> None:
+    ctx = make(units=1, upload_allow_private=True)
+    url = "http://127.0.0.1:9/" if after_export == "upload" else None
+    created = started(ctx, *ONE, after_export=after_export, upload_url=url)
+    assert work(ctx, created) == []
+    silent(method, False, kept)
+    merged = merge(ctx, created)
+    job = ctx.ledger.job(created.job_id)
+    assert (job.archive_uri, path_of(merged).exists()) == (merged.uri, True)
+    assert job.state == ("started" if after_export == "upload" else "finished")
+
+
 def test_a_ledger_that_stays_away_ends_the_unit(make: Make, silent: Callable[..., None]) -> None:
     ctx = make(units=1, hung_seconds=0.2)
     created = started(ctx, *ONE)

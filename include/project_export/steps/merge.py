@@ -66,7 +66,7 @@ class Merger:
         Raises RelationsFailed with every failed relation. The job is failed by this and by any other permanent error,
         by an error that a retry may cure on the last try only.
         """
-        job = self._ctx.ledger.job(self._job_id)
+        job = self._worker.patiently(lambda: self._ctx.ledger.job(self._job_id))
         if job.state == "failed":
             resume(self._ctx, job)
         elif job.state == "finished":
@@ -153,7 +153,8 @@ class Merger:
         upload = job.params.get("after_export") == "upload"  # then the job is finished when that is done
         publish = ctx.ledger.publish_job if upload else ctx.ledger.finish_job
         # From here on it is the archive that counts: the one before stays as it is until the ledger names this one.
-        publish(job.id, uri, facts.bytes, facts.sha256, records, attempts=sum(row.attempt for row in rows))
+        attempts = sum(row.attempt for row in rows)
+        self._worker.patiently(lambda: publish(job.id, uri, facts.bytes, facts.sha256, records, attempts=attempts))
         removed = ctx.store.remove_others(key, {uri, manifest.uri, *(row.uri for row in rows if row.uri)})
         log.info("%s: %d records, %d bytes; %d unreferenced file(s) removed", uri, records, facts.bytes, len(removed))
         return Merged(uri, facts.bytes, facts.sha256, records)

@@ -111,7 +111,7 @@ class Worker:
         Raises UnitFailed (permanent) when relations failed that no retry can help, UnitUnfinished (retryable) when a
         retry can finish some, AttemptRevoked when the unit was cancelled or its snapshot replaced.
         """
-        job = self._ctx.ledger.job(self._job_id)
+        job = self.patiently(lambda: self._ctx.ledger.job(self._job_id))
         if job.state == "failed":
             resume(self._ctx, job)
         self._release_dead()
@@ -157,10 +157,10 @@ class Worker:
         while not self._stopped.is_set():
             if not source.ready():
                 return None
-            claim = self._patiently(self._claim)
+            claim = self.patiently(self._claim)
             if claim or not self._alone:
                 return claim
-            progress = self._patiently(lambda: ledger.progress(self._job_id))
+            progress = self.patiently(lambda: ledger.progress(self._job_id))
             if progress.state != "started" or not progress.queued:
                 return None
             self._stopped.wait(_CLAIM_SECONDS)
@@ -177,9 +177,9 @@ class Worker:
         self._unheard = False
         return claim
 
-    def _patiently(self, write: Callable[[], T]) -> T:
-        """Ask the ledger for as long as the watch leaves a silent unit alone."""
-        return patiently(write, self._ctx.settings.hung_seconds, self._stopped)
+    def patiently(self, ask: Callable[[], T]) -> T:
+        """Ask the ledger for as long as the watch leaves a silent unit alone; see `patience`."""
+        return patiently(ask, self._ctx.settings.hung_seconds, self._stopped)
 
     def _export(self, job: Job, claim: Claim, source: UnitSource) -> PartFacts:
         """Export one row and finish it; after an error give it back, for good or for another try."""
@@ -203,7 +203,7 @@ class Worker:
             self._current = None
         try:
             kept = [*source.remarks(claim, reader), *remarks]
-            self._patiently(lambda: self._ctx.ledger.finish(claim, facts, uri, kept))
+            self.patiently(lambda: self._ctx.ledger.finish(claim, facts, uri, kept))
         except AttemptRevoked:
             self._ctx.store.remove(uri)
             raise
@@ -235,7 +235,7 @@ class Worker:
         delay = random.uniform(0.5, 1.0) * min(_MOST_DELAY_SECONDS, 2.0 ** min(claim.attempt, 10))
         log.error("%s: attempt %d failed%s: %s", what, claim.attempt, " for good" if final else "", error)
         sqlstate = getattr(error, "sqlstate", None)
-        self._patiently(
+        self.patiently(
             lambda: self._ctx.ledger.give_back(claim, str(error), sqlstate, final=final, delay_seconds=delay)
         )
         if final:
