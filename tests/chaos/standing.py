@@ -20,6 +20,7 @@ from project_export.archive.verify import verify
 from project_export.ledger import Job, Ledger, make_engine
 
 GONE_SECONDS = 20
+OURS = "starts_with(application_name, 'project_export')"
 
 
 class Undisturbed:
@@ -112,7 +113,7 @@ class Standing:
 
     def assert_nothing_left(self) -> None:
         """Hold that no session on the source, no open transaction on the ledger and no temporary file is left."""
-        wait_until(lambda: not sessions(self.source, "starts_with(application_name, 'project_export')"), GONE_SECONDS)
+        wait_until(lambda: not sessions(self.source, OURS), GONE_SECONDS)
         if not self.ledger_uri.startswith("sqlite:"):
             wait_until(lambda: not sessions(self.ledger_uri, "state LIKE 'idle in transaction%'"), GONE_SECONDS)
         assert [name for name in files(self.store) if name.endswith(".tmp") or ".probe" in name] == []

@@ -8,10 +8,9 @@ import psycopg
 import pytest
 
 from tests.chaos.conftest import Happened
-from tests.chaos.theatre import HUNG_SECONDS, Theatre
+from tests.chaos.theatre import HUNG_SECONDS, RELATION, TABLE, Theatre
 from tests.dags.stage import EXPORT, WAIT, Run, until
 
-RELATION, TABLE = "boards", "lists"
 SLOW_SECONDS = HUNG_SECONDS + 12  # the waiter looks every 10 s
 
 
@@ -23,9 +22,8 @@ def tries(run: Run) -> int:
 @pytest.mark.fault("F01", "task killed -9 in mid-relation")
 def test_a_killed_task_is_retried_and_only_its_relation_is_read_again(theatre: Theatre, happened: Happened) -> None:
     with theatre.surviving(1):
-        with theatre.locked(TABLE):
-            run = theatre.trigger(project_id=1)
-            theatre.reader(RELATION).kill()
+        with theatre.blocked(project_id=1) as (run, task):
+            task.kill()
             until(lambda: tries(run) == 2)
             names = [path.name for path in (theatre.folder(run) / "parts").iterdir()]
             assert f"{RELATION}.0.1.deflate" not in names
@@ -39,9 +37,7 @@ def test_a_killed_task_is_retried_and_only_its_relation_is_read_again(theatre: T
 @pytest.mark.fault("F01", "task and supervisor killed -9 (the machine is gone)")
 def test_a_machine_that_is_gone_is_noticed_and_the_run_goes_on(theatre: Theatre, happened: Happened) -> None:
     with theatre.surviving(2):
-        with theatre.locked(TABLE):
-            run = theatre.trigger(project_id=2)
-            task = theatre.reader(RELATION)
+        with theatre.blocked(project_id=2) as (run, task):
             task.parent().kill()
             task.kill()
             seconds = until(lambda: tries(run) == 2, seconds=90)
@@ -53,9 +49,7 @@ def test_a_machine_that_is_gone_is_noticed_and_the_run_goes_on(theatre: Theatre,
 @pytest.mark.fault("F02", "supervisor killed -9, the task lives on as a twin")
 def test_a_twin_that_lives_on_changes_nothing(theatre: Theatre, happened: Happened) -> None:
     with theatre.surviving(1):
-        with theatre.locked(TABLE):
-            run = theatre.trigger(project_id=1, consistency="relation")
-            twin = theatre.reader(RELATION)
+        with theatre.blocked(project_id=1, consistency="relation") as (run, twin):
             twin.parent().kill()
             until(lambda: tries(run) == 2, seconds=90)
             lived = twin.is_running()
@@ -73,9 +67,7 @@ def test_a_scheduler_that_is_killed_and_started_again_goes_on_with_the_run(
     theatre: Theatre, happened: Happened
 ) -> None:
     with theatre.surviving(1):
-        with theatre.locked(TABLE):
-            run = theatre.trigger(project_id=1)
-            theatre.reader(RELATION)
+        with theatre.blocked(project_id=1) as (run, _):
             theatre.kill_scheduler()
             theatre.start_scheduler()
         theatre.assert_whole(run)
@@ -89,7 +81,7 @@ def test_after_a_crash_of_the_source_all_is_read_from_one_new_snapshot(theatre: 
         lock = psycopg.connect(theatre.source)
         lock.execute(f"LOCK TABLE {TABLE}".encode())
         run = theatre.trigger(project_id=1)
-        theatre.reader(RELATION)
+        theatre.reader()
         theatre.source_server.restart("immediate")
         lock.close()
         manifest = theatre.assert_whole(run)
@@ -102,9 +94,7 @@ def test_when_the_holder_of_the_snapshot_dies_all_is_read_from_one_new_snapshot(
     theatre: Theatre, happened: Happened
 ) -> None:
     with theatre.surviving(2):
-        with theatre.locked(TABLE):
-            run = theatre.trigger(project_id=2)
-            theatre.reader(RELATION)
+        with theatre.blocked(project_id=2) as (run, _):
             ended = theatre.sql(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s",
                 f"project_export job {run.job().id} snapshot",
@@ -119,9 +109,7 @@ def test_when_the_holder_of_the_snapshot_dies_all_is_read_from_one_new_snapshot(
 @pytest.mark.fault("F24", "task frozen for longer than the limit")
 def test_a_frozen_task_is_killed_and_its_relation_read_by_its_retry(theatre: Theatre, happened: Happened) -> None:
     with theatre.surviving(1):
-        with theatre.locked(TABLE):
-            run = theatre.trigger(project_id=1, consistency="relation", relations=[RELATION, "labels"])
-            frozen = theatre.reader(RELATION)
+        with theatre.blocked(project_id=1, consistency="relation", relations=[RELATION, "labels"]) as (run, frozen):
             frozen.send_signal(signal.SIGSTOP)
             seconds = until(lambda: theatre.rows(run)[RELATION].deaths == 1, seconds=90)
             assert f"process {frozen.pid} on " in str(theatre.rows(run)[RELATION].error)
@@ -135,9 +123,7 @@ def test_a_frozen_task_is_killed_and_its_relation_read_by_its_retry(theatre: The
 @pytest.mark.fault("F24", "task slow for longer than the limit, but alive")
 def test_a_slow_task_that_lives_is_left_alone(theatre: Theatre, happened: Happened) -> None:
     with theatre.surviving(3):
-        with theatre.locked(TABLE):
-            run = theatre.trigger(project_id=3, consistency="relation")
-            theatre.reader(RELATION)
+        with theatre.blocked(project_id=3, consistency="relation") as (run, _):
             until(lambda: age(theatre, run) > SLOW_SECONDS)
         theatre.assert_whole(run)
         assert theatre.attempts(run) == {}

@@ -14,10 +14,9 @@ import pytest
 from dev.rest import RestError
 from tests.chaos.conftest import Happened
 from tests.chaos.standing import digest
-from tests.chaos.theatre import UNITS, Theatre
+from tests.chaos.theatre import RELATION, TABLE, UNITS, Theatre
 from tests.dags.stage import AFTER, CREATE, DAG_ID, EXPORT, HOLD, MERGE, WAIT, until
 
-RELATION, TABLE = "boards", "lists"
 TRIGGERS = 50
 PRUNE = "prune_exports"
 
@@ -30,9 +29,7 @@ def test_a_full_store_fails_the_run_by_name_and_a_clear_reads_only_what_is_missi
         pytest.skip("a small file system can only be mounted by root, and not in every container")
     with theatre.surviving(1):
         with ExitStack() as filled:
-            with theatre.locked(TABLE):
-                run = theatre.trigger(project_id=1, consistency="relation")
-                theatre.reader(RELATION)
+            with theatre.blocked(project_id=1, consistency="relation") as (run, _):
                 until(
                     lambda: {name for name, row in theatre.rows(run).items() if row.state != "finished"} == {RELATION}
                 )
@@ -53,9 +50,7 @@ def test_a_full_store_fails_the_run_by_name_and_a_clear_reads_only_what_is_missi
 @pytest.mark.fault("F11", "finished part altered before the merge")
 def test_a_part_that_was_altered_is_read_again(theatre: Theatre, happened: Happened) -> None:
     with theatre.surviving(2):
-        with theatre.locked(TABLE):
-            run = theatre.trigger(project_id=2, consistency="relation")
-            theatre.reader(RELATION)
+        with theatre.blocked(project_id=2, consistency="relation") as (run, _):
             until(lambda: theatre.rows(run)["labels"].state == "finished")
             part = Path(urlsplit(str(theatre.rows(run)["labels"].uri)).path)
             content = bytearray(part.read_bytes())
@@ -90,7 +85,7 @@ def test_many_triggers_at_once_give_one_export(theatre: Theatre, happened: Happe
         with theatre.locked(TABLE):
             with ThreadPoolExecutor(TRIGGERS) as pool:
                 runs = list(pool.map(lambda _: theatre.trigger(project_id=2), range(TRIGGERS)))
-            theatre.reader(RELATION)
+            theatre.reader()
             until(lambda: sum(theatre.rest.run_state(DAG_ID, run.id) == "failed" for run in runs) == TRIGGERS - 1, 300)
         (winner,) = (run for run in runs if theatre.rest.run_state(DAG_ID, run.id) != "failed")
         theatre.assert_whole(winner)
@@ -104,9 +99,7 @@ def test_many_triggers_at_once_give_one_export(theatre: Theatre, happened: Happe
 @pytest.mark.fault("F14", "one project hangs while others are exported")
 def test_a_project_that_hangs_keeps_no_other_waiting(theatre: Theatre, happened: Happened) -> None:
     with theatre.surviving(1):
-        with theatre.locked(TABLE):
-            hanging = theatre.trigger(project_id=1)
-            theatre.reader(RELATION)
+        with theatre.blocked(project_id=1) as (hanging, _):
             others = [theatre.trigger(project_id=project, relations=["labels", "issues"]) for project in (2, 3)]
             for run in others:
                 theatre.assert_whole(run, "labels", "issues")
@@ -151,9 +144,7 @@ def test_a_run_that_is_cancelled_and_deleted_leaves_nothing_and_the_next_one_wor
     theatre: Theatre, happened: Happened
 ) -> None:
     with theatre.surviving(1):
-        with theatre.locked(TABLE):
-            run = theatre.trigger(project_id=1)
-            theatre.reader(RELATION)
+        with theatre.blocked(project_id=1) as (run, _):
             job = run.job()
             theatre.rest.fail_run(DAG_ID, run.id)
             seconds = until(lambda: not theatre.sessions(), seconds=15)

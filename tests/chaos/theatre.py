@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -21,6 +22,8 @@ from tests.dags.stage import SOURCE_ID, Run, Stage, until
 from tests.receiver import Receiver
 
 PROJECTS = (1, 2, 3)
+RELATION, TABLE = "boards", "lists"
+"""What is blocked, and the table that it is blocked by."""
 STORE_SIZE = "48m"
 UNITS = 3
 """More units than these Airflow refuses, but all exports here are asked to have."""
@@ -82,14 +85,21 @@ class Theatre(Stage, Standing):
         """Return the attempts of the relations that took more than one."""
         return {name: row.attempt for name, row in self.rows(run).items() if row.attempt > 1}
 
-    def reader(self, relation: str) -> psutil.Process:
-        """Wait until a relation is blocked by a lock, and return the task's process that reads it."""
+    @contextmanager
+    def blocked(self, **conf: Any) -> Iterator[tuple[Run, psutil.Process]]:
+        """Trigger a run; give it, and the process of its task that waits to read RELATION until the block ends."""
+        with self.locked(TABLE):
+            run = self.trigger(**conf)
+            yield run, self.reader()
+
+    def reader(self) -> psutil.Process:
+        """Wait until RELATION is blocked by a lock, and return the task's process that reads it."""
         query = (
             "SELECT client_port FROM pg_stat_activity WHERE datname = current_database()"
             " AND wait_event_type = 'Lock' AND application_name LIKE %s"
         )
-        until(lambda: self.sql(query, f"project_export % {relation}"))
-        ports = {port for (port,) in self.sql(query, f"project_export % {relation}")}
+        until(lambda: self.sql(query, f"project_export % {RELATION}"))
+        ports = {port for (port,) in self.sql(query, f"project_export % {RELATION}")}
         (process,) = (process for process in self.processes() if ports & _ports(process))
         return process
 

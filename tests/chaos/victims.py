@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import resource
 import select
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from runs import context
 
 from project_export.archive import merge as archive
+from project_export.errors import AttemptRevoked
 from project_export.ledger import Ledger
+from project_export.source import Chunk, Reader
 from project_export.steps import Merger, Owner, Worker, watch
 from project_export.store import Store
 
@@ -55,6 +60,14 @@ def work_unit(source: str, ledger_dsn: str, folder: Path, job_id: int, run_id: s
     Worker(context(source, ledger_dsn, folder), job_id, Owner(run_id, 0, 1), alone=True).run()
 
 
+def work_until_told(source: str, ledger_dsn: str, folder: Path, job_id: int, run_id: str, unit: int) -> None:
+    """Work as the first try of one of many units, until SIGTERM cancels it."""
+    worker = Worker(context(source, ledger_dsn, folder), job_id, Owner(run_id, unit, 1), alone=False)
+    signal.signal(signal.SIGTERM, lambda *_: worker.cancel())
+    with suppress(AttemptRevoked):
+        worker.run()
+
+
 def wait_for_units(
     source: str, ledger_dsn: str, folder: Path, job_id: int, run_id: str, settings: dict[str, Any]
 ) -> None:
@@ -71,6 +84,43 @@ def at_another_time(
     assert abs(time.time() - now) > DAY - 3600
     # By libfaketime 0.9.10 every sleep until a time, as Python's is, is a wrong argument.
     time.sleep = lambda seconds: select.select([], [], [], seconds)
+    target(source, ledger_dsn, folder, job_id, run_id, *arguments)
+
+
+def measured(
+    source: str, ledger_dsn: str, folder: Path, job_id: int, run_id: str, report: Path, target: Target, *arguments: Any
+) -> None:
+    """Do as another one of these does; report: gets the most memory that this took, in MB, and what was logged."""
+    logging.basicConfig(filename=report.with_suffix(".log"), level=logging.WARNING, format="%(message)s")
+    target(source, ledger_dsn, folder, job_id, run_id, *arguments)
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    report.write_text(f"{int(status['VmHWM'].split()[0]) * 1024 / 1e6:.0f}")
+
+
+def short_of_memory(
+    source: str, ledger_dsn: str, folder: Path, job_id: int, run_id: str, relation: str, more: int
+) -> None:
+    """Work as the first try of the only unit; while it reads a relation, it gets `more` bytes beyond what it has."""
+    real, (soft, hard) = Reader.read, resource.getrlimit(resource.RLIMIT_AS)
+
+    def read(reader: Reader, name: str, *arguments: Any) -> Iterator[Chunk]:
+        if name == relation:
+            pages = int(Path("/proc/self/statm").read_text().split()[0])
+            resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + more, hard))
+        try:
+            yield from real(reader, name, *arguments)
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+    Reader.read = read  # type: ignore[method-assign]
+    work_unit(source, ledger_dsn, folder, job_id, run_id)
+
+
+def in_group(
+    source: str, ledger_dsn: str, folder: Path, job_id: int, run_id: str, group: Path, target: Target, *arguments: Any
+) -> None:
+    """Do as another one of these does, in a process of that control group."""
+    (group / "cgroup.procs").write_text(str(os.getpid()))
     target(source, ledger_dsn, folder, job_id, run_id, *arguments)
 
 
