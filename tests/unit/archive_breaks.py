@@ -175,6 +175,8 @@ RECORDS = [
     _value("Ruby's YAML as text", "type", REQUESTS, "merge_params", "---\nforce_remove_source_branch: '1'\n"),
     _value("a commit's id that is none", "type", PIPELINES, "sha", "main"),
     _value("a text where a record belongs", "nested", ISSUES, "milestone", "v1"),
+    _value("an array where one record belongs", "nested", ISSUES, "milestone", [{"title": "v1"}]),
+    _value("a number where always the same text belongs", "type", MEMBERS, "source_type", 7),
     _value("texts where records belong", "nested", ISSUES, "label_links", ["bug"]),
     _value("a note without an author", "lost", ISSUES, "notes.author", ...),
     _value("a note without a time", "lost", ISSUES, "notes.updated_at", None),

@@ -155,6 +155,8 @@ class _Walk:
     def nested(self, path: str, rules: Rules, value: Any, depth: int) -> None:
         if value is None:
             self.add("form", path, "null; GitLab leaves the key of an absent record out")
+        if rules.one and isinstance(value, list):
+            self.add("nested", path, "an array where one nested record belongs")
         for one in value if isinstance(value, list) else [] if value is None else [value]:
             if isinstance(one, dict):
                 self.record(path, rules, one, depth + 1)
@@ -218,7 +220,7 @@ class _Seen:
 
 def _form(tree: Tree, relation: Relation, key: Key) -> Form | None:
     if key.constant is not None:
-        return None
+        return TEXT if key.constant.startswith('"') else None
     if key.wrap is not None:
         return OBJECT
     if key.enum is not None:
