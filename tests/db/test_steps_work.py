@@ -301,6 +301,16 @@ def test_a_merge_waits_for_the_ledger_and_publishes_once(
     assert job.state == ("started" if after_export == "upload" else "finished")
 
 
+def test_a_failure_of_the_job_waits_for_the_ledger(make: Make, silent: Callable[..., None]) -> None:
+    ctx = make(units=1)
+    created = started(ctx, *ONE)
+    ctx.ledger.fail_rows([row.id for row in ctx.ledger.rows(created.job_id)], "no")
+    silent("fail_job", False)
+    with pytest.raises(RelationsFailed):
+        merge(ctx, created)
+    assert ctx.ledger.job(created.job_id).state == "failed"
+
+
 def test_a_ledger_that_stays_away_ends_the_unit(make: Make, silent: Callable[..., None]) -> None:
     ctx = make(units=1, hung_seconds=0.2)
     created = started(ctx, *ONE)

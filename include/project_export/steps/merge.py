@@ -90,7 +90,8 @@ class Merger:
         self._worker.cancel()
 
     def _fail(self, failures: Sequence[Failure]) -> None:
-        if self._ctx.ledger.fail_job(self._job_id, failures):  # else it has failed before, and that was told
+        # Where it has failed before, that was told; what was not, for an answer of the ledger was lost, the prune tells.
+        if self._worker.patiently(lambda: self._ctx.ledger.fail_job(self._job_id, failures)):
             notify(self._ctx, self._job_id, "failed")
 
     def _merge(self) -> Merged:
