@@ -40,7 +40,7 @@ test: lint
 chaos: setup
 	$(BIN)/python -m pytest tests/chaos
 
-# Export 30 parts 20 times in a row through a real Airflow that runs 4 tasks at a time.
+# Export 30 relations 20 times in a row through a real Airflow that runs 4 tasks at a time.
 soak: setup
 	$(BIN)/python -m pytest -s tests/soak.py
 
