@@ -90,7 +90,7 @@ class Merger:
         self._worker.cancel()
 
     def _fail(self, failures: Sequence[Failure]) -> None:
-        # Where it has failed before, that was told; what was not, for an answer of the ledger was lost, the prune tells.
+        # Where it has failed before, that was told; if not, since an answer of the ledger was lost, the prune tells it.
         if self._worker.patiently(lambda: self._ctx.ledger.fail_job(self._job_id, failures)):
             notify(self._ctx, self._job_id, "failed")
 
