@@ -122,7 +122,7 @@ class Reader:
             yield from _pieces(self._slices.record(node, key))
         else:
             _, documents = read
-            yield Chunk(_escaped(documents[0]), 1) if documents else Chunk(b"null", 0)
+            yield from _pieces(_cut(documents[0])) if documents else [Chunk(b"null", 0)]
 
     def _many(self, relation: Relation, offset: int, limit: int | None) -> Iterator[Chunk]:
         """Yield the records of a relation from an offset on."""
@@ -183,18 +183,26 @@ def _linked(root: Relation, relations: Sequence[Relation]) -> Relation:
 
 
 def _chunks(documents: Iterable[bytes]) -> Iterator[Chunk]:
-    """Yield records, escaped one by one and given out a few at a time: large blocks of memory are slow to come by."""
+    """Yield records a few at a time, escaped one by one: large blocks of memory are slow to come by."""
     lines: list[bytes] = []
     size = 0
     for document in documents:
-        lines.append(_escaped(document))
-        size += len(document)
-        if size >= _CHUNK_BYTES:
+        if lines and size + len(document) > _CHUNK_BYTES:
             yield Chunk(b"\n".join([*lines, b""]), len(lines))
             lines.clear()
             size = 0
+        if len(document) > _CHUNK_BYTES:
+            yield from _pieces(_cut(document), end=b"\n")
+        else:
+            lines.append(_escaped(document))
+            size += len(document)
     if lines:
         yield Chunk(b"\n".join([*lines, b""]), len(lines))
+
+
+def _cut(document: bytes) -> Iterator[bytes]:
+    for at in range(0, len(document), _CHUNK_BYTES):
+        yield document[at : at + _CHUNK_BYTES]
 
 
 def _pieces(pieces: Iterable[bytes], end: bytes = b"") -> Iterator[Chunk]:

@@ -16,7 +16,7 @@ from project_export.source.node import Child, Node, Value
 from project_export.source.session import Session
 from project_export.source.sql import LONGEST, SLICE
 
-_PAGE_SLICES = (8 << 20) // SLICE
+_PAGE_SLICES = (4 << 20) // SLICE
 
 Pieces = Generator[bytes, None, int]
 """Pieces of documents, each document after a comma that is a piece of its own; returns how many documents."""

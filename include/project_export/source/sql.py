@@ -22,7 +22,7 @@ from project_export.tree.model import Condition
 
 LONGEST = 1 << 20
 """Bytes of a record that a row brings at the most; with one more than that it is cut."""
-SLICE = 16 << 10
+SLICE = 8 << 10
 """Bytes of a record in each of its slices."""
 
 Query = tuple[sql.Composed, dict[str, Any]]
