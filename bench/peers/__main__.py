@@ -85,14 +85,23 @@ def hashes(chunks: Iterator[bytes], steps: list[int]) -> dict[str, str]:
     """
     found = {step: hashlib.sha256() for step in steps}
     number = 0
-    for chunk in chunks:
-        for line in chunk.splitlines():
-            record = orjson.dumps(orjson.loads(line))
-            for step, sha256 in found.items():
-                if number % step == 0:
-                    sha256.update(record)
-            number += 1
+    for line in lines(chunks):
+        record = orjson.dumps(orjson.loads(line))
+        for step, sha256 in found.items():
+            if number % step == 0:
+                sha256.update(record)
+        number += 1
     return {**{str(step): sha256.hexdigest() for step, sha256 in found.items()}, "records": str(number)}
+
+
+def lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the lines that the chunks make together: one may begin in a chunk and end in another."""
+    begun = b""
+    for chunk in chunks:
+        *whole, begun = (begun + chunk).split(b"\n")
+        yield from whole
+    if begun:
+        yield begun
 
 
 if __name__ == "__main__":

@@ -38,6 +38,12 @@ def test_a_record_counts_by_its_values_and_their_order_not_by_how_json_writes_it
         assert hashes(iter([other]), [1])["1"] != one["1"]
 
 
+def test_a_record_may_come_in_several_chunks() -> None:
+    whole = hashes(iter([b'{"a":1}\n{"a":2}\n']), [1])
+    assert hashes(iter([b'{"a', b'":1}\n{"a":', b"2}", b"\n"]), [1]) == whole
+    assert whole["records"] == "2"
+
+
 def test_a_sample_is_compared_with_one_of_every_so_many_records() -> None:
     whole = hashes(iter([b"1\n2\n3\n4\n5\n"]), [1, 2])
     assert hashes(iter([b"1\n3\n5\n"]), [1])["1"] == whole["2"]
