@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import json
+import tarfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,9 @@ from runs import (
     worker,
 )
 
+from project_export.archive.importer import Limits
 from project_export.archive.manifest import Manifest
+from project_export.archive.oversize import too_large
 from project_export.archive.verify import verify
 from project_export.errors import Permanent, RelationsFailed, SourceBusy, SourceRefused, UnitFailed, UnitUnfinished
 from project_export.settings import Consistency
@@ -99,6 +103,22 @@ def test_an_export_is_what_is_in_the_database(
     assert "project.default_branch: always null, comes from the Git repository" in project.remarks
     assert not [name for name in files(tmp_path) if name.endswith(".tmp") or ".probe" in name]
     assert backends(generated) == []
+
+
+def test_an_archive_larger_than_gitlab_takes_is_published_and_log_and_manifest_say_so(
+    make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("project_export.steps.merge.too_large", partial(too_large, limits=Limits(1, 1, 1)))
+    ctx = make(units=1)
+    created = started(ctx, "labels")
+    work(ctx, created)
+    path = path_of(merge(ctx, created))
+    with tarfile.open(path) as archive:
+        unpacked = sum(member.size for member in archive)
+    remarks = Manifest.from_json(path.with_name("project.manifest.json").read_bytes()).remarks
+    assert remarks == too_large(path.stat().st_size, unpacked, Limits(1, 1, 1))
+    assert len(remarks) == 2
+    assert all(remark in caplog.text for remark in remarks)
 
 
 def test_the_description_is_replaced_in_the_project_alone(make: Make) -> None:

@@ -1,11 +1,12 @@
-"""Records that are too long for GitLab's importer are counted, however they come in pieces."""
+"""What is too large for GitLab's importer is said: records, however they come in pieces, and whole archives."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from project_export.archive.oversize import Oversize
+from project_export.archive.importer import GIB, GITLAB
+from project_export.archive.oversize import Oversize, too_large
 
 LIMIT = 10
 
@@ -42,3 +43,14 @@ def test_records_are_counted_alike_in_runs_and_in_pieces(runs, size):
     for found in (said(pieces), said(whole)):
         assert len(found) == bool(longer)
         assert all(f"{len(longer)} record(s)" in remark and f"of {max(longer)}:" in remark for remark in found)
+
+
+def test_an_archive_of_just_the_limits_is_not_said():
+    assert too_large(GITLAB.stored, GITLAB.unpacked) == ()
+
+
+def test_a_larger_one_is_said_with_its_sizes_and_the_settings_that_refuse_it():
+    unpacked, stored = too_large(5 * GIB + 1, 25 * GIB + 1)
+    assert unpacked.startswith(f"{25 * GIB + 1} bytes once unpacked: GitLab refuses more than 25 GiB")
+    assert "max_decompressed_archive_size" in unpacked
+    assert stored.startswith(f"an archive of {5 * GIB + 1} bytes: GitLab.com refuses more than 5 GiB")

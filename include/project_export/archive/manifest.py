@@ -70,7 +70,7 @@ class ManifestSnapshot:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an archive is made of. created_at: ISO 8601, by the ledger's clock."""
+    """What an archive is made of. created_at: ISO 8601, by the ledger's clock. remarks: on the archive as a whole."""
 
     package_version: str
     job_id: int
@@ -84,6 +84,7 @@ class Manifest:
     created_at: str
     archive: ArchiveFacts
     relations: tuple[ManifestRelation, ...]
+    remarks: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """As indented JSON, its keys always in the same order."""

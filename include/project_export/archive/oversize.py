@@ -1,8 +1,24 @@
-"""Records longer than a line that GitLab's importer reads: they are exported all the same, and said loudly."""
+"""Records and archives larger than GitLab's importer takes: they are exported all the same, and said loudly."""
 
 from __future__ import annotations
 
-from project_export.archive.importer import GITLAB
+from project_export.archive.importer import GIB, GITLAB, Limits
+
+
+def too_large(stored: int, unpacked: int, limits: Limits = GITLAB) -> tuple[str, ...]:
+    """What is to be said of an archive of so many bytes, before and after it is unpacked."""
+    remarks = []
+    if unpacked > limits.unpacked:
+        remarks.append(
+            f"{unpacked} bytes once unpacked: GitLab refuses more than {limits.unpacked / GIB:g} GiB until its "
+            "setting max_decompressed_archive_size is raised"
+        )
+    if stored > limits.stored:
+        remarks.append(
+            f"an archive of {stored} bytes: GitLab.com refuses more than {limits.stored / GIB:g} GiB, another GitLab "
+            "more than its setting max_import_size says"
+        )
+    return tuple(remarks)
 
 
 class Oversize:

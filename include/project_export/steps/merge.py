@@ -13,6 +13,7 @@ from importlib.metadata import version
 from project_export.archive.layout import members, relation_file, root_file
 from project_export.archive.manifest import Manifest, ManifestPart, ManifestRelation, ManifestSnapshot
 from project_export.archive.merge import ArchiveFacts, StoredPart, write_archive
+from project_export.archive.oversize import too_large
 from project_export.archive.part import PartFacts
 from project_export.errors import (
     WHOLE,
@@ -146,11 +147,15 @@ class Merger:
             facts = write_archive(files, draft.out, int(job.created_at.timestamp()))
             uri = ctx.store.archive(key, facts.sha256)
             draft.publish(uri)
+        remarks = too_large(facts.bytes, sum(member.size for member in files))
+        for remark in remarks:
+            log.warning("%s: %s", uri, remark)
         records = sum(row.rows for row in rows)
         manifest = ctx.store.manifest(key, facts.sha256)
         with manifest.writing() as out:
             written = {member.name for member in files}
-            out.write(_manifest(ctx.tree.root.name, job, by_relation, written, facts).to_json().encode())
+            described = _manifest(ctx.tree.root.name, job, by_relation, written, facts, remarks)
+            out.write(described.to_json().encode())
         upload = job.params.get("after_export") == "upload"  # then the job is finished when that is done
         publish = ctx.ledger.publish_job if upload else ctx.ledger.finish_job
         # From here on it is the archive that counts: the one before stays as it is until the ledger names this one.
@@ -169,7 +174,12 @@ def _facts(row: Row) -> PartFacts:
 
 
 def _manifest(
-    root: str, job: Job, by_relation: Mapping[str, Sequence[Row]], written: Collection[str], facts: ArchiveFacts
+    root: str,
+    job: Job,
+    by_relation: Mapping[str, Sequence[Row]],
+    written: Collection[str],
+    facts: ArchiveFacts,
+    remarks: tuple[str, ...],
 ) -> Manifest:
     relations = []
     for name, rows in by_relation.items():
@@ -186,8 +196,8 @@ def _manifest(
             )
             for row in rows
         ]
-        remarks = [remark for row in rows for remark in row.remarks]
-        relations.append(ManifestRelation.of(name, file if file in written else None, parts, remarks))
+        own = [remark for row in rows for remark in row.remarks]
+        relations.append(ManifestRelation.of(name, file if file in written else None, parts, own))
     return Manifest(
         package_version=version("project-export"),
         job_id=job.id,
@@ -201,4 +211,5 @@ def _manifest(
         created_at=job.created_at.isoformat(),
         archive=facts,
         relations=tuple(relations),
+        remarks=remarks,
     )
