@@ -118,7 +118,7 @@ def test_a_relation_for_which_there_is_no_memory_fails_with_that_reason_and_a_cl
         ground.changed()
         ctx = ground.context(units=1)
         created = started(ctx)
-        unit = ground.process(victims.short_of_memory, created, RUN, "issues", 8 * MB)
+        unit = ground.process(victims.short_of_memory, created, RUN, "issues", 6 * MB)
         unit.join(120)
         assert unit.exitcode == 1
         with pytest.raises(RelationsFailed) as raised:

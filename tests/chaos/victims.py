@@ -100,13 +100,19 @@ def measured(
 def short_of_memory(
     source: str, ledger_dsn: str, folder: Path, job_id: int, run_id: str, relation: str, more: int
 ) -> None:
-    """Work as the first try of the only unit; while it reads a relation, it gets `more` bytes beyond what it has."""
+    """Work as the first try of the only unit; while it reads a relation, it gets `more` bytes beyond what it has.
+
+    That is what it has when it first reads it: later, some of it is free again, and an attempt could do with that.
+    """
     real, (soft, hard) = Reader.read, resource.getrlimit(resource.RLIMIT_AS)
+    most = 0
 
     def read(reader: Reader, name: str, *arguments: Any) -> Iterator[Chunk]:
+        nonlocal most
         if name == relation:
             pages = int(Path("/proc/self/statm").read_text().split()[0])
-            resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + more, hard))
+            most = most or pages * resource.getpagesize() + more
+            resource.setrlimit(resource.RLIMIT_AS, (most, hard))
         try:
             yield from real(reader, name, *arguments)
         finally:
