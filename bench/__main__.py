@@ -1,6 +1,6 @@
 """Compare project_export with its peers on data of its own making, and write a report.
 
-python -m bench [--issues 100000] [--largest 1000000] [--rounds 3] [--peers ours,copy,...] [--check]
+python -m bench [--issues 100000] [--largest 1000000] [--rounds 3] [--merge-mb 1000] [--check]
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from dev.postgres import Server
 from project_export.errors import AttemptRevoked, JobActive, LedgerBusy
 from project_export.ledger import Beat, JobRequest, Ledger, Planned, make_engine, upgrade
-from project_export.ledger.relations import progress_query
+from project_export.ledger.rows import progress_query
 
 REQUEST = JobRequest(source="s", tree="t", project_id=1, run_id="manual__1", requested_by="jane")
 

@@ -5,41 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Update,
-    and_,
-    case,
-    cast,
-    exists,
-    func,
-    literal,
-    or_,
-    select,
-    tuple_,
-    update,
-)
+from sqlalchemy import ColumnElement, Update, and_, case, exists, literal, or_, select, tuple_, update
 from sqlalchemy.orm import aliased
 
-from project_export.errors import WHOLE, AttemptRevoked, Failure, JobMissing
-from project_export.ledger.base import Book
+from project_export.errors import AttemptRevoked
 from project_export.ledger.columns import clock
 from project_export.ledger.models import ProjectExportJob, RelationExport
-from project_export.ledger.records import Beat, Claim, PartFacts, Progress, Row
+from project_export.ledger.records import Beat, Claim, PartFacts
+from project_export.ledger.rows import CANCELLED, Rows
 from project_export.ledger.scrub import scrub
-from project_export.ledger.states import (
-    FAILED,
-    FINISHED,
-    PENDING,
-    PROJECT_EXPORT_JOB,
-    QUEUED,
-    RELATION_EXPORT,
-    STARTED,
-)
-
-CANCELLED = "cancelled: "
-"""How the error of a row begins that was failed only because another one had failed."""
+from project_export.ledger.states import FAILED, FINISHED, PROJECT_EXPORT_JOB, RELATION_EXPORT
 
 _CLEARED: Mapping[str, Any] = {
     "owner": None,
@@ -57,68 +32,8 @@ _CLEARED: Mapping[str, Any] = {
 }
 
 
-class Relations(Book):
+class Relations(Rows):
     """What units, the waiter and the merge do with the rows of a job."""
-
-    def rows(self, job_id: int) -> list[Row]:
-        """Return all rows of a job in the order of the archive: by position, then part."""
-        return self._rows(RelationExport.job_id == job_id)
-
-    def started(self, job_id: int) -> list[Row]:
-        """Return the rows of a job that are worked on, in the order of the archive."""
-        return self._rows(and_(RelationExport.job_id == job_id, RelationExport.state == STARTED))
-
-    def stale(self, job_id: int, seconds: float) -> list[Row]:
-        """Return the started rows whose last sign of life is older than so many seconds, by the database's clock."""
-        return self._rows(
-            and_(
-                RelationExport.job_id == job_id,
-                RelationExport.state == STARTED,
-                RelationExport.heartbeat_at < clock(-seconds),
-            )
-        )
-
-    def stalled(self, job_id: int, seconds: float) -> bool:
-        """Say whether rows of a job are queued, and no row of any job has been worked on for so many seconds."""
-        rows, job, since = RelationExport, ProjectExportJob, clock(-seconds)
-        own = select(rows.id).where(rows.job_id == job_id)
-        active = select(rows.id).join(job, job.id == rows.job_id).where(job.state.in_(PENDING))
-        query = select(
-            own.where(rows.state == QUEUED).exists(),
-            ~own.where(rows.queued_at > since).exists(),
-            ~active.where(or_(rows.started_at > since, rows.heartbeat_at > since, rows.finished_at > since)).exists(),
-            ~select(job.id)
-            .where(or_(job.finished_at > since, and_(job.id == job_id, job.updated_at > since)))
-            .exists(),
-        )
-        with self._read() as connection:
-            return all(connection.execute(query).one())
-
-    def failures(self, job_id: int) -> list[Failure]:
-        """Return the last error of each failed row, in the order of the archive; of cancelled ones, their number."""
-        failed = self._rows(and_(RelationExport.job_id == job_id, RelationExport.state == FAILED))
-        own = [row for row in failed if not (row.error or "").startswith(CANCELLED)]
-        found = [
-            Failure(
-                row.relation,
-                row.attempt,
-                (f"part {row.part + 1} of {row.parts}: " if row.parts > 1 else "") + (row.error or "no error was kept"),
-                row.sqlstate,
-                row.finished_at.isoformat(" ", "seconds") if row.finished_at else None,
-            )
-            for row in own
-        ]
-        if len(own) < len(failed):
-            found.append(Failure(WHOLE, 0, f"{len(failed) - len(own)} other relation(s) or part(s) were cancelled"))
-        return found
-
-    def progress(self, job_id: int) -> Progress:
-        """Return how far a job is, by one query. Raises JobMissing."""
-        with self._read() as connection:
-            found = connection.execute(progress_query(job_id)).mappings().one_or_none()
-        if found is None:
-            raise JobMissing(f"The ledger has no job {job_id}.")
-        return Progress(**found)
 
     def claim(self, job_id: int, unit: int, owner: str) -> Claim | None:
         """Take one queued row and return it, or None when there is none to take now.
@@ -281,13 +196,6 @@ class Relations(Book):
         with self._write() as connection:
             return self._announce(connection, statement)
 
-    def _rows(self, condition: ColumnElement[bool]) -> list[Row]:
-        query = select(RelationExport.__table__).where(condition).order_by(RelationExport.position, RelationExport.part)
-        with self._read() as connection:
-            return [
-                Row(**{**found, "remarks": tuple(found["remarks"])}) for found in connection.execute(query).mappings()
-            ]
-
     def _end(self, statement: Update, claim: Claim) -> None:
         with self._write() as connection:
             if not self._announce(connection, statement):
@@ -295,28 +203,6 @@ class Relations(Book):
                     f"Attempt {claim.attempt} of {claim.relation} (part {claim.part + 1} of {claim.parts}, "
                     f"job {claim.job_id}) is no longer the one that counts; it changes nothing."
                 )
-
-
-def progress_query(job_id: int) -> Any:
-    """Return the one query behind `Relations.progress`."""
-
-    def in_state(state: str) -> ColumnElement[int]:
-        return func.count(RelationExport.id).filter(RelationExport.state == state).label(state)
-
-    def total(column: Any) -> ColumnElement[int]:
-        return cast(func.coalesce(func.sum(column), 0), BigInteger).label(column.key)
-
-    return (
-        select(
-            ProjectExportJob.state,
-            ProjectExportJob.snapshot_generation.label("generation"),
-            *(in_state(state) for state in (QUEUED, STARTED, FINISHED, FAILED)),
-            *(total(column) for column in (RelationExport.rows, RelationExport.raw_bytes, RelationExport.estimate)),
-        )
-        .outerjoin(RelationExport, RelationExport.job_id == ProjectExportJob.id)
-        .where(ProjectExportJob.id == job_id)
-        .group_by(ProjectExportJob.id)
-    )
 
 
 def requeued(reason: str) -> Update:
