@@ -17,7 +17,7 @@ from project_export.archive.importer import GITLAB
 from project_export.archive.manifest import Manifest
 from project_export.archive.verify import verify
 from project_export.errors import Failure, RelationsFailed
-from project_export.steps import watch
+from project_export.steps import Context, Created, watch
 from tests.chaos import victims
 from tests.chaos.conftest import Happened
 from tests.chaos.ground import Ground
@@ -114,10 +114,7 @@ def test_a_relation_for_which_there_is_no_memory_fails_with_that_reason_and_a_cl
     ground: Ground, happened: Happened
 ) -> None:
     with ground.surviving():
-        fatten(ground.source, 45 * MB)
-        ground.changed()
-        ctx = ground.context(units=1)
-        created = started(ctx)
+        ctx, created = fat_export(ground)
         unit = ground.process(victims.short_of_memory, created, RUN, "issues", 6 * MB)
         unit.join(120)
         assert unit.exitcode == 1
@@ -159,10 +156,7 @@ def test_a_unit_that_the_kernel_kills_is_judged_so_and_its_retry_exports_the_res
     ground: Ground, happened: Happened
 ) -> None:
     with ground.surviving():
-        fatten(ground.source, 45 * MB)
-        ground.changed()
-        ctx = ground.context(units=1)
-        created = started(ctx)
+        ctx, created = fat_export(ground)
         with group(12) as folder:
             unit = ground.process(victims.in_group, created, RUN, folder, victims.work_unit)
             unit.join(120)
@@ -177,6 +171,14 @@ def test_a_unit_that_the_kernel_kills_is_judged_so_and_its_retry_exports_the_res
         assert attempts(ctx, created)[row.relation] == 2
         assert ground.offered(1).id == created.job_id
     happened(f"killed while it read {row.relation}, the waiter said so, its retry read that again: SAME")
+
+
+def fat_export(ground: Ground) -> tuple[Context, Created]:
+    """Begin an export by one unit of a project with a note of 45 MB."""
+    fatten(ground.source, 45 * MB)
+    ground.changed()
+    ctx = ground.context(units=1)
+    return ctx, started(ctx)
 
 
 def fatten(source: str, *sizes: int) -> None:
