@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from project_export.tree import exact
+from project_export.coders import exact
 from project_export.tree.transforms import decode_base64, read_json_or_yaml, read_yaml, text_colour
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import typing
 from dataclasses import dataclass, field
 from typing import Any
 
 from project_export.archive import importer
 from project_export.archive.findings import Findings, Version
-from project_export.tree import Key, Relation, Tree
+from project_export.tree import Key, Lookup, Relation, Tree
+from project_export.tree import model as tree_model
 from project_export.tree.transforms import TRANSFORMS
 
 DEEPEST = 32
@@ -219,21 +219,42 @@ class _Seen:
 
 
 def _form(tree: Tree, relation: Relation, key: Key) -> Form | None:
-    if key.constant is not None:
-        return TEXT if key.constant.startswith('"') else None
+    """Return the form of a key's values; None where they may have several."""
     if key.wrap is not None:
         return OBJECT
-    if key.enum is not None:
+    variants = (key, *(variant for _, variant in key.editions))
+    forms = {_form_of(tree, relation, key.name, form) for variant in variants for form in variant.forms}
+    return forms.pop() if len(forms) == 1 else None
+
+
+def _form_of(tree: Tree, relation: Relation, name: str, form: tree_model.Form) -> Form | None:
+    if form.constant is not None:
+        return TEXT if form.constant.startswith('"') else None
+    if form.enum is not None:
         return NAME
-    if key.transform is not None:
-        return TEXT if typing.get_type_hints(TRANSFORMS[key.transform])["return"] is str else STRUCTURE
-    table, column = (key.lookup.table, key.lookup.column) if key.lookup else (relation.table, key.column or key.name)
+    if form.transform is not None and not form.when:
+        return STRUCTURE if TRANSFORMS[form.transform].structured else TEXT
+    if form.transform is not None and TRANSFORMS[form.transform].structured:
+        return None
+    table, column = _column(relation, form)
     sql_type = tree.known.get(table, {}).get(column, "")
     if sql_type.endswith("[]"):
         return ARRAY
-    if re.search(r"(^|_)sha$", key.name):
+    if re.search(r"(^|_)sha$", name):
         return SHA
     return _BY_TYPE.get(re.sub(r"\(\d+\)", "", sql_type))
+
+
+def _column(relation: Relation, form: tree_model.Form) -> tuple[str, str]:
+    """Return table and column of what a form reads first."""
+    source: tree_model.Source | None = form.of or (form.sources[0] if form.sources else None)
+    table = relation.table
+    while isinstance(source, Lookup):
+        table, source = source.row.table, source.value
+    if source is None:
+        return table, ""
+    beside = {row.name: row.table for row in relation.beside}
+    return beside.get(source.row, table), source.column
 
 
 def _kind(value: Any) -> str:

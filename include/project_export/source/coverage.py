@@ -76,6 +76,6 @@ def _why(key: Key, relation: Relation) -> str | None:
         return key.why or f"always {key.constant}"
     if key.why is not None:
         return key.why
-    if key.column is not None and dict(relation.where).get(key.column) == (None,):
+    if any(c.column == key.column and c.values == (None,) and c.test == "in" for c in relation.where):
         return f"only rows whose {key.column} is NULL leave"
     return None

@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import Any, TypeVar
 
+from project_export.coders import exact
 from project_export.errors import SourceRefused
 from project_export.source.node import Child, Node, Value
 from project_export.source.session import Session
 from project_export.source.sql import LONGEST
 from project_export.source.values import BLANK, ELSEWHERE, LOST, SPACES
-from project_export.tree import exact
-from project_export.tree.transforms import TRANSFORMS
+from project_export.tree.transforms import TRANSFORMS, Noted
 
 _RUNS = 8
 
@@ -127,6 +127,8 @@ class Documents:
                     found[value].append(document)
                 missing = [value for value in missing if value not in found]
         added = {value: child.added(documents) for value, documents in found.items()}
+        if child.varies:
+            added |= {value: child.added([], value) for value in missing}
         nothing = child.added([])
         return [added.get(value, nothing) for value in values]
 
@@ -148,8 +150,8 @@ class Documents:
                     value = self._fetched(f"{node.path}.{changed}", **value)
                 elif transform == BLANK:
                     value = None if isinstance(value, str) and not value.strip(SPACES) else value
-                elif value is not None and transform in TRANSFORMS:
-                    value = TRANSFORMS[transform](value)
+                elif transform in TRANSFORMS and (value is not None or TRANSFORMS[transform].of_null):
+                    value = self._transformed(f"{node.path}.{changed}", transform, value)
                 record[changed] = exact.read(default) if value is None and default is not None else value
             try:
                 return exact.write(record)
@@ -161,14 +163,23 @@ class Documents:
             where = f"{node.path}.{changed} of the row with {node.row_described(row)}"
             raise SourceRefused(f"{where}: {error}. Repair the row, or take the key out of the tree.") from error
 
-    def _fetched(self, path: str, file: str | None, offset: int, size: int | None) -> str | None:
+    def _transformed(self, path: str, transform: str, value: Any) -> Any:
+        """Return what a transform makes of a value; count what it notes."""
+        made = TRANSFORMS[transform].function(value)
+        if not isinstance(made, Noted):
+            return made
+        self.oddities[f"{path}: {made.note}"] += 1
+        return made.value
+
+    def _fetched(self, path: str, file: str | None, offset: int | None, size: int | None) -> str | None:
         """Return a value that lies outside of the database; of what is not there, what is, and count it.
 
         So does GitLab (merge_request_diff_file.rb#utf8_diff): it logs the error, and the text is empty.
         """
         assert self._external is not None
-        named = file is not None and size is not None and offset >= 0 <= size
-        data = self._external(str(file), offset, int(size or 0)) if named else None
+        data = None
+        if file is not None and offset is not None and size is not None and offset >= 0 <= size:
+            data = self._external(file, offset, size)
         if data is None:
             self.oddities[f"{path}: {LOST}: there is no such file"] += 1
             return None

@@ -8,13 +8,14 @@ where its condition follows from the comparison itself, (column IS NOT NULL); ot
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
 
 from project_export.source.session import Session
-from project_export.tree import BoundTree, Lookup, Relation
+from project_export.tree import Beside, BoundTree, Condition, Form, Lookup, Relation
+from project_export.tree.model import Source
 
 _INDEXES = sql.SQL("""
     SELECT c.relname::text, i.relname::text, coalesce(pg_get_expr(x.indpred, x.indrelid), ''),
@@ -83,17 +84,33 @@ def _ways(bound: BoundTree) -> Iterator[tuple[str, str, tuple[str, ...], frozens
     for path, relation in bound.tree.walk():
         if not relation.table:
             continue
-        fixed = frozenset(column for column, values in relation.where if len(values) == 1)
+        fixed = _fixed(relation.where)
         if relation is not root:
             yield path, relation.table, tuple(own for own, _ in relation.join), fixed
-        for name, lookup in _lookups(relation):
-            fixed = frozenset(column for column, values in lookup.where if len(values) == 1)
-            yield f"{path}.{name}", lookup.table, tuple(own for own, _ in lookup.match), fixed
+        for name, row in _rows(relation):
+            if row.match:
+                yield f"{path}.{name}", row.table, tuple(its for its, _ in row.match), _fixed(row.where)
 
 
-def _lookups(relation: Relation) -> Iterator[tuple[str, Lookup]]:
-    yield from ((name, value) for name, value in relation.derived if isinstance(value, Lookup))
-    yield from ((key.name, key.lookup) for key in relation.keys if key.lookup)
+def _fixed(where: Iterable[Condition]) -> frozenset[str]:
+    """Return the columns that are compared with one value."""
+    return frozenset(c.column for c in where if c.test == "in" and len(c.values) == 1 and not c.ref.row)
+
+
+def _rows(relation: Relation) -> Iterator[tuple[str, Beside]]:
+    """Yield the rows of other tables that are found for each row, by the names of what reads them."""
+    yield from ((row.name, row) for row in relation.beside)
+    forms = [(name, value) for name, value in relation.derived if isinstance(value, Form)]
+    forms += [(key.name, form) for key in relation.keys for form in key.forms]
+    for name, form in forms:
+        yield from ((name, row) for source in form.sources for row in _of_source(source))
+
+
+def _of_source(source: Source) -> Iterator[Beside]:
+    if isinstance(source, Lookup):
+        yield source.row
+        if source.value is not None:
+            yield from _of_source(source.value)
 
 
 def _join(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+from project_export.coders import exact
 from project_export.errors import SourceRefused
 from project_export.source.sql import Select, Statements
-from project_export.tree import Relation, exact
+from project_export.tree import Relation
 
 Value = bytes | tuple[bytes, ...] | None
 """What joins a row to its parent: one column's value bare, several as a tuple."""
@@ -58,7 +59,10 @@ class Node:
 
 
 class Child:
-    """A nested relation under its parent's rows. nodes: itself, then its successors."""
+    """A nested relation under its parent's rows.
+
+    nodes: itself, then its successors. varies: whether what it adds without a row depends on the value that joins.
+    """
 
     def __init__(self, relation: Relation, parent: Node, statements: Statements) -> None:
         self.nodes: list[Node] = []
@@ -73,6 +77,10 @@ class Child:
         self._nothing = b""
         if relation.default is not None:
             self._nothing = self.opening + _without_row(relation, dict(relation.default))
+        self.varies = bool(relation.instead)
+        self._instead: dict[Value, bytes] = {
+            str(value).encode(): self.opening + text.encode() for value, text in relation.instead
+        }
         first = parent.select.join_width
         self._at = [first + parent.select.links.index(link) for _, link in relation.join]
 
@@ -84,11 +92,11 @@ class Child:
         values = [tuple(row[at] for at in self._at) for row in rows]
         return [None if None in value else value for value in values]
 
-    def added(self, documents: Sequence[bytes]) -> bytes:
-        """Return what these documents add to their parent's."""
+    def added(self, documents: Sequence[bytes], value: Value = None) -> bytes:
+        """Return what these documents, those that are joined by the value, add to their parent's."""
         if not self._one:
             return self.opening + b",".join(documents) + b"]"
-        return self.opening + documents[0] if documents else self._nothing
+        return self.opening + documents[0] if documents else self._instead.get(value, self._nothing)
 
 
 def _without_row(relation: Relation, given: Mapping[str, str]) -> bytes:

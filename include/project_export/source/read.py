@@ -15,6 +15,7 @@ from project_export.source.session import Session
 from project_export.source.slices import Slices
 from project_export.source.sql import Statements
 from project_export.tree import BoundTree, Relation
+from project_export.tree.refs import root_refs
 
 _FIRST_BATCH_ROWS = 100
 _CHUNK_BYTES = 256 << 10
@@ -59,14 +60,18 @@ class Reader:
         self._slices = Slices(session, self._documents)
         root = bound.tree.root
         zoned = session.zone != "UTC"
-        self._statements = Statements(bound.catalogue, root, zoned=zoned, external=external is not None)
-        select = self._statements.by_key(_linked(root, bound.tree.relations))
-        self._root = Node(root, self._statements, select)
+        of_others = dict.fromkeys(ref for relation in bound.tree.relations for ref in root_refs(relation))
+        first = Statements(bound.catalogue, root, zoned=zoned, external=external is not None)
+        select = first.by_key(_linked(root, bound.tree.relations), list(of_others))
+        self._root = Node(root, first, select)
         self._root_key = (str(project_id).encode(),)
         rows = list(session.rows(select.query, select.bind([self._root_key]), self._root.described))
         if not rows:
             raise ProjectNotFound(f"project {project_id} is not in {root.table} of the source; nothing was exported")
         self._root_values = dict(zip(select.links, rows[0][select.join_width :], strict=False))
+        self._statements = Statements(
+            bound.catalogue, root, self._root_values, zoned=zoned, external=external is not None
+        )
 
     @property
     def oddities(self) -> Counter[str]:

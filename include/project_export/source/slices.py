@@ -99,7 +99,7 @@ class Slices:
                 yield from pieces
                 yield child.closing
                 return
-        if nothing := child.added([]):
+        if nothing := child.added([], value):
             yield nothing
 
 

@@ -16,9 +16,11 @@ from typing import Any
 
 from psycopg import sql
 
-from project_export.source.values import Due, Params, Values, column, comma, conditions, named, ordered
-from project_export.tree import Also, Catalogue, Order, Relation
-from project_export.tree.model import Condition
+from project_export.source.names import Params, column, comma, directed, every, named, ordered
+from project_export.source.places import Place, Places
+from project_export.source.values import Due, Values
+from project_export.tree import Also, Catalogue, Order, Ref, Relation
+from project_export.tree.model import ROOT, Condition
 
 LONGEST = 1 << 20
 """Bytes of a record that a row brings at the most; with one more than that it is cut."""
@@ -66,22 +68,34 @@ class Select:
 class Statements:
     """Makes the statements of a bound tree.
 
-    root: whose values the top-level relations join on. zoned, external: see `Values`.
+    root: whose values the top-level relations join on. values: those of its columns and of the rows beside it, by their
+    references, to which others refer. zoned, external: see `types.formed` and `Values`.
     """
 
-    def __init__(self, catalogue: Catalogue, root: Relation, *, zoned: bool = False, external: bool = False) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        root: Relation,
+        values: Mapping[str, bytes | None] | None = None,
+        *,
+        zoned: bool = False,
+        external: bool = False,
+    ) -> None:
         self._catalogue = catalogue
         self._root = root
-        self._values = Values(catalogue, zoned=zoned, external=external)
+        self._places = Places(catalogue, root, values or {}, zoned=zoned)
+        self._values = Values(self._places, external=external)
 
     def children(self, relation: Relation) -> Select:
         """Return the statement for all rows of a relation under given parents, in the relation's order."""
-        return self._select(relation, tuple(own for own, _ in relation.join), relation.where, relation.order)
+        return self._select(relation, tuple(own for own, _ in relation.join), relation.order, where=True)
 
-    def by_key(self, relation: Relation) -> Select:
-        """Return the statement for rows of a top-level relation by their own key; their order is the caller's."""
-        where = () if relation.also else relation.where
-        return self._select(relation, relation.key, where, ())
+    def by_key(self, relation: Relation, refs: Sequence[Ref] = ()) -> Select:
+        """Return the statement for rows of a top-level relation by their own key; their order is the caller's.
+
+        refs: what is read besides, as links.
+        """
+        return self._select(relation, relation.key, (), where=not relation.also, refs=refs)
 
     def page_keys(self, relation: Relation, parent: Mapping[str, bytes], *, offset: int, limit: int | None) -> Query:
         """Return the query for the keys of a top-level relation under the root, in order, as text columns.
@@ -118,20 +132,27 @@ class Statements:
         return sql.SQL("SELECT count(*) FROM ({}) AS t").format(rows), params.values
 
     def _select(
-        self, relation: Relation, join: tuple[str, ...], where: tuple[Condition, ...], order: tuple[Order, ...]
+        self,
+        relation: Relation,
+        join: tuple[str, ...],
+        order: tuple[Order, ...],
+        *,
+        where: bool,
+        refs: Sequence[Ref] = (),
     ) -> Select:
         params = Params()
         types = self._catalogue[relation.table]
-        derived = dict(relation.derived)
-        links = [self._values.raw(link, relation.table, derived) for link in relation.links]
-        record, shaped, flags = self._values.record(relation.keys, relation.table, params)
+        place = self._places.of(relation)
+        links = [self._values.link(link, relation, params) for link in relation.links]
+        links += [self._places.value(ref, place, params) for ref in refs]
+        record, shaped, flags = self._values.record(relation, params, refs)
         outputs = [_text(column(name)) for name in join] + [_text(link) for link in links]
         if flags.expression is not None:
             outputs.append(flags.expression)
         arrays = [
             sql.SQL("{}::{}[]").format(sql.Placeholder(f"key{i}"), named(types[name])) for i, name in enumerate(join)
         ]
-        fulfilled = conditions(where, params)
+        fulfilled = self._fulfilled(relation.where, relation.either, place, params) if where else []
         source: sql.Composable = sql.SQL("{} AS t").format(named(relation.table))
         if len(join) == 1:
             fulfilled.insert(0, sql.SQL("{} = ANY({})").format(column(join[0]), arrays[0]))
@@ -139,14 +160,14 @@ class Statements:
             asked = [sql.Identifier(f"k{i}") for i in range(len(join))]
             equal = [sql.SQL("{} = k.{}").format(column(own), name) for own, name in zip(join, asked, strict=True)]
             source = sql.SQL("unnest({}) AS k({}) JOIN {} ON {}").format(
-                comma(arrays), comma(asked), source, sql.SQL(" AND ").join(equal)
+                comma(arrays), comma(asked), source, every(equal)
             )
         keys = [column(name) for name in join]
         head = sql.SQL("SELECT DISTINCT ON ({}) ").format(comma(keys)) if order and relation.one else sql.SQL("SELECT ")
         tail = sql.SQL(" FROM {}{}{}{}").format(
             source,
             shaped,
-            sql.SQL(" WHERE {}").format(sql.SQL(" AND ").join(fulfilled)) if fulfilled else sql.SQL(""),
+            sql.SQL(" WHERE {}").format(every(fulfilled)) if fulfilled else sql.SQL(""),
             sql.SQL(" ORDER BY {}").format(comma([*keys, *ordered(order)])) if order else sql.SQL(""),
         )
         cut = sql.SQL("substr({}, 1, {})").format(record, sql.Literal(LONGEST + 1))
@@ -156,10 +177,19 @@ class Statements:
             sliced=partial(_sliced, head, outputs, record, tail_of_one),
             params=params.values,
             join=join,
-            links=relation.links,
+            links=(*relation.links, *map(str, refs)),
             transforms=flags.transforms,
             noted=flags.noted,
         )
+
+    def _fulfilled(
+        self,
+        where: Sequence[Condition],
+        either: Sequence[Sequence[Condition]],
+        place: Place,
+        params: Params,
+    ) -> list[sql.Composable]:
+        return [*self._places.conditions(where, place, params), *self._places.either(either, place, params)]
 
     def _rows(
         self, relation: Relation, columns: Mapping[str, str], parent: Mapping[str, bytes], params: Params
@@ -169,7 +199,7 @@ class Statements:
         columns: those to be returned, and under which names.
         """
         table = named(relation.table)
-        first = self._parent_is(relation.join, relation.where, relation.table, parent, params)
+        first = self._parent_is(relation, relation.table, parent, params)
         branch = sql.SQL("SELECT {} FROM {} AS t WHERE {}")
         outputs = [sql.SQL("{} AS {}").format(column(name), sql.Identifier(to)) for name, to in columns.items()]
         branches = [branch.format(comma([sql.SQL("0 AS branch"), *outputs]), table, first)]
@@ -186,35 +216,43 @@ class Statements:
     ) -> sql.Composable:
         """Return additional rows: the best one of each identity that has no row among the first."""
         identity = column(also.unless)
+        each = [column(name) for name in also.each]
         return sql.SQL(
-            "SELECT DISTINCT ON ({identity}) t.* FROM {table} AS t WHERE {where} AND {identity} NOT IN"
+            "SELECT DISTINCT ON ({each}) t.* FROM {table} AS t WHERE {where} AND {identity} NOT IN"
             " (SELECT {identity} FROM {table} AS t WHERE {first} AND {identity} IS NOT NULL) ORDER BY {order}"
         ).format(
+            each=comma(each),
             identity=identity,
             table=named(relation.table),
-            where=self._parent_is(also.join, also.where, relation.table, parent, params),
+            where=self._parent_is(also, relation.table, parent, params),
             first=first,
-            order=comma([identity, *ordered(also.best)]),
+            order=comma([*each, *(self._best(order, relation.table, params) for order in also.best)]),
         )
 
+    def _best(self, order: Order, table: str, params: Params) -> sql.Composable:
+        """Return what decides between rows; where it is raised, one more."""
+        value = column(order.column)
+        if order.raised:
+            place = Place(table)
+            equal = [
+                sql.SQL("{} = {}").format(column(own), self._places.value(Ref(other, ROOT), place, params))
+                for own, other in order.raised
+            ]
+            value = sql.SQL("CASE WHEN {} THEN {} + 1 ELSE {} END").format(every(equal), value, value)
+        return directed(value, order)
+
     def _parent_is(
-        self,
-        join: tuple[tuple[str, str], ...],
-        where: tuple[Condition, ...],
-        table: str,
-        parent: Mapping[str, bytes],
-        params: Params,
+        self, source: Relation | Also, table: str, parent: Mapping[str, bytes], params: Params
     ) -> sql.Composable:
         """Return the condition for the rows that join the root; where the root's value is an array, any of it."""
-        derived = dict(self._root.derived)
         equal = []
-        for own, link in join:
+        for own, link in source.join:
             own_type = named(self._catalogue[table][own])
             value = params(parent[link].decode())
-            many = self._values.type_of(link, self._root.table, derived).startswith("_")
+            many = self._values.link_type(link, self._root).startswith("_")
             form = sql.SQL("{} = ANY({}::text::{}[])") if many else sql.SQL("{} = {}::text::{}")
             equal.append(form.format(column(own), value, own_type))
-        return sql.SQL(" AND ").join([*equal, *conditions(where, params)])
+        return every([*equal, *self._fulfilled(source.where, source.either, Place(table), params)])
 
 
 def _sliced(

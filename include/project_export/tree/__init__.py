@@ -1,23 +1,45 @@
 """The tree: what a project is, as data. `load` reads and checks a file, `bind` fits it to a live catalogue."""
 
-from project_export.tree.bind import BoundTree, Catalogue, LeftOut, bind, tables
-from project_export.tree.load import load
-from project_export.tree.model import Also, Enum, Key, Lookup, Option, Order, Relation, Span, Tree
+from project_export.tree.bind import BoundTree, Catalogue, bind, tables
+from project_export.tree.gaps import LeftOut
+from project_export.tree.load import load, load_all
+from project_export.tree.model import (
+    Also,
+    Beside,
+    Climb,
+    Condition,
+    Enum,
+    Form,
+    Key,
+    Lookup,
+    Option,
+    Order,
+    Ref,
+    Relation,
+    Span,
+    Tree,
+)
 
 __all__ = [
     "Also",
+    "Beside",
     "BoundTree",
     "Catalogue",
+    "Climb",
+    "Condition",
     "Enum",
+    "Form",
     "Key",
     "LeftOut",
     "Lookup",
     "Option",
     "Order",
+    "Ref",
     "Relation",
     "Span",
     "Tree",
     "bind",
     "load",
+    "load_all",
     "tables",
 ]

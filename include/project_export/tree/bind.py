@@ -1,10 +1,9 @@
-"""Fit a tree to a live catalogue.
+"""Fit a tree to a live catalogue: which layout it has, and what it lacks.
 
-What this database lacks is left out and said; what the tree cannot do without is an error.
-
-A GitLab of another version has other columns. A key whose column is absent is left out; so is a nested relation whose
-table is absent, or the column of its parent that leads to it. Of its own columns those that it is joined, ordered or
-chosen by are needed: without them records would be wrong.
+What a database lacks is an error, listed with the tree's lines, unless the version of the application explains it
+(`column_since`, `column_until`) or an operator allows it. What is explained is left out; what only may be explained, or
+was allowed, is left out and reported as an omission. A key that has other `layouts` is taken from the first whose
+tables and columns are there.
 """
 
 from __future__ import annotations
@@ -12,29 +11,34 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from project_export.errors import SourceChanged, TreeError, nearest
-from project_export.tree.model import Also, Elsewhere, Key, Lookup, Option, Relation, Tree
+from project_export.errors import SourceChanged, listed
+from project_export.tree.gaps import Gaps, LeftOut
+from project_export.tree.model import (
+    ROOT,
+    Also,
+    Beside,
+    Climb,
+    Condition,
+    Derived,
+    Elsewhere,
+    Form,
+    Key,
+    Lookup,
+    Ref,
+    Relation,
+    Source,
+    Tree,
+)
 
 Catalogue = Mapping[str, Mapping[str, str]]
 """table → column → type, as pg_type.typname has it: int8, timestamptz, _text."""
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """What does not leave, and why: `path` is a relation or one of its keys, dotted."""
-
-    path: str
-    why: str
-
-    def __str__(self) -> str:
-        return f"{self.path}: left out, {self.why}"
-
-
-@dataclass(frozen=True)
 class BoundTree:
     """A tree that this database can answer, the types of its columns, and what was left out.
 
-    absent: dotted paths of the optional relations that this database does not have, of which nothing else is said.
+    absent: dotted paths of the optional relations that this database does not have, of which nothing else is reported.
     """
 
     tree: Tree
@@ -50,8 +54,8 @@ class BoundTree:
         raise SourceChanged(f"relation {name} is optional, and the source does not have it; see `tree check`")
 
     def remarks(self, name: str) -> tuple[str, ...]:
-        """Say of a top-level relation what was left out, and which keys are constant for a reason."""
-        missing = [str(item) for item in self.left_out if item.path == name or item.path.startswith(f"{name}.")]
+        """Return of a top-level relation what was left out, and which keys are constant for a reason."""
+        missing = [str(item) for item in self.left_out if item.of(name)]
         return (*missing, *_constants(self.relation(name)))
 
 
@@ -62,45 +66,58 @@ def tables(tree: Tree) -> frozenset[str]:
     return frozenset(named.union(*(option.needs for option in tree.optional)))
 
 
-def bind(tree: Tree, catalogue: Catalogue) -> BoundTree:
+def bind(tree: Tree, catalogue: Catalogue, version: str = "", allowed: Iterable[str] = ()) -> BoundTree:
     """Fit the tree to the catalogue. Of its optional relations those take part whose tables are there.
 
-    Raises SourceChanged where a column is absent that the tree needs to find or order rows, and TreeError where a name
-    is absent here and unknown to the tree's reference schema as well, so that a slip of the pen is not taken for an
-    older version.
+    version: of the application whose database it is, e.g. 18.6.0-ee; the newest when empty. allowed: tables and columns
+    (`table`, `table.column`) that may be absent all the same.
+
+    Raises SourceChanged, which lists everything that is absent and not explained, and what contradicts the version.
     """
+    gaps = Gaps(tree, catalogue, version, frozenset(allowed))
     there = [option for option in tree.optional if option.needs <= catalogue.keys()]
     absent = tuple(tree.path(option) for option in tree.optional if option not in there)
-    unjoined = {tree.path(option): name for option in there if (name := _unjoined(option, tree, catalogue))}
-    tree = tree.extended(option for option in there if tree.path(option) not in unjoined)
-    binder = _Binder(tree, catalogue)
-    for path, name in unjoined.items():
-        binder.leave_out(path, f"the source has no {name}")
-    root = binder.relation(tree.root, tree.root.name)
-    if root is None:
-        message = f"{tree.file}:{tree.root.line}: the source has no table {tree.root.table}, the root of the tree"
-        raise SourceChanged(f"{message}. Is this the right database, and does search_path lead to its schema?")
-    binder.linked(tree)
-    relations = tuple(binder.top(relation, root) for relation in tree.relations)
-    return BoundTree(replace(tree, root=root, relations=relations), catalogue, tuple(binder.left_out), absent)
+    for option in tree.optional:
+        if option not in there and option.needs & catalogue.keys():
+            gaps.partly(tree.path(option), option)
+    binder = _Binder(tree.extended(there), catalogue, gaps)
+    bound = binder.tree_bound()
+    problems = gaps.problems()
+    if problems:
+        said = f"GitLab {version}" if version else "the newest version"
+        headline = f"the source does not have what the tree {tree.name} reads, and {said} does not explain it"
+        hint = "Is the version right (PROJECT_EXPORT_GITLAB_VERSION), and is this the right database and schema?"
+        raise SourceChanged(f"{listed(headline, problems)}\n{hint}")
+    return BoundTree(bound, catalogue, gaps.left_out(), absent)
 
 
 class _Binder:
-    def __init__(self, tree: Tree, catalogue: Catalogue) -> None:
+    def __init__(self, tree: Tree, catalogue: Catalogue, gaps: Gaps) -> None:
         self.tree = tree
         self.catalogue = catalogue
-        self.left_out: list[LeftOut] = []
-        self.came = {f"{path}.{name}": span for path, relation in tree.walk() for name, span in relation.since}
-        self.came.update((name, span) for name, span in tree.root.since if name in tree.names)
+        self.gaps = gaps
+        self.of_root = {ROOT: tree.root.table} | {f"{ROOT}.{row.name}": row.table for row in tree.root.beside}
+        self.dropped: set[Beside] = set()
+        """Rows beside that cannot be found here."""
 
-    def leave_out(self, path: str, why: str) -> None:
-        """Say of a key or relation why it is left out, and since when there is one, where that is known."""
-        came = self.came.get(path)
-        self.left_out.append(LeftOut(path, f"{why}; {path.rpartition('.')[2]} {came.came}" if came else why))
+    def tree_bound(self) -> Tree:
+        """Return the tree with the relations, keys and layouts that this database has."""
+        root = self.tree.root
+        if root.table not in self.catalogue:
+            message = f"{self.tree.file}:{root.line}: the source has no table {root.table}, the root of the tree"
+            raise SourceChanged(f"{message}. Is this the right database, and does search_path lead to its schema?")
+        bound = self.relation(root, root.name)
+        assert bound is not None
+        self.present(root, root.name, "finding its row", root.key)
+        derived = {name for name, _ in bound.derived}
+        for relation in self.tree.relations:
+            for source in relation.sources:
+                links = [parent for _, parent in source.join if parent not in derived]
+                self.present(root, root.name, f"the join of {relation.name}", links)
+        return replace(self.tree, root=bound, relations=tuple(map(self.top, self.tree.relations)))
 
-    def top(self, relation: Relation, root: Relation) -> Relation:
+    def top(self, relation: Relation) -> Relation:
         """Bind a top-level relation; without its table it stays, empty, so that its file is as an empty one's."""
-        relation = replace(relation, also=tuple(self.additions(relation, root)))
         bound = self.relation(relation, relation.name)
         if bound is not None:
             if not relation.one and relation.table:
@@ -108,201 +125,224 @@ class _Binder:
             return bound
         return Relation(relation.name, one=relation.one, constant="null" if relation.one else None)
 
-    def additions(self, relation: Relation, root: Relation) -> Iterator[Also]:
-        """Yield the rows in addition that can be found; an export without them is smaller, not wrong."""
-        own = self.catalogue.get(relation.table, {})
-        there = {*self.catalogue[root.table], *(name for name, _ in root.derived)}
-        for also in relation.also:
-            read = [name for name, _ in (*also.join, *also.where)] + [also.unless, *(o.column for o in also.best)]
-            absent = [f"{root.name}'s {link}" for _, link in also.join if link not in there]
-            absent += [f"{relation.table}.{name}" for name in read if name not in own]
-            if absent and own:
-                self.left_out.append(
-                    LeftOut(relation.name, f"rows in addition, for which the source lacks {absent[0]}")
-                )
-            else:
-                yield also
-
     def relation(self, relation: Relation, path: str) -> Relation | None:
         if not relation.table:
             return relation
         successor = self.successor(relation, path)
         if relation.table not in self.catalogue:
-            self.known_table(relation.table, relation.line)
             if successor is not None:
                 return successor
-            self.leave_out(path, f"the source has no table {relation.table}")
+            self.gaps.add(path, relation.table, None, relation.line)
             return None
         self.needed(relation, path)
-        keys = tuple(key for key in (self.key(key, relation, path) for key in relation.keys) if key)
-        derived = tuple(
-            (name, lookup)
-            for name, lookup in ((name, self.derived(name, of, relation, path)) for name, of in relation.derived)
-            if lookup is not None
+        self.dropped.update([row for row in relation.beside if not self.row(row, relation, path)])
+        derived = ((name, self.derived(name, value, relation, path)) for name, value in relation.derived)
+        return replace(
+            relation,
+            beside=tuple(row for row in relation.beside if row not in self.dropped),
+            either=self.either(relation.either, relation, path),
+            keys=tuple(key for key in (self.key(key, relation, path) for key in relation.keys) if key),
+            derived=tuple((name, value) for name, value in derived if value is not None),
+            children=tuple(child for child in (self.nested(c, relation, path) for c in relation.children) if child),
+            also=tuple(also for also in relation.also if self.addition(also, relation, path)),
+            successor=successor,
         )
-        children = tuple(
-            bound for bound in (self.nested(child, relation, path) for child in relation.children) if bound is not None
-        )
-        return replace(relation, keys=keys, derived=derived, children=children, successor=successor)
 
     def nested(self, child: Relation, parent: Relation, path: str) -> Relation | None:
         """Bind a nested relation; leave it out where the parent lacks a column that leads to it."""
         own, derived = self.catalogue[parent.table], dict(parent.derived)
         for link in (link for _, link in child.join if link not in own and link not in derived):
-            self.known_column(parent.table, link, child.line)
-            self.leave_out(f"{path}.{child.name}", f"the source has no {parent.table}.{link}")
+            self.gaps.add(f"{path}.{child.name}", parent.table, link, child.line)
             return None
         return self.relation(child, f"{path}.{child.name}")
 
     def successor(self, relation: Relation, path: str) -> Relation | None:
-        """Bind the table that is to replace a relation's; that it is not there yet is nothing to be said."""
+        """Bind the table that is to replace a relation's, where it is there already."""
         if relation.successor is None or relation.successor.table not in self.catalogue:
             return None
-        try:
-            return self.relation(relation.successor, f"{path}[{relation.successor.table}]")
-        except SourceChanged as error:
-            self.left_out.append(LeftOut(path, f"its successor {relation.successor.table} cannot be read: {error}"))
-            return None
+        return self.relation(relation.successor, f"{path}[{relation.successor.table}]")
 
     def needed(self, relation: Relation, path: str) -> None:
+        """Note what a relation cannot be found, chosen or ordered without."""
         uses = {
             "join": [own for own, _ in relation.join],
-            "where": [column for column, _ in relation.where],
+            "where": [condition.column for condition in relation.where if not condition.ref.row],
             "order": [order.column for order in relation.order],
         }
         for use, columns in uses.items():
             self.present(relation, path, use, columns)
 
     def present(self, relation: Relation, path: str, use: str, columns: Iterable[str]) -> None:
-        own = self.catalogue[relation.table]
         for column in columns:
-            if column not in own:
-                self.known_column(relation.table, column, relation.line)
-                message = f"{self.tree.file}:{relation.line}: {path} needs {relation.table}.{column} for {use}"
-                raise SourceChanged(f"{message}, which the source lacks; {nearest(column, own)}")
+            if column not in self.catalogue[relation.table]:
+                self.gaps.add(path, relation.table, column, relation.line, use)
+
+    def addition(self, also: Also, relation: Relation, path: str) -> bool:
+        """Whether rows in addition can be found; note what they lack."""
+        read = [own for own, _ in also.join] + [also.unless, *also.each]
+        read += [order.column for order in also.best] + [own for order in also.best for own, _ in order.raised]
+        for conditions in (also.where, *also.either):
+            read += [condition.column for condition in conditions if not condition.ref.row]
+        absent = [name for name in read if name not in self.catalogue[relation.table]]
+        for name in absent:
+            self.gaps.add(path, relation.table, name, relation.line, "its rows in addition")
+        return not absent
+
+    def row(self, row: Beside, relation: Relation, path: str) -> bool:
+        """Whether a row beside can be found; note what it lacks."""
+        absent = list(self.absent_of_row(row, relation.table, relation))
+        if absent and row.optional:
+            self.gaps.spare(row.table)
+        for table, column in absent[:1]:
+            self.gaps.add(path, table, column or None, row.line, spared=True)
+        return not absent
+
+    def absent_of_row(self, row: Beside, own: str, relation: Relation) -> Iterator[tuple[str, str]]:
+        """Yield table and column of what finding a row beside lacks."""
+        there = self.catalogue.get(row.table, {})
+        yield from ((row.table, column) for column in row.columns if column not in there)
+        if not there:
+            yield row.table, ""
+        for _, refs in row.match:
+            if not any(self.has(ref, own, relation) for ref in refs):
+                yield self.table_of(refs[0], own, relation), refs[0].column
+
+    def table_of(self, ref: Ref, own: str, relation: Relation) -> str:
+        beside = {row.name: row.table for row in relation.beside}
+        return beside.get(ref.row) or self.of_root.get(ref.row, own)
+
+    def has(self, ref: Ref, own: str, relation: Relation) -> bool:
+        """Whether this database has what a reference names."""
+        rows = self.tree.root.beside if ref.row.startswith(f"{ROOT}.") else relation.beside
+        if any(row in self.dropped for row in rows if row.name == ref.row.removeprefix(f"{ROOT}.")):
+            return False
+        table = self.table_of(ref, own, relation)
+        return table in self.catalogue and (not ref.column or ref.column in self.catalogue[table])
 
     def key(self, key: Key, relation: Relation, path: str) -> Key | None:
-        own = self.catalogue[relation.table]
+        """Return the key as this layout has it, without what it lacks; None where nothing is left of it."""
         where = f"{path}.{key.name}"
-        if key.lookup is not None:
-            lookup = self.reduced(key.lookup, relation.table, key.line)
-            if lookup is None:
-                absent = ".".join(self.absent(key.lookup, relation.table)[0])
-                self.leave_out(where, f"the source has no {absent}")
-                return None
-            if isinstance(lookup, Lookup):
-                return replace(key, lookup=lookup)
-            return replace(key, lookup=None, column=lookup)
-        if key.column not in own and key.fallback in own:
-            self.known_column(relation.table, str(key.column), key.line)
-            return replace(key, column=key.fallback, fallback=None)
-        if key.elsewhere is not None:
-            key = replace(key, elsewhere=self.elsewhere(key.elsewhere, relation.table, key.line))
-        if key.fallback is not None and key.fallback not in own:
-            self.known_column(relation.table, key.fallback, key.line)
-            key = replace(key, fallback=None)
-        for column in (key.column, key.when):
-            if column is not None and column not in own:
-                self.known_column(relation.table, column, key.line)
-                self.leave_out(where, f"the source has no {relation.table}.{column}")
-                return None
-        return key
+        for layout in key.layouts:
+            lacking = [gap for form in layout.forms for gap in self.lacking(form, relation)]
+            if not lacking and not (self.catalogue.keys() & {*layout.without}):
+                return self.key(layout, relation, path)
+            for table, column in lacking[:1]:
+                self.gaps.add(where, table, column or None, key.line, spared=True)
+        form = self.form(key.form, relation, where, key.line)
+        if form is None:
+            return None
+        cases = tuple(
+            (when, bound)
+            for when, case in key.cases
+            if self.fulfillable(when, relation, where, key.line)
+            and (bound := self.form(case, relation, where, key.line)) is not None
+        )
+        elsewhere = key.elsewhere and self.elsewhere(key.elsewhere, relation, where, key.line)
+        return replace(key, form=form, cases=cases, elsewhere=elsewhere, layouts=())
 
-    def elsewhere(self, place: Elsewhere, own: str, line: int) -> Elsewhere | None:
+    def lacking(self, form: Form, relation: Relation) -> list[tuple[str, str]]:
+        """Return table and column of all that a form reads and this database lacks."""
+        found = [gap for source in form.sources for gap in self.lacking_of(source, relation.table, relation)]
+        if form.of is not None and not self.has(form.of, relation.table, relation):
+            found.append((self.table_of(form.of, relation.table, relation), form.of.column))
+        return found
+
+    def lacking_of(self, source: Source, own: str, relation: Relation) -> Iterator[tuple[str, str]]:
+        if isinstance(source, Ref):
+            if not self.has(source, own, relation):
+                yield self.table_of(source, own, relation), source.column
+            return
+        yield from self.absent_of_row(source.row, own, relation)
+        if source.value is not None and source.row.table in self.catalogue:
+            there = Relation("", source.row.table)
+            yield from self.lacking_of(source.value, source.row.table, there)
+
+    def form(self, form: Form, relation: Relation, where: str, line: int) -> Form | None:
+        """Return a form without what this database lacks; None where nothing is left."""
+        if form.constant is not None:
+            return form
+        of = form.of if form.of is not None and self.has(form.of, relation.table, relation) else None
+        sources = tuple(s for s in form.sources if not list(self.lacking_of(s, relation.table, relation)))
+        for table, column in self.lacking(form, relation):
+            self.gaps.add(where, table, column or None, line, spared=bool(sources or of))
+        if not sources and of is None:
+            return None
+        if not self.fulfillable(form.when, relation, where, line):
+            return None
+        return replace(form, sources=sources, of=of)
+
+    def fulfillable(self, when: Iterable[Condition], relation: Relation, where: str, line: int) -> bool:
+        """Whether this database has what conditions ask for; note what it lacks."""
+        absent = [c.ref for c in when if not self.has(c.ref, relation.table, relation)]
+        for ref in absent:
+            self.gaps.add(where, self.table_of(ref, relation.table, relation), ref.column or None, line, spared=True)
+        return not absent
+
+    def either(
+        self, either: tuple[tuple[Condition, ...], ...], relation: Relation, path: str
+    ) -> tuple[tuple[Condition, ...], ...]:
+        """Return the alternatives that this database can answer."""
+        return tuple(c for c in either if self.fulfillable(c, relation, path, relation.line))
+
+    def elsewhere(self, place: Elsewhere, relation: Relation, where: str, line: int) -> Elsewhere | None:
         """Return where a value may lie; without its file where the source lacks what names it, None where it lies here.
 
         What names it is absent from a GitLab that is older, where no value can be elsewhere.
         """
+        own = relation.table
         if place.offset not in self.catalogue[own]:
-            self.known_column(own, place.offset, line)
+            self.gaps.add(where, own, place.offset, line, spared=True)
             return None
         if not place.file:
             return place
-        if place.table not in self.catalogue:
-            self.known_table(place.table, line)
-            return replace(place, file=())
         read = [(own, column) for column in (place.size, *(column for _, column in place.match))]
         read += [(place.table, column) for column in (*(other for other, _ in place.match), *place.columns)]
-        absent = [(table, column) for table, column in read if column not in self.catalogue[table]]
-        for table, column in absent:
-            self.known_column(table, column, line)
-        return replace(place, file=()) if absent else place
+        absent = [(table, column) for table, column in read if column not in self.catalogue.get(table, {})]
+        for table, column in absent[:1]:
+            self.gaps.add(where, table, column, line, spared=True)
+        return replace(place, file=(), when=()) if absent else place
 
-    def reduced(self, lookup: Lookup, own: str, line: int) -> Lookup | str | None:
-        """Return the lookup without what is absent, its fallback column where that is all, None where nothing is."""
-        here = self.catalogue[own]
-        table = self.catalogue.get(lookup.table)
-        fallback = lookup.fallback
-        if fallback is not None and fallback not in here:
-            self.known_column(own, fallback, line)
-            fallback = None
-        if table is None:
-            self.known_table(lookup.table, line)
-            return fallback
-        absent = self.absent(lookup, own)
-        for name, column in absent:
-            self.known_column(name, column, line)
-        return fallback if absent else replace(lookup, fallback=fallback)
-
-    def absent(self, lookup: Lookup, own: str) -> list[tuple[str, str]]:
-        """Return table and column of all that a lookup of the table `own` reads and this database lacks."""
-        read = [(lookup.table, column) for column in lookup.columns] + [(own, column) for _, column in lookup.match]
-        return [(table, column) for table, column in read if column not in self.catalogue.get(table, ())]
-
-    def derived(self, name: str, lookup: Lookup, relation: Relation, path: str) -> Lookup | None:
-        """Return the lookup of a derived value, or its fallback; None where nothing needs it.
-
-        What joins on it needs it; rows in addition can do without.
-        """
-        reduced = self.reduced(lookup, relation.table, relation.line)
-        if reduced is not None:
-            return reduced if isinstance(reduced, Lookup) else Lookup("", (), reduced)
-        children = self.tree.relations if relation.name == self.tree.root.name else relation.children
-        if any(parent == name for child in children for _, parent in child.join):
-            absent = ".".join(self.absent(lookup, relation.table)[0])
-            message = f"{self.tree.file}:{relation.line}: {path} needs {absent} for {name}, on which others join"
-            raise SourceChanged(f"{message}, and the source lacks it")
-        return None
-
-    def linked(self, tree: Tree) -> None:
-        """Check the root's columns by which it is found and on which the top-level relations join."""
-        self.present(tree.root, tree.root.name, "finding its row", tree.root.key)
-        derived = {name for name, _ in tree.root.derived}
-        for relation in tree.relations:
-            links = [parent for _, parent in relation.join if parent not in derived]
-            self.present(tree.root, tree.root.name, f"the join of {relation.name}", links)
-
-    def known_table(self, table: str, line: int) -> None:
-        if self.tree.known.get(table) is None and table not in self.catalogue:
-            message = f"{self.tree.file}:{line}: the source has no table {table}"
-            raise TreeError(f"{message}, nor does the tree's reference schema; {nearest(table, self.catalogue)}")
-
-    def known_column(self, table: str, column: str, line: int) -> None:
-        if column not in self.tree.known.get(table, ()):
-            message = f"{self.tree.file}:{line}: the source has no column {table}.{column}"
-            valid = self.catalogue[table]
-            raise TreeError(f"{message}, nor does the tree's reference schema; {nearest(column, valid)}")
-
-
-def _unjoined(option: Option, tree: Tree, catalogue: Catalogue) -> str | None:
-    """Return the first column that an optional relation's join needs and this database lacks."""
-    relation, parent = option.relation, dict(tree.walk())[option.parent]
-    derived = {name for name, _ in parent.derived}
-    links = [(parent.table, link) for _, link in relation.join if link not in derived]
-    columns = [(relation.table, own) for own, _ in relation.join] + links
-    lacking = (f"{table}.{column}" for table, column in columns if column not in catalogue.get(table, (column,)))
-    return next(lacking, None)
+    def derived(self, name: str, value: Derived, relation: Relation, path: str) -> Derived | None:
+        """Return a derived value as this database has it."""
+        where = f"{path}.{name}"
+        if isinstance(value, Form):
+            return self.form(value, relation, where, relation.line)
+        there = self.catalogue.get(value.table, {})
+        columns = [value.key, value.parent, *(condition.column for condition in value.where)]
+        absent = [(value.table, column) for column in columns if column not in there]
+        if value.start not in self.catalogue[relation.table]:
+            absent.append((relation.table, value.start))
+        if value.path is not None and value.path not in there:
+            absent.append((value.table, value.path))
+        for table, column in absent[:1]:
+            self.gaps.add(where, table, column, relation.line, "the rows that join it")
+        return None if absent else value
 
 
 def _tables(relation: Relation) -> Iterator[str]:
     if relation.table:
         yield relation.table
-    yield from (key.lookup.table for key in relation.keys if key.lookup)
-    yield from (key.elsewhere.table for key in relation.keys if key.elsewhere and key.elsewhere.table)
-    yield from (lookup.table for _, lookup in relation.derived)
+    yield from (row.table for row in relation.beside)
+    for key in relation.keys:
+        for one in (key, *key.layouts):
+            yield from (table for form in one.forms for source in form.sources for table in _tables_of(source))
+        if key.elsewhere and key.elsewhere.table:
+            yield key.elsewhere.table
+    for _, value in relation.derived:
+        if isinstance(value, Climb):
+            yield value.table
+        else:
+            yield from (table for source in value.sources for table in _tables_of(source))
     for nested in (*relation.children, relation.successor):
         if nested is not None:
             yield from _tables(nested)
+
+
+def _tables_of(source: Source) -> Iterator[str]:
+    if isinstance(source, Lookup):
+        yield source.row.table
+        if source.value is not None:
+            yield from _tables_of(source.value)
 
 
 def _constants(relation: Relation) -> Iterator[str]:

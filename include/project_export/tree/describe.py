@@ -10,7 +10,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from project_export.tree.model import Also, Condition, Elsewhere, Enum, Key, Lookup, Order, Relation, Scalar, Tree
+from project_export.tree.model import (
+    Also,
+    Beside,
+    Condition,
+    Derived,
+    Elsewhere,
+    Enum,
+    Form,
+    Key,
+    Order,
+    Ref,
+    Relation,
+    Scalar,
+    Source,
+    Tree,
+)
 from project_export.tree.transforms import TRANSFORMS
 
 Record = tuple[str, tuple[Key, ...]]
@@ -78,8 +93,10 @@ class _Describer:
             count = "At most one row" if relation.one else "The rows"
             rows = f"{count} of `{relation.table}` where {_condition(relation, self.tree.root)}{_order(relation)}."
             for also in relation.also:
-                whose = f"of each `{also.unless}` that is not among the others, the first by {_columns(also.best)}"
-                rows += f" Then those where {_condition(also, self.tree.root)}: {whose}."
+                each = f"of each combination of {_names(also.each)} whose `{also.unless}` is not among the others"
+                whose = f"{each}, the first by {_columns(also.best)}"
+                only = f" (editions {_names(also.editions)})" if also.editions else ""
+                rows += f" Then those where {_condition(also, self.tree.root)}: {whose}{only}."
         rows += " Only where the source has the table." * relation.optional
         return self.content(f"{heading}\n\n{rows}", relation)
 
@@ -92,7 +109,10 @@ class _Describer:
         used = {name for key in relation.keys for name in (key.name, key.column) if name}
         stays = sorted(set(self.tree.known.get(relation.table, ())) - used)
         if stays:
-            parts.append(f"Other columns of the table, which do not leave: {_names(stays)}.")
+            parts.append(f"Other columns of the table, which are not exported: {_names(stays)}.")
+        if relation.beside:
+            rows = [(f"`{row.name}`", _row(row)) for row in relation.beside]
+            parts.append("Rows beside:\n\n" + _table(("name", "the row of"), rows))
         parts += _history(relation)
         if relation.children:
             parts.append("Nested:\n\n" + "\n".join(self.nested(relation, relation.children)))
@@ -109,6 +129,8 @@ class _Describer:
             else:
                 keys = f"keys {', '.join(_with_note(key) for key in child.keys)}"
                 keys = ". ".join([keys, *(text.rstrip(".") for text in _history(child))])
+            for value, text in child.instead:
+                keys += f". Where the value that joins is {value}: `{text}`"
             if child.default is not None:
                 values = ", ".join(f"`{name}` {value}" for name, value in child.default)
                 keys += f". Without a row: {values}, all else null or empty"
@@ -120,10 +142,10 @@ class _Describer:
     def enums(self) -> str:
         found: dict[str, Enum] = {}
         for _, relation in self.tree.walk():
-            found.update({key.enum.name: key.enum for key in relation.keys if key.enum})
+            found.update({form.enum.name: form.enum for form in _forms(relation) if form.enum})
         parts = [
             "## Enums",
-            "Integer codes leave as these names; a code without a name leaves as null and is reported.",
+            "Integer codes are exported as these names; a code without a name is exported as null and reported.",
         ]
         for name, enum in sorted(found.items()):
             codes = ", ".join(f"{'NULL' if code is None else code} `{text}`" for code, text in enum.names)
@@ -131,9 +153,15 @@ class _Describer:
         return "\n\n".join(parts)
 
     def transforms(self) -> str:
-        used = {key.transform for _, relation in self.tree.walk() for key in relation.keys if key.transform}
-        rows = [(f"`{name}`", _first_sentence(TRANSFORMS[name].__doc__ or "")) for name in sorted(used)]
+        used = {form.transform for _, relation in self.tree.walk() for form in _forms(relation) if form.transform}
+        rows = [(f"`{name}`", _first_sentence(TRANSFORMS[name].function.__doc__ or "")) for name in sorted(used)]
         return "## Transforms\n\n" + _table(("name", "what it does"), rows)
+
+
+def _forms(relation: Relation) -> Iterator[Form]:
+    for key in relation.keys:
+        for one in (key, *key.layouts, *(variant for _, variant in key.editions)):
+            yield from one.forms
 
 
 def _record(relation: Relation) -> Record:
@@ -149,34 +177,30 @@ def _common(places: Sequence[Relation]) -> Relation:
 
 def _condition(source: Relation | Also, parent: Relation) -> str:
     derived = dict(parent.derived)
-    joins = [f"`{own}` = {_value(derived.get(other, other), parent)}" for own, other in source.join]
-    return " and ".join([*joins, *_where(source.where)])
+    joins = [f"`{own}` = {_derived(derived.get(other), other, parent)}" for own, other in source.join]
+    either = [" or ".join(" and ".join(_where(one)) for one in source.either)] if source.either else []
+    return " and ".join([*joins, *_where(source.where), *(f"({one})" for one in either)])
 
 
 def _where(conditions: Iterable[Condition]) -> list[str]:
-    return [f"`{column}` is {_either(values)}" for column, values in conditions]
+    return [_one_condition(condition) for condition in conditions]
+
+
+def _one_condition(condition: Condition) -> str:
+    if not condition.ref.column:
+        return f"there is {'a' if condition.values == (True,) else 'no'} row `{condition.ref}`"
+    if condition.test == "over":
+        return f"`{condition.ref}` is over {condition.values[0]}"
+    return f"`{condition.ref}` is {'not ' * (condition.test == 'not')}{_either(condition.values)}"
 
 
 def _note(key: Key) -> str:
     """Say how a value comes about, nothing when it is the column as it is."""
-    if key.constant is not None:
-        return f"always `{key.constant}`" + (f": {key.why}" if key.why else "")
-    parts = []
-    if key.lookup is not None:
-        parts.append(_lookup(key.lookup)[1:-1])
-    elif key.column != key.name:
-        parts.append(f"from `{key.column}`")
-    if key.enum is not None:
-        parts.append(f"the name by enum [{key.enum.name}]({_anchor(f'Enum {key.enum.name}')})")
-    if key.transform is not None:
-        only = f" where `{key.when}` is true" if key.when else ""
-        parts.append(f"by transform [{key.transform}]({_anchor('Transforms')}){only}")
-    if key.fallback is not None:
-        parts.append(f"`{key.fallback}` where it is NULL")
-    if key.blank:
-        parts.append("white space alone counts as NULL")
-    if key.default is not None:
-        parts.append(f"`{key.default}` where it is NULL" + " or a code without a name" * (key.enum is not None))
+    parts = [_of_form(key.form, key)] if key.form != Form((Ref(key.name),)) else []
+    for layout in key.layouts:
+        without = f" and without the table {_names(layout.without)}" if layout.without else ""
+        parts.append(f"in a layout that has it{without}: {_of_form(layout.form, layout)}")
+    parts += [f"where {' and '.join(_where(when))}: {_of_form(form, key)}" for when, form in key.cases]
     if key.wrap is not None:
         parts.append(f"as an object with the one key `{key.wrap}`")
     if key.elsewhere is not None:
@@ -184,16 +208,72 @@ def _note(key: Key) -> str:
     if key.parameter is not None:
         parts.append(f"the request's parameter `{key.parameter}` replaces it")
     if key.last:
-        parts.append("leaves after the nested relations")
-    if key.why is not None:
+        parts.append("comes after the nested relations")
+    if key.why is not None and key.constant is None:
         parts.append(f"NULL as a rule: {key.why}")
+    for edition, variant in key.editions:
+        parts.append(f"edition {edition}: {_note(replace(variant, wrap=None, last=False)) or 'the column as it is'}")
+    return "; ".join(part for part in parts if part)
+
+
+def _of_form(form: Form, key: Key) -> str:
+    """Say what is made of a value."""
+    if form.constant is not None:
+        return f"always `{form.constant}`" + (f": {key.why}" if key.why else "")
+    parts = []
+    if form.of is not None:
+        parts.append(f"`{form.of}` where there is such a row")
+    sources = [_source(source) for source in form.sources]
+    if sources and (form.of or sources != [f"`{key.name}`"]):
+        parts.append(f"{'else' if form.of else 'from'} {', then '.join(sources)}")
+    if form.enum is not None:
+        parts.append(f"the name by enum [{form.enum.name}]({_anchor(f'Enum {form.enum.name}')})")
+    if form.trim:
+        parts.append("without white space at its ends")
+    if form.transform is not None:
+        only = f" where {' and '.join(_where(form.when))}" if form.when else ""
+        parts.append(f"by transform [{form.transform}]({_anchor('Transforms')}){only}")
+    if form.blank:
+        parts.append("white space alone counts as NULL")
+    if form.default is not None:
+        parts.append(f"`{form.default}` where it is NULL" + " or a code without a name" * (form.enum is not None))
+    if form.absent is not None:
+        parts.append(f"`{form.absent}` where there is no such row")
     return "; ".join(parts)
+
+
+def _source(source: Source) -> str:
+    if isinstance(source, Ref):
+        return f"`{source}`"
+    if source.value is None:
+        return f"the number of rows of {_row(source.row)}"
+    return f"{_source(source.value)} of {_row(source.row)}"
+
+
+def _row(row: Beside) -> str:
+    """Say which row of another table is meant."""
+    match = [f"`{its}` = {' or else '.join(f'`{ref}`' for ref in refs)}" for its, refs in row.match]
+    where = " and ".join([*match, *_where(row.where)])
+    first = f"{', ' if where else ''}the first by {_columns(row.order)}" if row.order else ""
+    return f"`{row.table}`" + (f" ({'where ' * bool(where)}{where}{first})" if where or first else "")
+
+
+def _derived(value: Derived | None, name: str, parent: Relation) -> str:
+    if value is None:
+        return f"`{parent.table}.{name}`"
+    if isinstance(value, Form):
+        return f"({_of_form(value, Key(name, value))})"
+    where = "".join(f" and {one}" for one in _where(value.where))
+    path = f" by `{value.path}`, or" if value.path else ""
+    return f"any `{value.table}.{value.key}` from `{value.start}` upwards{path} by `{value.parent}`{where}"
 
 
 def _elsewhere(place: Elsewhere) -> str:
     where = f"where it is NULL and `{place.offset}` is not, it is stored elsewhere"
     if not place.file:
         return f"{where}: counted in the manifest"
+    if place.when:
+        where = f"where {' and '.join(_where(place.when))} in the row that names the file, it is stored elsewhere"
     file = "".join(f"<{part}>" if number % 2 else part for number, part in enumerate(place.file))
     row = " and ".join(f"`{place.table}.{other}` = `{own}`" for other, own in place.match)
     return f"{where}: `{place.size}` bytes of the file `{file}` (of `{place.table}` where {row})"
@@ -217,17 +297,6 @@ def _with_note(key: Key) -> str:
     return f"`{key.name}` ({note})" if note else f"`{key.name}`"
 
 
-def _value(value: Lookup | str, parent: Relation) -> str:
-    return f"`{parent.table}.{value}`" if isinstance(value, str) else _lookup(value)
-
-
-def _lookup(lookup: Lookup) -> str:
-    match = " and ".join([*(f"`{other}` = `{own}`" for other, own in lookup.match), *_where(lookup.where)])
-    match += f", the first by {_columns(lookup.order)}" if lookup.order else ""
-    fallback = f", else `{lookup.fallback}`" if lookup.fallback else ""
-    return f"(`{lookup.table}.{lookup.column}` where {match}{fallback})"
-
-
 def _order(relation: Relation) -> str:
     if not relation.order:
         return ""
@@ -235,7 +304,11 @@ def _order(relation: Relation) -> str:
 
 
 def _columns(orders: Iterable[Order]) -> str:
-    return ", ".join(f"`{o.column}`{' descending' * o.descending}{' (NULL last)' * o.nulls_last}" for o in orders)
+    return ", ".join(
+        f"`{o.column}`{' descending' * o.descending}{' (NULL last)' * o.nulls_last}"
+        + "".join(f" (one more where `{own}` = `{other}` of the root)" for own, other in o.raised)
+        for o in orders
+    )
 
 
 def _either(values: tuple[Scalar, ...]) -> str:

@@ -1,99 +1,209 @@
-"""Keys, lookups, enums and orders of a tree file, and which names they may have: those of the reference schema."""
+"""Keys and derived values of a tree file: where a value comes from and what is made of it."""
 
 from __future__ import annotations
 
-import csv
-import re
-from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import replace
 from string import Formatter
-from typing import Any
 
 import yaml
 
-from project_export.errors import TreeError, nearest
-from project_export.tree.model import Condition, Elsewhere, Enum, Key, Lookup, Order, Relation
-from project_export.tree.nodes import Fields, Nodes
+from project_export.tree.model import Beside, Climb, Derived, Elsewhere, Form, Key, Lookup, Ref, Source
+from project_export.tree.names import Names, Rows
+from project_export.tree.nodes import Fields
 from project_export.tree.transforms import TRANSFORMS
 
-_LOOKUP = {"from", "match", "where", "order", "column", "else"}
-_FORM = {"enum", "transform", "when", "default", "blank", "elsewhere", "wrap", "parameter"}
-_KEY = _LOOKUP | _FORM | {"constant", "last", "why"}
-_ELSEWHERE = {"offset", "size", "from", "match", "file"}
-_NEEDS = {"match": "from", "where": "from", "order": "from", "when": "transform"}
-_EXCLUDES = {"constant": _LOOKUP | _FORM, "transform": {"enum", "wrap"}, "blank": {"enum"}}
-_QUOTED = re.compile(r'\s*"((?:[^"]|"")+)"(?=\s|$)')
-_MOST_BYTES = 63  # longer names are cut by PostgreSQL, without an error
+_ROW = {"from", "match", "where", "order"}
+_LOOKUP = _ROW | {"column", "count"}
+_FORM = _LOOKUP | {"else", "of", "enum", "trim", "transform", "when", "default", "absent", "blank", "constant"}
+_KEY = _FORM | {"cases", "elsewhere", "wrap", "parameter", "last", "why", "editions", "layouts"}
+_CLIMB = {"climb", "start", "key", "parent", "path", "where"}
+_ELSEWHERE = {"offset", "size", "from", "match", "file", "when"}
+_NEEDS = {"match": "from", "where": "from", "order": "from", "count": "from", "when": "transform"}
+_VALUE = _FORM - {"constant"}
+_EXCLUDES = {
+    "constant": _VALUE | {"elsewhere", "parameter"},
+    "transform": {"enum"},
+    "blank": {"enum"},
+    "count": {"column"},
+    "of": {"from"},
+}
 
 
-class Keys(Nodes):
-    """Reads keys. enums: those of the file, by name. known: the reference schema, if there is one."""
+class Keys(Names):
+    """Reads keys. editions: names of the application's editions that the file tells apart."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.enums: dict[str, Enum] = {}
-        self.known: dict[str, dict[str, str]] = {}
+    editions: tuple[str, ...] = ()
 
-    def key(self, node: yaml.Node, table: str) -> Key:
-        """Return a key of a relation of this table."""
+    def key(self, node: yaml.Node, rows: Rows) -> Key:
+        """Return a key of a relation."""
         line = node.start_mark.line + 1
         if isinstance(node, yaml.ScalarNode):
-            name = self.column(node, table)
-            return Key(self.name(node), column=name, line=line)
+            ref = self.ref(node, rows)
+            return Key(self.name(node), Form((ref,)), line=line)
         pairs = self.pairs(node, "a key")
         if len(pairs) != 1:
             self.fail(node, "a key is a name, or one name with its description: {name: {column: ...}}")
         name, body = self.name(pairs[0][0]), pairs[0][1]
         fields = self.fields(body, _KEY, f"key {name}")
-        self.fit(body, fields, f"key {name}")
-        why = self.text(fields["why"]) if "why" in fields else None
-        if "constant" in fields:
-            last = self.flag(fields.get("last"))
-            return Key(name, constant=self.json(fields["constant"]), last=last, why=why, line=line)
-        lookup = self.lookup(body, name, table) if "from" in fields else None
+        key = self.described(name, body, fields, rows, line)
+        more = {"editions", "layouts"}
+        common = {field: value for field, value in fields.items() if field not in more}
+        variants = self.mapping(fields.get("editions"), "editions")
+        editions = tuple(
+            (edition, self.variant(name, node, common, rows, line))
+            for edition, node in variants.items()
+            if self.edition(edition, node)
+        )
+        layouts = tuple(
+            self.layout(name, node, common, rows, line) for node in self.items(fields.get("layouts"), "layouts")
+        )
+        return replace(key, editions=editions, layouts=layouts)
+
+    def layout(self, name: str, node: yaml.Node, common: Fields, rows: Rows, line: int) -> Key:
+        """Return the key as it is in a layout; `without` names tables that this does not have."""
+        pairs = [pair for pair in self.pairs(node, "a layout") if pair[0].value != "without"]
+        without = self.mapping(node, "a layout").get("without")
+        own = yaml.MappingNode(node.tag, pairs, node.start_mark, node.end_mark)
+        tables = tuple(self.known_table(item) for item in self.items(without, "without"))
+        return replace(self.variant(name, own, common, rows, line), without=tables)
+
+    def variant(self, name: str, node: yaml.Node, common: Fields, rows: Rows, line: int) -> Key:
+        """Return the key as it is in one edition or layout: what is said there goes before what is said of all."""
+        own = self.fields(node, _KEY - {"editions", "layouts"}, f"key {name}")
+        kept = common if "constant" not in own else {field: common[field] for field in common.keys() & {"last", "wrap"}}
+        if own.keys() & (_LOOKUP | {"of"}):
+            kept = {field: value for field, value in kept.items() if field not in _LOOKUP | {"of", "else", "enum"}}
+        return self.described(name, node, {**kept, **own}, rows, line)
+
+    def edition(self, name: str, node: yaml.Node) -> bool:
+        """Refuse an edition that the file does not name."""
+        if name not in self.editions:
+            self.fail(node, f"edition {name} is unknown; the tree names {', '.join(self.editions) or 'none'}")
+        return True
+
+    def described(self, name: str, node: yaml.Node, fields: Fields, rows: Rows, line: int) -> Key:
+        """Return a key that is described by attributes."""
+        cases = []
+        for item in self.items(fields.get("cases"), f"cases of {name}"):
+            own = self.fields(item, _FORM, f"a case of {name}", required=("when",))
+            when = self.conditions(own["when"], rows)
+            kept = {field: value for field, value in own.items() if field != "when"}
+            cases.append((when, self.form(name, item, kept, rows)))
         return Key(
             name=name,
-            column=None if lookup else self.column(fields.get("column", pairs[0][0]), table),
-            fallback=self.column(fields["else"], table) if "else" in fields and lookup is None else None,
-            lookup=lookup,
-            enum=self.enums[self.choose(fields["enum"], self.enums, "enum")] if "enum" in fields else None,
-            transform=self.choose(fields["transform"], TRANSFORMS, "transform") if "transform" in fields else None,
-            when=self.column(fields["when"], table) if "when" in fields else None,
-            default=self.json(fields["default"]) if "default" in fields else None,
-            blank=self.flag(fields.get("blank")),
-            elsewhere=self.elsewhere(fields["elsewhere"], table) if "elsewhere" in fields else None,
+            form=self.form(name, node, {field: fields[field] for field in fields.keys() & _FORM}, rows),
+            cases=tuple(cases),
+            elsewhere=self.elsewhere(fields["elsewhere"], rows.table) if "elsewhere" in fields else None,
             wrap=self.name(fields["wrap"]) if "wrap" in fields else None,
             parameter=self.text(fields["parameter"]) if "parameter" in fields else None,
             last=self.flag(fields.get("last")),
-            why=why,
+            why=self.text(fields["why"]) if "why" in fields else None,
             line=line,
         )
 
-    def fit(self, node: yaml.Node, fields: Fields, what: str) -> None:
-        """Refuse attributes of a key that say nothing together."""
-        for name in fields:
-            if name in _NEEDS and _NEEDS[name] not in fields:
-                self.fail(node, f"{what}: {name} says nothing without {_NEEDS[name]}")
-            for other in sorted(_EXCLUDES.get(name, set()) & fields.keys()):
-                self.fail(node, f"{what}: {name} and {other} exclude each other")
+    def form(self, name: str, node: yaml.Node, fields: Fields, rows: Rows) -> Form:
+        """Return a value and what is made of it; `name` is the column when none is given."""
+        what = f"key {name}"
+        for attribute in fields:
+            if attribute in _NEEDS and _NEEDS[attribute] not in fields:
+                self.fail(node, f"{what}: {attribute} says nothing without {_NEEDS[attribute]}")
+            for other in sorted(_EXCLUDES.get(attribute, set()) & fields.keys()):
+                self.fail(node, f"{what}: {attribute} and {other} exclude each other")
+        if "constant" in fields:
+            return Form(constant=self.json(fields["constant"]))
+        of = None
+        if "of" in fields:
+            of = self.beside_ref(fields["of"], fields.get("column", node), rows, None if "column" in fields else name)
+        sources: list[Source] = []
+        if "from" in fields:
+            sources.append(self.lookup(name, node, fields, rows))
+        elif of is None or "column" in fields or self.has_column(rows, name):
+            sources += self.own(name, node, fields, rows, optional=of is not None)
+        others = fields.get("else")
+        if others is not None:
+            listed = self.items(others, "else") if isinstance(others, yaml.SequenceNode) else [others]
+            sources += [self.source(name, other, rows) for other in listed]
+        transform = self.choose(fields["transform"], TRANSFORMS, "transform") if "transform" in fields else None
+        return Form(
+            sources=tuple(sources),
+            of=of,
+            enum=self.enums[self.choose(fields["enum"], self.enums, "enum")] if "enum" in fields else None,
+            trim=self.flag(fields.get("trim")),
+            transform=transform,
+            when=self.whenever(fields["when"], rows) if "when" in fields else (),
+            default=self.json(fields["default"]) if "default" in fields else None,
+            absent=self.json(fields["absent"]) if "absent" in fields else None,
+            blank=self.flag(fields.get("blank")),
+        )
 
-    def lookup(self, node: yaml.Node, name: str, own: str) -> Lookup:
-        """Return a lookup for rows of the table `own`; `name` is the column when none is given."""
-        fields = self.fields(node, _KEY, f"lookup {name}", required=("from", "match"))
+    def own(self, name: str, node: yaml.Node, fields: Fields, rows: Rows, *, optional: bool) -> list[Source]:
+        """Return the column of the row itself, or of one beside it, that a form names."""
+        named = fields.get("column", node)
+        text = None if "column" in fields else name
+        if optional and not self.has_column(rows, text or self.text(named)):
+            return []
+        return [self.ref(named, rows, text)]
+
+    def source(self, name: str, node: yaml.Node, rows: Rows) -> Source:
+        """Return what stands in for NULL: a column, or a lookup."""
+        if isinstance(node, yaml.ScalarNode):
+            return self.ref(node, rows)
+        return self.lookup(name, node, self.fields(node, _LOOKUP, f"lookup {name}", required=("from", "match")), rows)
+
+    def lookup(self, name: str, node: yaml.Node, fields: Fields, rows: Rows) -> Lookup:
+        """Return a lookup; `name` is the column when none is given."""
+        if "match" not in fields:
+            self.fail(node, f"lookup {name} lacks the attribute match")
+        row = self.row(name, node, {field: fields[field] for field in fields.keys() & _ROW}, rows)
+        if self.flag(fields.get("count")):
+            return Lookup(row, None)
+        there = Rows(row.table, {}, root=rows.root)
+        column = fields.get("column")
+        if isinstance(column, yaml.MappingNode):
+            return Lookup(row, self.source(name, column, there))
+        return Lookup(row, Ref(self.column(column or node, row.table, None if column else name)))
+
+    def row(self, name: str, node: yaml.Node, fields: Fields, rows: Rows) -> Beside:
+        """Return a row of another table that belongs to a row."""
         table = self.known_table(fields["from"])
-        column = self.column(fields.get("column", node), table, None if "column" in fields else name)
-        match = self.matched(fields["match"], table, own)
-        if not match:
+        match = tuple(
+            (self.column(key, table), self.refs(value, rows)) for key, value in self.pairs(fields.get("match"), "match")
+        )
+        there = Rows(table, {}, root=rows.root)
+        where = self.conditions(fields["where"], there) if "where" in fields else ()
+        if not match and not where and "match" not in fields:
             self.fail(node, f"lookup {name} matches nothing: {{its column: own column}}")
-        fallback = self.column(fields["else"], own) if "else" in fields else None
         order = tuple(self.order(item, table) for item in self.items(fields.get("order"), "order"))
-        return Lookup(table, match, column, fallback, self.conditions(fields, table), order)
+        return Beside(table, match, where, order, line=node.start_mark.line + 1)
+
+    def beside(self, name: str, node: yaml.Node, rows: Rows) -> Beside:
+        """Return a named row beside others."""
+        fields = self.fields(node, _ROW | {"optional"}, f"beside {name}", required=("from",))
+        if name in rows.beside or self.has_column(rows, name) or "." in name:
+            self.fail(node, f"beside {name}: the name is taken, or has a dot")
+        return replace(self.row(name, node, fields, rows), name=name, optional=self.flag(fields.get("optional")))
+
+    def derived(self, name: str, node: yaml.Node, rows: Rows) -> Derived:
+        """Return a named value that relations join on."""
+        if isinstance(node, yaml.MappingNode) and any(key.value == "climb" for key, _ in node.value):
+            fields = self.fields(node, _CLIMB, f"derived {name}", required=("climb", "start", "parent"))
+            table = self.known_table(fields["climb"])
+            return Climb(
+                table=table,
+                start=self.column(fields["start"], rows.table),
+                key=self.column(fields["key"], table) if "key" in fields else self.column(node, table, "id"),
+                parent=self.column(fields["parent"], table),
+                path=self.column(fields["path"], table) if "path" in fields else None,
+                where=self.conditions(fields["where"], Rows(table, {}, root=rows.root)) if "where" in fields else (),
+            )
+        fields = self.fields(node, _LOOKUP | {"else", "of"}, f"derived {name}")
+        return self.form(name, node, fields, rows)
 
     def elsewhere(self, node: yaml.Node, own: str) -> Elsewhere:
         """Return where a value lies that is not in the row."""
         if isinstance(node, yaml.ScalarNode):
             return Elsewhere(self.column(node, own))
-        fields = self.fields(node, _ELSEWHERE, "elsewhere", required=tuple(sorted(_ELSEWHERE)))
+        fields = self.fields(node, _ELSEWHERE, "elsewhere", required=tuple(sorted(_ELSEWHERE - {"when"})))
         table = self.known_table(fields["from"])
         file: list[str] = []
         try:
@@ -105,92 +215,10 @@ class Keys(Nodes):
             offset=self.column(fields["offset"], own),
             size=self.column(fields["size"], own),
             table=table,
-            match=self.matched(fields["match"], table, own),
+            match=tuple(
+                (self.column(key, table), self.column(value, own))
+                for key, value in self.pairs(fields["match"], "match")
+            ),
             file=tuple(file[:-1] if file[-1] == "" else [*file, ""]),
+            when=self.conditions(fields["when"], Rows(table, {})) if "when" in fields else (),
         )
-
-    def matched(self, node: yaml.Node, table: str, own: str) -> tuple[tuple[str, str], ...]:
-        """Return the pairs (its column, own column) by which a lookup finds its row."""
-        return tuple((self.column(key, table), self.column(value, own)) for key, value in self.pairs(node, "match"))
-
-    def conditions(self, fields: Fields, table: str) -> tuple[Condition, ...]:
-        """Return the conditions on rows of a table."""
-        pairs = self.pairs(fields.get("where"), "where")
-        return tuple((self.column(column, table), self.scalars(value)) for column, value in pairs)
-
-    def enum(self, name: str, node: yaml.Node) -> Enum:
-        """Return the names of codes."""
-        names: list[tuple[int | None, str]] = []
-        for key, value in self.pairs(node, f"enum {name}"):
-            code = self.plain(key)
-            if code is not None and (not isinstance(code, int) or isinstance(code, bool)):
-                self.fail(key, f"enum {name}: the code {code!r} is neither an integer nor null")
-            names.append((code, self.text(value)))
-        if all(code is None for code, _ in names):
-            self.fail(node, f"enum {name} names no code")
-        return Enum(name, tuple(names))
-
-    def order(self, node: yaml.Node, table: str) -> Order:
-        """Return one column of an order with its direction."""
-        text = self.text(node)
-        quoted = _QUOTED.match(text)
-        words = (text[quoted.end() :] if quoted else text).split()
-        name = quoted[1].replace('""', '"') if quoted else words.pop(0)
-        column, rest = self.column(node, table, name), " ".join(words)
-        forms = {
-            "": Order(column),
-            "desc": Order(column, descending=True),
-            "nulls last": Order(column, nulls_last=True),
-            "desc nulls last": Order(column, descending=True, nulls_last=True),
-        }
-        if rest not in forms:
-            self.fail(node, f"order {rest!r} is unknown; {nearest(rest, filter(None, forms))}")
-        return forms[rest]
-
-    # What a name may be.
-
-    def name(self, node: yaml.Node) -> str:
-        """Return the name under which a value leaves."""
-        name = self.text(node)
-        if len(name.encode()) > _MOST_BYTES:
-            self.fail(node, f"the name {name} has more than {_MOST_BYTES} bytes, which PostgreSQL would cut")
-        return name
-
-    def known_table(self, node: yaml.Node) -> str:
-        """Return the name of a table, which the reference schema has."""
-        return self.choose(node, self.known, "table") if self.known else self.text(node)
-
-    def column(self, node: yaml.Node, table: str, name: str | None = None) -> str:
-        """Return the name of a column, which the reference schema has; `name` stands for the node's own."""
-        column = name or self.text(node)
-        if self.known and column not in self.known[table]:
-            self.fail(node, f"table {table} has no column {column}; {nearest(column, self.known[table])}")
-        return column
-
-    def link(self, node: yaml.Node, parent: Relation) -> str:
-        """Return what a relation joins on: a column of its parent, or a value derived there."""
-        name = self.text(node)
-        valid = {*self.known.get(parent.table, ()), *(derived for derived, _ in parent.derived)}
-        if self.known and name not in valid:
-            message = f"{parent.name} has no {name} to join, neither as a column of {parent.table} nor derived"
-            self.fail(node, f"{message}; {nearest(name, valid)}")
-        return name
-
-    def choose(self, node: yaml.Node, valid: Mapping[str, Any], what: str) -> str:
-        """Return a name that is one of the valid ones."""
-        name = self.text(node)
-        if name not in valid:
-            self.fail(node, f"{what} {name} is unknown; {nearest(name, valid)}")
-        return name
-
-
-def read_schema(path: Path) -> dict[str, dict[str, str]]:
-    """Read the reference schema, a TSV with the columns `table`, `column`, `type` if known: what a tree may name."""
-    tables: dict[str, dict[str, str]] = {}
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader((line for line in file if not line.startswith("#")), delimiter="\t"):
-                tables.setdefault(row["table"], {})[row["column"]] = row.get("type") or ""
-    except (OSError, KeyError, ValueError) as error:
-        raise TreeError(f"{path}: not a readable schema (a TSV with the columns table and column): {error}") from error
-    return tables

@@ -18,11 +18,20 @@ The language, by example:
           - state: {column: state_id, enum: state}
           - params: {transform: yaml, default: {}}
           - text: {blank: true, default: ""}                         # white space alone counts as NULL
-          - squash: {from: settings, match: {project_id: id}, column: squash, else: squash}
+          - edited_at: {else: updated_at}                            # the first that is not NULL
           - newest: {from: notes, match: {issue_id: id}, where: {hidden: false}, order: [id desc], column: text}
+          - notes: {from: notes, match: {issue_id: id}, count: true}
+          - squash: {column: settings.squash, absent: never}         # of a row beside; `absent` where it is not there
+          - title: {of: meta}                                        # meta.title where that row is there, else title
+          - position: {cases: [{when: {type: DiffNote}, transform: yaml}]}
+          - weight: {editions: {paid: {constant: null}}}
+          - kind: {column: kind_id, enum: kind, layouts: [{from: kinds, match: {id: kind_id}, column: name}]}
           - branch: {constant: null, why: comes from the Git repository}
           - group_id: {why: a label of a project has no group}       # no value is expected here
-          - colour: {last: true}                                     # leaves after the nested relations
+          - colour: {last: true}                                     # comes after the nested relations
+        beside:                                                      # rows that belong to a row, at most one each
+          settings: {from: settings, match: {project_id: root.id}}
+          meta: {from: metas, match: {issue_id: id}, order: [id desc]}
         since: {17.10..18.9: [squash]}                               # came after 17.10, in 18.9 at the latest
         until: {13.5..15.5: [id]}                                    # what the application left then, and does no more
         children:
@@ -39,7 +48,7 @@ The language, by example:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -47,17 +56,23 @@ from pathlib import Path
 import yaml
 
 from project_export.errors import TreeError, nearest
-from project_export.tree.keys import Keys, read_schema
-from project_export.tree.model import Also, Key, Option, Order, Relation, Tree
+from project_export.tree.keys import Keys
+from project_export.tree.model import Also, Beside, Condition, Key, Option, Order, Relation, Scalar, Span, Tree
+from project_export.tree.names import Rows, read_schema
 from project_export.tree.nodes import Fields
-from project_export.tree.versions import dated
+from project_export.tree.versions import dated, since, spans, until
 
 SHIPPED = Path(__file__).parent.parent / "trees"
 
-_FILE = {"name", "schema", "enums", "shapes", "root", "relations", "optional", "uncovered"}
-_CONTENT = {"table", "order", "key", "keys", "derived", "children", "since", "until"}
-_RELATION = _CONTENT | {"relation", "like", "one", "join", "where", "also", "successor", "constant", "default"}
-_ALSO = {"join", "where", "unless", "best"}
+_FILE = {
+    "name", "schema", "editions", "column_since", "column_until", "enums", "shapes", "root", "relations", "optional",
+    "uncovered",
+}  # fmt: skip
+_CONTENT = {"table", "order", "key", "keys", "beside", "derived", "children", "since", "until"}
+_PLACE = {"relation", "like", "override", "one", "join", "where", "either", "also", "successor", "constant"}
+_RELATION = _CONTENT | _PLACE | {"default", "instead"}
+_ALSO = {"join", "where", "either", "unless", "each", "best", "editions"}
+_BEST = {"by", "raised"}
 _SUCCESSOR = (_CONTENT - {"key", "since", "until"}) | {"join", "where"}
 
 _FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
@@ -65,8 +80,20 @@ _MOST_DEPTH = 32
 
 
 @lru_cache(maxsize=8)
-def load(name: str) -> Tree:
-    """Read a tree: the name of a shipped one ("gitlab") or the path of a YAML file. Raises TreeError."""
+def load(name: str, edition: str = "") -> Tree:
+    """Read a tree: the name of a shipped one ("gitlab") or the path of a YAML file.
+
+    edition: one of those that the file tells apart, the first when empty. Raises TreeError.
+    """
+    tree = load_all(name)
+    if edition and edition not in tree.editions:
+        known = nearest(edition, tree.editions) if tree.editions else "it tells none apart"
+        raise TreeError(f"{tree.file}: the tree has no edition {edition}; {known}")
+    return tree.of(edition or next(iter(tree.editions), ""))
+
+
+def load_all(name: str) -> Tree:
+    """Read a tree with what each edition has, before one is chosen. Raises TreeError."""
     path = SHIPPED / f"{name}.yaml" if name.isidentifier() else Path(name)
     try:
         text = path.read_text(encoding="utf-8")
@@ -90,7 +117,9 @@ class _Reader(Keys):
         if "schema" in fields:
             files = fields["schema"]
             for file in [files] if isinstance(files, yaml.ScalarNode) else self.items(files, "schema"):
-                self.known |= read_schema(self.path.parent / self.text(file))
+                for table, columns in read_schema(self.path.parent / self.text(file)).items():
+                    self.known[table] = {**self.known.get(table, {}), **columns}
+        self.editions = tuple(self.text(item) for item in self.items(fields.get("editions"), "editions"))
         for name, node in self.mapping(fields.get("enums"), "enums").items():
             self.enums[name] = self.enum(name, node)
         for name, node in self.mapping(fields.get("shapes"), "shapes").items():
@@ -100,11 +129,32 @@ class _Reader(Keys):
         relations = tuple(self.relation(node, (root,)) for node in nodes)
         named = [(relation.name, node) for relation, node in zip(relations, nodes, strict=True)]
         self.unique([(root.name, fields["root"]), *named], "relation")
-        tree = Tree(self.text(fields["name"]), str(self.path), root, relations, self.known)
+        tree = Tree(
+            name=self.text(fields["name"]),
+            file=str(self.path),
+            root=root,
+            relations=relations,
+            known=self.known,
+            editions=self.editions,
+            column_since=self.dates(fields, "column_since", since),
+            column_until=self.dates(fields, "column_until", until),
+        )
         tree = replace(tree, optional=tuple(self.options(fields.get("optional"), tree)))
         tree = replace(tree, uncovered=tuple(self.uncovered(fields.get("uncovered"), tree.extended())))
         tops = tree.extended().relations
         return replace(tree, root=dated(self, root, self.mapping(fields["root"], "the root"), tops))
+
+    def dates(self, fields: Fields, attribute: str, read: Callable[[str], Span]) -> dict[str, Span]:
+        """Return when tables and columns of the reference schema came or went."""
+        found = {}
+        for name, span, item in spans(self, attribute, fields.get(attribute), read):
+            table, _, column = name.partition(".")
+            if self.known and table not in self.known:
+                self.fail(item, f"{attribute}: table {table} is unknown; {nearest(table, self.known)}")
+            if self.known and column and column not in self.known[table]:
+                self.fail(item, f"{attribute}: {table} has no column {column}; {nearest(column, self.known[table])}")
+            found[name] = span
+        return found
 
     def options(self, node: yaml.Node | None, tree: Tree) -> Iterator[Option]:
         """Yield the optional relations: lists of them by the dotted path of their parent, or the root's name."""
@@ -117,14 +167,20 @@ class _Reader(Keys):
             names = {key.name for key in parents[-1].keys} | {child.name for child in parents[-1].children}
             taken = set(tree.names) if len(parents) == 1 else names
             for item in self.items(items, "optional"):
-                own = [pair for pair in self.pairs(item, "a relation") if pair[0].value != "with"]
+                own = [pair for pair in self.pairs(item, "a relation") if pair[0].value not in ("with", "editions")]
                 relation = self.relation(yaml.MappingNode(item.tag, own, item.start_mark, item.end_mark), parents)
                 if relation.name in taken:
                     self.fail(item, f"optional: {parents[-1].name} already has {relation.name}")
                 taken.add(relation.name)
-                more = self.items(self.mapping(item, "a relation").get("with"), "with")
-                needs = frozenset((relation.table, *(self.known_table(table) for table in more)))
-                yield Option(self.text(key), replace(relation, optional=True), needs)
+                more = self.mapping(item, "a relation")
+                needs = [self.known_table(table) for table in self.items(more.get("with"), "with")] or [relation.table]
+                editions = self.chosen(more.get("editions"))
+                yield Option(self.text(key), replace(relation, optional=True), frozenset(needs), editions)
+
+    def chosen(self, node: yaml.Node | None) -> tuple[str, ...]:
+        """Return names of editions."""
+        named = self.items(node, "editions")
+        return tuple(name for name, item in ((self.text(item), item) for item in named) if self.edition(name, item))
 
     def uncovered(self, node: yaml.Node | None, tree: Tree) -> Iterator[tuple[str, str]]:
         """Yield the paths of what the tree does not cover, with the reasons."""
@@ -167,25 +223,29 @@ class _Reader(Keys):
         own_key = tuple(self.column(item, table) for item in self.items(fields.get("key"), "key")) or ("id",)
         if not parents and len(own_key) > 1:
             self.fail(fields["key"], f"{name} is the root, which is found by one column")
+        rows = self.rows(fields, table, parents)
         derived = tuple(
-            (link, self.lookup(value, link, table))
+            (link, self.derived(link, value, rows))
             for link, value in self.mapping(fields.get("derived"), "derived").items()
         )
-        key_nodes = self.items(fields.get("keys"), "keys")
-        keys = tuple(self.key(item, table) for item in key_nodes)
+        key_nodes = self.key_nodes(fields)
+        keys = tuple(self.key(item, rows) for item in key_nodes)
         relation = Relation(
             name=name,
             table=table,
             one=one,
             join=self.joins(fields, table, parents[-1]) if parents else (),
-            where=self.conditions(fields, table),
+            where=self.conditions(fields.get("where"), rows),
+            either=self.either(fields, rows),
             order=order,
             key=own_key,
             keys=keys,
+            beside=tuple(rows.beside.values()),
             derived=derived,
             also=self.also(fields, table, parents),
             successor=self.successor(fields, name, one, parents),
             default=self.default(fields, keys, one and len(parents) > 1),
+            instead=self.instead(fields, one and len(parents) > 1),
             line=line,
         )
         child_nodes = self.items(fields.get("children"), "children")
@@ -195,6 +255,36 @@ class _Reader(Keys):
         relation = replace(relation, children=children)
         return dated(self, relation, fields) if parents else relation
 
+    def rows(self, fields: Fields, table: str, parents: tuple[Relation, ...]) -> Rows:
+        """Return what references of a relation may name."""
+        beside: dict[str, Beside] = {}
+        rows = Rows(table, beside, root=parents[0] if parents else None)
+        for name, node in self.mapping(fields.get("beside"), "beside").items():
+            beside[name] = self.beside(name, node, rows)
+        return rows
+
+    def key_nodes(self, fields: Fields) -> list[yaml.Node]:
+        """Return the nodes of the keys; those of `override` stand for the shape's of the same name, or come last."""
+        nodes = {self.key_name(node): node for node in self.items(fields.get("keys"), "keys")}
+        self.unique(((self.key_name(node), node) for node in self.items(fields.get("keys"), "keys")), "key")
+        nodes.update((self.key_name(node), node) for node in self.items(fields.get("override"), "override"))
+        return list(nodes.values())
+
+    def key_name(self, node: yaml.Node) -> str:
+        return self.text(node.value[0][0] if isinstance(node, yaml.MappingNode) and node.value else node)
+
+    def either(self, fields: Fields, rows: Rows) -> tuple[tuple[Condition, ...], ...]:
+        return tuple(self.conditions(item, rows) for item in self.items(fields.get("either"), "either"))
+
+    def instead(self, fields: Fields, fits: bool) -> tuple[tuple[Scalar, str], ...]:
+        """Return what is exported for some values of the column that joins."""
+        if "instead" not in fields:
+            return ()
+        if not fits or len(self.pairs(fields.get("join"), "join")) != 1:
+            self.fail(fields["instead"], "only a nested relation of one that joins by one column has something instead")
+        pairs = self.pairs(fields["instead"], "instead")
+        return tuple((self.scalars(value)[0], self.json(record)) for value, record in pairs)
+
     def joins(self, fields: Fields, table: str, parent: Relation) -> tuple[tuple[str, str], ...]:
         pairs = self.pairs(fields.get("join"), "join")
         return tuple((self.column(own, table), self.link(other, parent)) for own, other in pairs)
@@ -203,13 +293,33 @@ class _Reader(Keys):
         nodes = self.items(fields.get("also"), "also")
         if nodes and (len(parents) != 1 or self.flag(fields.get("one"))):
             self.fail(fields["also"], "only a top-level relation of many can have rows in addition")
+        rows = Rows(table, {}, root=parents[0] if parents else None)
         found = []
         for node in nodes:
             own = self.fields(node, _ALSO, "also", required=("join", "unless", "best"))
-            best = tuple(self.order(item, table) for item in self.items(own["best"], "best"))
-            joins, where = self.joins(own, table, parents[-1]), self.conditions(own, table)
-            found.append(Also(joins, where, self.column(own["unless"], table), best))
+            unless = self.column(own["unless"], table)
+            each = tuple(self.column(item, table) for item in self.items(own.get("each"), "each")) or (unless,)
+            found.append(
+                Also(
+                    join=self.joins(own, table, parents[-1]),
+                    where=self.conditions(own.get("where"), rows),
+                    unless=unless,
+                    best=tuple(self.best(item, table, parents[-1]) for item in self.items(own["best"], "best")),
+                    each=each,
+                    either=self.either(own, rows),
+                    editions=self.chosen(own.get("editions")),
+                )
+            )
         return tuple(found)
+
+    def best(self, node: yaml.Node, table: str, root: Relation) -> Order:
+        """Return one column of the order by which a row is chosen, which some rows may have one more of."""
+        if isinstance(node, yaml.ScalarNode):
+            return self.order(node, table)
+        fields = self.fields(node, _BEST, "best", required=("by", "raised"))
+        pairs = self.pairs(fields["raised"], "raised")
+        raised = tuple((self.column(own, table), self.column(other, root.table)) for own, other in pairs)
+        return replace(self.order(fields["by"], table), raised=raised)
 
     def successor(self, fields: Fields, name: str, one: bool, parents: tuple[Relation, ...]) -> Relation | None:
         node = fields.get("successor")

@@ -29,21 +29,29 @@ def dated(nodes: Nodes, relation: Relation, fields: Fields, tops: tuple[Relation
         if not there and name in names:
             nodes.fail(item, f"until: {relation.name} still has {name}")
 
-    def spans(attribute: str, read: Callable[[str], Span]) -> Iterator[tuple[str, Span]]:
-        seen = []
-        for version, items in nodes.pairs(fields.get(attribute), attribute, raw=True):
-            try:
-                span = read(version.value if isinstance(version, yaml.ScalarNode) else "")
-            except ValueError as error:
-                nodes.fail(version, f"{attribute}: {error}")
-            for item in nodes.items(items, attribute):
-                name = nodes.text(item)
-                check(name, item, there=attribute == "since")
-                seen.append((name, item))
-                yield name, span
-        nodes.unique(seen, f"{attribute}:")
+    def dates(attribute: str, read: Callable[[str], Span]) -> Iterator[tuple[str, Span]]:
+        for name, span, item in spans(nodes, attribute, fields.get(attribute), read):
+            check(name, item, there=attribute == "since")
+            yield name, span
 
-    return replace(relation, since=tuple(spans("since", since)), until=tuple(spans("until", until)))
+    return replace(relation, since=tuple(dates("since", since)), until=tuple(dates("until", until)))
+
+
+def spans(
+    nodes: Nodes, attribute: str, node: yaml.Node | None, read: Callable[[str], Span]
+) -> Iterator[tuple[str, Span, yaml.Node]]:
+    """Yield the names that an attribute lists by version, each once, with its span and its node."""
+    seen = []
+    for version, items in nodes.pairs(node, attribute, raw=True):
+        try:
+            span = read(version.value if isinstance(version, yaml.ScalarNode) else "")
+        except ValueError as error:
+            nodes.fail(version, f"{attribute}: {error}")
+        for item in nodes.items(items, attribute):
+            name = nodes.text(item)
+            seen.append((name, item))
+            yield name, span, item
+    nodes.unique(seen, f"{attribute}:")
 
 
 def since(text: str) -> Span:

@@ -13,13 +13,12 @@ _JOBS = {"Ci::Build": "builds", "GenericCommitStatus": "generic_commit_statuses"
 
 
 def work_item_type(record: Record) -> None:
-    """issues.issue_type (until 16) and issues.work_item_type (16, 17) → exported_work_item_type."""
-    if "exported_work_item_type" in record:
-        return
-    if "work_item_type" in record:
-        record["exported_work_item_type"] = record.pop("work_item_type")
-    elif "issue_type" in record:
-        record["exported_work_item_type"] = {"base_type": record.pop("issue_type")}
+    """issues.issue_type (until 16) and the name of a type (from 19) → the base type."""
+    found = record.get("work_item_type")
+    if found is None and "issue_type" in record:
+        record["work_item_type"] = {"base_type": record.pop("issue_type")}
+    elif isinstance(found, dict) and "base_type" not in found and isinstance(found.get("name"), str):
+        record["work_item_type"] = {"base_type": found["name"].lower().replace(" ", "_")}
 
 
 def jobs_by_type(record: Record) -> None:

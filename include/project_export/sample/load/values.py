@@ -13,27 +13,31 @@ from typing import Any
 import yaml
 from psycopg.types.json import Jsonb
 
+from project_export.coders import exact
+from project_export.coders.general import read_yaml
+from project_export.coders.ruby import Indifferent, Instance, Symbol
 from project_export.errors import nearest
 from project_export.sample.schema import Column
-from project_export.tree import Enum, Key, exact
-from project_export.tree.transforms import read_yaml
+from project_export.tree import Enum, Key
+from project_export.trees.gitlab import position
 
 _HASH = "!ruby/hash:ActiveSupport::HashWithIndifferentAccess"
 
 
 def stored(key: Key, column: Column, value: Any, *, transformed: bool) -> Any:
     """Return what psycopg shall write into the column for this value; `transformed`: whether the transform applies."""
+    form = key.form
     if key.wrap and value is not None:
         if not isinstance(value, dict) or key.wrap not in value:
             raise ValueError(f"not an object with the key {key.wrap}")
         value = value[key.wrap]
-    if key.enum:
-        return _code(key.enum, value)
+    if form.enum:
+        return _code(form.enum, value)
     if value is None:
         return None
-    if key.transform and transformed:
-        value = INVERSES[key.transform](value)
-    return _typed(column.type, value)
+    if form.transform and transformed:
+        value = INVERSES[form.transform](value)
+    return None if value is None else _typed(column.type, value)
 
 
 def _code(enum: Enum, name: Any) -> int | None:
@@ -55,9 +59,23 @@ def _typed(kind: str, value: Any) -> Any:
     return value
 
 
-def write_json(value: Any) -> str:
-    """Write JSON text, as in notes.position."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+class _Dumper(yaml.SafeDumper):
+    """Writes what Psych writes of symbols and of hashes that do not tell them from texts."""
+
+
+def _text(dumper: _Dumper, data: str) -> yaml.ScalarNode:
+    """Quote a text with a colon in front, which would be a symbol."""
+    return dumper.represent_scalar("tag:yaml.org,2002:str", data, style='"' if data.startswith(":") else None)
+
+
+_Dumper.add_representer(str, _text)
+_Dumper.add_representer(Symbol, lambda dumper, data: dumper.represent_scalar("tag:yaml.org,2002:str", f":{data}"))
+_Dumper.add_representer(Indifferent, lambda dumper, data: dumper.represent_mapping(_HASH, data))
+_Dumper.add_representer(Instance, lambda dumper, data: dumper.represent_mapping(f"!ruby/object:{data.name}", data))
+
+
+def _dumped(value: Any) -> str:
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, default_flow_style=False, explicit_start=True)
 
 
 def write_yaml(value: Any) -> str:
@@ -66,15 +84,32 @@ def write_yaml(value: Any) -> str:
     >>> write_yaml({"force_remove_source_branch": "1"})
     "--- !ruby/hash:ActiveSupport::HashWithIndifferentAccess\\nforce_remove_source_branch: '1'\\n"
     """
-    body = yaml.dump(value, Dumper=yaml.SafeDumper, sort_keys=False, default_flow_style=False)
-    head = f"--- {_HASH}" if isinstance(value, dict) else "---"
-    gap = "\n" if isinstance(value, (dict, list)) and value else " "
-    text = f"{head}{gap}{body}"
+    text = _dumped(Indifferent(value) if isinstance(value, dict) else value)
     if json.loads(exact.write(read_yaml(text))) != value:
-        raise ValueError(
-            f"{write_json(value)[:80]} does not come back from YAML; Ruby symbols cannot be told from texts"
-        )
+        raise ValueError(f"{_shortened(value)} does not come back from YAML")
     return text
+
+
+def write_position(value: Any) -> str | None:
+    """Write the position of a note as GitLab stores it: YAML of an object; NULL for one of nulls."""
+    if not isinstance(value, dict):
+        raise ValueError(f"{_shortened(value)} is not a position")
+    if value == position(None):
+        return None
+    stored = Instance(attributes={Symbol(name): _indifferent(content) for name, content in value.items()})
+    stored.name = "Gitlab::Diff::Position"
+    text = _dumped(stored)
+    if position(text) != value:
+        raise ValueError(f"{_shortened(value)} does not come back from YAML as a position")
+    return text
+
+
+def _indifferent(value: Any) -> Any:
+    return Indifferent({k: _indifferent(v) for k, v in value.items()}) if isinstance(value, dict) else value
+
+
+def _shortened(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)[:80]
 
 
 def encode_base64(value: Any) -> str:
@@ -84,7 +119,8 @@ def encode_base64(value: Any) -> str:
 
 INVERSES: dict[str, Callable[[Any], Any]] = {
     "base64_text": encode_base64,
-    "json_or_yaml": write_json,
+    "position": write_position,
     "yaml": write_yaml,
+    "yaml_hash": write_yaml,
 }
 """By the name of the transform in the tree; a value whose transform is not here is derived and not stored."""

@@ -13,7 +13,7 @@ from project_export.sample.load.rows import Row, Rows
 from project_export.sample.load.unpack import Record
 from project_export.sample.load.values import INVERSES, stored
 from project_export.sample.schema import tables
-from project_export.tree import Key, Lookup, Relation
+from project_export.tree import Form, Key, Lookup, Ref, Relation
 
 _IDENTITY: dict[str, tuple[str, ...]] = {
     "labels": ("title", "type", "project_id", "group_id", "created_at"),
@@ -85,8 +85,9 @@ class Walk:
         """Write a row after those that it refers to, and before those that refer to it."""
         row = new.row
         self._refer(relation, record, row, path)
-        for column, accepted in relation.where:
-            if row.setdefault(column, accepted[0]) not in accepted:
+        for condition in relation.where:
+            column = condition.column
+            if not condition.accepts(row.setdefault(column, condition.only)):
                 self.left_out[f"{path} (stored, but {column} {row[column]!r} is not exported here)"] += 1
         self._number(relation, record, row)
         self._rows.insert(relation.table, row)
@@ -105,10 +106,9 @@ class Walk:
             if key.constant is not None:
                 if value != json.loads(key.constant):
                     self.left_out[f"{path}.{key.name} ({key.why or 'always the same'})"] += 1
-            elif key.lookup:
-                if key.lookup.fallback and not _told(relation, record, key.lookup, value):
-                    row[key.lookup.fallback] = _stored(key, relation.table, key.lookup.fallback, record, path)
-            elif key.column and (key.transform is None or key.transform in INVERSES):
+            elif key.form.of and _told(relation, record, key.form.of, value):
+                continue  # the row beside has it
+            elif key.column and (key.form.transform is None or key.form.transform in INVERSES):
                 row[key.column] = _stored(key, relation.table, key.column, record, path)
         return row
 
@@ -127,11 +127,13 @@ class Walk:
                 fixed = {own: row[parent] for own, parent in child.join if row.get(parent) is not None}
                 target = self.put(child, nested, fixed, f"{path}.{child.name}", shared=True)
                 for own, parent in child.join:
-                    lookup = derived.get(parent)
-                    if lookup is None:
+                    value = derived.get(parent)
+                    if value is None:
                         row[parent] = target[own]
-                    elif lookup.fallback and not _told(relation, record, lookup, nested):
-                        row[lookup.fallback] = target[own]
+                    elif not isinstance(value, Form) or (value.of and _told(relation, record, value.of, nested)):
+                        continue  # the row beside has it
+                    elif value.column:
+                        row[value.column] = target[own]
 
     def _number(self, relation: Relation, record: Record, row: Row) -> None:
         """Give the row its id: the one kept for it, the one that the record names, or the next one."""
@@ -157,18 +159,21 @@ class Walk:
 
     def _put_aside(self, relation: Relation, record: Record, row: Row, path: str) -> None:
         """Store the values that are looked up in rows of other tables and stand nowhere else."""
-        rows = {(child.table, child.join) for child in relation.children}
-        aside: dict[tuple[str, tuple[tuple[str, str], ...]], Row] = {}
+        nested = {child.table for child in relation.children}
+        beside = {row.name: row for row in relation.beside}
+        aside: dict[str, Row] = {}
         for key in relation.keys:
-            if not key.lookup or key.lookup.fallback or key.name not in record:
-                continue
-            if (key.lookup.table, key.lookup.match) not in rows:
-                values = aside.setdefault((key.lookup.table, key.lookup.match), {})
-                values[key.lookup.column] = _stored(key, key.lookup.table, key.lookup.column, record, path)
-            elif record[key.name] is not None and not _told(relation, record, key.lookup, record[key.name]):
-                self.left_out[f"{path}.{key.name} (not that of the nested record)"] += 1
-        for (table, match), values in aside.items():
-            self._rows.insert(table, {**{its: row[own] for its, own in match}, **values})
+            first = key.form.sources[0] if key.form.sources and key.name in record else None
+            if isinstance(first, Lookup) and isinstance(first.value, Ref) and first.row.table in nested:
+                told = _told(relation, record, Ref(first.value.column, first.row.table), record[key.name])
+                if record[key.name] is not None and not told:
+                    self.left_out[f"{path}.{key.name} (not that of the nested record)"] += 1
+            elif isinstance(first, Ref) and first.row and first.row in beside:
+                table = beside[first.row].table
+                aside.setdefault(first.row, {})[first.column] = _stored(key, table, first.column, record, path)
+        for name, values in aside.items():
+            match = {its: row[refs[0].column] for its, refs in beside[name].match}
+            self._rows.insert(beside[name].table, {**match, **values})
 
 
 def identify(relation: Relation, record: Record) -> Identity:
@@ -181,13 +186,17 @@ def is_above(child: Relation) -> bool:
     return any(own == "id" for own, _ in child.join)
 
 
-def _told(relation: Relation, record: Record, lookup: Lookup, value: Any) -> bool:
-    """Whether the record of the row that is looked up stands nested here and says this value, too."""
+def _told(relation: Relation, record: Record, ref: Ref, value: Any) -> bool:
+    """Whether the record of the row beside is nested here and says this value, too.
+
+    ref: its column; its row by the name of a row beside, or by its table.
+    """
+    table = next((row.table for row in relation.beside if row.name == ref.row), ref.row)
     for child in relation.children:
         nested = record.get(child.name)
-        if child.table == lookup.table and child.join == lookup.match and isinstance(nested, dict):
-            names = [key.name for key in child.keys if key.column == lookup.column]
-            names += [below.name for below in child.children for _, parent in below.join if parent == lookup.column]
+        if child.table == table and isinstance(nested, dict):
+            names = [key.name for key in child.keys if key.column == ref.column]
+            names += [below.name for below in child.children for _, parent in below.join if parent == ref.column]
             return any(nested.get(name) == value for name in names)
     return False
 
@@ -214,6 +223,7 @@ def _stored(key: Key, table: str, column: str, record: Record, path: str) -> Any
     """Return what the column holds for the record's value of this key."""
     found = next(candidate for candidate in tables()[table] if candidate.name == column)
     try:
-        return stored(key, found, record[key.name], transformed=key.when is None or bool(record.get(key.when)))
+        transformed = all(condition.accepts(record.get(condition.column)) for condition in key.form.when)
+        return stored(key, found, record[key.name], transformed=transformed)
     except (TypeError, ValueError) as error:
         raise ArchiveBroken(f"{path}.{key.name}: {error}") from error

@@ -1,0 +1,114 @@
+"""What a transform is, and the ones that any schema may need.
+
+A transform makes the JSON value that is exported of one stored value. A value that cannot be read raises ValueError,
+which fails its relation: a record is never changed in silence.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from project_export.coders import exact
+from project_export.coders.ruby import load_yaml
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A value, and what is to be reported of it."""
+
+    value: Any
+    note: str
+
+
+@dataclass(frozen=True)
+class Transform:
+    """A function from one stored value to the JSON value that is exported, or to that in a Noted.
+
+    of_null: it is asked for NULL as well. structured: it makes objects and arrays, not texts.
+    """
+
+    function: Callable[[Any], Any]
+    of_null: bool = False
+    structured: bool = False
+
+
+def plain(value: Any) -> Any:
+    """Make JSON of what YAML can hold: keys become strings, times ISO 8601 in UTC with three decimals, as Rails has it.
+
+    Raises ValueError for a number that JSON cannot hold.
+    """
+    if isinstance(value, dict):
+        return {str(key if isinstance(key, int) else plain(key)): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, set, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, datetime.datetime):
+        moment = value.astimezone(datetime.timezone.utc) if value.tzinfo else value
+        return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, str):
+        return str(value)
+    return exact.number(value) if isinstance(value, (int, float)) else value
+
+
+def read_yaml(value: Any) -> Any:
+    """Read YAML as Ruby serialises it.
+
+    >>> read_yaml("--- !ruby/hash:ActiveSupport::HashWithIndifferentAccess\\nforce_remove_source_branch: '1'\\n")
+    {'force_remove_source_branch': '1'}
+    """
+    stored = load_yaml(value)
+    return None if stored is False else plain(stored)  # Psych has false for an empty text
+
+
+def read_yaml_hash(value: Any) -> Any:
+    """Read YAML of a hash; nothing stored is an empty one, as Rails' coder with the class Hash returns it.
+
+    >>> read_yaml_hash("--- {}\\n"), read_yaml_hash(None), read_yaml_hash("--- \\n")
+    ({}, {}, {})
+    """
+    stored = read_yaml(value) if value is not None else None
+    if stored is None or stored == "":
+        return {}
+    if not isinstance(stored, dict):
+        raise ValueError(f"YAML of {type(stored).__name__} where a hash belongs")
+    return stored
+
+
+def decode_base64(value: Any) -> str:
+    """Decode base64 to text; bytes that are not UTF-8 become U+FFFD, and a text that is not base64 stays as it is.
+
+    As Ruby's unpack1("m0") has it, by which merge_request_diff_file.rb#diff reads: no white space, no bit too many.
+
+    >>> decode_base64("aMOp"), decode_base64("@@ -1 +1 @@")
+    ('hé', '@@ -1 +1 @@')
+    """
+    try:
+        decoded = base64.b64decode(value, validate=True)
+    except ValueError:
+        return str(value)
+    return decoded.decode("utf-8", "replace") if base64.b64encode(decoded).decode() == value else str(value)
+
+
+def digest(value: Any) -> str:
+    """Return 40 hexadecimal digits made of a value: what stands for an identifier that the application would make up.
+
+    >>> digest(7)
+    '902ba3cda1883801594b6e1b452790cc53948fda'
+    """
+    return hashlib.sha1(str(value).encode(), usedforsecurity=False).hexdigest()
+
+
+TRANSFORMS: Mapping[str, Transform] = {
+    "base64_text": Transform(decode_base64),
+    "digest": Transform(digest),
+    "yaml": Transform(read_yaml, structured=True),
+    "yaml_hash": Transform(read_yaml_hash, of_null=True, structured=True),
+}

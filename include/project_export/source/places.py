@@ -1,0 +1,204 @@
+"""References of a tree as SQL: columns of a row, of the rows beside it, of the root; lookups; conditions.
+
+A row beside is joined laterally, once for all that is read of it. A lookup is a subquery where its value stands, which
+PostgreSQL runs only if it gets there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from psycopg import sql
+
+from project_export.source.names import ROW, Params, column, comma, every, named, ordered
+from project_export.source.types import formed
+from project_export.tree import Beside, Catalogue, Climb, Condition, Lookup, Ref, Relation
+from project_export.tree.model import ROOT, Source
+from project_export.tree.refs import refs
+
+_THERE = sql.Identifier("is there")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where references start from: a row, its table, and the tables of the rows beside it."""
+
+    table: str
+    row: sql.Identifier = field(default_factory=lambda: ROW)
+    beside: Mapping[str, str] = field(default_factory=dict)
+    depth: int = 0
+
+
+class Places:
+    """Makes expressions of references.
+
+    catalogue: types of all columns. root: the relation whose values stand for references to it. values: those values,
+    by the root's own reference to them, as PostgreSQL's texts. zoned: see `types.formed`.
+    """
+
+    def __init__(
+        self, catalogue: Catalogue, root: Relation, values: Mapping[str, bytes | None], *, zoned: bool
+    ) -> None:
+        self._catalogue = catalogue
+        self._root = {ROOT: root.table} | {f"{ROOT}.{row.name}": row.table for row in root.beside}
+        self._values = values
+        self._zoned = zoned
+
+    def of(self, relation: Relation) -> Place:
+        """Return the place of a relation's rows."""
+        return Place(relation.table, beside={row.name: row.table for row in relation.beside})
+
+    def value(self, ref: Ref, place: Place, params: Params) -> sql.Composable:
+        """Return a reference's value; of one without a column whether its row is there."""
+        if ref.row in self._root:
+            value = self._values.get(str(Ref(ref.column, ref.row.removeprefix(ROOT).removeprefix("."))))
+            text = None if value is None else value.decode()
+            kind = named(self.type_of(ref, place))
+            return sql.SQL("{}::text::{}").format(params(text), kind)
+        if not ref.row:
+            return column(ref.column, place.row)
+        beside = _beside(ref.row)
+        if ref.column:
+            return column(ref.column, beside)
+        return sql.SQL("({}.{} IS TRUE)").format(beside, _THERE)
+
+    def type_of(self, ref: Ref, place: Place) -> str:
+        """Return the type of a reference's value."""
+        if not ref.column:
+            return "bool"
+        table = self._root.get(ref.row) or place.beside.get(ref.row) or place.table
+        return self._catalogue[table][ref.column]
+
+    def read(self, source: Source, place: Place, params: Params, *, form: bool) -> sql.Composable:
+        """Return what a source holds: in the form in which it is exported, or as it is."""
+        if isinstance(source, Ref):
+            value = self.value(source, place, params)
+            return self._formed(value, self.type_of(source, place)) if form else value
+        return self._lookup(source, place, params, form=form)
+
+    def type_read(self, source: Source, place: Place) -> str:
+        """Return the type of what a source holds."""
+        if isinstance(source, Ref):
+            return self.type_of(source, place)
+        return "int8" if source.value is None else self.type_read(source.value, Place(source.row.table))
+
+    def joined(self, relation: Relation, params: Params, more: Iterable[Ref] = ()) -> sql.Composable:
+        """Return what FROM needs for the rows beside a relation's own. more: what is read besides its own references."""
+        used: dict[str, set[str]] = {row.name: set() for row in relation.beside}
+        for ref in (*refs(relation), *more):
+            if ref.row in used and ref.column:
+                used[ref.row].add(ref.column)
+        place, other = self.of(relation), sql.Identifier("l")
+        joins = [
+            sql.SQL(" LEFT JOIN LATERAL (SELECT {} FROM {}) AS {} ON true").format(
+                comma([*(column(c, other) for c in sorted(used[row.name])), sql.SQL("true AS {}").format(_THERE)]),
+                self._found(row, other, place, params),
+                _beside(row.name),
+            )
+            for row in relation.beside
+        ]
+        return sql.SQL("").join(joins)
+
+    def climb(self, climb: Climb, place: Place, params: Params) -> sql.Composable:
+        """Return the keys of a row and of all above it as an array (the rule is that of `Climb`)."""
+        table, key, parent = named(climb.table), named(climb.key), named(climb.parent)
+        where = self.conditions(climb.where, Place(climb.table, sql.Identifier("g")), params)
+        fulfilled = sql.SQL("").join(sql.SQL(" AND {}").format(one) for one in where)
+        path: sql.Composable = sql.SQL("'{}'::int8[]")
+        by_path: sql.Composable = sql.SQL("")
+        if climb.path is not None:
+            path = column(climb.path, sql.Identifier("g"))
+            by_path = sql.SQL(
+                " UNION SELECT g.{key} FROM own JOIN {table} AS a ON a.{key} = own.parent"
+                " JOIN {table} AS g ON g.{key} = ANY (a.{path}){fulfilled} WHERE cardinality(own.path) > 0"
+            ).format(key=key, table=table, path=named(climb.path), fulfilled=fulfilled)
+        return sql.SQL(
+            "ARRAY(WITH RECURSIVE own AS ("
+            "SELECT g.{key} AS key, g.{parent} AS parent, {path} AS path"
+            " FROM {table} AS g WHERE g.{key} = {start}{where}"
+            "), up AS ("
+            "SELECT g.{key} AS key, g.{parent} AS parent FROM own JOIN {table} AS g ON g.{key} = own.parent{where}"
+            " WHERE cardinality(own.path) = 0"
+            " UNION SELECT g.{key}, g.{parent} FROM up JOIN {table} AS g ON g.{key} = up.parent{where}"
+            ") SELECT key FROM own{by_path} UNION SELECT key FROM up)"
+        ).format(
+            key=key,
+            parent=parent,
+            path=path,
+            table=table,
+            start=column(climb.start, place.row),
+            where=fulfilled,
+            by_path=by_path,
+        )
+
+    def conditions(self, when: Iterable[Condition], place: Place, params: Params) -> list[sql.Composable]:
+        """Return conditions, each of which is true or false, never NULL."""
+        return [self._condition(condition, place, params) for condition in when]
+
+    def either(self, either: Sequence[Sequence[Condition]], place: Place, params: Params) -> list[sql.Composable]:
+        """Return that one of these lists of conditions is fulfilled; nothing where there are none."""
+        lists = [sql.SQL("({})").format(every(self.conditions(one, place, params))) for one in either]
+        return [sql.SQL("({})").format(sql.SQL(" OR ").join(lists))] if lists else []
+
+    def _condition(self, condition: Condition, place: Place, params: Params) -> sql.Composable:
+        value = self.value(condition.ref, place, params)
+        if not condition.ref.column:
+            wanted = "{}" if condition.values == (True,) else "(NOT {})"
+            if condition.ref.row in self._root:
+                value = sql.SQL("coalesce({}, false)").format(value)
+            return sql.SQL(wanted).format(value)
+        values = [params(item) for item in condition.values if item is not None]
+        null = None in condition.values
+        if condition.test == "over":
+            return sql.SQL("coalesce({} > {}, false)").format(value, values[0])
+        if condition.test == "in":
+            either = [sql.SQL("{} IN ({})").format(value, comma(values))] if values else []
+            either += [sql.SQL("{} IS NULL").format(value)] if null else []
+            return sql.SQL("({})").format(sql.SQL(" OR ").join(either))
+        if not values:
+            return sql.SQL("{} IS NOT NULL").format(value)
+        form = "({0} IS NOT NULL AND {0} NOT IN ({1}))" if null else "({0} IS NULL OR {0} NOT IN ({1}))"
+        return sql.SQL(form).format(value, comma(values))
+
+    def _lookup(self, lookup: Lookup, place: Place, params: Params, *, form: bool) -> sql.Composable:
+        row = lookup.row
+        other = sql.Identifier(f"l{place.depth}")
+        there = Place(row.table, other, depth=place.depth + 1)
+        if lookup.value is None:
+            value: sql.Composable = sql.SQL("count(*)")
+            found = self._found(row, other, place, params, first=False)
+        else:
+            value = self.read(lookup.value, there, params, form=form)
+            found = self._found(row, other, place, params)
+        return sql.SQL("(SELECT {} FROM {})").format(value, found)
+
+    def _found(
+        self, row: Beside, other: sql.Identifier, place: Place, params: Params, *, first: bool = True
+    ) -> sql.Composable:
+        """Return what stands after FROM for a row of another table, or for all that match."""
+        equal: list[sql.Composable] = [
+            sql.SQL("{} = {}").format(column(its, other), self._first(match, place, params)) for its, match in row.match
+        ]
+        equal += self.conditions(row.where, Place(row.table, other), params)
+        where = sql.SQL(" WHERE {}").format(every(equal)) if equal else sql.SQL("")
+        order = sql.SQL(" ORDER BY {}").format(comma(ordered(row.order, other))) if row.order else sql.SQL("")
+        limit = sql.SQL(" LIMIT 1" if first else "")
+        return sql.SQL("{} AS {}{}{}{}").format(named(row.table), other, where, order, limit)
+
+    def _first(self, match: Sequence[Ref], place: Place, params: Params) -> sql.Composable:
+        """Return the first of these that is not NULL."""
+        there = [ref for ref in match if self._has(ref, place)]
+        values = [self.value(ref, place, params) for ref in there]
+        return values[0] if len(values) == 1 else sql.SQL("coalesce({})").format(comma(values))
+
+    def _has(self, ref: Ref, place: Place) -> bool:
+        table = self._root.get(ref.row) or place.beside.get(ref.row) or (place.table if not ref.row else "")
+        return ref.column in self._catalogue.get(table, {})
+
+    def _formed(self, value: sql.Composable, type_name: str) -> sql.Composable:
+        return formed(value, type_name, zoned=self._zoned)
+
+
+def _beside(name: str) -> sql.Identifier:
+    return sql.Identifier(f"beside {name}".replace("%", "%%"))
