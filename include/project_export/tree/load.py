@@ -65,8 +65,8 @@ from project_export.tree.versions import dated, since, spans, until
 SHIPPED = Path(__file__).parent.parent / "trees"
 
 _FILE = {
-    "name", "schema", "editions", "column_since", "column_until", "enums", "shapes", "root", "relations", "optional",
-    "uncovered",
+    "name", "schema", "evidence", "editions", "column_since", "column_until", "enums", "shapes", "root", "relations",
+    "optional", "uncovered",
 }  # fmt: skip
 _CONTENT = {"table", "order", "key", "keys", "beside", "derived", "children", "since", "until"}
 _PLACE = {"relation", "like", "override", "one", "join", "where", "either", "also", "successor", "constant"}
@@ -141,6 +141,8 @@ class _Reader(Keys):
         )
         tree = replace(tree, optional=tuple(self.options(fields.get("optional"), tree)))
         tree = replace(tree, uncovered=tuple(self.uncovered(fields.get("uncovered"), tree.extended())))
+        if "evidence" in fields:
+            tree = replace(tree, evidence=str(self.path.parent / self.text(fields["evidence"])))
         tops = tree.extended().relations
         return replace(tree, root=dated(self, root, self.mapping(fields["root"], "the root"), tops))
 

@@ -377,6 +377,7 @@ class Tree:
     column_since, column_until: by `table` or `table.column`, when it came and went.
     relations: the top-level ones. optional: relations that come in addition, by `extended`.
     uncovered: dotted paths of what the application exports and the tree does not, each with the reason.
+    evidence: the file that says how its keys are known, empty where there is none; `evidence` reads it.
     """
 
     name: str
@@ -389,6 +390,7 @@ class Tree:
     editions: tuple[str, ...] = ()
     column_since: dict[str, Span] = field(default_factory=dict, compare=False)
     column_until: dict[str, Span] = field(default_factory=dict, compare=False)
+    evidence: str = ""
 
     def walk(self) -> Iterator[tuple[str, Relation]]:
         """Yield the root and every relation, nested ones too, with their dotted paths."""

@@ -1,0 +1,61 @@
+"""Write what real exports show into the tree's evidence: `python -m dev.evidence KEYS_BY_RELATION.json`.
+
+The argument is the union of the keys of real exports by relation; the lines `seen` are made from it, all others stay.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from project_export.tree import Tree, load
+from project_export.tree.evidence import HEAD, Row, names, rows
+
+
+def real(text: str) -> dict[str, Any]:
+    """Read the union of real exports: what is known per relation, by its dotted path in the tree."""
+    return {path.replace("[]", ""): relation for path, relation in json.loads(text)["relations"].items()}
+
+
+def number(version: str) -> tuple[int, ...]:
+    """Return a version without what its patches change, for comparison: (17, 10) of "17.10.0-ee"."""
+    return tuple(map(int, version.split(".")[:2]))
+
+
+def seen(tree: Tree, known: Mapping[str, Any], lacking: Mapping[str, set[str]]) -> Iterator[Row]:
+    """Yield what real exports show of a tree's keys, keys of the same versions in one row.
+
+    lacking: keys by path that the tree is to have.
+    """
+    for path, relation in tree.extended().walk():
+        keys = known.get(path, {}).get("keys", {})
+        by_versions: dict[tuple[str, ...], list[str]] = {}
+        for name in [*names(relation), *sorted(lacking.get(path, ()))]:
+            if name in keys:
+                versions = sorted({number(version) for version in keys[name]["versions"]})
+                by_versions.setdefault(tuple(".".join(map(str, one)) for one in versions), []).append(name)
+        for versions, those in by_versions.items():
+            yield Row("seen", path, versions, tuple(those), "")
+
+
+def line(row: Row) -> str:
+    """Return a row as it stands in the file."""
+    return "\t".join((row.how, row.path, " ".join(row.where), " ".join(row.keys), row.note))
+
+
+def main(facts: Path) -> None:
+    """Rewrite the lines `seen` of the shipped tree's evidence."""
+    tree = load("gitlab")
+    kept = [row for row in rows(tree) if row.how != "seen"]
+    file = Path(tree.evidence)
+    comments = [text for text in file.read_text(encoding="utf-8").splitlines() if text.startswith("#")]
+    found = seen(tree, real(facts.read_text(encoding="utf-8")), {})
+    lines = [*comments, "\t".join(HEAD), *map(line, kept), *map(line, found)]
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,156 @@
+"""How the keys of a tree are known: seen in real exports, read in the application's source, or assumed.
+
+A tree file names its evidence (`evidence: gitlab-evidence.tsv`), a TSV with a line for keys that are known alike:
+
+    how      path          where                      keys              note
+    seen     issues.notes  13.5 17.1                  note system       in real exports of these versions, in this relation
+    read     issues.notes  app/models/note.rb@1a2b3c  discussion_id     in the source: this file, at this commit if known
+    read     labels        app/models/label.rb        *                 a model that was read whole
+    assumed  *             config.yml                 *                 what is known of no key by itself
+    gone     issues        config.yml@1a2b3c          external_key      left once; why the tree lacks it
+
+`*` as keys: each key that is a column of the table, and each nested relation. `*` as path: everywhere. What is known of a
+relation also tells of the other places of its table, so records that have several places need no line for each;
+but "seen" stays with the relation in which it was seen.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from project_export.errors import TreeError
+from project_export.tree.model import Relation, Tree
+
+HEAD = ("how", "path", "where", "keys", "note")
+HOW = ("seen", "read", "assumed", "gone")
+ANY = "*"
+
+_VERSION = re.compile(r"\d+\.\d+")
+_FILE = re.compile(r"[\w./-]+\.\w+(@[0-9a-f]{8,40})?")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line: how these keys of the relation at a dotted path are known, and where from (versions or files)."""
+
+    how: str
+    path: str
+    where: tuple[str, ...]
+    keys: tuple[str, ...]
+    note: str
+    line: int = 0
+
+
+@dataclass(frozen=True)
+class Known:
+    """How one key of one relation is known.
+
+    seen: versions of real exports in which this relation has it
+    alike: the same of other relations of the table, by dotted path
+    read: files in which it was read; assumed: what is assumed of it is said there
+    notes: remarks about this very key
+    """
+
+    seen: tuple[str, ...] = ()
+    alike: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    read: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def how(self) -> str:
+        """The best that is known: seen, alike (seen elsewhere), read, assumed, or an empty text."""
+        found = (("seen", self.seen), ("alike", self.alike), ("read", self.read), ("assumed", self.assumed))
+        return next((how for how, there in found if there), "")
+
+
+def rows(tree: Tree) -> tuple[Row, ...]:
+    """Read the evidence that a tree names, nothing if it names none. Raises TreeError with file and line."""
+    return read(Path(tree.evidence)) if tree.evidence else ()
+
+
+def read(path: Path) -> tuple[Row, ...]:
+    """Read an evidence file. Raises TreeError with file and line."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise TreeError(f"{path}: not readable evidence of a tree: {error}") from error
+    kept = [(number, line) for number, line in enumerate(lines, start=1) if line and not line.startswith("#")]
+    if not kept or tuple(kept[0][1].split("\t")) != HEAD:
+        raise TreeError(f"{path}: the first line must name the columns {', '.join(HEAD)}, separated by tabs")
+    return tuple(_row(path, number, line) for number, line in kept[1:])
+
+
+def _row(path: Path, number: int, line: str) -> Row:
+    cells = next(csv.reader([line], delimiter="\t", quoting=csv.QUOTE_NONE))
+    if len(cells) != len(HEAD):
+        raise TreeError(f"{path}:{number}: {len(cells)} columns, not the {len(HEAD)} of {', '.join(HEAD)}")
+    how, place, where, keys, note = cells
+    row = Row(how, place, tuple(where.split()), tuple(keys.split()), note, number)
+    if how not in HOW:
+        raise TreeError(f"{path}:{number}: how is {how!r}, not one of {', '.join(HOW)}")
+    form = _VERSION if how == "seen" else _FILE
+    if not row.where or not all(form.fullmatch(one) for one in row.where):
+        what = "versions like 17.10" if how == "seen" else "files like app/models/note.rb or app/models/note.rb@1a2b3c4d"
+        raise TreeError(f"{path}:{number}: where is {where!r}, not {what}")
+    if not row.path or not row.keys:
+        raise TreeError(f"{path}:{number}: names no path or no keys")
+    return row
+
+
+def names(relation: Relation) -> tuple[str, ...]:
+    """Return the keys of a relation's records, its nested relations among them."""
+    return (*(key.name for key in relation.keys), *(child.name for child in relation.children))
+
+
+class Evidence:
+    """What is known of the keys of one tree, all its optional relations included."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.rows = rows(tree)
+        self.places = dict(tree.extended().walk())
+        self._known = tree.known
+        self._seen: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._said: dict[tuple[str, str], list[Row]] = {}
+        for row in self.rows:
+            table = self.places[row.path].table if row.path in self.places else row.path
+            for key in row.keys:
+                if row.how == "seen":
+                    self._seen[row.path, key] = (*self._seen.get((row.path, key), ()), *row.where)
+                elif row.how != "gone":
+                    self._said.setdefault((table, key), []).append(row)
+
+    def of(self, path: str, name: str) -> Known:
+        """Return how a key of the relation at a dotted path is known."""
+        relation = self.places[path]
+        own = self._said.get((relation.table, name), [])
+        said = list(own)
+        if name in self._known.get(relation.table, {}) or any(child.name == name for child in relation.children):
+            said += self._said.get((relation.table, ANY), []) + self._said.get((ANY, ANY), [])
+        elsewhere = [
+            (other, self._seen[other, name])
+            for other, place in self.places.items()
+            if other != path and place.table == relation.table and (other, name) in self._seen
+        ]
+        return Known(
+            self._seen.get((path, name), ()),
+            tuple(elsewhere),
+            tuple(dict.fromkeys(file for row in said if row.how == "read" for file in row.where)),
+            tuple(dict.fromkeys(file for row in said if row.how == "assumed" for file in row.where)),
+            tuple(row.note for row in own if row.note),
+        )
+
+    def each(self) -> Iterator[tuple[str, str, Known]]:
+        """Yield every key of every relation: dotted path, name, how it is known."""
+        for path, relation in self.places.items():
+            for name in names(relation):
+                yield path, name, self.of(path, name)
+
+    def counts(self) -> Counter[str]:
+        """Return how many keys are known in which way, in all places: by `Known.how`."""
+        return Counter(known.how for _, _, known in self.each())
