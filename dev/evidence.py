@@ -35,8 +35,8 @@ def seen(tree: Tree, known: Mapping[str, Any], lacking: Mapping[str, set[str]]) 
         by_versions: dict[tuple[str, ...], list[str]] = {}
         for name in [*names(relation), *sorted(lacking.get(path, ()))]:
             if name in keys:
-                versions = sorted({number(version) for version in keys[name]["versions"]})
-                by_versions.setdefault(tuple(".".join(map(str, one)) for one in versions), []).append(name)
+                numbers = sorted({number(version) for version in keys[name]["versions"]})
+                by_versions.setdefault(tuple(".".join(map(str, one)) for one in numbers), []).append(name)
         for versions, those in by_versions.items():
             yield Row("seen", path, versions, tuple(those), "")
 

@@ -6,10 +6,12 @@ cover) stands in a Markdown file of the same name beside the tree file and comes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from project_export.tree.evidence import Evidence, Known
+from project_export.tree.evidence import names as all_names
 from project_export.tree.model import (
     Also,
     Beside,
@@ -42,6 +44,7 @@ def document(tree: Tree) -> str:
 class _Describer:
     def __init__(self, tree: Tree) -> None:
         self.tree = tree = tree.extended()
+        self.evidence = Evidence(tree) if tree.evidence else None
         self.tops = (tree.root, *tree.relations)
         self.headings = {_record(top): top.name for top in self.tops if top.table}
         self.shared: dict[Record, Relation] = {}
@@ -82,7 +85,18 @@ class _Describer:
             )
             for relation in self.tops
         ]
-        return "## Overview\n\n" + _table(("relation", "records", "table", "keys", "nested relations"), rows)
+        parts = ["## Overview", _table(("relation", "records", "table", "keys", "nested relations"), rows)]
+        return "\n\n".join([*parts, *self.totals()])
+
+    def totals(self) -> Iterator[str]:
+        """Say how many keys are known in which way."""
+        if self.evidence:
+            counts = self.evidence.counts()
+            yield (
+                f"Nested relations and all places of a record counted, these are {sum(counts.values())} keys:"
+                f" {counts['seen']} seen in real exports in that very place, {counts['alike']} seen in another place of"
+                f" the table, {counts['read']} read in the source, {counts['assumed']} assumed."
+            )
 
     def top(self, relation: Relation) -> str:
         heading = f"## {relation.name}"
@@ -114,9 +128,23 @@ class _Describer:
             rows = [(f"`{row.name}`", _row(row)) for row in relation.beside]
             parts.append("Rows beside:\n\n" + _table(("name", "the row of"), rows))
         parts += _history(relation)
+        parts += self.known(relation)
         if relation.children:
             parts.append("Nested:\n\n" + "\n".join(self.nested(relation, relation.children)))
         return "\n\n".join(parts)
+
+    def known(self, relation: Relation) -> Iterator[str]:
+        """Say how the keys of these records are known, those that are known alike together."""
+        if not self.evidence:
+            return
+        places = {path: all_names(other) for path, other in self.tree.walk() if _record(other) == _record(relation)}
+        by_source: dict[str, list[str]] = {}
+        for name in all_names(relation):
+            known = {path: self.evidence.of(path, name) for path, there in places.items() if name in there}
+            by_source.setdefault(_source(known, self.evidence), []).append(name)
+        most = max(by_source, key=lambda source: len(by_source[source]))
+        rest = [f"{_names(keys)}: {source}" for source, keys in by_source.items() if source != most]
+        yield f"How the keys are known: {'; '.join([*rest, 'all others: ' * bool(rest) + most])}."
 
     def nested(self, parent: Relation, children: Iterable[Relation], depth: int = 0) -> Iterator[str]:
         for child in children:
@@ -128,7 +156,8 @@ class _Describer:
                 keys = f"keys as of [{self.headings[record]}]({_anchor(self.headings[record])})"
             else:
                 keys = f"keys {', '.join(_with_note(key) for key in child.keys)}"
-                keys = ". ".join([keys, *(text.rstrip(".") for text in _history(child))])
+                said = (*_history(child), *self.known(child))
+                keys = ". ".join([keys, *(text.rstrip(".") for text in said)])
             for value, text in child.instead:
                 keys += f". Where the value that joins is {value}: `{text}`"
             if child.default is not None:
@@ -290,6 +319,23 @@ def _history(relation: Relation) -> Iterator[str]:
             by_date.setdefault(date, []).append(name)
         if by_date:
             yield f"{title}: {'; '.join(f'{_names(names)} ({date})' for date, names in by_date.items())}."
+
+
+def _source(places: Mapping[str, Known], evidence: Evidence) -> str:
+    """Say how one key of a record is known, which has one place or several."""
+    first = next(iter(places.values()))
+    parts = []
+    if seen := {path: evidence.span(known.seen) for path, known in places.items() if known.seen}:
+        named = [f"`{path}` {versions}" if len(places) > 1 else versions for path, versions in seen.items()]
+        parts.append(f"seen in exports of {'; '.join(named)}")
+    elif first.alike:
+        named = [f"`{path}` {evidence.span(versions)}" for path, versions in first.alike]
+        parts.append(f"seen elsewhere, in exports of {'; '.join(named)}")
+    if first.read and (first.notes or not parts):
+        parts.append(f"read in {_names(first.read)}")
+    if not parts:
+        parts.append(f"assumed, from {_names(first.assumed)}" if first.assumed else "not known")
+    return ", ".join(parts) + "".join(f" ({note})" for note in first.notes)
 
 
 def _with_note(key: Key) -> str:

@@ -2,16 +2,16 @@
 
 A tree file names its evidence (`evidence: gitlab-evidence.tsv`), a TSV with a line for keys that are known alike:
 
-    how      path          where                      keys              note
-    seen     issues.notes  13.5 17.1                  note system       in real exports of these versions, in this relation
-    read     issues.notes  app/models/note.rb@1a2b3c  discussion_id     in the source: this file, at this commit if known
-    read     labels        app/models/label.rb        *                 a model that was read whole
-    assumed  *             config.yml                 *                 what is known of no key by itself
-    gone     issues        config.yml@1a2b3c          external_key      left once; why the tree lacks it
+    how      path          where                      keys           note
+    seen     issues.notes  13.5 17.1                  note system    real exports of these versions have it, just there
+    read     issues.notes  app/models/note.rb@1a2b3c  discussion_id  read in this file, at this commit if it is known
+    read     labels        app/models/label.rb        *              a model that was read whole
+    assumed  *             config.yml                 *              what is known of no key by itself
+    gone     issues        config.yml@1a2b3c          external_key   left once; why the tree lacks it
 
-`*` as keys: each key that is a column of the table, and each nested relation. `*` as path: everywhere. What is known of a
-relation also tells of the other places of its table, so records that have several places need no line for each;
-but "seen" stays with the relation in which it was seen.
+`*` as keys: each key that is a column of the table, and each nested relation, if no line names it. `*` as path: every
+relation. What is known of a relation holds for the other places of its table too, so a record that has several places
+needs no line for each; but "seen" stays with the relation in which it was seen.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,7 +96,9 @@ def _row(path: Path, number: int, line: str) -> Row:
         raise TreeError(f"{path}:{number}: how is {how!r}, not one of {', '.join(HOW)}")
     form = _VERSION if how == "seen" else _FILE
     if not row.where or not all(form.fullmatch(one) for one in row.where):
-        what = "versions like 17.10" if how == "seen" else "files like app/models/note.rb or app/models/note.rb@1a2b3c4d"
+        what = (
+            "versions like 17.10" if how == "seen" else "files like app/models/note.rb or app/models/note.rb@1a2b3c4d"
+        )
         raise TreeError(f"{path}:{number}: where is {where!r}, not {what}")
     if not row.path or not row.keys:
         raise TreeError(f"{path}:{number}: names no path or no keys")
@@ -106,6 +108,10 @@ def _row(path: Path, number: int, line: str) -> Row:
 def names(relation: Relation) -> tuple[str, ...]:
     """Return the keys of a relation's records, its nested relations among them."""
     return (*(key.name for key in relation.keys), *(child.name for child in relation.children))
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
 
 
 class Evidence:
@@ -129,9 +135,8 @@ class Evidence:
         """Return how a key of the relation at a dotted path is known."""
         relation = self.places[path]
         own = self._said.get((relation.table, name), [])
-        said = list(own)
-        if name in self._known.get(relation.table, {}) or any(child.name == name for child in relation.children):
-            said += self._said.get((relation.table, ANY), []) + self._said.get((ANY, ANY), [])
+        any_key = name in self._known.get(relation.table, {}) or any(child.name == name for child in relation.children)
+        said = own or self._said.get((relation.table, ANY), []) * any_key or self._said.get((ANY, ANY), []) * any_key
         elsewhere = [
             (other, self._seen[other, name])
             for other, place in self.places.items()
@@ -150,6 +155,17 @@ class Evidence:
         for path, relation in self.places.items():
             for name in names(relation):
                 yield path, name, self.of(path, name)
+
+    def span(self, versions: Sequence[str]) -> str:
+        """Return versions as text, those that follow each other in the evidence as from one to another."""
+        every = sorted({one for found in self._seen.values() for one in found}, key=_number)
+        runs: list[list[str]] = []
+        for version in sorted(versions, key=_number):
+            if runs and every.index(version) == every.index(runs[-1][-1]) + 1:
+                runs[-1].append(version)
+            else:
+                runs.append([version])
+        return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(run) for run in runs)
 
     def counts(self) -> Counter[str]:
         """Return how many keys are known in which way, in all places: by `Known.how`."""
