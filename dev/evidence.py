@@ -25,15 +25,12 @@ def number(version: str) -> tuple[int, ...]:
     return tuple(map(int, version.split(".")[:2]))
 
 
-def seen(tree: Tree, known: Mapping[str, Any], lacking: Mapping[str, set[str]]) -> Iterator[Row]:
-    """Yield what real exports show of a tree's keys, keys of the same versions in one row.
-
-    lacking: keys by path that the tree is to have.
-    """
+def seen(tree: Tree, known: Mapping[str, Any]) -> Iterator[Row]:
+    """Yield what real exports show of a tree's keys, keys of the same versions in one row."""
     for path, relation in tree.extended().walk():
         keys = known.get(path, {}).get("keys", {})
         by_versions: dict[tuple[str, ...], list[str]] = {}
-        for name in [*names(relation), *sorted(lacking.get(path, ()))]:
+        for name in names(relation):
             if name in keys:
                 numbers = sorted({number(version) for version in keys[name]["versions"]})
                 by_versions.setdefault(tuple(".".join(map(str, one)) for one in numbers), []).append(name)
@@ -52,7 +49,7 @@ def main(facts: Path) -> None:
     kept = [row for row in rows(tree) if row.how != "seen"]
     file = Path(tree.evidence)
     comments = [text for text in file.read_text(encoding="utf-8").splitlines() if text.startswith("#")]
-    found = seen(tree, real(facts.read_text(encoding="utf-8")), {})
+    found = seen(tree, real(facts.read_text(encoding="utf-8")))
     lines = [*comments, "\t".join(HEAD), *map(line, kept), *map(line, found)]
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
