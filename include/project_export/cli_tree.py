@@ -29,7 +29,7 @@ Name = Annotated[str, typer.Option("--tree", help="A shipped tree or the path of
 def doc(tree: Name = "") -> None:
     """Describe the tree as Markdown: relations, tables, keys, order, and what is computed."""
     with errors():
-        text = document(load(tree or Settings().tree))
+        text = document(load_all(tree or Settings().tree))
     sys.stdout.write(text)
 
 

@@ -84,7 +84,7 @@ class Places:
         return "int8" if source.value is None else self.type_read(source.value, Place(source.row.table))
 
     def joined(self, relation: Relation, params: Params, more: Iterable[Ref] = ()) -> sql.Composable:
-        """Return what FROM needs for the rows beside a relation's own. more: what is read besides its own references."""
+        """Return what FROM needs for the rows beside a relation's own. more: references that are not its own."""
         used: dict[str, set[str]] = {row.name: set() for row in relation.beside}
         for ref in (*refs(relation), *more):
             if ref.row in used and ref.column:

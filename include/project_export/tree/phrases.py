@@ -1,0 +1,168 @@
+"""Parts of a tree as phrases of Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from project_export.tree.model import (
+    Also,
+    Beside,
+    Condition,
+    Derived,
+    Elsewhere,
+    Form,
+    Key,
+    Order,
+    Ref,
+    Relation,
+    Scalar,
+    Source,
+)
+
+
+def condition(source: Relation | Also, parent: Relation) -> str:
+    """Say which rows of a source there are under a parent."""
+    derived = dict(parent.derived)
+    joins = [f"`{own}` = {_derived(derived.get(other), other, parent)}" for own, other in source.join]
+    either = [" or ".join(" and ".join(_where(one)) for one in source.either)] if source.either else []
+    return " and ".join([*joins, *_where(source.where), *(f"({one})" for one in either)])
+
+
+def note(key: Key) -> str:
+    """Say how a value comes about, nothing when it is the column as it is."""
+    parts = [_of_form(key.form, key)] if key.form != Form((Ref(key.name),)) else []
+    for layout in key.layouts:
+        without = f" and without the table {names(layout.without)}" if layout.without else ""
+        parts.append(f"in a layout that has it{without}: {_of_form(layout.form, layout)}")
+    parts += [f"where {' and '.join(_where(when))}: {_of_form(form, key)}" for when, form in key.cases]
+    if key.wrap is not None:
+        parts.append(f"as an object with the one key `{key.wrap}`")
+    if key.elsewhere is not None:
+        parts.append(_elsewhere(key.elsewhere))
+    if key.parameter is not None:
+        parts.append(f"the request's parameter `{key.parameter}` replaces it")
+    if key.last:
+        parts.append("comes after the nested relations")
+    if key.why is not None and key.constant is None:
+        parts.append(f"NULL as a rule: {key.why}")
+    for edition, variant in key.editions:
+        parts.append(f"edition {edition}: {note(replace(variant, wrap=None, last=False)) or 'the column as it is'}")
+    return "; ".join(part for part in parts if part)
+
+
+def row(row: Beside) -> str:
+    """Say which row of another table is meant."""
+    match = [f"`{its}` = {' or else '.join(f'`{ref}`' for ref in refs)}" for its, refs in row.match]
+    where = " and ".join([*match, *_where(row.where)])
+    first = f"{', ' if where else ''}the first by {columns(row.order)}" if row.order else ""
+    return f"`{row.table}`" + (f" ({'where ' * bool(where)}{where}{first})" if where or first else "")
+
+
+def order(relation: Relation) -> str:
+    """Say how rows are ordered, after a comma; nothing where there is one."""
+    if not relation.order:
+        return ""
+    return f", {'the first' if relation.one else 'ordered'} by {columns(relation.order)}"
+
+
+def columns(orders: Iterable[Order]) -> str:
+    """List the columns of an order."""
+    return ", ".join(
+        f"`{o.column}`{' descending' * o.descending}{' (NULL last)' * o.nulls_last}"
+        + "".join(f" (one more where `{own}` = `{other}` of the root)" for own, other in o.raised)
+        for o in orders
+    )
+
+
+def names(names: Iterable[str]) -> str:
+    """List names as code."""
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def table(head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
+    """Return a Markdown table."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+
+
+def anchor(heading: str) -> str:
+    """Return a heading's anchor as GitHub and GitLab make it.
+
+    >>> anchor("Records of users, 2")
+    '#records-of-users-2'
+    """
+    kept = (c for c in heading.lower().replace(" ", "-") if c.isalnum() or c in "-_")
+    return "#" + "".join(kept)
+
+
+def _where(conditions: Iterable[Condition]) -> list[str]:
+    return [_one_condition(condition) for condition in conditions]
+
+
+def _one_condition(condition: Condition) -> str:
+    if not condition.ref.column:
+        return f"there is {'a' if condition.values == (True,) else 'no'} row `{condition.ref}`"
+    if condition.test == "over":
+        return f"`{condition.ref}` is over {condition.values[0]}"
+    return f"`{condition.ref}` is {'not ' * (condition.test == 'not')}{_either(condition.values)}"
+
+
+def _of_form(form: Form, key: Key) -> str:
+    """Say what is made of a value."""
+    if form.constant is not None:
+        return f"always `{form.constant}`" + (f": {key.why}" if key.why else "")
+    parts = []
+    if form.of is not None:
+        parts.append(f"`{form.of}` where there is such a row")
+    sources = [_source(source) for source in form.sources]
+    if sources and (form.of or sources != [f"`{key.name}`"]):
+        parts.append(f"{'else' if form.of else 'from'} {', then '.join(sources)}")
+    if form.enum is not None:
+        parts.append(f"the name by enum [{form.enum.name}]({anchor(f'Enum {form.enum.name}')})")
+    if form.trim:
+        parts.append("without white space at its ends")
+    if form.transform is not None:
+        only = f" where {' and '.join(_where(form.when))}" if form.when else ""
+        parts.append(f"by transform [{form.transform}]({anchor('Transforms')}){only}")
+    if form.blank:
+        parts.append("white space alone counts as NULL")
+    if form.default is not None:
+        parts.append(f"`{form.default}` where it is NULL" + " or a code without a name" * (form.enum is not None))
+    if form.absent is not None:
+        parts.append(f"`{form.absent}` where there is no such row")
+    return "; ".join(parts)
+
+
+def _source(source: Source) -> str:
+    if isinstance(source, Ref):
+        return f"`{source}`"
+    if source.value is None:
+        return f"the number of rows of {row(source.row)}"
+    return f"{_source(source.value)} of {row(source.row)}"
+
+
+def _derived(value: Derived | None, name: str, parent: Relation) -> str:
+    if value is None:
+        return f"`{parent.table}.{name}`"
+    if isinstance(value, Form):
+        return f"({_of_form(value, Key(name, value))})"
+    where = "".join(f" and {one}" for one in _where(value.where))
+    path = f" by `{value.path}`, or" if value.path else ""
+    return f"any `{value.table}.{value.key}` from `{value.start}` upwards{path} by `{value.parent}`{where}"
+
+
+def _elsewhere(place: Elsewhere) -> str:
+    where = f"where it is NULL and `{place.offset}` is not, it is stored elsewhere"
+    if not place.file:
+        return f"{where}: counted in the manifest"
+    if place.when:
+        where = f"where {' and '.join(_where(place.when))} in the row that names the file, it is stored elsewhere"
+    file = "".join(f"<{part}>" if number % 2 else part for number, part in enumerate(place.file))
+    row = " and ".join(f"`{place.table}.{other}` = `{own}`" for other, own in place.match)
+    return f"{where}: `{place.size}` bytes of the file `{file}` (of `{place.table}` where {row})"
+
+
+def _either(values: tuple[Scalar, ...]) -> str:
+    names = ["NULL" if value is None else f"`{value}`" for value in values]
+    return names[0] if len(names) == 1 else f"one of {', '.join(names)}"
