@@ -1,0 +1,196 @@
+"""The diff of a merge request with its commits and files (merge_request_diff.rb and its two children's models)."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from .database import Database, Record, Row
+from .enums import DIFF_TYPE
+from .ruby import BLANK, SPACE
+from .shapes import ABSENT, Shape, named, null_is_column, record
+from .values import stored
+
+COMMITS = ("merge_request_diff_commits", "merge_request_diff_commits_b5377a7a34")
+FILES = ("merge_request_diff_files", "merge_request_diff_files_99208b8fac")
+METADATA = "merge_request_commits_metadata"
+REGULAR = 1
+COUNT_IS_UNKNOWN = (None, 32767)
+"""FILES_COUNT_SENTINEL of merge_request_diff.rb, and what was stored before 13.0."""
+
+
+def rows_of(db: Database, tables: tuple[str, str], diff_id: int) -> list[Row]:
+    """Return a diff's rows in their order: of the table, else of its successor before the two were swapped.
+
+    After the swap the table's name is the partitioned one's, and the old one (`_archived`) is never read.
+    """
+    for table in tables:
+        if db.has(table) and (rows := db.where(table, merge_request_diff_id=diff_id)):
+            return sorted(rows, key=lambda row: row["relative_order"])
+    return []
+
+
+# Commits
+
+
+def metadata_of(db: Database, row: Row) -> Row | None:
+    """Return the row of metadata that a commit names: of its own project, or else of the merge request's target."""
+    metadata_id = row.get("merge_request_commits_metadata_id")
+    if metadata_id is None or not db.has(METADATA):
+        return None
+    project_id = row.get("project_id")
+    if project_id is None:
+        (diff,) = db.where("merge_request_diffs", id=row["merge_request_diff_id"])
+        (merge_request,) = db.where("merge_requests", id=diff["merge_request_id"])
+        project_id = merge_request["target_project_id"]
+    return db.one(METADATA, id=metadata_id, project_id=project_id)
+
+
+def of_commit(db: Database, row: Row, key: str) -> Any:
+    """A commit with metadata has all of it from there, even NULL; metadata that is gone: its own columns."""
+    return stored((metadata_of(db, row) or row).get(key))
+
+
+def trailers(db: Database, row: Row, key: str) -> Record:
+    """The getter is a constant since 19.x; 17.0 to 18.x had none."""
+    return {} if db.has(METADATA) else row.get(key) or {}
+
+
+def person(column: str) -> Any:
+    """Return a getter of the author or the committer of a commit, or of a row of metadata."""
+
+    def getter(db: Database, row: Row, _: str) -> Any:
+        user_id = (metadata_of(db, row) or row).get(column)
+        found = None if user_id is None else db.one("merge_request_diff_commit_users", id=user_id)
+        return record(db, found, Shape("name email")) if found else ABSENT
+
+    return getter
+
+
+PEOPLE = {"commit_author": person("commit_author_id"), "committer": person("committer_id")}
+COMMITS_METADATA = Shape("authored_date committed_date sha message", nested=PEOPLE)
+
+
+def metadata(db: Database, row: Row, _: str) -> Any:
+    """The metadata again, as a record of its own."""
+    found = metadata_of(db, row)
+    return record(db, found, COMMITS_METADATA) if found else ABSENT
+
+
+COMMIT = Shape(
+    "authored_date committed_date relative_order sha message trailers",
+    {
+        "authored_date": of_commit,
+        "committed_date": of_commit,
+        "sha": of_commit,
+        "message": of_commit,
+        "trailers": trailers,
+    },
+    {**PEOPLE, METADATA: metadata},
+)
+
+
+# Files
+
+
+def utf8_diff(db: Database, row: Row, _: str) -> str:
+    """merge_request_diff_file.rb#utf8_diff: where the diff is stored is decided by the merge_request_diff alone."""
+    (diff,) = db.where("merge_request_diffs", id=row["merge_request_diff_id"])
+    if diff["stored_externally"]:
+        start, size = row["external_diff_offset"], row["external_diff_size"]
+        whole = db.external_diffs.get(diff["id"])
+        content = whole[start : start + size] if whole and None not in (start, size) else b""
+    else:
+        content = (row["diff"] or "").encode()
+    return decoded(content, bool(row["binary"]))
+
+
+def decoded(content: bytes, binary: bool) -> str:
+    """Return a diff as text: of strict base64 where it is binary; a blank one as ''."""
+    if binary:
+        content = unpacked(content)
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:  # GitLab guesses the encoding first; of one it does not know it keeps what is valid
+        text = content.decode(errors="ignore").replace("\0", "")
+    return "" if BLANK.fullmatch(text) or not content.strip(SPACE[1:].encode()) else text
+
+
+def unpacked(content: bytes) -> bytes:
+    """Return what strict base64 (unpack1('m0')) holds, or other content as it is."""
+    try:
+        found = base64.b64decode(content, validate=True)
+    except ValueError:
+        return content
+    return found if base64.b64encode(found) == content else content
+
+
+# new_path is NULL where it equals old_path since 18.4 (build_merge_request_diff_files of merge_request_diff.rb)
+FILE = Shape(
+    """
+    relative_order new_file renamed_file deleted_file too_large a_mode b_mode new_path old_path binary
+    encoded_file_path
+    """,
+    {"new_path": null_is_column("old_path"), "utf8_diff": utf8_diff},
+)
+
+
+# The diff
+
+
+def head_commit_sha(db: Database, row: Row, key: str = "head_commit_sha") -> str | None:
+    """NULL (before 8.4) is the sha of the diff's first commit, by that commit's own getter."""
+    if row[key] is not None:
+        return row[key]
+    commits = rows_of(db, COMMITS, row["id"])
+    return of_commit(db, commits[0], "sha") if commits else None
+
+
+def files_count(db: Database, row: Row, key: str) -> int:
+    """A count that is unknown, or too large for its column, is counted."""
+    return len(rows_of(db, FILES, row["id"])) if row[key] in COUNT_IS_UNKNOWN else row[key]
+
+
+DIFF = Shape(
+    """
+    state created_at updated_at base_commit_sha real_size head_commit_sha start_commit_sha commits_count files_count
+    sorted diff_type
+    """,
+    {"head_commit_sha": head_commit_sha, "files_count": files_count, "diff_type": named(DIFF_TYPE)},
+    {
+        "merge_request_diff_commits": lambda db, row, _: [
+            record(db, child, COMMIT) for child in rows_of(db, COMMITS, row["id"])
+        ],
+        "merge_request_diff_files": lambda db, row, _: [
+            record(db, child, FILE) for child in rows_of(db, FILES, row["id"])
+        ],
+    },
+)
+UNSAVED = {
+    **dict.fromkeys(DIFF.columns.split()),
+    "state": "empty",
+    "files_count": 0,
+    "sorted": False,
+    "diff_type": "regular",
+    "merge_request_diff_commits": [],
+    "merge_request_diff_files": [],
+}
+"""MergeRequestDiff.new, which merge_request.rb#merge_request_diff returns where there is none."""
+
+
+def saved_diff(db: Database, merge_request: Row) -> Row | None:
+    """Return the regular diff of the highest id; latest_merge_request_diff_id is not read."""
+    rows = db.where("merge_request_diffs", merge_request_id=merge_request["id"], diff_type=REGULAR)
+    return rows[-1] if rows else None
+
+
+def merge_request_diff(db: Database, merge_request: Row, _: str) -> Record:
+    """The diff, or the unsaved one."""
+    row = saved_diff(db, merge_request)
+    return record(db, row, DIFF) if row else dict(UNSAVED)
+
+
+def diff_head_sha(db: Database, merge_request: Row, _: str) -> str | None:
+    """head_commit_sha of the saved diff; without one it comes from Git, and is null here."""
+    row = saved_diff(db, merge_request)
+    return head_commit_sha(db, row) if row else None
