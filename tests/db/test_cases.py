@@ -23,27 +23,10 @@ from runs import assert_equal, context, merge, path_of, started, work
 from dev.postgres import Server
 from project_export.archive.verify import verify
 
-CASES = [
-    "01",
-    "02",
-    "04",
-    "05",
-    "07",
-    "09",
-    "12",
-    "14",
-    "14b",
-    "16",
-    "18",
-    "20",
-    "21",
-    "23",
-    "28",
-    "40",
-    "43",
-    "46",
-    "49",
-]
+CASES = (
+    *("01", "02", "04", "05", "07", "09", "12", "14", "14b", "16"),
+    *("18", "20", "21", "23", "28", "40", "43", "46", "49"),
+)
 """Numbers of the files; 14b is the second form that the head of 14 gives."""
 
 Case = Callable[[str], str]

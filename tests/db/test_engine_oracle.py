@@ -127,7 +127,7 @@ def test_an_issue_without_a_type_or_of_a_custom_type_leaves_as_an_issue(generate
                 "issues": records(lines(Reader(session, bind(TREE, session.catalogue(tables(TREE))), 1), "issues"))
             }
         assert_equal(found, {"issues": reader.read_project(conn, 1)["issues"]})
-    assert all(issue["exported_work_item_type"]["base_type"] for issue in found["issues"])
+    assert all(issue["work_item_type"]["base_type"] for issue in found["issues"])
 
 
 def test_counts_are_the_numbers_of_records(session: Session, bound: BoundTree) -> None:

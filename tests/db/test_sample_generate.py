@@ -12,6 +12,7 @@ import pytest
 import reader
 import yaml
 from psycopg.sql import SQL, Identifier
+from reader import enums
 
 from project_export.errors import BadRequest, SourceChanged
 from project_export.sample import generate, schema
@@ -20,11 +21,13 @@ from project_export.sample.values import NASTY
 PROJECTS = 3
 VALUES = {
     "position", "original_position", "change_position", "st_diff", "merge_params", "trailers",
-    "exported_work_item_type", "id_token_sub_claim_components",
+    "work_item_type", "id_token_sub_claim_components",
 }  # fmt: skip
 """Keys whose objects and arrays are values, not nested records."""
 FROM_GIT = {"default_branch", "source_branch_sha", "target_branch_sha"}
-NEVER = {"labels.group_id", "milestones.group_id", "boards.group_id", "project_members.requested_at"}
+NEVER = {"labels.group_id", "milestones.group_id", "boards.group_id", "project_members.requested_at"} | {
+    "ci_pipelines.stages.bridges.artifacts_expire_at"
+}
 """Keys that are null in every record that GitLab exports."""
 SECRET = re.compile(r"token|secret|encrypted|password|otp_backup")
 
@@ -148,19 +151,21 @@ def test_every_code_of_every_enum_occurs(exports):
         return {record[key] for place in places for record in paths[place]}
 
     jobs = [f"ci_pipelines.stages.{kind}" for kind in ("builds", "generic_commit_statuses", "bridges")]
-    assert seen("action", "issues.events") == set(reader.EVENT_ACTION.values())
-    assert seen("source", "ci_pipelines") == set(reader.SOURCE.values())
-    assert seen("config_source", "ci_pipelines") == set(reader.CONFIG_SOURCE.values())
-    assert seen("failure_reason", "ci_pipelines") == set(reader.PIPELINE_FAILURE.values())
-    assert seen("status", "ci_pipelines.stages") == set(reader.STAGE_STATUS.values())
-    assert seen("failure_reason", *jobs) == set(reader.JOB_FAILURE.values())
-    assert seen("state", "merge_requests") == set(reader.MERGE_REQUEST_STATE.values())
-    assert seen("state", "merge_requests.merge_request_reviewers") == set(reader.REVIEWER_STATE.values())
-    assert seen("state", "issues.resource_state_events") == set(reader.RESOURCE_STATE.values())
-    assert seen("list_type", "boards.lists") == set(reader.LIST_TYPE.values())
-    assert seen("imported_from", "commit_notes") == set(reader.IMPORT_SOURCE.values())
-    types = {record["exported_work_item_type"]["base_type"] for record in paths["issues"]}
-    assert types == set(reader.WORK_ITEM_TYPE.values())
+    assert seen("action", "issues.events") == set(enums.EVENT_ACTION.values())
+    assert seen("source", "ci_pipelines") == {
+        enums.SOURCE[code] for code in enums.SOURCE.keys() - enums.DANGLING_SOURCES
+    }
+    assert seen("config_source", "ci_pipelines") == set(enums.CONFIG_SOURCE.values())
+    assert seen("failure_reason", "ci_pipelines") == {None, *enums.PIPELINE_FAILURE.values()}
+    assert seen("status", "ci_pipelines.stages") == set(enums.STAGE_STATUS.values())
+    assert seen("failure_reason", *jobs) == set(enums.JOB_FAILURE.values())
+    assert seen("state", "merge_requests") == set(enums.MERGE_REQUEST_STATE.values())
+    assert seen("state", "merge_requests.merge_request_reviewers") == set(enums.REVIEWER_STATE.values())
+    assert seen("state", "issues.resource_state_events") == set(enums.RESOURCE_STATE.values())
+    assert seen("list_type", "boards.lists") == set(enums.LIST_TYPE.values())
+    assert seen("imported_from", "commit_notes") == set(enums.IMPORT_SOURCE.values())
+    types = {record["work_item_type"]["base_type"] for record in paths["issues"]}
+    assert types == set(enums.WORK_ITEM_TYPE.values())
 
 
 def test_every_nasty_string_is_in_the_first_project(exports):
