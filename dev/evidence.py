@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from project_export.tree import Tree, load
+from project_export.tree import Tree, load_all
 from project_export.tree.evidence import HEAD, Row, names, rows
 
 
@@ -45,7 +45,7 @@ def line(row: Row) -> str:
 
 def main(facts: Path) -> None:
     """Rewrite the lines `seen` of the shipped tree's evidence."""
-    tree = load("gitlab")
+    tree = load_all("gitlab")
     kept = [row for row in rows(tree) if row.how != "seen"]
     file = Path(tree.evidence)
     comments = [text for text in file.read_text(encoding="utf-8").splitlines() if text.startswith("#")]

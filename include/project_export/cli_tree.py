@@ -16,7 +16,7 @@ from project_export.settings import Settings
 from project_export.source import Limits, Reader, Session
 from project_export.source.coverage import coverage
 from project_export.source.indexes import joins
-from project_export.tree import BoundTree, Relation, bind, load, tables
+from project_export.tree import BoundTree, Relation, bind, load, load_all, tables
 from project_export.tree.describe import document
 
 app = typer.Typer(no_args_is_help=True, help="The tree: what it exports, and whether a database has it.")

@@ -21,7 +21,7 @@ from project_export.archive.verify import verify as verify_archive
 from project_export.cli_errors import errors
 from project_export.errors import ProjectExportError
 from project_export.store import MANIFEST
-from project_export.tree import load
+from project_export.tree import load_all
 
 
 def verify(
@@ -40,7 +40,7 @@ def verify(
     with errors():
         try:
             expected = Manifest.from_json(path.read_bytes()) if path else None
-            by = load(tree or (expected.tree if expected else "gitlab"))
+            by = load_all(tree or (expected.tree if expected else "gitlab"))
             limits = GITLAB if gitlab_limits else None
             with _bar(archive) as progress:
                 report = verify_archive(archive, expected, tree=by, limits=limits, on_progress=progress)

@@ -11,10 +11,10 @@ import yaml
 
 from dev.evidence import number, real, seen
 from project_export.errors import TreeError
-from project_export.tree import load
+from project_export.tree import load, load_all
 from project_export.tree.evidence import ANY, Evidence, names, read
 
-TREE = load("gitlab")
+TREE = load_all("gitlab")
 EVIDENCE = Evidence(TREE)
 MODERN = (16,)
 

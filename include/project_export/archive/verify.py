@@ -23,7 +23,7 @@ from project_export.archive.manifest import Manifest
 from project_export.archive.names import plain, wrong_name
 from project_export.archive.reading import Entry, Gunzip, entries
 from project_export.errors import ArchiveBroken, ArtifactMissing, StoreRefused
-from project_export.tree import Tree, load
+from project_export.tree import Tree, load_all
 
 LONGEST_VERSION = 256
 SPECIAL_BITS = 0o7000
@@ -103,7 +103,7 @@ class _Check:
     """What is known of an archive while it is read."""
 
     def __init__(self, name: str, manifest: Manifest | None, tree: Tree | None, limits: Limits | None) -> None:
-        tree = tree or load(manifest.tree if manifest else "gitlab")
+        tree = tree or load_all(manifest.tree if manifest else "gitlab")
         self.findings = Findings()
         self._name = name
         self._limits = limits
