@@ -23,6 +23,16 @@ class Settings(BaseSettings):
     source_conn_id: str = Field("project_export_source", description="Connection id of the database to export from.")
     ledger_conn_id: str = Field("project_export_ledger", description="Connection id of the ledger's database.")
     tree: str = Field("gitlab", description="A tree shipped with the package, or the path of a YAML file.")
+    edition: str = Field(
+        "",
+        description="Edition of the application, one that the tree tells apart: ce, ee-unlicensed (the paid package"
+        " without a licence) or ee. Unset: the first.",
+    )
+    allow_absent: str = Field(
+        "",
+        description="Tables and columns that the source may lack though its version has them, with commas:"
+        " issues.title,notes. They are left out and reported as omissions.",
+    )
     store: str = Field("", description="Where parts and archives lie, e.g. file:///srv/exports. No default.")
     external_store: str = Field(
         "",
@@ -65,6 +75,11 @@ class Settings(BaseSettings):
     upload_timeout_seconds: float = Field(300, gt=0, description="Of each step of an upload, not of the whole.")
     statement_timeout_seconds: float = Field(900, gt=0, description="Of each statement on the source.")
     lock_timeout_seconds: float = Field(30, gt=0, description="Of each lock wait on the source.")
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """The tables and columns that may be absent."""
+        return tuple(name.strip() for name in self.allow_absent.split(",") if name.strip())
 
     def required(self, field: str) -> str:
         """Return the value of a setting that has no default; raise SettingMissing, naming the variable, when unset."""

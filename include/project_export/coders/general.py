@@ -19,10 +19,11 @@ from project_export.coders.ruby import load_yaml
 
 @dataclass(frozen=True)
 class Noted:
-    """A value, and what is to be reported of it."""
+    """A value, and what is to be reported of it. lost: the stored value is not in it, so that data are missing."""
 
     value: Any
     note: str
+    lost: bool = False
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ class Documents:
         self, session: Session, room: int, parameters: Mapping[str, Any], external: ReadExternal | None
     ) -> None:
         self.oddities: Counter[str] = Counter()
+        self.omissions: Counter[str] = Counter()
         self._session = session
         self._most = room
         self._room: float = room
@@ -64,11 +65,11 @@ class Documents:
 
     def _fitting(self, make: Callable[[], _T]) -> _T | None:
         self._room = self._most
-        counted = self.oddities.copy()
+        counted = self.oddities.copy(), self.omissions.copy()
         try:
             return make()
         except _TooLarge:
-            self.oddities = counted
+            self.oddities, self.omissions = counted
             return None
         finally:
             self._room = math.inf
@@ -135,9 +136,9 @@ class Documents:
     def _looked_at(self, node: Node, row: Row) -> bytes:
         """Do what a row's flags ask for: count codes without a name, transform values."""
         flags = row[-2]
-        for bit, note in node.select.noted:
+        for bit, note, lost in node.select.noted:
             if flags & bit:
-                self.oddities[f"{node.path}.{note}"] += 1
+                self._count(f"{node.path}.{note}", lost=lost)
         due = [(key, transform, default) for bit, key, transform, default in node.select.transforms if flags & bit]
         if not due:
             return bytes(row[-1])
@@ -168,8 +169,11 @@ class Documents:
         made = TRANSFORMS[transform].function(value)
         if not isinstance(made, Noted):
             return made
-        self.oddities[f"{path}: {made.note}"] += 1
+        self._count(f"{path}: {made.note}", lost=made.lost)
         return made.value
+
+    def _count(self, note: str, *, lost: bool) -> None:
+        (self.omissions if lost else self.oddities)[note] += 1
 
     def _fetched(self, path: str, file: str | None, offset: int | None, size: int | None) -> str | None:
         """Return a value that lies outside of the database; of what is not there, what is, and count it.
@@ -181,10 +185,10 @@ class Documents:
         if file is not None and offset is not None and size is not None and offset >= 0 <= size:
             data = self._external(file, offset, size)
         if data is None:
-            self.oddities[f"{path}: {LOST}: there is no such file"] += 1
+            self._count(f"{path}: {LOST}: there is no such file", lost=True)
             return None
         if len(data) != size:
-            self.oddities[f"{path}: a value that is stored outside of the database is cut short there"] += 1
+            self._count(f"{path}: a value that is stored outside of the database is cut short there", lost=True)
         self._room -= len(data)
         if self._room < 0:
             raise _TooLarge

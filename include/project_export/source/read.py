@@ -75,8 +75,13 @@ class Reader:
 
     @property
     def oddities(self) -> Counter[str]:
-        """What was odd about the values that were read, and how often."""
+        """What was odd about the values that were read, and how often; nothing is missing for that."""
         return self._documents.oddities
+
+    @property
+    def omissions(self) -> Counter[str]:
+        """What the source has, or names, and the records lack, and how often."""
+        return self._documents.omissions
 
     def count(self, name: str) -> int:
         """Return the number of records that a relation has at its top level."""

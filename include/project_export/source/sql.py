@@ -18,7 +18,7 @@ from psycopg import sql
 
 from project_export.source.names import Params, column, comma, directed, every, named, ordered
 from project_export.source.places import Place, Places
-from project_export.source.values import Due, Values
+from project_export.source.values import Due, Note, Values
 from project_export.tree import Also, Catalogue, Order, Ref, Relation
 from project_export.tree.model import ROOT, Condition
 
@@ -38,7 +38,7 @@ class Select:
     sliced: makes the statement for the rows of one parent, each in as many rows as its record has slices, in order;
     before the slice stands how many bytes of the record are left with it.
     join, links: the columns or derived names of these values. transforms: see `Due`.
-    noted: flag bit and what is to be counted, after the path of the relation.
+    noted: what is to be counted, after the path of the relation.
     """
 
     query: bytes
@@ -47,7 +47,7 @@ class Select:
     join: tuple[str, ...]
     links: tuple[str, ...]
     transforms: tuple[Due, ...]
-    noted: tuple[tuple[int, str], ...]
+    noted: tuple[Note, ...]
 
     @property
     def join_width(self) -> int:

@@ -38,15 +38,17 @@ STRIPPED = " \\t\\n\\v\\f\\r"
 
 Due = tuple[int, str, str, str | None]
 """A transform: flag bit, key, name of the transform, JSON text that stands for a transformed null."""
+Note = tuple[int, str, bool]
+"""What is to be counted: flag bit, what it is, whether data are missing from the record."""
 
 
 @dataclass(frozen=True)
 class Flags:
-    """What a row's flags mean. noted: flag bit and what is to be counted."""
+    """What a row's flags mean."""
 
     expression: sql.Composable | None
     transforms: tuple[Due, ...]
-    noted: tuple[tuple[int, str], ...]
+    noted: tuple[Note, ...]
 
 
 class Values:
@@ -70,13 +72,13 @@ class Values:
         shaped = [_Shaped(self, key, place, params) for key in relation.keys]
         terms: list[sql.Composable] = []
         transforms: list[Due] = []
-        noted: list[tuple[int, str]] = []
+        noted: list[Note] = []
         for condition, note in self._gone(relation, place, params):
-            noted.append((1 << len(terms), note))
+            noted.append((1 << len(terms), note, False))
             terms.append(_flag(condition, len(terms)))
         for item in shaped:
             for condition, note in item.looks:
-                noted.append((1 << len(terms), f"{item.key.name}: {note}"))
+                noted.append((1 << len(terms), f"{item.key.name}: {note}", True))
                 terms.append(_flag(condition, len(terms)))
             for condition, transform, default in item.transforms:
                 transforms.append((1 << len(terms), item.key.name, transform, default))

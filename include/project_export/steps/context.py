@@ -32,7 +32,7 @@ class Context:
     @cached_property
     def tree(self) -> Tree:
         """The tree that settings name. Raises TreeError."""
-        return load(self.settings.tree)
+        return load(self.settings.tree, self.settings.edition)
 
     @cached_property
     def store(self) -> Store:

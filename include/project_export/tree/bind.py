@@ -54,9 +54,13 @@ class BoundTree:
         raise SourceChanged(f"relation {name} is optional, and the source does not have it; see `tree check`")
 
     def remarks(self, name: str) -> tuple[str, ...]:
-        """Return of a top-level relation what was left out, and which keys are constant for a reason."""
-        missing = [str(item) for item in self.left_out if item.of(name)]
+        """Return of a top-level relation what its version does not have, and which keys are constant for a reason."""
+        missing = [str(item) for item in self.left_out if item.of(name) and not item.omission]
         return (*missing, *_constants(self.relation(name)))
+
+    def omissions(self, name: str) -> tuple[str, ...]:
+        """Return of a top-level relation what the source may have and is left out."""
+        return tuple(str(item) for item in self.left_out if item.of(name) and item.omission)
 
 
 def tables(tree: Tree) -> frozenset[str]:

@@ -16,7 +16,8 @@ _POSITIONS = {
     "text": (*_FILE, "old_line", "new_line", "line_range"),
 }
 _INSPECTED = ('{"', "{:")
-_OTHER = "not stored as a position; GitLab's model refuses it"
+_OTHER = "a value that is not a position was read as one; GitLab's model refuses it"
+_LOST = "a value that is not a position was exported as null; GitLab's model refuses it"
 
 
 def position(value: Any) -> Any:
@@ -38,10 +39,10 @@ def position(value: Any) -> Any:
         attributes = stored.get("attributes")
         if isinstance(attributes, dict):
             return _flat(attributes if isinstance(attributes, Indifferent) else _by_symbol(attributes))
-        return Noted(_flat({}), _OTHER)
+        return Noted(_flat({}), _LOST, lost=True)
     if isinstance(stored, dict):
         return Noted(_flat(stored), _OTHER)
-    return _flat({}) if stored is None or stored is False or stored == "" else Noted(None, _OTHER)
+    return _flat({}) if stored is None or stored is False or stored == "" else Noted(None, _LOST, lost=True)
 
 
 def _recovered(text: str) -> Any:
