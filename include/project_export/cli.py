@@ -21,6 +21,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from project_export import cli_plan, cli_tree, cli_verify, shell
 from project_export import ledger as ledgers
 from project_export.cli_errors import errors
+from project_export.sample import layouts
 from project_export.sample.generate import COMPLETE
 from project_export.sample.generate import generate as generate_projects
 from project_export.sample.load import load as load_archive
@@ -84,10 +85,15 @@ def check(dsn: Dsn) -> None:
 
 
 @sample.command("schema")
-def make_schema(dsn: Dsn) -> None:
+def make_schema(
+    dsn: Dsn,
+    layout: Annotated[
+        str, typer.Option(help=f"GitLab version whose tables they are: {', '.join(layouts.names())}.")
+    ] = layouts.DEFAULT,
+) -> None:
     """Create GitLab's tables, as far as an export reads them, in an empty database."""
     with errors(), psycopg.connect(dsn) as connection:
-        create_schema(connection)
+        create_schema(connection, layout)
     print("the schema is there")
 
 
@@ -96,13 +102,26 @@ def generate(
     dsn: Dsn,
     projects: Annotated[int, typer.Option(min=1, help="Number of projects; ids from 1.")] = 2,
     scale: Annotated[float, typer.Option(min=0.01, help="1 is about 3,000 records in project 1.")] = 1.0,
+    hostile: Annotated[
+        bool, typer.Option("--hostile", help="Add what GitLab would not write, and a database may contain.")
+    ] = False,
     complete: Annotated[
-        bool, typer.Option("--complete", help="Instead of these: the smallest project in which every key has a value.")
+        bool,
+        typer.Option(
+            "--complete",
+            help="Instead of PROJECTS and SCALE: the smallest project in which every key has a value, a few of them"
+            " in rows that GitLab would not write.",
+        ),
     ] = False,
 ) -> None:
-    """Fill the schema with projects of realistic shape, the same ones each time."""
+    """Fill the schema, of whichever layout, with projects of realistic shape, the same ones each time.
+
+    All rows are such as GitLab writes, unless --hostile or --complete says otherwise.
+    """
+    if complete:
+        projects, scale, *_ = COMPLETE
     with errors(), psycopg.connect(dsn) as connection:
-        for project in generate_projects(connection, *(COMPLETE if complete else (projects, scale))):
+        for project in generate_projects(connection, projects, scale, hostile=hostile, complete=complete):
             print(f"project {project.id}: {sum(project.records.values())} top-level records")
 
 

@@ -1,7 +1,8 @@
 """The versions of a merge request's diff, with their commits and files.
 
-GitLab keeps commits in two ways, and this does both: in the columns of merge_request_diff_commits, or, as it does
-today, once per project in merge_request_commits_metadata with the own columns left NULL.
+GitLab keeps commits in two ways, and this does both where the database has both: in the columns of
+merge_request_diff_commits, as all were once, or once per project in merge_request_commits_metadata with the own columns
+left NULL. What a table that was replaced still holds is stale; here it is a canary.
 """
 
 from __future__ import annotations
@@ -10,58 +11,83 @@ import base64
 import json
 from datetime import datetime
 
+from project_export.sample.notes import Where
+from project_export.sample.positions import Refs
 from project_export.sample.values import NASTY
 from project_export.sample.world import Project, World
 
 REGULAR, MERGE_HEAD = 1, 2
-BINARY = (
-    "Binary “content” that is text: é 🚀\n".encode(),
-    b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\xff\xfe\xc3\x28 not UTF-8 \xf0\x9f\x92",
-    "caf\u00e9\n".encode("latin-1"),
+BINARY = base64.b64encode("Binary “content” that is text: é 🚀\n".encode()).decode()
+CONTENTS: tuple[tuple[bool | None, str], ...] = (
+    (False, "patch"),
+    (True, BINARY),
+    (False, "patch"),
+    (None, "patch"),
+    (False, ""),
+    (False, f"@@ -1 +1 @@\n-{NASTY[1]}\n+{NASTY[3]}{NASTY[6]}\n\\ No newline at end of file\n"),
 )
+"""Whether a diff is binary, and the diff; none where it is too large."""
 
 
-def add_diffs(world: World, project: Project, merge_request: int, number: int, at: datetime) -> None:
-    """Add one to three regular versions, of which only the last is exported, and now and then a merge_head one."""
+def add_diffs(world: World, project: Project, merge_request: int, number: int, at: datetime) -> Where:
+    """Add one to three regular versions, of which only the last is exported, and now and then a merge_head one.
+
+    Return where in the last one notes can be.
+    """
     versions = 1 + number % 3
     for version in range(versions):
         latest = version == versions - 1
-        diff = _add_diff(world, project, merge_request, at, REGULAR, latest)
+        diff, where = _add_diff(world, project, merge_request, at, REGULAR, latest)
     world.writer.name_latest_diff(merge_request, diff)
     if number % 4 == 0:
         _add_diff(world, project, merge_request, at, MERGE_HEAD, latest=False)
+    return where
 
 
-def _add_diff(world: World, project: Project, merge_request: int, at: datetime, diff_type: int, latest: bool) -> int:
+def _add_diff(
+    world: World, project: Project, merge_request: int, at: datetime, diff_type: int, latest: bool
+) -> tuple[int, Where]:
     values = world.values
-    commits = (1 + values.tail(1, most=60)) if latest else 1
+    shas = [values.sha() for _ in range((1 + values.tail(1, most=60)) if latest else 1)]
     files = (1 + values.tail(1, most=60)) if latest else 1
+    base = values.sha()
+    refs = Refs(base=base, start=base, head=shas[0])
     diff = world.writer.add(
         "merge_request_diffs",
-        state=project.turn("diff state", ("collected", "overflow", "without_files", "empty")),
+        state=project.turn("diff state", ("collected", "overflow", "without_files")),
         merge_request_id=merge_request,
         created_at=at,
         updated_at=values.after(at),
-        base_commit_sha=values.sha(),
+        base_commit_sha=refs.base,
         real_size=str(files) if files < 50 else f"{files}+",
-        head_commit_sha=values.sha(),
-        start_commit_sha=values.sha(),
-        commits_count=commits,
+        head_commit_sha=refs.head,
+        start_commit_sha=refs.start,
+        base_commit_sha_bytea=bytes.fromhex(refs.base),
+        start_commit_sha_bytea=bytes.fromhex(refs.start),
+        head_commit_sha_bytea=bytes.fromhex(refs.head),
+        commits_count=len(shas),
         files_count=files,
+        stored_externally=False,
         sorted=project.turn("sorted", (True, False)),
         diff_type=diff_type,
         patch_id_sha=values.sha_bytes(),
         project_id=project.id,
     )
-    modern = project.turn("commit storage", (False, True))
-    for order in range(commits):
-        (_add_modern_commit if modern else _add_own_commit)(world, project, diff, order, at)
-    for order in range(files):
-        _add_file(world, project, diff, order)
-    return diff
+    modern = _has_metadata(world, project.turn("commit storage", (True, False, True)))
+    for order, sha in enumerate(shas):
+        (_add_modern_commit if modern else _add_own_commit)(world, project, diff, order, sha, at)
+    paths = [_add_file(world, project, diff, order) for order in range(files)]
+    return diff, Where(refs, paths[0])
 
 
-def _add_own_commit(world: World, project: Project, diff: int, order: int, at: datetime) -> None:
+def _has_metadata(world: World, wanted: bool) -> bool:
+    """Return whether a diff's commits go to the metadata: as wanted, where the database has both ways."""
+    if not world.writer.has("merge_request_commits_metadata"):
+        return False
+    return wanted or not world.writer.has("merge_request_diff_commits", "sha")
+
+
+def _add_own_commit(world: World, project: Project, diff: int, order: int, sha: str, at: datetime) -> None:
     values = world.values
     trailers = {"Signed-off-by": "Zoë “Z” <zoe@example.com>", "Fixes": "<#1> & #2"} if order % 2 == 0 else {}
     world.writer.attach(
@@ -70,42 +96,48 @@ def _add_own_commit(world: World, project: Project, diff: int, order: int, at: d
         committed_date=values.after(at),
         merge_request_diff_id=diff,
         relative_order=order,
-        sha=values.sha_bytes(),
+        sha=bytes.fromhex(sha),
         message=values.text(),
         trailers=json.dumps(trailers),
         commit_author_id=values.pick(world.commit_users),
-        committer_id=values.maybe(values.pick(world.commit_users), 0.9),
+        committer_id=values.pick(world.commit_users),
         project_id=project.id,
     )
 
 
-def _add_modern_commit(world: World, project: Project, diff: int, order: int, at: datetime) -> None:
+def _add_modern_commit(world: World, project: Project, diff: int, order: int, sha: str, at: datetime) -> None:
     values = world.values
+    people = {"commit_author_id": values.pick(world.commit_users), "committer_id": values.pick(world.commit_users)}
     metadata = world.writer.add(
         "merge_request_commits_metadata",
-        authored_date=values.maybe(at, 0.9),
-        committed_date=values.maybe(values.after(at), 0.9),
+        authored_date=at,
+        committed_date=values.after(at),
         project_id=project.id,
-        commit_author_id=values.pick(world.commit_users),
-        committer_id=values.pick(world.commit_users),
-        sha=values.sha_bytes(),
-        message=values.maybe(values.text(), 0.9),
+        sha=bytes.fromhex(sha),
+        message=values.text(),
+        **people,
     )
     own = {"merge_request_diff_id": diff, "relative_order": order, "project_id": project.id}
     own["merge_request_commits_metadata_id"] = metadata
     world.writer.attach("merge_request_diff_commits", **own)
     world.writer.attach("merge_request_diff_commits_b5377a7a34", **own)
+    if order == 0:
+        stale = {"message": "CANARY stale", "sha": b"CANARY", "trailers": '{"CANARY": "stale"}'}
+        world.writer.attach("merge_request_diff_commits_archived", **own, **people, **stale)
 
 
-def _add_file(world: World, project: Project, diff: int, order: int) -> None:
-    values = world.values
+def _add_file(world: World, project: Project, diff: int, order: int) -> str:
+    """Add a file and return its path. Since 18.4 a new path that is the old one is left out; older rows have it."""
+    values, writer = world.values, world.writer
     path = values.path()
     renamed = project.turn("renamed", (False, False, True))
     old_path = values.path() if renamed else path
     binary, content = project.turn("content", CONTENTS)
+    since_18_4 = writer.nullable("merge_request_diff_files", "new_path") and project.turn("new path", (True, True, False))
+    new_path = None if since_18_4 and path == old_path else path
+    own = {"merge_request_diff_id": diff, "relative_order": order}
     columns: dict[str, object] = {
-        "merge_request_diff_id": diff,
-        "relative_order": order,
+        **own,
         "new_file": project.turn("new file", (True, False)),
         "renamed_file": renamed,
         "deleted_file": project.turn("deleted", (False, False, False, True)),
@@ -113,23 +145,16 @@ def _add_file(world: World, project: Project, diff: int, order: int) -> None:
         "a_mode": project.turn("mode", ("100644", "0", "160000")),
         "b_mode": project.turn("mode", ("100644", "100755", "0")),
         "old_path": old_path,
+        "new_path": new_path,
         "diff": values.patch() if content == "patch" else content,
         "binary": binary,
+        "generated": False,
         "encoded_file_path": project.turn("encoded path", (False, False, True)),
         "project_id": project.id,
     }
-    world.writer.attach("merge_request_diff_files", new_path=path, **columns)
-    world.writer.attach("merge_request_diff_files_99208b8fac", new_path=path if renamed else None, **columns)
-
-
-CONTENTS: tuple[tuple[bool | None, str | None], ...] = (
-    (False, "patch"),
-    (True, base64.b64encode(BINARY[0]).decode()),
-    (False, "patch"),
-    (None, "patch"),
-    (True, base64.b64encode(BINARY[1]).decode()),
-    (False, ""),
-    (False, None),
-    (True, base64.b64encode(BINARY[2]).decode()),
-    (False, f"@@ -1 +1 @@\n-{NASTY[1]}\n+{NASTY[3]}{NASTY[6]}\n\\ No newline at end of file\n"),
-)
+    writer.attach("merge_request_diff_files", **columns)
+    writer.attach("merge_request_diff_files_99208b8fac", **columns)
+    if order == 0:
+        stale = {"old_path": "CANARY/stale", "new_path": "CANARY/stale", "diff": "CANARY stale"}
+        writer.attach("merge_request_diff_files_archived", **{**columns, **stale})
+    return path

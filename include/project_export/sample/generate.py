@@ -1,5 +1,8 @@
 """The generator: fills an empty database that has the sample's schema with projects of any size.
 
+By default it writes what GitLab writes: rows that its models accept (docs/sample.md lists the validations), stored as
+the layout of the database stores them. `hostile` adds everything else that a database may contain.
+
 Deterministic: the same arguments give the same rows. The rows of all projects come interleaved, as they lie in a real
 database, and memory stays the same however many there are.
 """
@@ -13,7 +16,9 @@ from dataclasses import dataclass
 from psycopg import Connection
 
 from project_export.errors import BadRequest, SourceChanged
+from project_export.sample.hostile import make as make_hostile
 from project_export.sample.issues import add_issue
+from project_export.sample.members import count as count_members
 from project_export.sample.merge_requests import add_merge_request
 from project_export.sample.people import add_people
 from project_export.sample.pipelines import add_pipeline
@@ -34,8 +39,8 @@ from project_export.sample.writer import Writer
 SIZES = {"issues": 60, "merge_requests": 20, "ci_pipelines": 20}
 """What the first project has at scale 1; a pipeline comes after the merge request it belongs to."""
 
-COMPLETE = (1, 0.01)
-"""Number of projects and scale at which there is the least, and still a value for every key that can have one."""
+COMPLETE = (1, 0.01, 1, False, True)
+"""Arguments of `generate` for the least data in which every key that can have a value has one."""
 
 RELATIONS = (
     "labels", "milestones", "issues", "snippets", "releases", "project_members", "merge_requests",
@@ -60,13 +65,19 @@ class GeneratedProject:
 
 
 def generate(
-    conn: Connection[tuple[object, ...]], projects: int, scale: float, seed: int = 1
+    conn: Connection[tuple[object, ...]],
+    projects: int,
+    scale: float,
+    seed: int = 1,
+    hostile: bool = False,
+    complete: bool = False,
 ) -> list[GeneratedProject]:
-    """Add projects with the ids 1 to `projects`, in one transaction, and say what each has.
+    """Add projects with the ids 1 to `projects`, in one transaction, and report what each has.
 
     projects: how many, from 1. The k-th has a k-th of the first one's issues, merge requests and pipelines; of three or
     more, the last has nothing but what every project has. scale: their number in the first one, as a multiple of
-    SIZES, above 0. Raises BadRequest for other numbers or a database that already has projects, SourceChanged for one
+    SIZES, above 0. hostile: whether to add what GitLab would not write (hostile.yaml). complete: whether to add of it
+    what a key needs to have a value at all. Raises BadRequest for other numbers or a database that already has projects, SourceChanged for one
     without the sample's schema.
     """
     if projects < 1 or scale <= 0:
@@ -81,6 +92,10 @@ def generate(
             UNITS[relation](world, project, number)
             world.writer.settle()
         world.writer.finish()
+        if hostile or complete:
+            make_hostile(conn, world.writer, only_filling=not hostile)
+        for project in made:
+            project.records["project_members"] = count_members(conn, project.id)
     return [
         GeneratedProject(project.id, {relation: project.records[relation] for relation in RELATIONS})
         for project in made

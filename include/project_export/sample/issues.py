@@ -5,20 +5,21 @@ from __future__ import annotations
 from datetime import datetime
 
 from project_export.sample.notes import (
+    Where,
     add_awards,
+    add_diff_note,
     add_events,
     add_label_links,
     add_note,
     add_resource_events,
     add_system_note,
     add_timelogs,
-    legacy_diff_columns,
-    position_columns,
 )
+from project_export.sample.positions import Refs
 from project_export.sample.world import Project, World
 
-WORK_ITEM_TYPES = tuple(range(1, 10))
-POSITIONS = (-2_147_483_648, 2_147_483_647, -513, 0, 513, None)
+BASE_TYPES = (0, *range(9))
+POSITIONS = (-513, 0, 513, None)
 FIRST_NOTES = 60
 
 
@@ -52,11 +53,12 @@ def add_issue(world: World, project: Project, number: int) -> None:
 
 def _add_row(world: World, project: Project, number: int, at: datetime) -> int:
     values = world.values
-    milestones = [*project.milestones, *world.group_milestones]
+    milestones = [*project.milestones, *project.group_milestones]
     closed = number % 3 == 0
     rare = number % 4 == 0
     scattered = values.random.randint(-1_000_000, 1_000_000)
     description = values.maybe(values.text(), 0.9)
+    last_edited_at, last_edited_by = (values.after(at), world.user()) if rare else (None, None)
     issue = world.writer.add(
         "issues",
         title=values.title(),
@@ -72,23 +74,28 @@ def _add_row(world: World, project: Project, number: int, at: datetime) -> int:
         weight=values.maybe(values.random.randint(0, 9)),
         confidential=number % 11 == 3,
         due_date=values.after(at).date() if rare else None,
-        lock_version=values.maybe(values.random.randint(0, 5), 0.9),
+        lock_version=values.random.randint(0, 5),
         title_html="<p>CANARY cached html</p>",
-        time_estimate=project.turn("issue estimate", (3600, 0, None)),
+        time_estimate=project.turn("issue estimate", (3600, 0)),
         relative_position=scattered if number % 3 else project.turn("position", POSITIONS),
         service_desk_reply_to="CANARY-reply@example.com" if rare else None,
-        last_edited_at=values.after(at) if rare else None,
-        last_edited_by_id=world.user() if rare else None,
+        last_edited_at=last_edited_at,
+        last_edited_by_id=last_edited_by,
         discussion_locked=project.turn("locked", (True, None, False)),
         closed_at=values.after(at) if closed else None,
         closed_by_id=world.user() if closed else None,
         state_id=2 if closed else 1,
         health_status=project.turn("health", (1, 2, 3, None)),
-        work_item_type_id=project.turn("work item type", (1, *WORK_ITEM_TYPES)),
+        work_item_type_id=world.work_item_types[project.turn("work item type", BASE_TYPES)],
         moved_to_id=project.recent_issues[0] if rare and project.recent_issues else None,
     )
     world.writer.attach(
-        "work_item_descriptions", work_item_id=issue, namespace_id=project.namespace, description=description
+        "work_item_descriptions",
+        work_item_id=issue,
+        namespace_id=project.namespace,
+        description=description,
+        last_edited_at=last_edited_at,
+        last_edited_by_id=last_edited_by,
     )
     return issue
 
@@ -98,12 +105,7 @@ def _add_notes(world: World, project: Project, issue: int, at: datetime, count: 
         if place % 4 == 3:
             add_system_note(world, project, "Issue", issue, at)
             continue
-        if place == 4:
-            note = add_note(world, project, "Issue", issue, at, "LegacyDiffNote", **legacy_diff_columns(world))
-        elif place == 5:
-            note = add_note(world, project, "Issue", issue, at, "DiffNote", **position_columns(world))
-        else:
-            note = add_note(world, project, "Issue", issue, at, project.turn("note type", (None, "DiscussionNote")))
+        note = add_note(world, project, "Issue", issue, at, project.turn("note type", (None, "DiscussionNote")))
         add_awards(world, "Note", note, at, most=1)
         if place % 5 == 0:
             add_events(world, project, "Note", note, at, most=1, of="Issue")
@@ -112,40 +114,40 @@ def _add_notes(world: World, project: Project, issue: int, at: datetime, count: 
 def _add_designs(world: World, project: Project, issue: int, at: datetime) -> None:
     """Add two designs, versions of which each changes both, and notes on the first."""
     values, writer = world.values, world.writer
+    names = [f"{place} mock-up “{values.name().replace('/', '-')}”.png" for place in range(2)]
     designs = [
         writer.add(
             "design_management_designs",
             project_id=project.id,
             issue_id=issue,
-            filename=f"{place} mock-up “{values.title()}”.png",
+            filename=name,
             relative_position=values.random.randint(-1000, 1000) if place else None,
             iid=project.number("design iid"),
             namespace_id=project.namespace,
         )
-        for place in range(2)
+        for place, name in enumerate(names)
     ]
-    for _ in range(2):
+    refs = Refs(values.sha(), values.sha(), values.sha())
+    for later in (False, True):
         version = writer.add(
             "design_management_versions",
-            sha=values.sha_bytes(),
+            sha=bytes.fromhex(refs.head) if later else values.sha_bytes(),
             issue_id=issue,
             created_at=values.after(at),
-            author_id=values.maybe(world.user(), 0.9),
+            author_id=world.user(),
             namespace_id=project.namespace,
         )
-        for design in designs:
-            event = project.turn("design event", (0, 1, 2))
+        for place, design in enumerate(designs):
             writer.add(
                 "design_management_designs_versions",
                 design_id=design,
                 version_id=version,
-                event=event,
+                event=1 + place if later else 0,  # the first is modified, the second deleted
                 namespace_id=project.namespace,
             )
-    for place in range(4):
-        columns = legacy_diff_columns(world) if place == 3 else position_columns(world, image=place < 2)
-        kind = "LegacyDiffNote" if place == 3 else "DiffNote"
-        note = add_note(world, project, "DesignManagement::Design", designs[0], at, kind, **columns)
+    for _ in range(3):
+        where = Where(refs, f"designs/issue-{issue}/{names[0]}")
+        note = add_diff_note(world, project, "DesignManagement::Design", designs[0], at, "image", where)
         add_events(world, project, "Note", note, at, most=2, of="Design")
 
 
@@ -159,5 +161,5 @@ def _add_zoom_meetings(world: World, project: Project, issue: int, at: datetime)
             created_at=at,
             updated_at=world.values.after(at),
             issue_status=status,
-            url=f"https://zoom.example.com/j/{issue}?pwd=a&b=<c>",
+            url=f"https://zoom.us/j/{issue}?pwd=a&b=c",
         )

@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NamedTuple
 
 from project_export.sample.diffs import add_diffs
 from project_export.sample.notes import (
+    Where,
     add_awards,
+    add_diff_note,
     add_events,
     add_label_links,
+    add_legacy_diff_note,
     add_note,
     add_resource_events,
     add_system_note,
     add_timelogs,
-    legacy_diff_columns,
-    position_columns,
 )
 from project_export.sample.values import NASTY
-from project_export.sample.world import GONE, Project, World
+from project_export.sample.world import Project, World
 
-MERGED = 3
-RUBY_HASH = "--- !ruby/hash:ActiveSupport::HashWithIndifferentAccess\n"
+OPENED, CLOSED, MERGED, LOCKED = 1, 2, 3, 4
+STATUSES = ("can_be_merged", "unchecked", "checking", "cannot_be_merged", "preparing")
+_HASH = "--- !ruby/hash:ActiveSupport::HashWithIndifferentAccess\n"
 MERGE_PARAMS = (
-    f"{RUBY_HASH}force_remove_source_branch: '1'\n",
-    "---\nforce_remove_source_branch: '0'\n",
-    f"{RUBY_HASH}force_remove_source_branch: true\nsha: 0123456789abcdef0123456789abcdef01234567\n",
-    "---\n",
-    None,
+    f"{_HASH}force_remove_source_branch: '1'\n",
+    f"{_HASH}force_remove_source_branch: '0'\n",
+    f"{_HASH}force_remove_source_branch: true\nsha: 0f23456789abcdef0123456789abcdef01234567\n",
     "--- {}\n",
-    f"{RUBY_HASH}auto_merge_strategy: merge_when_checks_pass\nshould_remove_source_branch: false\n"
+    f"{_HASH}auto_merge_strategy: merge_when_checks_pass\nshould_remove_source_branch: false\n"
     'commit_message: "Merge branch \'ü\' into \\"main\\"\\n\\nSee <!1> & more"\n',
-    "---\ncommit_message: |-\n  Merge “branch”\n\n  with: a colon\nsquash_commit_message:\n",
+    f"{_HASH}commit_message: |-\n  Merge “branch”\n\n  with: a colon\nsquash_commit_message:\n",
 )
+NOTE_KINDS = ("line", "lines", "image", "file")
+"""What the notes on a diff are on, in turn."""
 FIRST_NOTES = 24
 
 
@@ -42,25 +45,25 @@ def add_merge_request(world: World, project: Project, number: int) -> None:
     merge_request = _add_row(world, project, number, at)
     project.recent_merge_requests.append(merge_request)
     project.records["merge_requests"] += 1
-    add_diffs(world, project, merge_request, number, at)
+    where = add_diffs(world, project, merge_request, number, at)
     for user in values.few(world.users, 2):
         writer.add(
             "approvals",
             merge_request_id=merge_request,
             user_id=user,
             created_at=at,
-            updated_at=values.maybe(values.after(at), 0.9),
+            updated_at=values.after(at),
             patch_id_sha=values.sha_bytes(),
             project_id=project.id,
         )
-    _add_metrics(world, project, merge_request, number, at)
+    _add_metrics(world, project, merge_request, at, full=number % 3 == 0)
     add_awards(world, "MergeRequest", merge_request, at)
     for user in values.few(world.users, 2):
         writer.add(
             "merge_request_assignees",
             user_id=user,
             merge_request_id=merge_request,
-            created_at=values.maybe(at, 0.9),
+            created_at=at,
             project_id=project.id,
         )
     for user in values.few(world.users, 2):
@@ -72,7 +75,7 @@ def add_merge_request(world: World, project: Project, number: int) -> None:
             state=project.turn("reviewer state", tuple(range(6))),
             project_id=project.id,
         )
-    _add_notes(world, project, merge_request, at, FIRST_NOTES if number == 0 else values.tail(1.5))
+    _add_notes(world, project, merge_request, at, where, FIRST_NOTES if number == 0 else values.tail(1.5))
     add_events(world, project, "MergeRequest", merge_request, at)
     add_timelogs(world, project, "merge_request_id", merge_request, at)
     add_label_links(world, project, "MergeRequest", merge_request, at)
@@ -81,124 +84,149 @@ def add_merge_request(world: World, project: Project, number: int) -> None:
 
 def _add_row(world: World, project: Project, number: int, at: datetime) -> int:
     values = world.values
-    milestones = [*project.milestones, *world.group_milestones]
-    state = project.turn("merge request state", (MERGED, 1, 2, 4))
-    merged = state == MERGED
-    full = number == 0
-    merge_params = project.turn("merge params", MERGE_PARAMS)
-    squash_sha, merge_ref_sha = values.sha_bytes(), values.sha_bytes()
-    merge_user = world.user() if merged else None
-    merge_error = project.turn("merge error", (NASTY[6], None, None, None))
+    milestones = [*project.milestones, *project.group_milestones]
+    state = project.turn("merge request state", (MERGED, OPENED, CLOSED, LOCKED))
+    merged, full, draft = state == MERGED, number == 0, number % 5 == 4
+    merge = _Merge(
+        user=world.user() if merged else None,
+        params=project.turn("merge params", MERGE_PARAMS),
+        error=project.turn("merge error", (NASTY[6], None, None, None)),
+        status=project.turn("merge status", STATUSES),
+        squash=project.turn("squash", (True, False)),
+        commit_sha=values.sha() if merged else None,
+        in_progress_sha=values.sha() if full or state == LOCKED else None,
+        ref_sha=values.sha_bytes() if number % 2 == 0 else None,
+        squash_sha=values.sha_bytes() if merged else None,
+    )
     merge_request = world.writer.add(
         "merge_requests",
         target_branch="main",
-        source_branch=f"feature/{number}-{values.title()}",
-        source_project_id=project.turn("source project", (project.id, project.id, 1, None)),
+        source_branch=values.branch(number),
+        source_project_id=project.id if number % 8 != 6 else None,  # of a closed one, whose fork is gone
         author_id=world.user(),
-        title=values.title(),
+        title=("Draft: " if draft else "") + values.title(),
         created_at=at,
         updated_at=values.after(at),
         milestone_id=values.maybe(milestones[-(number % len(milestones))], 0.6),
-        merge_status=project.turn(
-            "merge status", ("can_be_merged", "unchecked", "checking", "cannot_be_merged", "preparing")
-        ),
+        merge_status=merge.status,
         target_project_id=project.id,
         iid=project.number("merge request iid"),
         description=values.maybe(values.text(), 0.9),
         updated_by_id=values.maybe(world.user()),
-        merge_error=merge_error,
-        merge_params=merge_params,
-        merge_user_id=merge_user,
-        merge_commit_sha=values.sha() if merged else None,
+        merge_error=merge.error,
+        merge_params=merge.params,
+        merge_user_id=merge.user,
+        merge_commit_sha=merge.commit_sha,
         approvals_before_merge=project.turn("approvals before merge", (2, None)),
         rebase_commit_sha=project.turn("rebase", (values.sha(), None)),
-        in_progress_merge_commit_sha=values.sha() if full or state == 4 else None,
+        in_progress_merge_commit_sha=merge.in_progress_sha,
         lock_version=values.random.randint(0, 5),
         title_html="<p>CANARY cached html</p>",
-        time_estimate=project.turn("merge request estimate", (7200, 0, None)),
-        squash=project.turn("squash", (True, False)),
+        time_estimate=project.turn("merge request estimate", (7200, 0)),
+        squash=merge.squash,
         last_edited_at=values.after(at) if full else None,
         last_edited_by_id=world.user() if full else None,
         merge_jid="CANARY-jid",
         discussion_locked=project.turn("merge request locked", (True, None, False)),
-        allow_maintainer_to_push=project.turn("maintainer", (True, False, None)),
+        allow_maintainer_to_push=project.turn("maintainer", (True, False)),
         state_id=state,
-        squash_commit_sha=squash_sha if merged else None,
-        merge_ref_sha=merge_ref_sha if number % 2 == 0 else None,
-        draft=number % 5 == 4,
-        head_pipeline_id=GONE,
+        squash_commit_sha=merge.squash_sha,
+        merge_ref_sha=merge.ref_sha,
+        draft=draft,
     )
+    _add_merge_data(world, project, merge_request, merge)
+    return merge_request
+
+
+class _Merge(NamedTuple):
+    """What GitLab keeps in merge_requests and, since 18.4, in merge_requests_merge_data too."""
+
+    user: int | None
+    params: str
+    error: str | None
+    status: str
+    squash: bool
+    commit_sha: str | None
+    in_progress_sha: str | None
+    ref_sha: bytes | None
+    squash_sha: bytes | None
+
+
+def _add_merge_data(world: World, project: Project, merge_request: int, merge: _Merge) -> None:
     world.writer.attach(
         "merge_requests_merge_data",
         merge_request_id=merge_request,
         project_id=project.id,
-        merge_user_id=merge_user,
-        merge_params=merge_params,
-        merge_error=merge_error,
-        merge_ref_sha=merge_ref_sha,
-        squash_commit_sha=squash_sha,
+        merge_user_id=merge.user,
+        merge_params=merge.params,
+        merge_error=merge.error,
+        merge_jid="CANARY-jid",
+        merge_commit_sha=merge.commit_sha and bytes.fromhex(merge.commit_sha),
+        merge_ref_sha=merge.ref_sha,
+        squash_commit_sha=merge.squash_sha,
+        in_progress_merge_commit_sha=merge.in_progress_sha and bytes.fromhex(merge.in_progress_sha),
+        squash=merge.squash,
     )
-    return merge_request
 
 
-def _add_metrics(world: World, project: Project, merge_request: int, number: int, at: datetime) -> None:
-    """Add the metrics, twice in some cases: the newer row is the one that counts."""
+def _add_metrics(world: World, project: Project, merge_request: int, at: datetime, full: bool) -> None:
     values = world.values
-    for _ in range(2 if number % 7 == 0 else 1):
-        full = number % 3 == 0
-        world.writer.add(
-            "merge_request_metrics",
-            merge_request_id=merge_request,
-            latest_build_started_at=values.after(at) if full else None,
-            latest_build_finished_at=values.after(at) if full else None,
-            first_deployed_to_production_at=values.after(at) if full else None,
-            merged_at=values.after(at) if full else None,
-            created_at=at,
-            updated_at=values.after(at),
-            merged_by_id=world.user() if full else None,
-            latest_closed_by_id=world.user() if full else None,
-            latest_closed_at=values.after(at) if full else None,
-            first_comment_at=values.after(at) if full else None,
-            first_commit_at=values.after(at) if full else None,
-            last_commit_at=values.after(at) if full else None,
-            diff_size=values.random.randint(0, 100_000) if full else None,
-            modified_paths_size=values.random.randint(1, 40) if full else None,
-            commits_count=values.random.randint(1, 40) if full else None,
-            first_approved_at=values.after(at) if full else None,
-            first_reassigned_at=values.after(at) if full else None,
-            added_lines=values.random.randint(0, 9999) if full else None,
-            removed_lines=values.random.randint(0, 9999) if full else None,
-            target_project_id=project.id,
-        )
+    world.writer.add(
+        "merge_request_metrics",
+        merge_request_id=merge_request,
+        latest_build_started_at=values.after(at) if full else None,
+        latest_build_finished_at=values.after(at) if full else None,
+        first_deployed_to_production_at=values.after(at) if full else None,
+        merged_at=values.after(at) if full else None,
+        created_at=at,
+        updated_at=values.after(at),
+        merged_by_id=world.user() if full else None,
+        latest_closed_by_id=world.user() if full else None,
+        latest_closed_at=values.after(at) if full else None,
+        first_comment_at=values.after(at) if full else None,
+        first_commit_at=values.after(at) if full else None,
+        last_commit_at=values.after(at) if full else None,
+        diff_size=values.random.randint(0, 100_000) if full else None,
+        modified_paths_size=values.random.randint(1, 40) if full else None,
+        commits_count=values.random.randint(1, 40) if full else None,
+        first_approved_at=values.after(at) if full else None,
+        first_reassigned_at=values.after(at) if full else None,
+        added_lines=values.random.randint(0, 9999) if full else None,
+        removed_lines=values.random.randint(0, 9999) if full else None,
+        target_project_id=project.id,
+    )
 
 
-def _add_notes(world: World, project: Project, merge_request: int, at: datetime, count: int) -> None:
+def _add_notes(
+    world: World, project: Project, merge_request: int, at: datetime, where: Where, count: int
+) -> None:
     """Add notes: on lines of the diff with suggestions and the file they were made on, and others."""
+    place_of = ("MergeRequest", merge_request, at)
     for place in range(count):
-        if place % 5 == 4:
-            note = add_system_note(world, project, "MergeRequest", merge_request, at)
+        system = place % 5 == 4
+        if system:
+            note = add_system_note(world, project, *place_of)
         elif place == 3:
-            columns = legacy_diff_columns(world)
-            note = add_note(world, project, "MergeRequest", merge_request, at, "LegacyDiffNote", **columns)
+            note = add_legacy_diff_note(world, project, *place_of, None)
         elif place % 2 == 0:
-            columns = position_columns(world, image=place % 6 == 4)
-            note = add_note(world, project, "MergeRequest", merge_request, at, "DiffNote", **columns)
-            _add_note_diff_file(world, project, note, place)
-            _add_suggestions(world, project, note, most=3)
+            kind = project.turn("note kind", NOTE_KINDS)
+            commit = world.values.maybe(where.refs.head, 0.3)
+            note = add_diff_note(world, project, *place_of, kind, where._replace(commit_id=commit))
+            if kind in ("line", "lines"):
+                _add_note_diff_file(world, project, note, place, where.path)
+                _add_suggestions(world, project, note, most=3)
         else:
-            kind = project.turn("note type", (None, "DiscussionNote"))
-            note = add_note(world, project, "MergeRequest", merge_request, at, kind)
-        add_awards(world, "Note", note, at, most=1)
+            note = add_note(world, project, *place_of, project.turn("note type", (None, "DiscussionNote")))
+        if not system:
+            add_awards(world, "Note", note, at, most=1)
         if place % 4 == 0:
             add_events(world, project, "Note", note, at, most=1, of="MergeRequest")
 
 
-def _add_note_diff_file(world: World, project: Project, note: int, place: int) -> None:
-    values = world.values
-    path = values.path()
+def _add_note_diff_file(world: World, project: Project, note: int, place: int, path: str) -> None:
     world.writer.add(
         "note_diff_files",
-        diff="" if place % 10 == 8 else values.patch(),
+        diff=world.values.patch(),
         new_file=place % 4 == 0,
         renamed_file=place % 4 == 2,
         deleted_file=False,
@@ -213,7 +241,7 @@ def _add_note_diff_file(world: World, project: Project, note: int, place: int) -
 
 def _add_suggestions(world: World, project: Project, note: int, most: int) -> None:
     values = world.values
-    count = values.random.randint(0, most)
+    count = most if values.generous else values.random.randint(0, most)
     for order in reversed(range(count)):
         applied = project.turn("applied", (True, False))
         world.writer.add(

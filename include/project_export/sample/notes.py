@@ -3,54 +3,46 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import NamedTuple
 
+from project_export.sample.positions import Refs, file_position, image_position, line_code, text_position
 from project_export.sample.values import EMOJI
 from project_export.sample.world import Project, World
 
-EVENT_ACTIONS = tuple(range(1, 14))
-PUSHED = 5
+EVENT_ACTIONS = (1, 2, 3, 4, *range(6, 14))
+"""All but pushed (5), which has no target: push_event.rb."""
 SYSTEM_ACTIONS = ("commit", "title", "label", "merge", "time_tracking", "cross_reference")
+RESOLVABLE = ("Issue", "MergeRequest", "DesignManagement::Design")
+"""What has notes that can be resolved, those of some types: noteable.rb, resolvable_note.rb."""
+CAN_BE_INTERNAL = ("Issue", "MergeRequest")
+
+
+class Where(NamedTuple):
+    """What a note on a diff is on: the diff's commits, a file of it, and the commit, if it was made on one."""
+
+    refs: Refs
+    path: str
+    commit_id: str | None = None
 
 
 def add_events(
     world: World, project: Project, target_type: str, target: int, at: datetime, most: int = 3, of: str = ""
 ) -> None:
-    """Add one to `most` events of a target, which may be `of` something; those that say pushed say what was pushed."""
+    """Add one to `most` events of a target, which may be `of` something."""
     values = world.values
-    kind = f"{of} {target_type}"
     for _ in range(values.random.randint(1, most)):
-        action = project.turn(f"{kind} event", (PUSHED, *EVENT_ACTIONS))
         created = values.after(at)
-        event = world.writer.add(
+        world.writer.add(
             "events",
             project_id=project.id,
-            author_id=world.author(),
+            author_id=world.user(),
             created_at=created,
             updated_at=created,
-            action=action,
+            action=project.turn(f"{of} {target_type} event", EVENT_ACTIONS),
             target_type=target_type,
             target_id=target,
             fingerprint=values.maybe(values.sha_bytes(), 0.7),
         )
-        if action == PUSHED:
-            _add_push_event_payload(world, project, event, full=project.number(f"{kind} push") % 3 == 1)
-
-
-def _add_push_event_payload(world: World, project: Project, event: int, full: bool) -> None:
-    values = world.values
-    world.writer.attach(
-        "push_event_payloads",
-        event_id=event,
-        project_id=project.id,
-        commit_count=values.random.randint(0, 40),
-        action=project.turn("push action", (0, 1, 2)),
-        ref_type=project.turn("ref type", (0, 1)),
-        commit_from=values.sha_bytes() if full else None,
-        commit_to=values.sha_bytes() if full else None,
-        ref=f"feature/{values.title()}" if full else values.maybe("main"),
-        commit_title=values.title()[:70] if full else None,
-        ref_count=values.random.randint(1, 5) if full else None,
-    )
 
 
 def add_awards(world: World, awardable_type: str, awardable: int, at: datetime, most: int = 2) -> None:
@@ -77,11 +69,20 @@ def add_note(
     note_type: str | None = None,
     **columns: object,
 ) -> int:
-    """Add a note and return its id; `columns` are those that only some notes have."""
+    """Add a note and return its id; `columns` are those that only some notes have.
+
+    Only a note that may be resolved or internal (its type and its noteable decide) sometimes is; one that nobody has
+    edited says so.
+    """
     values = world.values
     created = values.after(at)
-    resolved = values.maybe(True, 0.3)
-    edited = values.maybe(values.after(created), 0.3)
+    plain = note_type in (None, "DiscussionNote") and not columns.get("system")
+    resolvable = noteable_type in RESOLVABLE and note_type in ("DiffNote", "DiscussionNote")
+    resolved = values.maybe(True, 0.3) if resolvable else None
+    edited = None if columns.get("system") else values.maybe(values.after(created), 0.3)
+    confidential = None
+    if noteable_type in CAN_BE_INTERNAL and plain:
+        confidential = values.maybe(project.turn("confidential", (True, False)))
     return world.writer.add(
         "notes",
         note=values.text(),
@@ -91,6 +92,7 @@ def add_note(
         created_at=created,
         updated_at=edited or created,
         project_id=project.id,
+        namespace_id=project.namespace,
         updated_by_id=edited and world.user(),
         type=note_type,
         resolved_at=resolved and values.after(created),
@@ -98,11 +100,62 @@ def add_note(
         resolved_by_push=resolved and project.turn("resolved by push", (False, True)),
         discussion_id=values.sha(),
         note_html="<p>CANARY cached html</p>",
-        confidential=values.maybe(project.turn("confidential", (True, False))),
-        internal=project.turn("internal", (False, False, True)),
+        confidential=confidential,
+        internal=confidential is True,
         imported_from=project.turn("imported from", tuple(range(12))),
         last_edited_at=edited,
         **columns,
+    )
+
+
+def add_diff_note(
+    world: World, project: Project, noteable_type: str, noteable: int | None, at: datetime, kind: str, where: Where
+) -> int:
+    """Add a note on a diff, and return its id; kind: line, lines (some of them), image or file."""
+    values = world.values
+    line = values.random.randint(1, 400)
+    old_line = values.maybe(line)
+    refs, path = where.refs, where.path
+    position = {
+        "line": lambda: text_position(refs, path, old_line, line + 1),
+        "lines": lambda: text_position(refs, path, old_line, line + 1, lines=2),
+        "image": lambda: image_position(refs, path, values.random.randrange(800), values.random.randrange(600)),
+        "file": lambda: file_position(refs, path),
+    }[kind]()
+    on_text = kind in ("line", "lines")
+    return add_note(
+        world,
+        project,
+        noteable_type,
+        noteable,
+        at,
+        "DiffNote",
+        position=position,
+        original_position=position,
+        change_position=values.maybe(text_position(refs, path, None, line), 0.3) if on_text else None,
+        line_code=line_code(path, line, line + 1) if on_text else None,
+        commit_id=where.commit_id,
+    )
+
+
+def add_legacy_diff_note(
+    world: World, project: Project, noteable_type: str, noteable: int | None, at: datetime, commit_id: str | None
+) -> int:
+    """Add a note on a diff as GitLab wrote them before 8.8, with the diff as Ruby's YAML, and return its id."""
+    path = f"lib/{world.values.sha()[:8]}.rb"
+    diff = '"@@ -1 +1 @@\\n-old \\"quoted\\"\\n+new “text”\\n"'
+    flags = "".join(f":{name}: false\n" for name in ("new_file", "renamed_file", "deleted_file", "too_large"))
+    modes = ":a_mode: '100644'\n:b_mode: '100644'\n"
+    return add_note(
+        world,
+        project,
+        noteable_type,
+        noteable,
+        at,
+        "LegacyDiffNote",
+        line_code=line_code(path, 12, 14),
+        commit_id=commit_id,
+        st_diff=f"---\n:diff: {diff}\n:new_path: {path}\n:old_path: {path}\n{modes}{flags}",
     )
 
 
@@ -121,44 +174,18 @@ def add_system_note(world: World, project: Project, noteable_type: str, noteable
     return note
 
 
-def legacy_diff_columns(world: World) -> dict[str, object]:
-    """Return the columns of a note on a diff as GitLab wrote them long ago: a line code and the diff as Ruby's YAML."""
-    path = f"lib/{world.values.sha()[:8]}.rb"
-    diff = '"@@ -1 +1 @@\\n-old \\"quoted\\"\\n+new “text”\\n"'
-    flags = "".join(f":{name}: false\n" for name in ("new_file", "renamed_file", "deleted_file", "too_large"))
-    modes = ":a_mode: '100644'\n:b_mode: '100644'\n"
-    return {
-        "line_code": f"{world.values.sha()}_12_14",
-        "commit_id": world.values.sha(),
-        "st_diff": f"---\n:diff: {diff}\n:new_path: {path}\n:old_path: {path}\n{modes}{flags}",
-    }
-
-
-def position_columns(world: World, image: bool = False) -> dict[str, object]:
-    """Return the columns of a note on a diff as GitLab writes them today."""
-    values = world.values
-    position = values.image_position() if image else values.text_position()
-    return {
-        "position": position,
-        "original_position": position,
-        "change_position": values.maybe(values.text_position(), 0.8),
-        "line_code": None if image else f"{values.sha()}_1_2",
-        "commit_id": values.maybe(values.sha(), 0.3),
-    }
-
-
 def add_label_links(world: World, project: Project, target_type: str, target: int, at: datetime) -> None:
     """Put none to three labels on an issue or a merge request, the group's among them."""
     values = world.values
-    labels = [*values.few(project.labels, 2), *values.few(world.group_labels, 1)]
+    labels = [*values.few(project.labels, 2), *values.few(project.group_labels, 1)]
     for label in labels:
         world.writer.add(
             "label_links",
             label_id=label,
             target_id=target,
             target_type=target_type,
-            created_at=values.maybe(at, 0.9),
-            updated_at=values.maybe(values.after(at), 0.9),
+            created_at=at,
+            updated_at=values.after(at),
             namespace_id=project.namespace,
         )
 
@@ -166,23 +193,23 @@ def add_label_links(world: World, project: Project, target_type: str, target: in
 def add_resource_events(world: World, project: Project, column: str, target: int, at: datetime) -> None:
     """Add the changes of labels, milestone and state of an issue (column issue_id) or merge request."""
     values, writer = world.values, world.writer
-    for label in values.few([*project.labels, *world.group_labels], 2):
+    for label in values.few([*project.labels, *project.group_labels], 2):
         writer.add(
             "resource_label_events",
             action=project.turn("label action", (1, 2)),
-            label_id=values.maybe(label, 0.9),
-            user_id=values.maybe(world.user(), 0.9),
+            label_id=label,
+            user_id=world.user(),
             created_at=values.after(at),
             namespace_id=project.namespace,
             **{column: target},
         )
-    for milestone in values.few([*project.milestones, *world.group_milestones], 2):
+    for milestone in values.few([*project.milestones, *project.group_milestones], 2):
         writer.add(
             "resource_milestone_events",
             action=project.turn("milestone action", (1, 2)),
             state=project.turn(f"{column} milestone state", (1, 2, 3, 4)),
-            milestone_id=values.maybe(milestone, 0.9),
-            user_id=values.maybe(world.user(), 0.9),
+            milestone_id=milestone,
+            user_id=world.user(),
             created_at=values.after(at),
             namespace_id=project.namespace,
             **{column: target},
@@ -190,7 +217,7 @@ def add_resource_events(world: World, project: Project, column: str, target: int
     for _ in range(2 if values.generous else values.random.randint(0, 2)):
         writer.add(
             "resource_state_events",
-            user_id=values.maybe(world.user(), 0.9),
+            user_id=world.user(),
             created_at=values.after(at),
             state=project.turn(f"{column} state", (1, 2, 3, 4, 5)),
             source_commit=values.maybe(values.sha()),
@@ -202,18 +229,18 @@ def add_resource_events(world: World, project: Project, column: str, target: int
 
 
 def add_timelogs(world: World, project: Project, column: str, target: int, at: datetime) -> None:
-    """Add none to two records of time spent (seconds; negative where time was taken back)."""
+    """Add none to two records of time spent (seconds); the second may take back some of the first."""
     values = world.values
-    for user in values.few(world.users, 2):
+    for place, user in enumerate(values.few(world.users, 2)):
         world.writer.add(
             "timelogs",
-            time_spent=values.pick((3600, 900, -1800, 86_400 * 30)),
-            user_id=values.maybe(user, 0.9),
+            time_spent=values.pick((900, -1800, 86_400 * 30)) if place else values.pick((3600, 7200)),
+            user_id=user,
             created_at=at,
             updated_at=values.after(at),
             spent_at=values.maybe(values.after(at), 0.8),
             project_id=project.id,
-            summary=values.maybe(values.text()),
+            summary=values.maybe(values.summary()),
             namespace_id=project.namespace,
             **{column: target},
         )

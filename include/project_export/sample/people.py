@@ -11,6 +11,12 @@ NAMES = (
     "김민수", "X", "Anna-Lena Grön", "Renée Fleur", "राम कुमार", "Siân", "Ghost User",
 )  # fmt: skip
 PUBLIC_EMAILS = ("", None, "user{}@public.example.com")
+GROUP_LEVELS = ((50, 40, 30, 20, 15, 10), (None, None, 40, 30, 30, 20, 20, 10))
+"""The access levels of the first users in the group and in its subgroup; nobody has less below than above."""
+WORK_ITEM_TYPES = (
+    "Issue", "Incident", "Test Case", "Requirement", "Task", "Objective", "Key Result", "Epic", "Ticket",
+)  # fmt: skip
+"""By base type, from 0; their ids are one more since 17.5, when they were fixed, and any before."""
 
 
 def add_people(world: World) -> None:
@@ -18,12 +24,16 @@ def add_people(world: World) -> None:
     for number in range(1, len(NAMES) + 1):
         _add_user(world, number)
     for number, name in enumerate((*NAMES[:8], None), 1):
-        email = name and f"committer{number}@example.com"
+        email = None if name == NAMES[0] else f"committer{number}@example.com"
         add = world.writer.add
         world.commit_users.append(
             add("merge_request_diff_commit_users", name=name, email=email, organization_id=ORGANIZATION)
         )
     world.writer.add("shards", name="default")
+    label, branch = "unclassified & internal", "main"
+    settings = {"external_authorization_service_default_label": label, "default_branch_name": branch}
+    world.writer.add("application_settings", **settings)
+    _add_work_item_types(world)
     _add_groups(world)
     _add_group_members(world)
     for group in world.groups:
@@ -31,9 +41,9 @@ def add_people(world: World) -> None:
         _add_group_milestones(world, group)
 
 
-def add_namespace(world: World, path: str, kind: str, above: list[int]) -> int:
+def add_namespace(world: World, path: str, kind: str, above: list[int], archived: bool = False) -> int:
     """Add a namespace (kind: Group or Project) below the groups above it, topmost first, and return its id."""
-    name = f"{path.rpartition('/')[2]} “{kind}” & <co>"
+    name = f"{path.rpartition('/')[2]} “{kind}” żółw"
     namespace = world.writer.reserve("namespaces")
     world.writer.attach(
         "namespaces",
@@ -49,6 +59,7 @@ def add_namespace(world: World, path: str, kind: str, above: list[int]) -> int:
         saml_discovery_token=f"CANARY-saml-{path}",
         traversal_ids=[*above, namespace],
         organization_id=ORGANIZATION,
+        state=int(archived),
     )
     if kind == "Group":
         add_route(world, namespace, "Namespace", path, name, namespace)
@@ -123,11 +134,13 @@ def _add_groups(world: World) -> None:
 
 
 def _add_group_members(world: World) -> None:
-    for place, group in enumerate(world.groups):
-        for user in world.users[place * 2 : place * 2 + 6]:
+    for group, levels in zip(world.groups, GROUP_LEVELS, strict=True):
+        for user, level in zip(world.users, levels, strict=False):
+            if level is None:
+                continue
             world.writer.add(
                 "members",
-                access_level=world.values.pick((10, 20, 30, 40, 50)),
+                access_level=level,
                 source_id=group,
                 source_type="Namespace",
                 type="GroupMember",
@@ -153,15 +166,15 @@ def _add_group_members(world: World) -> None:
 
 
 def _add_group_labels(world: World, group: int) -> None:
-    for color in ("#428BCA", "#fff", "tomato"):
-        world.group_labels.append(
+    for color in ("#428BCA", "#fff", "#6699cc"):
+        world.group_labels.setdefault(group, []).append(
             world.writer.add(
                 "labels",
-                title=f"group{group}::{world.values.title()}",
+                title=f"group{group}::{color} {world.values.name()}",
                 color=color,
                 type="GroupLabel",
                 group_id=group,
-                description=world.values.text(),
+                description=world.values.paragraph(),
                 created_at=FIRST_DAY,
                 updated_at=world.values.after(FIRST_DAY),
             )
@@ -171,17 +184,26 @@ def _add_group_labels(world: World, group: int) -> None:
 def _add_group_milestones(world: World, group: int) -> None:
     values = world.values
     for iid, state in enumerate(("active", "closed"), 1):
-        world.group_milestones.append(
+        world.group_milestones.setdefault(group, []).append(
             world.writer.add(
                 "milestones",
-                title=values.title(),
+                title=f"{values.name()} of group {group} {iid}",
                 description=values.text(),
                 group_id=group,
                 iid=iid,
                 state=state,
                 start_date=FIRST_DAY.date(),
-                due_date=values.after(FIRST_DAY).date(),
+                due_date=values.day_after(FIRST_DAY),
                 created_at=FIRST_DAY,
                 updated_at=values.after(FIRST_DAY),
             )
         )
+
+
+def _add_work_item_types(world: World) -> None:
+    """Number the types as this version does: by their order since 17.5, in another way before."""
+    fixed = not world.writer.has("work_item_types") or world.writer.has("merge_requests_merge_data")
+    for base_type, name in enumerate(WORK_ITEM_TYPES):
+        world.work_item_types[base_type] = number = base_type + 1 if fixed else 21 + 3 * base_type
+        times = {"created_at": FIRST_DAY, "updated_at": FIRST_DAY}
+        world.writer.attach("work_item_types", id=number, base_type=base_type, name=name, **times)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from project_export.sample.notes import add_awards, add_events, add_note, legacy_diff_columns, position_columns
+from project_export.sample.notes import add_awards, add_events, add_note
 from project_export.sample.values import FIRST_DAY
-from project_export.sample.world import Project, World
+from project_export.sample.world import ORGANIZATION, Project, World
 
-COLORS = ("#428BCA", "#FFFFFF", "#000000", "#fff", "#Ffcc00", "#1f1e24", "not a colour", "#8fbc8f", "#dc143c", "#36C")
+COLORS = ("#428BCA", "#FFFFFF", "#000000", "#fff", "#Ffcc00", "#1f1e24", "#6699cc", "#8fbc8f", "#dc143c", "#36C")
 LIST_TYPES = (0, 1, 3, 4, 5, 6, 2)
 
 
@@ -16,19 +16,19 @@ def add_labels(world: World, project: Project) -> None:
     for number, color in enumerate(COLORS):
         label = writer.add(
             "labels",
-            title=f"{values.title()} {number}",
+            title=f"{values.name()} {number}",
             color=color,
             project_id=project.id,
-            created_at=values.maybe(FIRST_DAY, 0.9),
+            created_at=FIRST_DAY,
             updated_at=values.after(FIRST_DAY),
-            template=project.turn("template", (False, True, None)),
-            description=values.maybe(values.text()),
+            template=False,
+            description=values.maybe(values.paragraph()),
             description_html="<p>CANARY cached html</p>",
             type="ProjectLabel",
         )
         project.labels.append(label)
         project.records["labels"] += 1
-    for label in (*project.labels[::2], *world.group_labels):
+    for label in (*project.labels[::2], *project.group_labels):
         writer.add(
             "label_priorities",
             project_id=project.id,
@@ -46,12 +46,12 @@ def add_milestones(world: World, project: Project) -> None:
         bare = number == 3
         milestone = world.writer.add(
             "milestones",
-            title=f"{values.title()} {number}",
+            title=f"{values.name()} {number}",
             project_id=project.id,
             description=None if bare else values.text(),
-            due_date=None if bare else values.after(FIRST_DAY).date(),
-            created_at=None if bare else FIRST_DAY,
-            updated_at=None if bare else values.after(FIRST_DAY),
+            due_date=None if bare else values.day_after(FIRST_DAY),
+            created_at=FIRST_DAY,
+            updated_at=values.after(FIRST_DAY),
             state=("active", "closed")[number % 2],
             iid=number + 1,
             start_date=None if bare else FIRST_DAY.date(),
@@ -59,7 +59,7 @@ def add_milestones(world: World, project: Project) -> None:
         project.milestones.append(milestone)
         project.records["milestones"] += 1
         add_events(world, project, "Milestone", milestone, FIRST_DAY)
-    for milestone in world.group_milestones:
+    for milestone in project.group_milestones:
         add_events(world, project, "Milestone", milestone, FIRST_DAY, most=1)
 
 
@@ -87,11 +87,11 @@ def add_snippets(world: World, project: Project) -> None:
         writer.attach("snippet_repositories", snippet_id=snippet, shard_id=1, disk_path=path)
         add_awards(world, "Snippet", snippet, FIRST_DAY, most=4)
         for place in range(4):
-            columns = (position_columns(world), legacy_diff_columns(world), {}, {})[place]
-            kind = ("DiffNote", "LegacyDiffNote", "DiscussionNote", None)[place]
-            note = add_note(world, project, "Snippet", snippet, FIRST_DAY, kind, **columns)
+            kind = ("DiscussionNote", None)[place % 2]
+            note = add_note(world, project, "Snippet", snippet, FIRST_DAY, kind)
             add_awards(world, "Note", note, FIRST_DAY, most=2)
-    writer.add("snippets", title="CANARY", content="CANARY", author_id=world.user(), type="PersonalSnippet")
+    personal = {"type": "PersonalSnippet", "organization_id": ORGANIZATION}
+    writer.add("snippets", title="CANARY", content="CANARY", author_id=world.user(), **personal)
 
 
 def add_releases(world: World, project: Project) -> None:
@@ -105,7 +105,7 @@ def add_releases(world: World, project: Project) -> None:
             project_id=project.id,
             created_at=FIRST_DAY,
             updated_at=values.after(FIRST_DAY),
-            author_id=world.user() if number != 1 else None,
+            author_id=world.user(),
             name=values.title(),
             sha=values.sha(),
             released_at=values.after(FIRST_DAY),
@@ -115,7 +115,7 @@ def add_releases(world: World, project: Project) -> None:
             writer.add(
                 "release_links",
                 release_id=release,
-                url=f"https://example.com/{release}/{link_type}?a=1&b=<2>",
+                url=f"https://example.com/{release}/{link_type}?a=1&b=2",
                 name=f"{values.title()} {link_type}",
                 created_at=FIRST_DAY,
                 updated_at=values.after(FIRST_DAY),
@@ -123,13 +123,14 @@ def add_releases(world: World, project: Project) -> None:
                 link_type=link_type,
                 project_id=project.id,
             )
-        for milestone in (*project.milestones[number : number + 2], *world.group_milestones[:1]):
-            owner = values.maybe(project.id, 0.9)
-            writer.attach("milestone_releases", milestone_id=milestone, release_id=release, project_id=owner)
+        for milestone in (*project.milestones[number : number + 2], *project.group_milestones[:1]):
+            writer.attach(
+                "milestone_releases", milestone_id=milestone, release_id=release, project_id=project.id
+            )
 
 
 def add_members(world: World, project: Project) -> None:
-    """Add members: users, one who was deleted, somebody invited by mail, and one who only asked for access."""
+    """Add members: users, somebody invited by mail, and one who only asked for access."""
     values = world.values
     users: list[int | None] = [*world.users[4:10], None]
     for number, user in enumerate(users[-1:] if project.empty else users):
@@ -143,11 +144,10 @@ def add_members(world: World, project: Project) -> None:
             invite_email="invited@public.example.com" if invited and not project.empty else None,
             invite_token=f"CANARY-invite-{project.id}" if invited and not project.empty else None,
             invite_accepted_at=values.after(FIRST_DAY) if number == 1 else None,
-            expires_at=values.after(FIRST_DAY).date() if number % 3 == 2 else None,
+            expires_at=values.day_after(FIRST_DAY) if number % 3 == 2 else None,
             ldap=number == 3,
             override=number == 4,
         )
-        project.records["project_members"] += 1
     _add_member(world, project, user_id=world.users[11], access_level=10, requested_at=FIRST_DAY)
 
 
@@ -180,7 +180,7 @@ def add_boards(world: World, project: Project) -> None:
             hide_closed_list=number == 0,
         )
         project.records["boards"] += 1
-        labels = iter([project.labels[number], world.group_labels[number]])
+        labels = iter([project.labels[number], project.group_labels[number]])
         for position, list_type in enumerate((*LIST_TYPES, 1)):
             writer.add(
                 "lists",
@@ -192,6 +192,8 @@ def add_boards(world: World, project: Project) -> None:
                 updated_at=values.after(FIRST_DAY),
                 user_id=world.user() if list_type == 3 else None,
                 milestone_id=project.milestones[0] if list_type == 4 else None,
+                iteration_id=1 if list_type == 5 else None,
+                system_defined_status_identifier=1 if list_type == 6 else None,
                 max_issue_count=position,
                 max_issue_weight=position * 2,
                 limit_metric=(None, "all_metrics", "issue_count", "issue_weights")[position % 4],

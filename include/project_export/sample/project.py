@@ -10,18 +10,30 @@ from project_export.sample.schema import tables
 from project_export.sample.values import FIRST_DAY
 from project_export.sample.world import ORGANIZATION, Project, World
 
-ACCESS_LEVELS = (0, 10, 20, 30)
+DISABLED, PRIVATE, ENABLED, PUBLIC = 0, 10, 20, 30
+WITH_PUBLIC = ("pages_access_level", "package_registry_access_level")
+"""The features that may be public: featurable.rb."""
 
 
 def add_project(world: World, full: bool, empty: bool, sizes: dict[str, int]) -> Project:
     """Add a project with the settings that every project has, and the optional ones when it is `full`.
 
-    Projects with an odd id are in the subgroup, the others in the group.
+    Projects with an odd id are in the subgroup, the others in the group. Every fourth has CI switched off.
     """
     project_id = world.writer.reserve("projects")
     above = world.groups[: 1 + project_id % 2]
     path = f"acme/tools/project-{project_id}" if project_id % 2 else f"acme/project-{project_id}"
-    project = Project(project_id, add_namespace(world, path, "Project", above), full, empty, sizes)
+    project = Project(
+        id=project_id,
+        namespace=add_namespace(world, path, "Project", above, _is_archived(project_id)),
+        groups=above,
+        full=full,
+        empty=empty,
+        builds=project_id % 4 != 0,
+        sizes=sizes,
+        group_labels=[label for group in above for label in world.group_labels[group]],
+        group_milestones=[milestone for group in above for milestone in world.group_milestones[group]],
+    )
     _add_row(world, project, above[-1], path)
     _add_project_settings(world, project)
     _add_feature(world, project)
@@ -37,15 +49,19 @@ def add_project(world: World, full: bool, empty: bool, sizes: dict[str, int]) ->
     return project
 
 
+def _is_archived(project_id: int) -> bool:
+    return project_id % 5 == 4
+
+
 def _add_row(world: World, project: Project, group: int, path: str) -> None:
     values, full = world.values, project.full
-    name = f"Project {project.id} “żółw” & <friends> 🐢"
+    name = f"Project {project.id} “żółw” – friends 🐢"
     world.writer.attach(
         "projects",
         id=project.id,
         name=name,
         path=path.rpartition("/")[2],
-        description=values.text() if full else None,
+        description=values.paragraph() if full else None,
         created_at=FIRST_DAY,
         updated_at=values.after(FIRST_DAY),
         last_activity_at=values.after(FIRST_DAY),
@@ -56,12 +72,12 @@ def _add_row(world: World, project: Project, group: int, path: str) -> None:
         import_url=f"https://CANARY:CANARY@example.com/{project.id}.git",
         avatar="avatar.png" if full else None,
         visibility_level=(20, 10, 0)[project.id % 3],
-        archived=project.id % 5 == 4,
+        archived=_is_archived(project.id),
         merge_requests_template=values.text() if full else None,
         issues_template=values.text() if full else None,
         approvals_before_merge=project.id % 3,
         pending_delete=False if full else None,
-        build_timeout=3600 * project.id,
+        build_timeout=3600 * (1 + project.id % 24),
         last_repository_check_failed=False if full else None,
         has_external_wiki=True if full else None,
         only_allow_merge_if_all_discussions_are_resolved=True if full else None,
@@ -104,11 +120,18 @@ def _add_project_settings(world: World, project: Project) -> None:
 
 
 def _add_feature(world: World, project: Project) -> None:
+    """Add the access levels of the features; those of merge requests and builds are not above the repository's."""
     names = [column.name for column in tables()["project_features"] if column.name.endswith("_access_level")]
-    levels = {name: ACCESS_LEVELS[(place + project.id) % 4] for place, name in enumerate(names)}
+    levels = {name: _level(name, place + project.id) for place, name in enumerate(names)}
+    levels["repository_access_level"] = ENABLED
+    levels["builds_access_level"] = (PRIVATE, ENABLED)[project.id % 2] if project.builds else DISABLED
     at = FIRST_DAY + timedelta(seconds=1)
     world.writer.add("project_features", project_id=project.id, created_at=at, updated_at=at, **levels)
     project.records["project_feature"] += 1
+
+
+def _level(name: str, turn: int) -> int:
+    return (DISABLED, PRIVATE, ENABLED, PUBLIC if name in WITH_PUBLIC else ENABLED)[turn % 4]
 
 
 def _add_ci_cd_settings(world: World, project: Project) -> None:
@@ -122,7 +145,7 @@ def _add_ci_cd_settings(world: World, project: Project) -> None:
         runner_token_expiration_interval=86_400 if full else None,
         restrict_pipeline_cancellation_role=project.id % 3,
         pipeline_variables_minimum_override_role=1 + project.id % 4,
-        id_token_sub_claim_components=["project_path", "ref_type", 'r"e,f'] if full else [],
+        id_token_sub_claim_components=["project_path", "ref_type", "ref"] if full else ["project_path"],
         delete_pipelines_in_seconds=7_776_000 if full else None,
         resource_group_default_process_mode=project.id % 4,
     )
@@ -164,7 +187,7 @@ def _add_error_tracking(world: World, project: Project) -> None:
         "project_error_tracking_settings",
         project_id=project.id,
         enabled=True,
-        api_url="https://sentry.example.com/api/0/projects/acme/tools/?a=1&b=2",
+        api_url="https://sentry.example.com/api/0/projects/acme/tools",
         encrypted_token="CANARY-sentry-token",
         encrypted_token_iv="CANARY-sentry-iv",
         project_name="tools & more",
@@ -177,7 +200,7 @@ def _add_service_desk(world: World, project: Project) -> None:
     world.writer.attach(
         "service_desk_settings",
         project_id=project.id,
-        issue_template_key="bug report",
+        issue_template_key="bug",
         outgoing_name="Support",
         project_key=f"key{project.id}",
         custom_email=f"CANARY-desk{project.id}@example.com",
@@ -191,7 +214,7 @@ def _add_repositories(world: World, project: Project) -> None:
     writer = world.writer
     digest = hashlib.sha256(str(project.id).encode()).hexdigest()
     disk_path = f"@hashed/{digest[:2]}/{digest[2:4]}/{digest}"
-    writer.add("project_repositories", shard_id=1, disk_path=disk_path, project_id=project.id)
+    writer.add("project_repositories", shard_id=1, disk_path=disk_path, project_id=project.id, object_format=0)
     writer.add("project_wiki_repositories", project_id=project.id, created_at=FIRST_DAY, updated_at=FIRST_DAY)
     if not project.empty:
         writer.add("design_management_repositories", project_id=project.id, created_at=FIRST_DAY, updated_at=FIRST_DAY)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from project_export.sample.notes import add_events, add_note, legacy_diff_columns, position_columns
+from project_export.sample.notes import Where, add_diff_note, add_events, add_legacy_diff_note, add_note
+from project_export.sample.positions import Refs
 from project_export.sample.values import FIRST_DAY
 from project_export.sample.world import Project, World
 
@@ -59,8 +60,8 @@ def _levels(world: World) -> tuple[dict[str, int | None], ...]:
     return (
         {"access_level": 40, "user_id": None, "group_id": None},
         {"access_level": 0, "user_id": None, "group_id": None},
-        {"access_level": 30, "user_id": world.user(), "group_id": None},
-        {"access_level": None, "user_id": None, "group_id": world.groups[0]},
+        {"access_level": 40, "user_id": world.values.pick(world.users[4:10]), "group_id": None},
+        {"access_level": 40, "user_id": None, "group_id": world.groups[0]},
     )
 
 
@@ -95,8 +96,8 @@ def _add_custom_attributes(world: World, project: Project) -> None:
             created_at=FIRST_DAY,
             updated_at=world.values.after(FIRST_DAY),
             project_id=project.id,
-            key=f"key {number} “{world.values.title()}”",
-            value=world.values.text(),
+            key=f"key {number} “{world.values.name()}”",
+            value=world.values.summary(),
         )
         project.records["custom_attributes"] += 1
 
@@ -107,7 +108,7 @@ def _add_badges(world: World, project: Project) -> None:
     for number, (kind, project_id, group_id) in enumerate((own, own, others)):
         world.writer.add(
             "badges",
-            link_url="https://example.com/%{project_path}?a=1&b=<2>",
+            link_url="https://example.com/%{project_path}?a=1&b=2",
             image_url=f"https://example.com/badge{number}.svg",
             project_id=project_id,
             group_id=group_id,
@@ -121,17 +122,17 @@ def _add_badges(world: World, project: Project) -> None:
 
 def _add_pipeline_schedules(world: World, project: Project) -> None:
     values = world.values
-    for number, cron in enumerate(("0 4 * * *", "*/15 9-17 * * 1-5", "@daily")):
+    for number, cron in enumerate(("0 4 * * *", "*/15 9-17 * * 1-5", "30 0 1 * *")):
         schedule = world.writer.add(
             "ci_pipeline_schedules",
             description=values.title(),
-            ref="refs/heads/main" if number else "main",
+            ref=("refs/heads/main", "refs/tags/v1.0", "refs/heads/main")[number],
             cron=cron,
             cron_timezone=("UTC", "Europe/Berlin", "America/New_York")[number],
             next_run_at=values.after(FIRST_DAY) if number != 1 else None,
             project_id=project.id,
-            owner_id=world.user() if number != 1 else None,
-            active=(True, False, None)[number],
+            owner_id=world.user(),
+            active=number != 1,
             created_at=FIRST_DAY,
             updated_at=values.after(FIRST_DAY),
         )
@@ -151,7 +152,7 @@ def _add_external_pull_requests(world: World, project: Project) -> None:
             status=1 + number % 2,
             source_branch=f"feature/{number}-“ü”",
             target_branch="main",
-            source_repository="fork/tools",
+            source_repository="acme/tools",
             target_repository="acme/tools",
             source_sha=values.sha_bytes(),
             target_sha=values.sha_bytes(),
@@ -162,14 +163,18 @@ def _add_external_pull_requests(world: World, project: Project) -> None:
 
 def _add_commit_notes(world: World, project: Project) -> None:
     """Add notes on commits: plain ones, one on a line as it is kept today, one as it was kept long ago."""
+    values = world.values
     for number in range(13):
-        kind, columns = (
-            ("LegacyDiffNote", legacy_diff_columns(world)),
-            ("DiffNote", {**position_columns(world), "commit_id": world.values.sha()}),
-            ("DiscussionNote", {"commit_id": world.values.sha()}),
-            (None, {"commit_id": world.values.sha()}),
-        )[number % 4]
-        note = add_note(world, project, "Commit", None, FIRST_DAY, kind, **columns)
+        commit, (place, at) = values.sha(), ("Commit", FIRST_DAY)
+        if number % 4 == 0:
+            note = add_legacy_diff_note(world, project, place, None, at, commit)
+        elif number % 4 == 1:
+            base = values.sha()
+            where = Where(Refs(base, base, commit), values.path(), commit)
+            note = add_diff_note(world, project, place, None, at, ("line", "lines", "file")[number // 4 % 3], where)
+        else:
+            kind = ("DiscussionNote", None)[number % 2]
+            note = add_note(world, project, place, None, at, kind, commit_id=commit)
         project.records["commit_notes"] += 1
         if number % 2 == 0:
             add_events(world, project, "Note", note, FIRST_DAY, most=2, of="Commit")

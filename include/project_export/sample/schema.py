@@ -1,69 +1,26 @@
-"""The sample's schema: every GitLab table that a project export reads, as GitLab declares it.
-
-The facts lie beside this module and come from GitLab's db/structure.sql (the commit is named in each file):
-
-    columns.tsv      table, column, type, not_null, default
-    keys.tsv         kind (pk, unique, index, gin, fk), table, name, columns, detail (what follows the columns)
-    partitions.tsv   table, strategy, partition, bounds
-
-Foreign keys to tables that are not among them (organizations, epics, ...) are left out. Loose ones, which GitLab keeps
-in application code, do not exist here either, so ids may dangle as they do there.
-"""
+"""The sample's schema: every GitLab table that a project export reads, as a GitLab version declares it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from functools import cache
-from importlib import resources
-from typing import NamedTuple
 
 from psycopg import Connection
 from psycopg.sql import SQL, Composable, Composed, Identifier
 
 from project_export.errors import BadRequest
+from project_export.sample import layouts
+from project_export.sample.facts import Column, Key, Partition
+from project_export.sample.layouts import DEFAULT
 
 
-class Column(NamedTuple):
-    """One row of columns.tsv; `not_null` and `default` are SQL, empty when there is none."""
-
-    table: str
-    name: str
-    type: str
-    not_null: str
-    default: str
-
-    @property
-    def serial(self) -> bool:
-        """Whether the column numbers itself from a sequence."""
-        return self.name == "id" and not self.default
-
-
-class Key(NamedTuple):
-    """One row of keys.tsv; `columns` and `detail` are SQL."""
-
-    kind: str
-    table: str
-    name: str
-    columns: str
-    detail: str
-
-
-class Partition(NamedTuple):
-    """One row of partitions.tsv; `strategy` and `bounds` are SQL."""
-
-    table: str
-    strategy: str
-    name: str
-    bounds: str
-
-
-def create(conn: Connection[tuple[object, ...]]) -> None:
+def create(conn: Connection[tuple[object, ...]], layout: str = DEFAULT) -> None:
     """Create all tables, partitions, sequences, indexes and foreign keys in the schema `public`, in one transaction.
 
-    Raises BadRequest, naming the tables, when the database already holds some of them.
+    layout: the GitLab version whose tables they are, one of `layouts.names()`.
+    Raises BadRequest for another one, or, naming the tables, when the database already holds some of them.
     """
-    names = [*tables(), *(partition.name for partition in partitions())]
+    names = [*tables(layout), *(partition.name for partition in partitions(layout))]
     with conn.transaction():
         existing = conn.execute(
             "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename = ANY(%s) ORDER BY 1", [names]
@@ -74,45 +31,38 @@ def create(conn: Connection[tuple[object, ...]]) -> None:
                 f"Database {conn.info.dbname} already has tables of the sample: {found}."
                 " Name an empty database (createdb NAME makes one)."
             )
-        for statement in statements():
+        for statement in statements(layout):
             conn.execute(statement)
 
 
-def statements() -> Iterator[Composed]:
+def statements(layout: str = DEFAULT) -> Iterator[Composed]:
     """Yield the DDL, in an order in which it can be run."""
-    strategies = {partition.table: partition.strategy for partition in partitions()}
-    for table, columns in tables().items():
+    strategies = {partition.table: partition.strategy for partition in partitions(layout)}
+    for table, columns in tables(layout).items():
         yield from (_sequence(table) for column in columns if column.serial)
         yield _table(table, columns, strategies.get(table, ""))
         yield from (_ownership(table) for column in columns if column.serial)
-    for partition in partitions():
+    for partition in partitions(layout):
         yield SQL("CREATE TABLE {} PARTITION OF {} {}").format(
             Identifier("public", partition.name), Identifier("public", partition.table), _raw(partition.bounds)
         )
-    for key in sorted(all_keys(), key=lambda key: key.kind == "fk"):
+    for key in sorted(all_keys(layout), key=lambda key: key.kind == "fk"):
         yield _key(key)
 
 
-@cache
-def tables() -> dict[str, tuple[Column, ...]]:
+def tables(layout: str = DEFAULT) -> dict[str, tuple[Column, ...]]:
     """Return the columns of each table, both in GitLab's order; partitions are not among the tables."""
-    found: dict[str, list[Column]] = {}
-    for line in _facts("columns.tsv"):
-        column = Column(*line)
-        found.setdefault(column.table, []).append(column)
-    return {table: tuple(columns) for table, columns in found.items()}
+    return layouts.layout(layout).tables
 
 
-@cache
-def all_keys() -> tuple[Key, ...]:
+def all_keys(layout: str = DEFAULT) -> tuple[Key, ...]:
     """Return all keys and indexes."""
-    return tuple(Key(*line) for line in _facts("keys.tsv"))
+    return layouts.layout(layout).keys
 
 
-@cache
-def partitions() -> tuple[Partition, ...]:
+def partitions(layout: str = DEFAULT) -> tuple[Partition, ...]:
     """Return all partitions of the partitioned tables."""
-    return tuple(Partition(*line) for line in _facts("partitions.tsv"))
+    return layouts.layout(layout).partitions
 
 
 def sequence_name(table: str) -> str:
@@ -177,13 +127,6 @@ def _key(key: Key) -> Composed:
 def _column(text: str) -> Composable:
     """Quote a plain column name; leave an expression or a name with an ordering as it is."""
     return Identifier(text) if re.fullmatch(r"\w+", text) else _raw(text)
-
-
-def _facts(name: str) -> Iterator[list[str]]:
-    text = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
-    rows = (line.split("\t") for line in text.splitlines() if not line.startswith("#"))
-    next(rows)
-    return rows
 
 
 def _raw(text: str) -> SQL:

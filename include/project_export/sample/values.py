@@ -5,9 +5,8 @@ All come from one seeded random generator and one fixed day; nothing asks the cl
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from random import Random
 from typing import TypeVar
 
@@ -44,7 +43,12 @@ STORY = (
 WORDS = STORY.split()
 
 UNUSUAL_PATHS = ("docs/ünï cödé/“quoted”.md", "a\\b/c'd\"e.txt", "emoji/🚀.rb", "-rf/..hidden", "日本/語.py")
-EMOJI = ("thumbsup", "thumbsdown", "tada", "heart", "rocket", "eyes", "100", "flag_un")
+UNUSUAL_NAMES = ("日本語 中文 한국어", "zażółć “gęślą” jaźń", "🚀 launch & 'land'", "Ελληνικά: Кириллица", "naïve #1 \\o/")
+EMOJI = ("thumbsup", "thumbsdown", "tada", "heart", "rocket", "eyes", "100", "sparkles")
+SHORT = 255
+"""Characters that GitLab takes for a title or a summary."""
+BLANKS = " \t\n\v\f\r\0"
+"""What Ruby's String#strip takes away."""
 
 
 class Values:
@@ -57,9 +61,9 @@ class Values:
         self.random = Random(seed)
         self.generous = False
         self._texts = 0
-        self._paragraphs = [self._paragraph() for _ in range(200)]
+        self._paragraphs = [self._sentence() for _ in range(200)]
 
-    def _paragraph(self) -> str:
+    def _sentence(self) -> str:
         return " ".join(self.random.choices(WORDS, k=self.random.randint(4, 60))).capitalize() + "."
 
     def text(self) -> str:
@@ -72,12 +76,32 @@ class Values:
             return f"{paragraph}\n\n{NASTY[self._texts // 4 % len(NASTY)]}"
         return paragraph
 
+    def paragraph(self) -> str:
+        """Return a text of a sentence, without anything nasty, of 500 characters at the most."""
+        return self.random.choice(self._paragraphs)[:500]
+
+    def summary(self) -> str:
+        """Return a text of 255 characters at the most, nasty every fourth time."""
+        return self.text()[:SHORT]
+
     def title(self) -> str:
-        """Return a short text, nasty every fifth time."""
+        """Return a short text, nasty every fifth time; GitLab strips white space from titles before it stores them."""
         self._texts += 1
         if self._texts % 5 == 0:
-            return NASTY[self._texts // 5 % len(NASTY)]
+            return NASTY[self._texts // 5 % len(NASTY)].strip(BLANKS)
         return " ".join(self.random.choices(WORDS, k=4)).capitalize()
+
+    def name(self) -> str:
+        """Return a short text as GitLab takes it for a label or a milestone: no comma, no tag, no control character."""
+        self._texts += 1
+        if self._texts % 5 == 0:
+            return UNUSUAL_NAMES[self._texts // 5 % len(UNUSUAL_NAMES)]
+        return " ".join(self.random.choices(WORDS, k=4)).capitalize()
+
+    def branch(self, number: int) -> str:
+        """Return the name of a branch that Git accepts, another one for each number."""
+        words = "-".join(self.random.choices(WORDS, k=3))
+        return f"feature/{number}-{words}" + ("", "-“ü”-<b>&'c'-🚀")[number % 3 == 0]
 
     def maybe(self, value: T, chance: float = 0.5) -> T | None:
         """Return the value, or None in the other cases."""
@@ -108,6 +132,10 @@ class Values:
         later = moment + timedelta(microseconds=self.random.randrange(30 * 86_400_000_000))
         return later.replace(microsecond=0) if self.random.random() < 0.05 else later
 
+    def day_after(self, moment: datetime) -> date:
+        """Return a later day, up to a month."""
+        return (moment + timedelta(days=self.random.randint(1, 30))).date()
+
     def sha(self) -> str:
         """Return a commit id, 40 hex digits."""
         return f"{self.random.getrandbits(160):040x}"
@@ -126,31 +154,3 @@ class Values:
         """Return the hunks of a unified diff."""
         lines = [self.random.choice((" ", "-", "+")) + self.random.choice(self._paragraphs)[:60] for _ in range(6)]
         return f"@@ -1,6 +1,6 @@ def {self.pick(WORDS)}\n" + "\n".join(lines) + "\n"
-
-    def text_position(self) -> str:
-        """Return the position of a diff note on a text file, as the JSON text in the notes' columns."""
-        path, line = self.path(), self.random.randint(1, 400)
-        code = f"{self.sha()}_{line}_{line + 1}"
-        end = {"line_code": code, "type": "new", "old_line": None, "new_line": line}
-        return json.dumps(
-            {
-                "base_sha": self.sha(),
-                "start_sha": self.sha(),
-                "head_sha": self.sha(),
-                "old_path": path,
-                "new_path": path,
-                "position_type": "text",
-                "old_line": self.maybe(line),
-                "new_line": line + 1,
-                "line_range": {"start": end, "end": {**end, "new_line": line + 1}},
-                "ignore_whitespace_change": False,
-            },
-            ensure_ascii=self.random.random() < 0.5,
-        )
-
-    def image_position(self) -> str:
-        """Return the position of a note on an image or a design, as JSON text."""
-        path = self.path()
-        shas = {name: self.sha() for name in ("base_sha", "start_sha", "head_sha")}
-        size = {"width": 800, "height": 600, "x": self.random.randrange(800), "y": self.random.randrange(600)}
-        return json.dumps({**shas, "old_path": path, "new_path": path, "position_type": "image", **size})

@@ -13,29 +13,24 @@ from project_export.sample.writer import Writer
 T = TypeVar("T")
 
 ORGANIZATION = 1
-GONE = 999_999
-"""An id that no row has, as that of somebody who was deleted."""
 
 
 @dataclass
 class World:
-    """Everything that is not inside one project."""
+    """Everything that is not inside one project; labels and milestones of groups are kept by group."""
 
     writer: Writer
     values: Values
     users: list[int] = field(default_factory=list)
     commit_users: list[int] = field(default_factory=list)
     groups: list[int] = field(default_factory=list)
-    group_labels: list[int] = field(default_factory=list)
-    group_milestones: list[int] = field(default_factory=list)
+    group_labels: dict[int, list[int]] = field(default_factory=dict)
+    group_milestones: dict[int, list[int]] = field(default_factory=dict)
+    work_item_types: dict[int, int] = field(default_factory=dict)
 
     def user(self) -> int:
         """Return somebody's id."""
         return self.values.pick(self.users)
-
-    def author(self) -> int:
-        """Return an author's id, who was deleted in one of twenty cases (GitLab has no foreign key there)."""
-        return GONE if self.values.maybe(True, 0.95) is None else self.user()
 
 
 @dataclass
@@ -43,14 +38,19 @@ class Project:
     """A project being made, with what its later rows refer to.
 
     `records` counts what an export has to hold of each top-level relation. `full` says that its optional settings are
-    there too. `empty` says that there is nothing but what every project has.
+    there too. `empty` says that there is nothing but what every project has. `builds` says that CI is switched on.
+    `group_labels` and `group_milestones` are those of the groups that it is in, which it may use.
     """
 
     id: int
     namespace: int
+    groups: list[int]
     full: bool
     empty: bool
+    builds: bool
     sizes: dict[str, int]
+    group_labels: list[int]
+    group_milestones: list[int]
     records: Counter[str] = field(default_factory=Counter)
     labels: list[int] = field(default_factory=list)
     milestones: list[int] = field(default_factory=list)

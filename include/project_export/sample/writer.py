@@ -1,15 +1,18 @@
-"""Rows on their way into the sample: numbered in Python, kept until there are enough, then brought in by COPY."""
+"""Rows on their way into the sample: numbered in Python, kept until there are enough, then brought in by COPY.
+
+A row is written as far as the database's layout has its table and its columns. What no layout has is a mistake.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from functools import cache
+from collections.abc import Iterable
 from graphlib import TopologicalSorter
 
 from psycopg import Connection
 from psycopg.sql import SQL, Identifier
 
-from project_export.sample.schema import all_keys, sequence_name, tables
+from project_export.sample.layouts import known_columns
 
 BATCH_ROWS = 20_000
 LATEST_DIFF = "fk_06067f5644"
@@ -24,10 +27,22 @@ class Writer:
 
     def __init__(self, conn: Connection[tuple[object, ...]]) -> None:
         self._conn = conn
+        self._columns = _columns(conn)
+        self._order = _writing_order(conn, self._columns)
+        self._kept: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {}
         self._rows: dict[str, dict[tuple[str, ...], list[tuple[object, ...]]]] = {}
         self._pending = 0
         self._ids: Counter[str] = Counter()
         self._latest_diffs: dict[int, int] = {}
+
+    def has(self, table: str, column: str = "") -> bool:
+        """Return whether the database has a table, or a column of it."""
+        columns = self._columns.get(table)
+        return columns is not None and (not column or column in columns)
+
+    def nullable(self, table: str, column: str) -> bool:
+        """Return whether the database has a column that may be NULL."""
+        return self._columns.get(table, {}).get(column, False)
 
     def reserve(self, table: str) -> int:
         """Return the next id of a table, counted from 1."""
@@ -42,7 +57,14 @@ class Writer:
 
     def attach(self, table: str, **values: object) -> None:
         """Take a row whose key is in its values."""
-        self._rows.setdefault(table, {}).setdefault(tuple(values), []).append(tuple(values.values()))
+        named = tuple(values)
+        kept = self._kept.get((table, named))
+        if kept is None:
+            kept = self._kept[table, named] = self._columns_to_write(table, named)
+        if not kept:
+            return
+        row = tuple(values.values()) if kept == named else tuple(values[name] for name in kept)
+        self._rows.setdefault(table, {}).setdefault(kept, []).append(row)
         self._pending += 1
 
     def name_latest_diff(self, merge_request: int, diff: int) -> None:
@@ -58,11 +80,18 @@ class Writer:
         """Write what is left and let the sequences go on after the last ids."""
         self._flush()
         for table, last in self._ids.items():
-            self._conn.execute("SELECT setval(%s::regclass, %s)", [f"public.{sequence_name(table)}", last])
+            if self.has(table):
+                self._conn.execute("SELECT setval(pg_get_serial_sequence(%s, 'id'), %s)", [f"public.{table}", last])
+
+    def _columns_to_write(self, table: str, named: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = set(named) - known_columns().get(table, frozenset())
+        assert not unknown, f"no layout has {table}.{sorted(unknown)}"
+        there = self._columns.get(table, {})
+        return tuple(name for name in named if name in there)
 
     def _flush(self) -> None:
         with self._conn.cursor() as cursor:
-            for table in sorted(self._rows, key=_writing_order().__getitem__):
+            for table in sorted(self._rows, key=self._order.__getitem__):
                 for columns, rows in self._rows[table].items():
                     statement = SQL("COPY {} ({}) FROM STDIN").format(
                         Identifier("public", table), SQL(", ").join(map(Identifier, columns))
@@ -83,12 +112,33 @@ class Writer:
         self._pending = 0
 
 
-@cache
-def _writing_order() -> dict[str, int]:
+def _columns(conn: Connection[tuple[object, ...]]) -> dict[str, dict[str, bool]]:
+    """Return each column of the tables of the schema `public` that are not partitions, and whether it may be NULL."""
+    found: dict[str, dict[str, bool]] = {}
+    rows = conn.execute(
+        """
+        SELECT relname::text, attname::text, NOT attnotnull FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+        WHERE relkind IN ('r', 'p') AND NOT relispartition AND attnum > 0 AND NOT attisdropped
+          AND relnamespace = 'public'::regnamespace
+        """
+    )
+    for table, column, nullable in rows:
+        found.setdefault(str(table), {})[str(column)] = bool(nullable)
+    return found
+
+
+def _writing_order(conn: Connection[tuple[object, ...]], tables: Iterable[str]) -> dict[str, int]:
     """Return each table's place in an order in which it comes after the tables that it refers to."""
-    graph: dict[str, set[str]] = {table: set() for table in tables()}
-    for key in all_keys():
-        target = key.detail.partition("(")[0]
-        if key.kind == "fk" and key.name != LATEST_DIFF and target != key.table:
-            graph[key.table].add(target)
+    graph: dict[str, set[str]] = {table: set() for table in sorted(tables)}
+    rows = conn.execute(
+        """
+        SELECT own.relname::text, target.relname::text FROM pg_constraint
+        JOIN pg_class own ON own.oid = conrelid JOIN pg_class target ON target.oid = confrelid
+        WHERE contype = 'f' AND conname <> %s
+        """,
+        [LATEST_DIFF],
+    )
+    for table, target in rows:
+        if table != target and table in graph and target in graph:
+            graph[str(table)].add(str(target))
     return {table: place for place, table in enumerate(TopologicalSorter(graph).static_order())}
