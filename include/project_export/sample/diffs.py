@@ -133,11 +133,11 @@ def _add_file(world: World, project: Project, diff: int, order: int) -> str:
     renamed = project.turn("renamed", (False, False, True))
     old_path = values.path() if renamed else path
     binary, content = project.turn("content", CONTENTS)
-    since_18_4 = writer.nullable("merge_request_diff_files", "new_path") and project.turn("new path", (True, True, False))
-    new_path = None if since_18_4 and path == old_path else path
-    own = {"merge_request_diff_id": diff, "relative_order": order}
+    since_18_4 = project.turn("new path", (True, True, False))
+    shortened = since_18_4 and path == old_path and writer.nullable("merge_request_diff_files", "new_path")
     columns: dict[str, object] = {
-        **own,
+        "merge_request_diff_id": diff,
+        "relative_order": order,
         "new_file": project.turn("new file", (True, False)),
         "renamed_file": renamed,
         "deleted_file": project.turn("deleted", (False, False, False, True)),
@@ -145,7 +145,7 @@ def _add_file(world: World, project: Project, diff: int, order: int) -> str:
         "a_mode": project.turn("mode", ("100644", "0", "160000")),
         "b_mode": project.turn("mode", ("100644", "100755", "0")),
         "old_path": old_path,
-        "new_path": new_path,
+        "new_path": None if shortened else path,
         "diff": values.patch() if content == "patch" else content,
         "binary": binary,
         "generated": False,

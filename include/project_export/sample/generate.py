@@ -77,8 +77,8 @@ def generate(
     projects: how many, from 1. The k-th has a k-th of the first one's issues, merge requests and pipelines; of three or
     more, the last has nothing but what every project has. scale: their number in the first one, as a multiple of
     SIZES, above 0. hostile: whether to add what GitLab would not write (hostile.yaml). complete: whether to add of it
-    what a key needs to have a value at all. Raises BadRequest for other numbers or a database that already has projects, SourceChanged for one
-    without the sample's schema.
+    what a key needs to have a value at all. Raises BadRequest for other numbers or a database that already has
+    projects, SourceChanged for one without the sample's schema.
     """
     if projects < 1 or scale <= 0:
         raise BadRequest(f"{projects} projects at scale {scale}: give 1 project or more and a scale above 0.")

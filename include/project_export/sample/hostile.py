@@ -1,4 +1,4 @@
-"""Everything else that a GitLab database may contain: what no validation lets through today, as hostile.yaml lists it."""
+"""Everything else that a GitLab database may contain: what GitLab would not write today, as hostile.yaml lists it."""
 
 from __future__ import annotations
 
@@ -38,4 +38,4 @@ def make(conn: Connection[tuple[object, ...]], writer: Writer, only_filling: boo
     for form in forms():
         there = all(writer.has(*name.split(".")) for name in form.needs.split())
         if there and (form.fills or not only_filling):
-            conn.execute(SQL(form.sql))  # type: ignore[arg-type]  # part of this package
+            conn.execute(SQL(form.sql))

@@ -197,9 +197,7 @@ def _add_metrics(world: World, project: Project, merge_request: int, at: datetim
     )
 
 
-def _add_notes(
-    world: World, project: Project, merge_request: int, at: datetime, where: Where, count: int
-) -> None:
+def _add_notes(world: World, project: Project, merge_request: int, at: datetime, where: Where, count: int) -> None:
     """Add notes: on lines of the diff with suggestions and the file they were made on, and others."""
     place_of = ("MergeRequest", merge_request, at)
     for place in range(count):

@@ -25,7 +25,8 @@ JOB_TYPES = ("Ci::Build", "Ci::Build", "GenericCommitStatus", "Ci::Bridge")
 def add_pipeline(world: World, project: Project, number: int) -> None:
     """Add the number-th pipeline, counted from 0.
 
-    Every fourth is a dangling one, which is not exported; where CI is switched off only those reported from outside are.
+    Every fourth is a dangling one, which is not exported. Where CI is switched off, only those reported from outside
+    are.
     """
     values, writer = world.values, world.writer
     at = values.at(number)

@@ -124,9 +124,7 @@ def add_releases(world: World, project: Project) -> None:
                 project_id=project.id,
             )
         for milestone in (*project.milestones[number : number + 2], *project.group_milestones[:1]):
-            writer.attach(
-                "milestone_releases", milestone_id=milestone, release_id=release, project_id=project.id
-            )
+            writer.attach("milestone_releases", milestone_id=milestone, release_id=release, project_id=project.id)
 
 
 def add_members(world: World, project: Project) -> None:

@@ -55,7 +55,7 @@ def _is_archived(project_id: int) -> bool:
 
 def _add_row(world: World, project: Project, group: int, path: str) -> None:
     values, full = world.values, project.full
-    name = f"Project {project.id} “żółw” – friends 🐢"
+    name = f"Project {project.id} “żółw” friends 🐢"
     world.writer.attach(
         "projects",
         id=project.id,

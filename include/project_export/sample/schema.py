@@ -10,7 +10,8 @@ from psycopg.sql import SQL, Composable, Composed, Identifier
 
 from project_export.errors import BadRequest
 from project_export.sample import layouts
-from project_export.sample.facts import Column, Key, Partition
+from project_export.sample.facts import Column as Column
+from project_export.sample.facts import Key, Partition
 from project_export.sample.layouts import DEFAULT
 
 

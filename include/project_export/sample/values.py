@@ -43,7 +43,13 @@ STORY = (
 WORDS = STORY.split()
 
 UNUSUAL_PATHS = ("docs/ünï cödé/“quoted”.md", "a\\b/c'd\"e.txt", "emoji/🚀.rb", "-rf/..hidden", "日本/語.py")
-UNUSUAL_NAMES = ("日本語 中文 한국어", "zażółć “gęślą” jaźń", "🚀 launch & 'land'", "Ελληνικά: Кириллица", "naïve #1 \\o/")
+UNUSUAL_NAMES = (
+    "日本語 中文 한국어",
+    "zażółć “gęślą” jaźń",
+    "🚀 launch & 'land'",
+    "Ελληνικά: Кириллица",
+    "naïve #1 \\o/",
+)
 EMOJI = ("thumbsup", "thumbsdown", "tada", "heart", "rocket", "eyes", "100", "sparkles")
 SHORT = 255
 """Characters that GitLab takes for a title or a summary."""
