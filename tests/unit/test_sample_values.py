@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import subprocess
 
-from project_export.sample.values import NASTY, Values
+from project_export.sample.values import BLANKS, NASTY, SHORT, Values
 
 
 def draw(seed: int) -> list[object]:
     values = Values(seed)
     made: list[object] = [values.text(), values.title(), values.sha(), values.path(), values.patch()]
-    return [*made, values.at(5), values.after(values.at(5)), values.text_position(), values.tail(2)]
+    return [*made, values.at(5), values.after(values.at(5)), values.name(), values.branch(3), values.tail(2)]
 
 
 def test_the_same_seed_gives_the_same_values_and_another_seed_others():
@@ -65,7 +65,19 @@ def test_moments_are_in_utc_with_microseconds_and_sometimes_the_same():
     assert all(values.after(moments[0]) >= moments[0] for _ in range(100))
 
 
-def test_positions_are_json_objects():
+def test_titles_and_names_are_as_gitlab_takes_them():
     values = Values(1)
-    assert {json.loads(values.text_position())["position_type"] for _ in range(20)} == {"text"}
-    assert json.loads(values.image_position())["position_type"] == "image"
+    titles = [values.title() for _ in range(200)]
+    names = [values.name() for _ in range(200)]
+    assert all(0 < len(text) <= SHORT and text == text.strip(BLANKS) for text in (*titles, *names))
+    assert not any(set(name) & set(",<>\n") for name in names)
+    assert max(len(values.summary()) for _ in range(800)) == SHORT
+    assert max(len(values.paragraph()) for _ in range(200)) <= 500
+
+
+def test_branches_have_names_that_git_accepts(tmp_path):
+    values = Values(1)
+    branches = [values.branch(number) for number in range(9)]
+    assert len(set(branches)) == 9
+    for branch in branches:
+        subprocess.run(["git", "check-ref-format", "--branch", branch], check=True, cwd=tmp_path, capture_output=True)

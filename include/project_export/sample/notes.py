@@ -80,7 +80,7 @@ def add_note(
     resolvable = noteable_type in RESOLVABLE and note_type in ("DiffNote", "DiscussionNote")
     resolved = values.maybe(True, 0.3) if resolvable else None
     edited = None if columns.get("system") else values.maybe(values.after(created), 0.3)
-    confidential = None
+    confidential = values.maybe(False)
     if noteable_type in CAN_BE_INTERNAL and plain:
         confidential = values.maybe(project.turn("confidential", (True, False)))
     return world.writer.add(
@@ -102,7 +102,7 @@ def add_note(
         note_html="<p>CANARY cached html</p>",
         confidential=confidential,
         internal=confidential is True,
-        imported_from=project.turn("imported from", tuple(range(12))),
+        imported_from=project.turn("imported from", tuple(range(13))),
         last_edited_at=edited,
         **columns,
     )

@@ -10,7 +10,15 @@ import json
 import re
 from typing import NamedTuple
 
-_PLAIN = re.compile(r"[A-Za-z][\w./-]*", re.ASCII)
+_PLAIN = re.compile(
+    r"""
+    (?:[A-Za-z][\w-]*/)*[A-Za-z][\w-]*\.[a-z]+  # a path like lib/a.rb
+    | \d*[a-df][\da-f]*                         # a commit id that cannot be a number, as 12e4 can
+    | [\da-f]{40}_\d+_\d+                       # the code of a line
+    """,
+    re.ASCII | re.VERBOSE,
+)
+"""What no reader of YAML takes for anything but a text."""
 _OBJECT = "--- !ruby/object:Gitlab::Diff::Position\nattributes:\n"
 _HASH = "!ruby/hash:ActiveSupport::HashWithIndifferentAccess"
 
@@ -69,5 +77,5 @@ def _optional(number: int | None) -> str:
 
 
 def _scalar(text: str) -> str:
-    """Return a text plain where no reader can take it for anything else, in quotes otherwise."""
+    """Return a text as Ruby writes it: plain where it can be, in quotes otherwise."""
     return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
