@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from project_export.coders import exact
 from project_export.sample.load.values import stored, write_json, write_yaml
 from project_export.sample.schema import Column
-from project_export.coders import exact
 from project_export.tree import Enum, Key
 from project_export.tree.transforms import decode_base64, read_json_or_yaml, read_yaml
 

@@ -58,10 +58,10 @@ def _by_symbol(attributes: Mapping[Any, Any]) -> dict[Any, Any]:
 
 
 def _flat(attributes: Mapping[Any, Any]) -> dict[str, Any]:
-    kind = str(attributes.get("position_type"))
-    names = _POSITIONS.get(kind, _POSITIONS["text"])
-    flat = {name: plain(attributes.get(name)) for name in names}
-    return flat | {"position_type": kind if kind in _POSITIONS else "text"}
+    kind = attributes.get("position_type")
+    if kind not in _POSITIONS or isinstance(kind, Symbol):  # the model compares with texts
+        kind = "text"
+    return {name: plain(attributes.get(name)) for name in _POSITIONS[kind]} | {"position_type": kind}
 
 
 def text_colour(value: Any) -> str:
