@@ -16,7 +16,15 @@ Keys = dict[str, set[tuple[str, ...]]]
 
 GONE = {"issues": ["external_key"], "issues.notes": ["attachment"]}
 """Keys of 17.1 whose columns are gone."""
-VALUES = {"position", "original_position", "change_position", "st_diff", "merge_params", "trailers", "work_item_type"}
+VALUES = {
+    "position",
+    "original_position",
+    "change_position",
+    "st_diff",
+    "merge_params",
+    "trailers",
+    "work_item_type",
+} | {"attachment"}
 """Keys whose objects are values, not nested records."""
 FROM_GIT = {"default_branch", "source_branch_sha", "target_branch_sha"}
 LAST = {"labels": ["textColor"], "issues": ["work_item_type"], "ci_pipelines.stages.builds": ["when"]}
