@@ -133,7 +133,7 @@ def _add_file(world: World, project: Project, diff: int, order: int) -> str:
     renamed = project.turn("renamed", (False, False, True))
     old_path = values.path() if renamed else path
     binary, content = project.turn("content", CONTENTS)
-    since_18_4 = project.turn("new path", (True, True, False))
+    since_18_4 = project.turn("new path", (False, True, True))
     shortened = since_18_4 and path == old_path and writer.nullable("merge_request_diff_files", "new_path")
     columns: dict[str, object] = {
         "merge_request_diff_id": diff,
