@@ -29,11 +29,13 @@ def verify(
     manifest: Annotated[Path | None, typer.Option(help="Its manifest; the one beside it when there is one.")] = None,
     tree: Annotated[str, typer.Option(help="Shipped tree or file to check records by; the manifest's if empty.")] = "",
     gitlab_limits: Annotated[bool, typer.Option("--gitlab-limits", help="Check GitLab's limits, too.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings count as problems do.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Read an archive to its last byte and say whether it is whole, what it holds, and whether GitLab would take it.
 
-    Exit codes: 0 nothing is wrong, 1 something is, 2 archive, manifest or tree cannot be read.
+    A problem is what makes the archive, or a record of it, unfit. A warning is what GitLab itself may write and its
+    importer drops. Exit codes: 0 nothing is wrong, 1 something is, 2 archive, manifest or tree cannot be read.
     """
     beside = archive.with_name(MANIFEST)
     path = manifest or (beside if beside.exists() else None)
@@ -51,12 +53,13 @@ def verify(
             print(f"error: {error.filename or archive}: {error.strerror or error}", file=sys.stderr)
             raise typer.Exit(2) from None
     print(json.dumps({"ok": report.ok, **asdict(report)}) if as_json else _text(report, path))
-    raise typer.Exit(0 if report.ok else 1)
+    raise typer.Exit(0 if report.ok and not (strict and report.warnings) else 1)
 
 
 def _text(report: Report, manifest: Path | None) -> str:
     lines = [f"{count:>10}  {name}" for name, count in report.records.items()]
     lines += [f"remark: {remark}" for remark in report.remarks]
+    lines += [f"warning: {warning}" for warning in report.warnings]
     lines += [f"problem: {problem}" for problem in report.problems]
     if report.ok:
         lines.append(f"whole: {report.bytes} bytes" + (f", as {manifest} says" if manifest else ""))

@@ -20,13 +20,13 @@ class Contents:
     """Reads the content of JSON files; what is found goes to `findings`.
 
     tree: what records are checked by. longest: bytes of a line, or of a file with one object, at the most; longer ones
-    are a finding and are not looked into.
+    are a finding and are not looked into. strict: whether values over an importer's limits are a problem.
     """
 
-    def __init__(self, tree: Tree, findings: Findings, longest: int) -> None:
+    def __init__(self, tree: Tree, findings: Findings, longest: int, *, strict: bool = False) -> None:
         self._findings = findings
         self._longest = longest
-        self._records = Records(tree, findings)
+        self._records = Records(tree, findings, strict=strict)
 
     def document(self, name: str, chunks: Iterable[bytes], relation: str = "") -> dict[str, Any] | None:
         """Check a file with one object, a relation's record or another one, and return it if it is one."""

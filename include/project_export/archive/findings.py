@@ -1,4 +1,4 @@
-"""What is wrong or odd in an archive, collected so that a million alike take the room of one."""
+"""What is wrong, doubtful or odd in an archive, collected so that a million alike take the room of one."""
 
 from __future__ import annotations
 
@@ -23,11 +23,22 @@ PROBLEMS = {
     "secret": "a key that looks like a secret's",
     "prohibited": "a key that the importer drops",
     "lost": "a record that the importer drops",
+    "enum": "a name that the importer does not know",
+    "position": "a position in a diff that the importer cannot read, or not complete",
+    "rejected": "a key for which the importer rejects the record",
+    "refused": "a value of the root that ends the whole import",
     "iid": "an iid a second time in its relation",
     "lfs": "LFS objects, their names and their list differ",
     "bundle": "a git bundle that is damaged, or needs another one",
     "limit": "over a limit of GitLab's, or of what can be read",
     "manifest": "not as the manifest says",
+}
+# GitLab itself may write these: of rows that its models would not take today, or as a version that is not known here.
+WARNINGS = {
+    "dropped": "a key that the importer does not know; its value is lost",
+    "unfit": "a value that GitLab writes and its importer does not take",
+    "long": "a value longer or greater than the importer's models take",
+    "cut": "a text that the importer cuts off",
 }
 REMARKS = {
     "absent": "a file that each export of GitLab's has, but that the importer can do without",
@@ -40,10 +51,10 @@ Version = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong with an archive (a problem) or only odd (a remark).
+    """Something that is wrong with an archive (a problem), costs data on import (a warning) or is only odd (a remark).
 
-    code: of PROBLEMS or REMARKS. where: the file in the archive, with the number of the first line that has it if there
-    is one, else the archive. count: how often it was found in this file.
+    code: of PROBLEMS, WARNINGS or REMARKS. where: the file in the archive, with the number of the first line that has
+    it if there is one, else the archive. count: how often it was found in this file.
     """
 
     code: str
@@ -96,7 +107,11 @@ class Findings:
 
     def problems(self, version: Version | None) -> tuple[Finding, ...]:
         """What is wrong with an archive of this GitLab version; an unknown one, None, is taken for the newest."""
-        return tuple(finding for finding in self._of(version) if finding.code not in REMARKS)
+        return tuple(finding for finding in self._of(version) if finding.code in PROBLEMS)
+
+    def warnings(self, version: Version | None) -> tuple[Finding, ...]:
+        """What GitLab may have written in this version, and what its importer does not take."""
+        return tuple(finding for finding in self._of(version) if finding.code in WARNINGS)
 
     def remarks(self, version: Version | None) -> tuple[Finding, ...]:
         """What is odd in an archive of this GitLab version."""

@@ -1,15 +1,14 @@
-"""What GitLab's importer refuses, drops or needs, as far as it can be seen in a record.
+"""What GitLab's importer refuses or drops whatever the relation: its limits, and names of keys.
 
-Facts: GitLab's lib/gitlab/import_export (attribute_cleaner.rb, json/ndjson_reader.rb, members_mapper.rb,
-decompressed_archive_size_validator.rb, base/relation_factory.rb, project/relation_factory.rb), application settings.
+Facts: GitLab's lib/gitlab/import_export (attribute_cleaner.rb, json/ndjson_reader.rb,
+decompressed_archive_size_validator.rb), application settings. What it makes of each relation is data: models.py.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Container
 from dataclasses import dataclass
-from typing import Any
 
 from project_export.archive.findings import Version
 
@@ -25,12 +24,6 @@ _PROHIBITED = re.compile(
     r"cached_markdown_version|.*(_ids?|_html)|.*attributes.*|remote_\w+_(url|urls|request_header)", re.DOTALL
 )
 _SECRET = re.compile(r"token|encrypted|secret|passw(or)?d|private_key|otp_|webhook|_salt|access_key", re.IGNORECASE)
-
-# Columns in which users' own text lies as JSON: whatever keys it has are theirs.
-FREE = frozenset({"options", "yaml_variables", "raw_metadata"})
-
-# The importer strips NULs of these and of nothing else; PostgreSQL refuses the others.
-TAKES_NUL = frozenset({"utf8_diff", "diff_export"})
 
 
 @dataclass(frozen=True)
@@ -64,24 +57,3 @@ def prohibited(key: str, allowed: Container[str]) -> bool:
 def secret(key: str) -> bool:
     """Whether a key looks like a secret's."""
     return _SECRET.search(key) is not None
-
-
-def lacks(relation: str, record: Mapping[str, Any]) -> str | None:
-    """What the importer cannot do without in a record of a relation, nested or not; None when it is there."""
-    if relation in ("notes", "commit_notes"):
-        author = record.get("author")
-        if not isinstance(author, dict) or not isinstance(author.get("name"), str):
-            return "a note without author.name; the importer writes it below the note"
-        if not isinstance(record.get("updated_at"), str):
-            return "a note without updated_at; the importer writes it below the note"
-    elif relation == "merge_request_diff_files" and not isinstance(record.get("utf8_diff"), str):
-        return "a file of a diff without utf8_diff"
-    elif relation == "note_diff_file" and not isinstance(record.get("diff_export"), str):
-        return "a note's diff without diff_export"
-    elif relation == "project_members":
-        user = record.get("user")
-        if user is None and not record.get("invite_email"):
-            return "a member with neither user nor invite_email"
-        if user is not None and not (isinstance(user, dict) and {"id", "username"} <= user.keys()):
-            return "a member whose user has no id or username"
-    return None

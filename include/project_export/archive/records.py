@@ -1,4 +1,4 @@
-"""Records against the tree: forms of values, nested records, and what GitLab's importer would refuse or drop."""
+"""Records against the tree and the importer's models: forms of values, nested records, what would be lost."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from project_export.archive import importer
 from project_export.archive.findings import Findings, Version
+from project_export.archive.models import Model, Models, models
 from project_export.tree import Key, Lookup, Relation, Tree
 from project_export.tree import model as tree_model
 from project_export.tree.transforms import TRANSFORMS
@@ -72,21 +73,30 @@ _BY_TYPE = {
 
 @dataclass
 class Rules:
-    """What records of a relation hold by the tree. forms: by key, None where anything may stand."""
+    """What records of a relation hold. forms, nested: by the tree; by key, None where anything may stand.
+
+    model: what the importer takes, None where it is not known.
+    """
 
     name: str
     forms: dict[str, Form | None]
     nested: dict[str, Rules]
+    model: Model | None = None
     one: bool = False
     has_iids: bool = False
 
 
 class Records:
-    """Checks records one by one; what is found goes to `findings`. Keeps about a bit per iid."""
+    """Checks records one by one; what is found goes to `findings`. Keeps about a bit per iid.
 
-    def __init__(self, tree: Tree, findings: Findings) -> None:
+    strict: whether a value over a limit of the importer's models is a problem.
+    """
+
+    def __init__(self, tree: Tree, findings: Findings, *, strict: bool = False) -> None:
         self._findings = findings
-        self._named: set[str] = set()
+        self._strict = strict
+        self._models = models(tree.name)
+        self._named: set[str] = set(self._models.keys)
         self._anywhere: dict[str, Rules] = {}
         tree = tree.extended()
         self._root = self._rules(tree, tree.root)
@@ -103,8 +113,11 @@ class Records:
 
         text: the JSON that it was read from.
         """
-        rules = (self._tops.get(relation) if number else self._root) or Rules(relation, {}, {})
-        walk = _Walk(self._findings, self._named, self._anywhere, file, number)
+        rules = self._tops.get(relation) if number else self._root
+        if rules is None:
+            # A file named like the root holds no root.
+            rules = Rules(relation, {}, {}, None if relation == self._root.name else self._models.get(relation))
+        walk = _Walk(self._findings, self._named, self._anywhere, self._models, file, number, self._strict)
         walk.record(relation, rules, record, 0)
         if NUL in text:
             walk.nul(relation, record)
@@ -115,11 +128,13 @@ class Records:
             )
 
     def _rules(self, tree: Tree, relation: Relation, *, top: bool = False) -> Rules:
-        forms = {key.name: _form(tree, relation, key) for key in relation.keys}
+        model = self._models.get(relation.name)
+        handled = model.handled if model else frozenset()
+        forms = {key.name: None if key.name in handled else _form(tree, relation, key) for key in relation.keys}
         nested = {child.name: self._rules(tree, child) for child in relation.children}
-        rules = Rules(relation.name, forms, nested, one=relation.one, has_iids=top and "iid" in forms)
+        rules = Rules(relation.name, forms, nested, model, one=relation.one, has_iids=top and "iid" in forms)
         self._named.update(forms, nested)
-        known = self._anywhere.setdefault(relation.name, Rules(relation.name, {}, {}))
+        known = self._anywhere.setdefault(relation.name, Rules(relation.name, {}, {}, model))
         known.forms = forms | known.forms
         known.nested = nested | known.nested
         return rules
@@ -132,25 +147,30 @@ class _Walk:
     findings: Findings
     named: set[str]
     anywhere: dict[str, Rules]
+    models: Models
     file: str
     number: int
+    strict: bool
 
     def record(self, path: str, rules: Rules, record: dict[str, Any], depth: int) -> None:
         if depth > DEEPEST:
             self.add("nested", path, f"nested more than {DEEPEST} records deep")
             return
+        model = rules.model
         for key, value in record.items():
             if key in rules.forms:
                 form = rules.forms[key]
                 if form is not None and value is not None and not form.fits(value):
                     self.misfit(f"{path}.{key}", form, value)
+                elif model is not None:
+                    self.value(path, key, value, model)
             elif key in rules.nested:
                 self.nested(f"{path}.{key}", rules.nested[key], value, depth)
             else:
-                self.unknown(f"{path}.{key}", key, value, depth, rules)
-        # A tree for another schema may have a relation of this name that is nothing to GitLab.
-        if (lack := importer.lacks(rules.name, record)) and rules.name in self.anywhere:
-            self.add("lost", path, f"{lack}; the importer drops the record")
+                self.unknown(path, key, value, depth, rules)
+        if model is not None and not model.bare:
+            for fault in model.of_record(record):
+                self.add(fault.code, f"{path}.{fault.key}" if fault.key else path, fault.message)
 
     def nested(self, path: str, rules: Rules, value: Any, depth: int) -> None:
         if value is None:
@@ -163,26 +183,52 @@ class _Walk:
             else:
                 self.add("nested", path, f"{_kind(one)} where a nested record belongs")
 
+    def value(self, path: str, key: str, value: Any, model: Model) -> None:
+        """Ask the importer's model of a key that the tree has, or that the model names."""
+        if key not in model.checks:
+            if not model.takes(key):
+                self.untaken(path, key, model)
+        elif value is not None and model.checks[key] is not None and (fault := model.of_key(key, value)):
+            self.add("limit" if self.strict and fault.code == "long" else fault.code, f"{path}.{key}", fault.message)
+
+    def untaken(self, path: str, key: str, model: Model) -> None:
+        path = f"{path}.{key}"
+        if key in model.rejected:
+            self.add("rejected", path, "an unknown attribute; the importer rejects the record", importer.ALLOW_LISTS)
+        elif importer.prohibited(key, self.named):
+            self.add("prohibited", path, "the importer drops keys of this name", importer.ALLOW_LISTS)
+        else:
+            self.add("dropped", path, "the importer knows no such key and drops it", importer.ALLOW_LISTS)
+
     def unknown(self, path: str, key: str, value: Any, depth: int, rules: Rules) -> None:
+        """Look at a key that the tree does not have here."""
+        model, here = rules.model, f"{path}.{key}"
         if not key:
-            self.add("key", path, "an empty key")
-        elif key in self.anywhere:
-            self.nested(path, self.anywhere[key], value, depth)
+            self.add("key", here, "an empty key")
+        elif model is not None and key in model.checks:
+            self.value(path, key, value, model)
+        elif key in self.anywhere or (model is not None and key in model.nested):
+            if model is not None and not model.takes(key):
+                self.untaken(path, key, model)
+            self.nested(here, self.anywhere.get(key) or Rules(key, {}, {}, self.models.get(key)), value, depth)
             return
         elif key not in self.named and importer.secret(key) and not isinstance(value, bool):
             # Old archives have such keys with null, which tells nothing.
             since: Version = () if value is not None else importer.ALLOW_LISTS
-            self.add("secret", path, "looks like a secret; none leaves GitLab", since=since)
+            self.add("secret", here, "looks like a secret; none leaves GitLab", since)
+        elif model is not None:
+            if not model.takes(key):
+                self.untaken(path, key, model)
         elif importer.prohibited(key, self.named):
-            self.add("prohibited", path, "the importer drops keys of this name", since=importer.ALLOW_LISTS)
+            self.add("prohibited", here, "the importer drops keys of this name", importer.ALLOW_LISTS)
         elif rules.forms:
-            self.add("unknown", path, "the tree has no such key", since=importer.ALLOW_LISTS)
+            self.add("unknown", here, "the tree has no such key", importer.ALLOW_LISTS)
         if isinstance(value, str) and key.endswith("_at") and not TIME.fits(value):
-            self.misfit(path, TIME, value)
-        if key not in importer.FREE:
+            self.misfit(here, TIME, value)
+        if key not in self.models.free:
             for one in value if isinstance(value, list) else [value]:
                 if isinstance(one, dict):
-                    self.record(path, Rules(key, {}, {}), one, depth + 1)
+                    self.record(here, Rules(key, {}, {}), one, depth + 1)
 
     def misfit(self, path: str, form: Form, value: Any) -> None:
         found = _kind(value)
@@ -193,11 +239,12 @@ class _Walk:
     def nul(self, path: str, value: Any, key: str = "") -> None:
         if isinstance(value, dict):
             for name, one in value.items():
-                self.nul(f"{path}.{name}", one, name)
+                if name not in self.models.yaml or isinstance(one, str):
+                    self.nul(f"{path}.{name}", one, name)
         elif isinstance(value, list):
             for one in value:
                 self.nul(path, one, key)
-        elif isinstance(value, str) and "\0" in value and key not in importer.TAKES_NUL:
+        elif isinstance(value, str) and "\0" in value and key not in self.models.stripped:
             self.add("nul", path, "a text with the character U+0000, which PostgreSQL refuses")
 
     def add(self, code: str, path: str, message: str, since: Version = ()) -> None:

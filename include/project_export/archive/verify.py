@@ -39,8 +39,8 @@ class Report:
     """What an archive holds.
 
     records: by relation, the root among them; a file with `null` has none. bytes: of the archive file, unpacked: of its
-    tar, both as far as read. gitlab: the version that it says it comes from. problems: what is wrong. remarks: what is
-    odd, but harms nobody.
+    tar, both as far as read. gitlab: the version that it says it comes from. problems: what is wrong. warnings: what
+    the importer drops or cuts although GitLab itself may write it so. remarks: what is odd, but harms nobody.
     """
 
     records: dict[str, int]
@@ -48,6 +48,7 @@ class Report:
     unpacked: int
     gitlab: str | None
     problems: tuple[Finding, ...]
+    warnings: tuple[Finding, ...]
     remarks: tuple[Finding, ...]
 
     @property
@@ -110,7 +111,8 @@ class _Check:
         self._counts: dict[str, int] = {}
         self._gitlab: str | None = None
         self._root = tree.root.name
-        self._contents = Contents(tree, self.findings, limits.line if limits else importer.LONGEST_LINE)
+        longest = limits.line if limits else importer.LONGEST_LINE
+        self._contents = Contents(tree, self.findings, longest, strict=limits is not None)
         self._expected = Expected(manifest, self.findings)
         self._lfs = LfsObjects(self.findings)
         self._files: set[str] = set()
@@ -137,6 +139,7 @@ class _Check:
             unpacked=stream.unpacked,
             gitlab=self._gitlab,
             problems=self.findings.problems(version),
+            warnings=self.findings.warnings(version),
             remarks=self.findings.remarks(version),
         )
 

@@ -1,0 +1,236 @@
+"""What the importer's models take: which keys of a record, which values, and what they cost otherwise.
+
+The lists are data beside the package's trees (importers/<tree>.yaml), so that records of a tree are judged by its own
+importer, or by none, and never by the tree that they were exported with.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from project_export.archive.positions import Positions
+
+SHIPPED = Path(__file__).parent.parent / "importers"
+
+
+class Fault(NamedTuple):
+    """A value that a model does not take. code: of the findings. key: of the record, empty where it is about all."""
+
+    code: str
+    key: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """What values of one key are taken. Null always is, but where `filled`.
+
+    names: None where any value may stand. former: names that were taken once. written: values that an application
+    writes although its importer does not take them. longest: characters; cut: what is beyond is cut off. between: least
+    and greatest number. like: the form of a text. keys: of an object, each with its names.
+    """
+
+    names: frozenset[str | int] | None = None
+    former: frozenset[str | int] = frozenset()
+    written: frozenset[str | int] = frozenset()
+    longest: int | None = None
+    cut: int | None = None
+    between: tuple[int, int] | None = None
+    like: re.Pattern[str] | None = None
+    keys: Mapping[str, frozenset[str | int] | None] | None = None
+
+    def fault(self, value: Any, loss: str) -> tuple[str, str] | None:
+        """Code and message of what is wrong with a value that is not null; loss: what it costs."""
+        if self.names is not None and not _one_of(value, self.names):
+            return self._unknown(value, loss)
+        if isinstance(value, str):
+            if self.longest is not None and len(value) > self.longest:
+                return "long", f"{len(value)} characters of {self.longest} at the most; {loss}"
+            if self.cut is not None and len(value) > self.cut:
+                return "cut", f"{len(value)} characters; the importer cuts off what is beyond {self.cut}"
+            if self.like is not None and not self.like.fullmatch(value.strip()):
+                return "unfit", f"a text of a form that the importer's model refuses; {loss}"
+        elif self.between is not None and _number(value) and not self.between[0] <= value <= self.between[1]:
+            return "long", f"not from {self.between[0]} to {self.between[1]}; {loss}"
+        return self._object(value, loss) if self.keys is not None else None
+
+    def _unknown(self, value: Any, loss: str) -> tuple[str, str]:
+        if _one_of(value, self.former):
+            return "unfit", f"a name that the importer does not know any more; {loss}"
+        if _one_of(value, self.written):
+            return "unfit", f"a code that the application writes and its importer refuses; {loss}"
+        what = "a name" if isinstance(value, str) else "a number" if _number(value) else "a value"
+        return "enum", f"{what} that the importer does not know; {loss}"
+
+    def _object(self, value: Any, loss: str) -> tuple[str, str] | None:
+        assert self.keys is not None
+        if not isinstance(value, dict):
+            return "type", f"not an object with {' or '.join(self.keys)}; {loss}"
+        if not any(isinstance(value.get(key), str) for key in self.keys):
+            return "unfit", f"neither {' nor '.join(self.keys)}; the importer takes its default"
+        for key, names in self.keys.items():
+            if names is not None and value.get(key) is not None and not _one_of(value[key], names):
+                return "enum", f"a {key} that the importer does not know; it takes its default"
+        return None
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model of the importer: what a record of the relation of this name may hold.
+
+    checks: by key that it takes, None where any value is. nested: relations below it. ignored: keys that it drops
+    without a loss. rejected: keys for which it rejects the record. loss: what a value that it refuses costs.
+    """
+
+    name: str
+    checks: Mapping[str, Check | None]
+    nested: frozenset[str]
+    ignored: frozenset[str]
+    rejected: frozenset[str]
+    loss: str
+    filled: tuple[str, ...] = ()
+    needs: tuple[tuple[str, str], ...] = ()
+    either: tuple[str, ...] = ()
+    above: tuple[tuple[str, str], ...] = ()
+    ends: bool = False
+    positions: Positions | None = None
+
+    @cached_property
+    def handled(self) -> frozenset[str]:
+        """Keys whose form depends on the rest of the record."""
+        return self.positions.handled if self.positions else frozenset()
+
+    @cached_property
+    def bare(self) -> bool:
+        """Whether there is nothing to ask of a record as a whole."""
+        return not (self.filled or self.needs or self.either or self.above or self.positions)
+
+    def takes(self, key: str) -> bool:
+        """Whether a key is none to be found fault with."""
+        return key in self.checks or key in self.nested or key in self.ignored
+
+    def of_key(self, key: str, value: Any) -> Fault | None:
+        """What is wrong with the value, which is not null, of a key that the model takes."""
+        check = self.checks[key]
+        found = check.fault(value, self.loss) if check is not None else None
+        if found is None:
+            return None
+        code, message = found
+        # Of the root nothing is dropped: what its model refuses ends the import.
+        return Fault("refused" if self.ends and code != "cut" else code, key, message)
+
+    def of_record(self, record: Mapping[str, Any]) -> Iterator[Fault]:
+        """What is wrong with a record as a whole."""
+        for key, kind in self.needs:
+            if not _is(kind, record.get(key)):
+                yield Fault("lost", "", f"without {key}; {self.loss}")
+        if self.either and not any(record.get(key) for key in self.either):
+            yield Fault("lost", "", f"with neither {' nor '.join(self.either)}; {self.loss}")
+        for key in self.filled:
+            if key in record and _blank(record[key]):
+                yield Fault("lost", key, f"empty; {self.loss}")
+        for key, other in self.above:
+            level, limit = record.get(key), record.get(other)
+            if isinstance(level, int) and isinstance(limit, int) and level > limit:
+                yield Fault("lost", key, f"above {other}; {self.loss}")
+        if self.positions is not None:
+            yield from (Fault(*found) for found in self.positions.faults(record))
+
+
+@dataclass(frozen=True)
+class Models:
+    """An importer's models by name, and what it does with texts.
+
+    yaml: keys whose values it stores as YAML, which may hold U+0000. stripped: texts that it strips of it. free: keys
+    of users' own JSON.
+    """
+
+    models: Mapping[str, Model] = field(default_factory=dict)
+    yaml: frozenset[str] = frozenset()
+    stripped: frozenset[str] = frozenset()
+    free: frozenset[str] = frozenset()
+    keys: frozenset[str] = frozenset()
+
+    def get(self, relation: str) -> Model | None:
+        """The model that takes records of a relation."""
+        return self.models.get(relation)
+
+
+@lru_cache(maxsize=8)
+def models(tree: str) -> Models:
+    """The models of the importer that takes archives of a tree; without any where none is known."""
+    path = SHIPPED / f"{tree}.yaml"
+    if not tree.isidentifier() or not path.exists():
+        return Models()
+    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    positions = Positions.read(data["positions"])
+    known = {name: _model(name, entry, data, positions) for name, entry in data["relations"].items()}
+    named = {key for model in known.values() for key in (*model.checks, *model.nested)}
+    texts = {name: frozenset(data[name]) for name in ("yaml", "stripped", "free")}
+    return Models(known, keys=frozenset(named), **texts)
+
+
+def _model(name: str, entry: Mapping[str, Any], data: Mapping[str, Any], positions: Positions) -> Model:
+    ends = entry.get("fails") == "import"
+
+    def names(of: Any) -> frozenset[str | int] | None:
+        return None if of is None else frozenset(data["enums"][of] if isinstance(of, str) else of)
+
+    def check(key: str) -> Check | None:
+        named = entry.get("names", {}).get(key)
+        codes = entry.get("codes", {}).get(key)
+        objects = entry.get("objects", {}).get(key)
+        between = entry.get("between", {}).get(key)
+        like = entry.get("like", {}).get(key)
+        made = Check(
+            names=names(named if named is not None else codes),
+            former=frozenset(data["former"].get(named, ()) if isinstance(named, str) else ()),
+            written=frozenset(entry.get("written", {}).get(key, ())),
+            longest=entry.get("longest", {}).get(key),
+            cut=entry.get("cut", {}).get(key),
+            between=(between[0], between[1]) if between else None,
+            like=re.compile(like) if like else None,
+            keys={one: names(of) for one, of in objects.items()} if objects else None,
+        )
+        return None if made == Check() else made
+
+    return Model(
+        name=name,
+        checks={key: check(key) for key in (*entry["keys"], *entry.get("objects", {}))},
+        nested=frozenset(entry.get("nested", ())),
+        ignored=frozenset(entry.get("ignored", ())),
+        rejected=frozenset(entry.get("rejected", ())),
+        loss="it ends the whole import" if ends else "the importer drops the record",
+        filled=tuple(entry.get("filled", ())),
+        needs=tuple(entry.get("needs", {}).items()),
+        either=tuple(entry.get("either", ())),
+        above=tuple(entry.get("above", {}).items()),
+        ends=ends,
+        positions=positions if name in positions.relations else None,
+    )
+
+
+def _one_of(value: Any, names: frozenset[str | int]) -> bool:
+    # True is 1 in Python, and a list has no hash.
+    return isinstance(value, str | int) and not isinstance(value, bool) and value in names
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _blank(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _is(kind: str, value: Any) -> bool:
+    if kind == "text":
+        return isinstance(value, str)
+    return isinstance(value, dict) if kind == "record" else value is not None

@@ -1,0 +1,145 @@
+"""Positions of notes in a diff: the form in which the importer reads them, and when they are complete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_DROPPED = "the importer drops the note"
+_RAISES = "the importer fails on it and drops the whole line"
+_KIND = "position_type"
+
+
+@dataclass(frozen=True)
+class Positions:
+    """What positions are, read from the importer's data, which explains each field."""
+
+    relations: frozenset[str]
+    type: str
+    complete: str
+    replaced: str
+    free: str
+    shas: tuple[str, ...]
+    paths: tuple[str, ...]
+    common: frozenset[str]
+    kinds: Mapping[str, Mapping[str, list[str]]]
+    texts: Mapping[str, int]
+    numbers: tuple[str, ...]
+    range: str
+    range_keys: frozenset[str]
+    line_keys: frozenset[str]
+    old_range_keys: tuple[str, ...]
+    line_code: str
+    note_types: frozenset[str]
+    structures: Mapping[str, str]
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> Positions:
+        """Make it of the importer's data."""
+        sets = {
+            name: frozenset(data[name]) for name in ("relations", "common", "range_keys", "line_keys", "note_types")
+        }
+        tuples = {name: tuple(data[name]) for name in ("shas", "paths", "numbers", "old_range_keys")}
+        return cls(**{**data, **sets, **tuples})
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of a note that hold positions."""
+        return self.complete, self.replaced, self.free
+
+    @property
+    def handled(self) -> frozenset[str]:
+        """The keys of a note whose form depends on its type."""
+        return frozenset((*self.keys, *self.structures))
+
+    def faults(self, note: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+        """Code, key and message of what is wrong with the positions of a note."""
+        kind = note.get("type")
+        for key, structured in self.structures.items():
+            if kind != structured and isinstance(note.get(key), dict | list):
+                yield "position", key, f"a structure in a note that is no {structured}; it is stored as Ruby prints it"
+        if kind != self.type:
+            for key in self.keys:
+                value = note.get(key)
+                if value is not None and not isinstance(value, str):
+                    yield "position", key, f"no text in a note that is no {self.type}; it is stored as Ruby prints it"
+            return
+        whole = False
+        for key in self.keys:
+            value = note.get(key)
+            found = self._position(value) if value is not None else None
+            if value is None and key == self.complete and key in note:
+                found = ("unfit", f"null; {_DROPPED}")
+            whole = whole or (key == self.complete and value is not None and found is None)
+            if found is None or (key == self.free and found[0] == "unfit"):
+                continue
+            code, message = found
+            if key == self.replaced and whole and code == "unfit":
+                message = message.replace(_DROPPED, f"the importer takes {self.complete} instead")
+            yield code, key, message
+        yield from self._note(note)
+
+    def _note(self, note: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+        """A note of the type has a line's code where its position is one of lines, and belongs to what has a diff."""
+        position = note.get(self.complete)
+        on_lines = (
+            isinstance(position, dict)
+            and position.get(_KIND, "text") == "text"
+            and any(position.get(key) is not None for key in self.numbers)
+        )
+        if on_lines and self.line_code in note and not note[self.line_code]:
+            yield "lost", self.line_code, f"empty in a note on a line; {_DROPPED}"
+        if "noteable_type" in note and note["noteable_type"] not in self.note_types:
+            yield "lost", "noteable_type", f"not what a {self.type} may be about; {_DROPPED}"
+
+    def _position(self, value: Any) -> tuple[str, str] | None:
+        if not isinstance(value, dict):
+            return "position", f"not an object; {_RAISES}"
+        kind = value.get(_KIND)
+        if kind is not None and (not isinstance(kind, str) or kind not in self.kinds):
+            return "position", f"a {_KIND} that the importer does not know; it reads it as another"
+        if all(one is None for key, one in value.items() if key != _KIND) and self.common <= value.keys():
+            return "unfit", f"an object of nulls, as GitLab writes it for NULL; {_DROPPED}"
+        return self._range(value.get(self.range)) or self._values(value, self.kinds[kind or "text"])
+
+    def _values(self, value: Mapping[str, Any], kind: Mapping[str, list[str]]) -> tuple[str, str] | None:
+        for key, longest in self.texts.items():
+            one = value.get(key)
+            if one is not None and (not isinstance(one, str) or len(one) > longest):
+                return "position", f"{key} is not a text of {longest} characters at the most; {_DROPPED}"
+        for key in self.numbers:
+            one = value.get(key)
+            if one is not None and (not isinstance(one, int) or isinstance(one, bool)):
+                return "position", f"{key} is not an integer; {_DROPPED}"
+        lacking = [key for key in (*self.shas, *kind.get("all_of", ())) if value.get(key) is None]
+        lacking += _none_of(value, self.paths) + _none_of(value, kind.get("one_of", ()))
+        unknown = [key for key in value if key not in self.common and key not in kind.get("keys", ())]
+        if lacking:
+            beside = f", and has {', '.join(unknown)}" if unknown else ""
+            return "position", f"incomplete, it lacks {', '.join(lacking)}{beside}; {_DROPPED}"
+        if unknown:
+            return "dropped", f"with {', '.join(unknown)}, which the importer does not know and drops"
+        return None
+
+    def _range(self, value: Any) -> tuple[str, str] | None:
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            return "position", f"{self.range} is not an object; {_RAISES}"
+        first, second, *_ = self.old_range_keys
+        if value.get(first):
+            if isinstance(value[first], str) and isinstance(value.get(second), str):
+                return None
+            return "position", f"{self.range} has no texts {first} and {second}; {_RAISES}"
+        ends = [value.get(key) for key in self.range_keys]
+        if value.keys() - self.range_keys or not all(isinstance(end, dict) for end in ends):
+            return "position", f"{self.range} is not an object of {' and '.join(sorted(self.range_keys))}; {_DROPPED}"
+        if any(end.keys() - self.line_keys for end in ends if end is not None):
+            return "position", f"{self.range} has keys that the importer does not know; {_DROPPED}"
+        return None
+
+
+def _none_of(value: Mapping[str, Any], keys: tuple[str, ...] | list[str]) -> list[str]:
+    """The keys together as one that is lacking, when the value has none of them."""
+    return [] if not keys or any(value.get(key) not in (None, "") for key in keys) else [" or ".join(keys)]
