@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from isal import isal_zlib
 
-from project_export.archive.findings import MOST_ALIKE, PROBLEMS, REMARKS
+from project_export.archive.findings import MOST_ALIKE, PROBLEMS, REMARKS, WARNINGS
 from project_export.archive.importer import GITLAB, Limits
 from project_export.archive.manifest import Manifest
 from project_export.archive.verify import Report, verify, verify_file
@@ -61,7 +61,7 @@ def test_a_whole_archive_has_no_problem_and_its_records_are_counted(whole: Sampl
 
 def test_an_archive_with_every_relation_and_key_has_neither_problem_nor_remark() -> None:
     report = checked(packed(good_files()), limits=GITLAB)
-    assert (report.problems, report.remarks) == ((), ())
+    assert (report.problems, report.warnings, report.remarks) == ((), (), ())
     assert set(report.records) > {"project", "issues", "merge_requests", "ci_pipelines", "user_contributions"}
 
 
@@ -196,7 +196,7 @@ def test_the_same_mistake_in_many_records_is_one_finding() -> None:
 
 
 def test_limits_are_looked_at_on_demand_only() -> None:
-    data = packed({**FIXED, ISSUES: b'{"title":"%s"}\n{"iid":1}\n' % (b"x" * 1000)})
+    data = packed({**FIXED, ISSUES: b'{"description":"%s"}\n{"iid":1}\n' % (b"x" * 1000)})
     assert checked(data).ok
     assert checked(data, limits=GITLAB).ok
     small = Limits(line=1000, unpacked=10_000, stored=100)
@@ -277,12 +277,20 @@ def test_gitlab_takes_neither_links_nor_other_names(whole: Sample, tmp_path: Pat
     assert verify(tmp_path / "link.tar.gz").ok
 
 
-def test_a_code_is_either_a_problem_or_a_remark() -> None:
-    assert not PROBLEMS.keys() & REMARKS.keys()
+def test_a_code_is_either_a_problem_or_a_warning_or_a_remark() -> None:
+    assert len({*PROBLEMS, *WARNINGS, *REMARKS}) == len(PROBLEMS) + len(WARNINGS) + len(REMARKS)
 
 
 def test_real_exports_are_without_a_problem(facts: Path) -> None:
     archives = sorted((facts / "real-exports").glob("*.tar.gz"))
     assert archives
     for archive in archives:
-        assert verify(archive, limits=GITLAB).problems == ()
+        report = verify(archive, limits=GITLAB)
+        assert (report.problems, report.warnings) == ((), ())
+
+
+def test_real_issues_are_without_a_finding(facts: Path) -> None:
+    issues = (facts / "real-exports" / "records-17.1-issues.ndjson").read_bytes()
+    report = checked(packed({**FIXED, "GITLAB_VERSION": b"17.1.0", ISSUES: issues}), limits=GITLAB)
+    assert (report.problems, report.warnings, report.remarks) == ((), (), ())
+    assert report.records["issues"] == 4
