@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from archive_breaks import CONTAINER, FILES, HARMLESS, LINES, LOOSER, RECORDS, STRICTER, Break
 from archive_files import good_files, packed
+from archive_model_breaks import DROPPED, MODELS, TAKEN, WARNED
 
 from project_export.archive.importer import GITLAB, Limits
 from project_export.archive.verify import Report, verify
@@ -46,30 +47,63 @@ def other(facts: Path) -> Callable[..., bool]:
     return finds_errors
 
 
-@pytest.mark.parametrize("one", [*BROKEN, *STRICTER], ids=names)
+@pytest.mark.parametrize("one", [*BROKEN, *STRICTER, *MODELS], ids=names)
 def test_a_broken_archive_has_a_problem_of_its_code(archive: Path, one: Break) -> None:
     assert one.code in {problem.code for problem in report_of(archive, one).problems}
 
 
-@pytest.mark.parametrize("one", [*FILES, *LINES, *RECORDS, *STRICTER], ids=names)
+@pytest.mark.parametrize("one", [*FILES, *LINES, *RECORDS, *STRICTER, *MODELS], ids=names)
 def test_what_is_not_broken_is_no_problem(archive: Path, one: Break) -> None:
     problems = report_of(archive, one).problems
     assert len({problem.code for problem in problems}) <= 2
     assert len({problem.where.partition(":")[0] for problem in problems}) == 1
 
 
-@pytest.mark.parametrize("one", [*HARMLESS, *LOOSER], ids=names)
+@pytest.mark.parametrize("one", [*HARMLESS, *TAKEN, *LOOSER], ids=names)
 def test_what_harms_nobody_is_no_problem(archive: Path, one: Break) -> None:
-    assert report_of(archive, one).problems == ()
+    report = report_of(archive, one)
+    assert (report.problems, report.warnings) == ((), ())
 
 
-@pytest.mark.parametrize("one", [*BROKEN, *HARMLESS], ids=names)
+@pytest.mark.parametrize("one", [*WARNED, *DROPPED], ids=names)
+def test_what_gitlab_itself_may_write_is_a_warning(archive: Path, one: Break) -> None:
+    archive.write_bytes(one.data())
+    report = verify(archive)
+    assert (report.problems, {warning.code for warning in report.warnings}) == ((), {one.code})
+
+
+@pytest.mark.parametrize("one", [one for one in WARNED if one.code == "long"], ids=names)
+def test_a_value_over_a_model_s_limit_is_a_problem_where_limits_are_asked_for(archive: Path, one: Break) -> None:
+    report = report_of(archive, one)
+    assert ([problem.code for problem in report.problems], report.warnings) == (["limit"], ())
+
+
+@pytest.mark.parametrize("one", [one for one in MODELS if one.code == "refused"], ids=names)
+def test_what_the_root_s_model_refuses_is_said_to_end_the_import(archive: Path, one: Break) -> None:
+    assert all("ends the whole import" in problem.message for problem in report_of(archive, one).problems)
+
+
+@pytest.mark.parametrize("one", [*BROKEN, *HARMLESS, *TAKEN], ids=names)
 def test_the_other_checker_agrees(other: Callable[..., bool], archive: Path, one: Break) -> None:
     archive.write_bytes(one.data())
     assert other(archive) == (one.code is not None)
 
 
-@pytest.mark.parametrize("one", [*STRICTER, *LOOSER], ids=names)
+@pytest.mark.parametrize("one", WARNED, ids=names)
+def test_the_other_checker_sees_nothing_in_what_is_a_warning(
+    other: Callable[..., bool], archive: Path, one: Break
+) -> None:
+    archive.write_bytes(one.data())
+    assert not other(archive)
+
+
+@pytest.mark.parametrize("one", DROPPED, ids=names)
+def test_the_other_checker_finds_dropped_keys_wrong(other: Callable[..., bool], archive: Path, one: Break) -> None:
+    archive.write_bytes(one.data())
+    assert other(archive)
+
+
+@pytest.mark.parametrize("one", [*STRICTER, *MODELS, *LOOSER], ids=names)
 def test_the_other_checker_differs_where_it_is_said(other: Callable[..., bool], archive: Path, one: Break) -> None:
     archive.write_bytes(one.data())
     assert other(archive) != (one.code is not None)
@@ -91,4 +125,6 @@ def test_the_other_checker_agrees_on_real_exports(other: Callable[..., bool], fa
 
 
 def test_more_than_forty_kinds_are_tried() -> None:
-    assert len({one.name for one in BROKEN}) == len(BROKEN) >= 40
+    kinds = [*BROKEN, *MODELS, *STRICTER, *LOOSER, *WARNED, *DROPPED, *HARMLESS, *TAKEN]
+    assert len({one.name for one in kinds}) == len(kinds)
+    assert len(BROKEN) >= 40
