@@ -32,14 +32,14 @@ class Fault(NamedTuple):
 class Check:
     """What values of one key are taken. Null always is, but where `filled`.
 
-    names: None where any value may stand. former: names that were taken once. written: values that an application
-    writes although its importer does not take them. longest: characters; cut: what is beyond is cut off. between: least
+    names: None where any value may stand. former: names that were taken once. codes: None where any integer may stand.
+    longest: characters; cut: what is beyond is cut off. between: least
     and greatest number. like: the form of a text. keys: of an object, each with its names.
     """
 
     names: frozenset[str | int] | None = None
     former: frozenset[str | int] = frozenset()
-    written: frozenset[str | int] = frozenset()
+    codes: frozenset[str | int] | None = None
     longest: int | None = None
     cut: int | None = None
     between: tuple[int, int] | None = None
@@ -50,6 +50,8 @@ class Check:
         """Code and message of what is wrong with a value that is not null; loss: what it costs."""
         if self.names is not None and not _one_of(value, self.names):
             return self._unknown(value, loss)
+        if self.codes is not None and not _one_of(value, self.codes):
+            return "unfit", f"a code that the importer's model refuses; {loss}"
         if isinstance(value, str):
             if self.longest is not None and len(value) > self.longest:
                 return "long", f"{len(value)} characters of {self.longest} at the most; {loss}"
@@ -64,8 +66,6 @@ class Check:
     def _unknown(self, value: Any, loss: str) -> tuple[str, str]:
         if _one_of(value, self.former):
             return "unfit", f"a name that the importer does not know any more; {loss}"
-        if _one_of(value, self.written):
-            return "unfit", f"a code that the application writes and its importer refuses; {loss}"
         what = "a name" if isinstance(value, str) else "a number" if _number(value) else "a value"
         return "enum", f"{what} that the importer does not know; {loss}"
 
@@ -129,17 +129,17 @@ class Model:
     def of_record(self, record: Mapping[str, Any]) -> Iterator[Fault]:
         """What is wrong with a record as a whole."""
         for key, kind in self.needs:
-            if not _is(kind, record.get(key)):
+            if not (key in record if kind == "key" else _is(kind, record.get(key))):
                 yield Fault("lost", "", f"without {key}; {self.loss}")
         if self.either and not any(record.get(key) for key in self.either):
             yield Fault("lost", "", f"with neither {' nor '.join(self.either)}; {self.loss}")
         for key in self.filled:
             if key in record and _blank(record[key]):
-                yield Fault("lost", key, f"empty; {self.loss}")
+                yield Fault("unfit", key, f"empty; {self.loss}")
         for key, other in self.above:
             level, limit = record.get(key), record.get(other)
             if isinstance(level, int) and isinstance(limit, int) and level > limit:
-                yield Fault("lost", key, f"above {other}; {self.loss}")
+                yield Fault("unfit", key, f"above {other}; {self.loss}")
         if self.positions is not None:
             yield from (Fault(*found) for found in self.positions.faults(record))
 
@@ -190,9 +190,9 @@ def _model(name: str, entry: Mapping[str, Any], data: Mapping[str, Any], positio
         between = entry.get("between", {}).get(key)
         like = entry.get("like", {}).get(key)
         made = Check(
-            names=names(named if named is not None else codes),
+            names=names(named),
+            codes=names(codes),
             former=frozenset(data["former"].get(named, ()) if isinstance(named, str) else ()),
-            written=frozenset(entry.get("written", {}).get(key, ())),
             longest=entry.get("longest", {}).get(key),
             cut=entry.get("cut", {}).get(key),
             between=(between[0], between[1]) if between else None,

@@ -23,6 +23,7 @@ class Positions:
     shas: tuple[str, ...]
     paths: tuple[str, ...]
     common: frozenset[str]
+    also: frozenset[str]
     kinds: Mapping[str, Mapping[str, list[str]]]
     texts: Mapping[str, int]
     numbers: tuple[str, ...]
@@ -38,7 +39,8 @@ class Positions:
     def read(cls, data: Mapping[str, Any]) -> Positions:
         """Make it of the importer's data."""
         sets = {
-            name: frozenset(data[name]) for name in ("relations", "common", "range_keys", "line_keys", "note_types")
+            name: frozenset(data[name])
+            for name in ("relations", "common", "also", "range_keys", "line_keys", "note_types")
         }
         tuples = {name: tuple(data[name]) for name in ("shas", "paths", "numbers", "old_range_keys")}
         return cls(**{**data, **sets, **tuples})
@@ -81,45 +83,45 @@ class Positions:
         yield from self._note(note)
 
     def _note(self, note: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-        """A note of the type has a line's code where its position is one of lines, and belongs to what has a diff."""
+        """A note of the type has a line's code where its position is one of lines, and is about what has a diff."""
         position = note.get(self.complete)
-        on_lines = (
-            isinstance(position, dict)
-            and position.get(_KIND, "text") == "text"
-            and any(position.get(key) is not None for key in self.numbers)
-        )
-        if on_lines and self.line_code in note and not note[self.line_code]:
-            yield "lost", self.line_code, f"empty in a note on a line; {_DROPPED}"
+        on_line = isinstance(position, dict) and any(position.get(key) is not None for key in self.numbers)
+        if on_line and self.line_code in note and not note[self.line_code]:
+            yield "unfit", self.line_code, f"empty in a note on a line; {_DROPPED}"
         if "noteable_type" in note and note["noteable_type"] not in self.note_types:
-            yield "lost", "noteable_type", f"not what a {self.type} may be about; {_DROPPED}"
+            yield "unfit", "noteable_type", f"not what a {self.type} may be about; {_DROPPED}"
 
     def _position(self, value: Any) -> tuple[str, str] | None:
+        """Code and message of what is wrong with a position: what no row of a database explains is a problem."""
         if not isinstance(value, dict):
             return "position", f"not an object; {_RAISES}"
         kind = value.get(_KIND)
         if kind is not None and (not isinstance(kind, str) or kind not in self.kinds):
             return "position", f"a {_KIND} that the importer does not know; it reads it as another"
-        if all(one is None for key, one in value.items() if key != _KIND) and self.common <= value.keys():
-            return "unfit", f"an object of nulls, as GitLab writes it for NULL; {_DROPPED}"
-        return self._range(value.get(self.range)) or self._values(value, self.kinds[kind or "text"])
+        fields = self.kinds[kind or "text"]
+        keys = (*self.shas, *fields.get("all_of", ()))
+        either = [keys for keys in (self.paths, tuple(fields.get("one_of", ()))) if keys]
+        lacking = [key for key in keys if value.get(key) is None]
+        lacking += [" or ".join(keys) for keys in either if all(value.get(key) in (None, "") for key in keys)]
+        unknown = [key for key in value if key not in self.common and key not in fields.get("keys", ())]
+        unknown = [key for key in unknown if key not in self.also]
+        if lacking:
+            absent = unknown or any(key not in value for key in (*keys, *(key for keys in either for key in keys)))
+            having = f" and has {', '.join(unknown)}" if unknown else ""
+            return "position" if absent else "unfit", f"incomplete, it lacks {', '.join(lacking)}{having}; {_DROPPED}"
+        if unknown:
+            return "dropped", f"with {', '.join(unknown)}, which the importer does not know and drops"
+        return self._values(value) or self._range(value.get(self.range))
 
-    def _values(self, value: Mapping[str, Any], kind: Mapping[str, list[str]]) -> tuple[str, str] | None:
+    def _values(self, value: Mapping[str, Any]) -> tuple[str, str] | None:
         for key, longest in self.texts.items():
             one = value.get(key)
             if one is not None and (not isinstance(one, str) or len(one) > longest):
-                return "position", f"{key} is not a text of {longest} characters at the most; {_DROPPED}"
+                return "unfit", f"{key} is not a text of {longest} characters at the most; {_DROPPED}"
         for key in self.numbers:
             one = value.get(key)
             if one is not None and (not isinstance(one, int) or isinstance(one, bool)):
-                return "position", f"{key} is not an integer; {_DROPPED}"
-        lacking = [key for key in (*self.shas, *kind.get("all_of", ())) if value.get(key) is None]
-        lacking += _none_of(value, self.paths) + _none_of(value, kind.get("one_of", ()))
-        unknown = [key for key in value if key not in self.common and key not in kind.get("keys", ())]
-        if lacking:
-            beside = f", and has {', '.join(unknown)}" if unknown else ""
-            return "position", f"incomplete, it lacks {', '.join(lacking)}{beside}; {_DROPPED}"
-        if unknown:
-            return "dropped", f"with {', '.join(unknown)}, which the importer does not know and drops"
+                return "unfit", f"{key} is not an integer; {_DROPPED}"
         return None
 
     def _range(self, value: Any) -> tuple[str, str] | None:
@@ -138,8 +140,3 @@ class Positions:
         if any(end.keys() - self.line_keys for end in ends if end is not None):
             return "position", f"{self.range} has keys that the importer does not know; {_DROPPED}"
         return None
-
-
-def _none_of(value: Mapping[str, Any], keys: tuple[str, ...] | list[str]) -> list[str]:
-    """The keys together as one that is lacking, when the value has none of them."""
-    return [] if not keys or any(value.get(key) not in (None, "") for key in keys) else [" or ".join(keys)]
