@@ -79,30 +79,42 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
 _MOST_DEPTH = 32
 
 
-@lru_cache(maxsize=8)
 def load(name: str, edition: str = "") -> Tree:
     """Read a tree: the name of a shipped one ("gitlab") or the path of a YAML file.
 
     edition: one of those that the file tells apart, the first when empty. Raises TreeError.
     """
-    tree = load_all(name)
-    if edition and edition not in tree.editions:
-        known = nearest(edition, tree.editions) if tree.editions else "it tells none apart"
-        raise TreeError(f"{tree.file}: the tree has no edition {edition}; {known}")
-    return tree.of(edition or next(iter(tree.editions), ""))
+    return _of(*_text(name), edition)
 
 
 def load_all(name: str) -> Tree:
     """Read a tree with what each edition has, before one is chosen. Raises TreeError."""
+    return _all(*_text(name))
+
+
+def _text(name: str) -> tuple[Path, str]:
     path = SHIPPED / f"{name}.yaml" if name.isidentifier() else Path(name)
     try:
-        text = path.read_text(encoding="utf-8")
+        return path, path.read_text(encoding="utf-8")
     except OSError as error:
         shipped = [file.stem for file in SHIPPED.glob("*.yaml")]
         raise TreeError(f"{path}: {error.strerror}; give a path or a shipped tree, {nearest(name, shipped)}") from error
     except UnicodeDecodeError as error:
         raise TreeError(f"{path}: not UTF-8, as a tree must be: {error}") from error
+
+
+@lru_cache(maxsize=8)
+def _all(path: Path, text: str) -> Tree:
     return _Reader(path).tree(text)
+
+
+@lru_cache(maxsize=8)
+def _of(path: Path, text: str, edition: str) -> Tree:
+    tree = _all(path, text)
+    if edition and edition not in tree.editions:
+        known = nearest(edition, tree.editions) if tree.editions else "it tells none apart"
+        raise TreeError(f"{tree.file}: the tree has no edition {edition}; {known}")
+    return tree.of(edition or next(iter(tree.editions), ""))
 
 
 class _Reader(Keys):
