@@ -1,0 +1,291 @@
+"""What GitLab's models make of merge requests and their diffs: variants of the cases, on a generated sample.
+
+Expected values follow GitLab's models, not code; the engine and the second reader are both held against them.
+"""
+
+from __future__ import annotations
+
+import base64
+
+import psycopg
+import pytest
+import reader
+from archives import Record
+from producers import PRODUCERS, Producer
+
+DIFF = 900
+"""The id of the newest diff of the first project's first merge request, which the tests make (900 in statements)."""
+SHA = "aa" * 20
+OTHER = "bb" * 20
+MERGE_REQUEST = "UPDATE merge_requests SET title = 'The one' WHERE id = 1"
+NEW_DIFF = (
+    "INSERT INTO merge_request_diffs (id, merge_request_id, state, head_commit_sha, files_count, diff_type, project_id)"
+    " VALUES (900, 1, 'collected', 'cc', 2, 1, 1)"
+)
+USERS = (
+    "INSERT INTO merge_request_diff_commit_users (id, name, email, organization_id) VALUES"
+    " (9001, 'Own', 'own@example.com', 1), (9002, 'Meta', NULL, 1)"
+)
+METADATA = (
+    "INSERT INTO merge_request_commits_metadata"
+    " (id, project_id, authored_date, committed_date, commit_author_id, committer_id, sha, message)"
+    " VALUES (9001, 1, NULL, '2024-01-02', 9002, 9002, decode(repeat('bb', 20), 'hex'), NULL)"
+)
+OWN = f"'2023-01-01', '2023-01-02', '\\x{SHA}', 'own', '{{\"Signed-off-by\": \"me\"}}', 9001, 9001"
+SUCCESSOR_COMMIT = (
+    "INSERT INTO merge_request_diff_commits_b5377a7a34"
+    " (merge_request_commits_metadata_id, merge_request_diff_id, project_id, relative_order) VALUES (9001, 900, 1, 0)"
+)
+COMMIT = (
+    "INSERT INTO merge_request_diff_commits (merge_request_diff_id, relative_order, authored_date, committed_date, sha,"
+    " message, trailers, commit_author_id, committer_id, merge_request_commits_metadata_id, project_id) VALUES "
+)
+
+
+@pytest.fixture(params=PRODUCERS)
+def produce(request: pytest.FixtureRequest) -> Producer:
+    return request.param
+
+
+def change(database: str, *statements: str) -> None:
+    """Run statements on a database; what they name need not be there."""
+    with psycopg.connect(database) as conn:
+        conn.execute("SET session_replication_role = replica")
+        for statement in (MERGE_REQUEST, NEW_DIFF, USERS, METADATA, *statements):
+            conn.execute(statement.encode())
+
+
+def the_one(found: dict[str, list[Record]]) -> Record:
+    (request,) = (request for request in found["merge_requests"] if request["title"] == "The one")
+    return request
+
+
+def commits(found: dict[str, list[Record]]) -> list[Record]:
+    return the_one(found)["merge_request_diff"]["merge_request_diff_commits"]
+
+
+AS_OWN = {
+    "authored_date": "2023-01-01T00:00:00.000Z", "committed_date": "2023-01-02T00:00:00.000Z", "relative_order": 0,
+    "sha": SHA, "message": "own", "trailers": {}, "commit_author": {"name": "Own", "email": "own@example.com"},
+    "committer": {"name": "Own", "email": "own@example.com"},
+}  # fmt: skip
+PERSON = {"name": "Meta", "email": None}
+AS_METADATA = {
+    "authored_date": None, "committed_date": "2024-01-02T00:00:00.000Z", "relative_order": 0, "sha": OTHER,
+    "message": None, "trailers": {}, "commit_author": PERSON, "committer": PERSON,
+    "merge_request_commits_metadata": {
+        "authored_date": None, "committed_date": "2024-01-02T00:00:00.000Z", "sha": OTHER, "message": None,
+        "commit_author": PERSON, "committer": PERSON,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        ("NULL, NULL", AS_OWN),
+        ("9001, 1", AS_METADATA),
+        ("9001, NULL", AS_METADATA),
+        ("9001, 2", AS_OWN),  # metadata of another project: none that is found
+        ("9009, 1", AS_OWN),  # GitLab would lose the batch
+        ("9009, NULL", AS_OWN),
+    ],
+)
+def test_a_commit_with_metadata_has_all_of_it_from_there_even_null(generated_copy, produce, ids, expected):
+    change(generated_copy, f"{COMMIT}({DIFF}, 0, {OWN}, {ids})")
+    (commit,) = commits(produce(generated_copy))
+    assert commit == expected
+    assert list(commit) == list(expected)
+
+
+def test_a_person_who_is_gone_has_no_key(generated_copy, produce):
+    change(
+        generated_copy,
+        f"{COMMIT}({DIFF}, 0, {OWN}, 9001, 1)",
+        "DELETE FROM merge_request_diff_commit_users WHERE id = 9002",
+    )
+    (commit,) = commits(produce(generated_copy))
+    assert "commit_author" not in commit
+    assert "committer" not in commit["merge_request_commits_metadata"]
+
+
+def test_before_commits_had_metadata_their_trailers_are_as_stored(generated_copy, produce):
+    change(
+        generated_copy,
+        f"{COMMIT}({DIFF}, 0, {OWN}, NULL, NULL)",
+        f"{COMMIT}({DIFF}, 1, '2023-01-01', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)",
+        "ALTER TABLE merge_request_diff_commits DROP merge_request_commits_metadata_id, DROP project_id",
+        "DROP TABLE merge_request_commits_metadata, merge_request_diff_commits_b5377a7a34 CASCADE",
+    )
+    first, second = commits(produce(generated_copy))
+    assert first == {**AS_OWN, "trailers": {"Signed-off-by": "me"}}
+    assert second == {
+        "authored_date": "2023-01-01T00:00:00.000Z", "committed_date": None, "relative_order": 1, "sha": None,
+        "message": None, "trailers": {},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("ids", "sha"), [("NULL, NULL", SHA), ("9001, NULL", OTHER), ("9009, 1", SHA)])
+def test_a_diff_without_the_sha_of_its_head_has_its_first_commits(generated_copy, produce, ids, sha):
+    change(
+        generated_copy,
+        "UPDATE merge_request_diffs SET head_commit_sha = NULL WHERE id = 900",
+        f"{COMMIT}({DIFF}, 4, {OWN}, NULL, 1), ({DIFF}, 3, {OWN}, {ids})",
+    )
+    request = the_one(produce(generated_copy))
+    assert request["merge_request_diff"]["head_commit_sha"] == request["diff_head_sha"] == sha
+
+
+def test_a_diff_without_the_sha_of_its_head_and_without_commits_has_none(generated_copy, produce):
+    change(generated_copy, "UPDATE merge_request_diffs SET head_commit_sha = NULL, files_count = 3 WHERE id = 900")
+    request = the_one(produce(generated_copy))
+    assert request["merge_request_diff"]["head_commit_sha"] is request["diff_head_sha"] is None
+    assert request["merge_request_diff"]["files_count"] == 3
+
+
+def file(order: int, new: str, diff: str | None, binary: str, diff_id: int = DIFF) -> str:
+    """Return a row of a diff file as values of SQL."""
+    text = "NULL" if diff is None else f"'{diff}'"
+    return f"({diff_id}, {order}, false, false, false, false, '0', '1', {new}, 'old.rb', {text}, {binary})"
+
+
+FILES = (
+    "INSERT INTO {} (merge_request_diff_id, relative_order, new_file, renamed_file, deleted_file, too_large, a_mode,"
+    ' b_mode, new_path, old_path, diff, "binary") VALUES {}'
+)
+
+
+def files(found: dict[str, list[Record]]) -> list[Record]:
+    return the_one(found)["merge_request_diff"]["merge_request_diff_files"]
+
+
+def test_a_file_has_its_old_path_where_the_new_one_is_null_and_a_diff_that_is_text(generated_copy, produce):
+    encoded = base64.b64encode("+é <b>\n".encode()).decode()
+    rows = ", ".join([
+        file(5, "NULL", "@@ -1 +1 @@", "false"),
+        file(0, "'new.rb'", encoded, "true"),
+        file(1, "''", "no base64", "true"),
+        file(2, "'new.rb'", encoded, "NULL"),
+        file(3, "'new.rb'", None, "false"),
+        file(4, "'new.rb'", " \n\t", "NULL"),
+    ])  # fmt: skip
+    change(generated_copy, FILES.format("merge_request_diff_files", rows))
+    found = files(produce(generated_copy))
+    assert [(one["new_path"], one["utf8_diff"], one["binary"]) for one in found] == [
+        ("new.rb", "+é <b>\n", True),
+        ("", "no base64", True),
+        ("new.rb", encoded, None),
+        ("new.rb", "", False),
+        ("new.rb", "", None),
+        ("old.rb", "@@ -1 +1 @@", False),
+    ]
+
+
+@pytest.mark.parametrize("count", ["NULL", "32767"])
+def test_files_are_counted_where_their_number_is_not_known(generated_copy, produce, count):
+    change(
+        generated_copy,
+        "UPDATE merge_request_diffs SET files_count = NULL WHERE id = 900".replace("NULL", count),
+        FILES.format("merge_request_diff_files", ", ".join(file(n, "NULL", "", "false") for n in range(3))),
+    )
+    assert the_one(produce(generated_copy))["merge_request_diff"]["files_count"] == 3
+
+
+def test_a_diff_that_is_not_stored_externally_is_read_in_the_row_whatever_the_row_says(generated_copy, produce):
+    change(
+        generated_copy,
+        "UPDATE merge_request_diffs SET stored_externally = false WHERE id = 900",
+        FILES.format("merge_request_diff_files", f"{file(0, 'NULL', None, 'false')}, {file(1, 'NULL', '+a', 'false')}"),
+        "UPDATE merge_request_diff_files SET external_diff_offset = 0, external_diff_size = 2"
+        " WHERE merge_request_diff_id = 900",
+    )
+    assert [one["utf8_diff"] for one in files(produce(generated_copy))] == ["", "+a"]
+
+
+def test_a_diff_that_is_stored_externally_is_not_read_in_the_row(generated_copy, produce):
+    change(
+        generated_copy,
+        "UPDATE merge_request_diffs SET stored_externally = true WHERE id = 900",
+        FILES.format("merge_request_diff_files", file(0, "NULL", "+in the row", "false")),
+    )
+    assert [one["utf8_diff"] for one in files(produce(generated_copy))] == [""]
+
+
+def test_the_second_reader_reads_external_diffs_by_their_place(generated_copy):
+    change(
+        generated_copy,
+        "UPDATE merge_request_diffs SET stored_externally = true WHERE id = 900",
+        FILES.format("merge_request_diff_files", f"{file(0, 'NULL', '+x', 'false')}, {file(1, 'NULL', None, 'true')}"),
+        "UPDATE merge_request_diff_files SET external_diff_offset = 4 * relative_order, external_diff_size = 4"
+        " WHERE merge_request_diff_id = 900",
+    )
+    with psycopg.connect(generated_copy) as conn:
+        found = reader.read_project(conn, 1, external_diffs={DIFF: b"+ab\nw6k="})
+    assert [one["utf8_diff"] for one in files(found)] == ["+ab\n", "é"]
+
+
+def test_rows_of_a_successor_are_read_where_the_table_has_none_of_the_diff(generated_copy, produce):
+    successor = FILES.format("merge_request_diff_files_99208b8fac", file(0, "NULL", "+successor", "false"))
+    change(generated_copy, successor, SUCCESSOR_COMMIT)
+    found = produce(generated_copy)
+    assert [one["utf8_diff"] for one in files(found)] == ["+successor"]
+    assert commits(found) == [AS_METADATA]
+    with psycopg.connect(generated_copy) as conn:
+        conn.execute(FILES.format("merge_request_diff_files", file(1, "NULL", "+table", "false")).encode())
+        conn.execute(f"{COMMIT}({DIFF}, 1, {OWN}, NULL, 1)".encode())
+    found = produce(generated_copy)
+    assert [one["utf8_diff"] for one in files(found)] == ["+table"]
+    assert commits(found) == [{**AS_OWN, "relative_order": 1}]
+
+
+def test_after_the_swap_the_partitioned_tables_are_read_and_the_archived_ones_never(generated_copy, produce):
+    change(
+        generated_copy,
+        SUCCESSOR_COMMIT,
+        FILES.format("merge_request_diff_files_99208b8fac", file(0, "NULL", "+partitioned", "false")),
+        FILES.format("merge_request_diff_files", file(1, "NULL", "+archived", "false")),
+        f"{COMMIT}({DIFF}, 1, {OWN}, NULL, 1)",
+        "ALTER TABLE merge_request_diff_files RENAME TO merge_request_diff_files_archived",
+        "ALTER TABLE merge_request_diff_files_99208b8fac RENAME TO merge_request_diff_files",
+        "ALTER TABLE merge_request_diff_commits RENAME TO merge_request_diff_commits_archived",
+        "ALTER TABLE merge_request_diff_commits_b5377a7a34 RENAME TO merge_request_diff_commits",
+    )
+    found = produce(generated_copy)
+    assert [one["utf8_diff"] for one in files(found)] == ["+partitioned"]
+    assert commits(found) == [AS_METADATA]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("NULL", {}),
+        ("''", {}),
+        ("E'--- \\n'", {}),
+        ("E'---\\n:a: :b\\nc: \\':d\\'\\n'", {"a": "b", "c": ":d"}),
+        (
+            "E'--- !ruby/hash:ActiveSupport::HashWithIndifferentAccess\\nforce_remove_source_branch: \\'1\\'\\n"
+            "should_remove_source_branch: true\\nsha: \\'0123\\'\\ncommit_message: |-\\n  One\\n\\n  Two: <b>\\n'",
+            {"force_remove_source_branch": "1", "should_remove_source_branch": True, "sha": "0123",
+             "commit_message": "One\n\nTwo: <b>"},
+        ),
+        (
+            "E'--- !ruby/hash-with-ivars:ActiveSupport::HashWithIndifferentAccess\\nelements:\\n  squash: 1\\n"
+            "ivars:\\n  :@x: 1\\n'",
+            {"squash": 1},
+        ),
+    ],
+)  # fmt: skip
+def test_parameters_of_a_merge_are_an_object_in_pipelines_too(generated_copy, produce, text, expected):
+    change(
+        generated_copy,
+        "UPDATE merge_requests SET lock_version = NULL, time_estimate = NULL, merge_params = :text WHERE id = 1".replace(
+            ":text", text
+        ),
+        "UPDATE p_ci_pipelines SET merge_request_id = 1 WHERE project_id = 1",
+    )
+    found = produce(generated_copy)
+    nested = [pipeline["merge_request"] for pipeline in found["ci_pipelines"]]
+    assert nested
+    for request in [the_one(found), *nested]:
+        assert (request["merge_params"], request["lock_version"], request["time_estimate"]) == (expected, 0, 0)
+    assert not [request for request in nested if "state" in request or "diff_head_sha" in request]
