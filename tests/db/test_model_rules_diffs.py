@@ -278,9 +278,8 @@ def test_after_the_swap_the_partitioned_tables_are_read_and_the_archived_ones_ne
 def test_parameters_of_a_merge_are_an_object_in_pipelines_too(generated_copy, produce, text, expected):
     change(
         generated_copy,
-        "UPDATE merge_requests SET lock_version = NULL, time_estimate = NULL, merge_params = :text WHERE id = 1".replace(
-            ":text", text
-        ),
+        "UPDATE merge_requests SET lock_version = NULL, time_estimate = NULL",
+        "UPDATE merge_requests SET merge_params = :text WHERE id = 1".replace(":text", text),
         "UPDATE p_ci_pipelines SET merge_request_id = 1 WHERE project_id = 1",
     )
     found = produce(generated_copy)
