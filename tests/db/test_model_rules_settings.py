@@ -268,12 +268,14 @@ def test_access_levels_of_deploy_keys_are_not_exported_for_pushes_and_are_for_ta
         generated_copy,
         "DELETE FROM protected_branch_push_access_levels",
         "DELETE FROM protected_tag_create_access_levels",
-        "INSERT INTO protected_branch_push_access_levels (id, protected_branch_id, access_level, created_at, updated_at, deploy_key_id)"
-        " SELECT n, (SELECT min(id) FROM protected_branches WHERE project_id = 1), 30 + n, now(), now(), nullif(n, 1) FROM"
-        " generate_series(1, 2) n",
-        "INSERT INTO protected_tag_create_access_levels (id, protected_tag_id, access_level, created_at, updated_at, deploy_key_id)"
-        " SELECT n, (SELECT min(id) FROM protected_tags WHERE project_id = 1), 30 + n, now(), now(), nullif(n, 1) FROM"
-        " generate_series(1, 2) n",
+        "INSERT INTO protected_branch_push_access_levels"
+        " (id, protected_branch_id, access_level, created_at, updated_at, deploy_key_id)"
+        " SELECT n, (SELECT min(id) FROM protected_branches WHERE project_id = 1), 30 + n, now(), now(), nullif(n, 1)"
+        " FROM generate_series(1, 2) n",
+        "INSERT INTO protected_tag_create_access_levels"
+        " (id, protected_tag_id, access_level, created_at, updated_at, deploy_key_id)"
+        " SELECT n, (SELECT min(id) FROM protected_tags WHERE project_id = 1), 30 + n, now(), now(), nullif(n, 1)"
+        " FROM generate_series(1, 2) n",
     )
     found = produce(generated_copy)
     assert [level["access_level"] for level in found["protected_branches"][0]["push_access_levels"]] == [31]
