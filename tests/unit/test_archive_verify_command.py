@@ -57,6 +57,18 @@ def test_the_report_is_json_on_demand(archive: Path) -> None:
     assert [remark["where"] for remark in report["remarks"]] == ["README"]
 
 
+def test_warnings_are_printed_and_fail_on_demand(archive: Path) -> None:
+    files = {**good_files(), "tree/project/issues.ndjson": b'{"a_new_key":1}\n'}
+    archive.write_bytes(packed(files))
+    result = run(archive)
+    assert result.exit_code == 0
+    assert "warning: tree/project/issues.ndjson:1: issues.a_new_key: the importer knows no such key" in result.stdout
+    assert f"whole: {archive.stat().st_size} bytes" in result.stdout
+    assert run(archive, "--strict").exit_code == 1
+    archive.write_bytes(packed(good_files()))
+    assert run(archive, "--strict").exit_code == 0
+
+
 def test_the_manifest_beside_the_archive_is_taken_and_another_on_demand(tmp_path: Path) -> None:
     whole = sample()
     (tmp_path / "project.tar.gz").write_bytes(whole.data)

@@ -30,11 +30,11 @@ class Fault(NamedTuple):
 
 @dataclass(frozen=True)
 class Check:
-    """What values of one key are taken. Null always is, but where `filled`.
+    """What values of one key are taken.
 
     names: None where any value may stand. former: names that were taken once. codes: None where any integer may stand.
-    longest: characters; cut: what is beyond is cut off. between: least
-    and greatest number. like: the form of a text. keys: of an object, each with its names.
+    longest: characters; cut: what is beyond is cut off. between: least and greatest number. like: the form of a text.
+    keys: of an object, each with its names. filled: whether null and blank are refused; else null is always taken.
     """
 
     names: frozenset[str | int] | None = None
@@ -45,22 +45,31 @@ class Check:
     between: tuple[int, int] | None = None
     like: re.Pattern[str] | None = None
     keys: Mapping[str, frozenset[str | int] | None] | None = None
+    filled: bool = False
 
     def fault(self, value: Any, loss: str) -> tuple[str, str] | None:
-        """Code and message of what is wrong with a value that is not null; loss: what it costs."""
-        if self.names is not None and not _one_of(value, self.names):
-            return self._unknown(value, loss)
+        """Code and message of what is wrong with a value; loss: what it costs."""
+        if value is None:
+            return ("unfit", f"empty; {loss}") if self.filled else None
+        if self.names is not None:
+            return None if _one_of(value, self.names) else self._unknown(value, loss)
         if self.codes is not None and not _one_of(value, self.codes):
             return "unfit", f"a code that the importer's model refuses; {loss}"
         if isinstance(value, str):
-            if self.longest is not None and len(value) > self.longest:
-                return "long", f"{len(value)} characters of {self.longest} at the most; {loss}"
-            if self.cut is not None and len(value) > self.cut:
-                return "cut", f"{len(value)} characters; the importer cuts off what is beyond {self.cut}"
-            if self.like is not None and not self.like.fullmatch(value.strip()):
-                return "unfit", f"a text of a form that the importer's model refuses; {loss}"
-        elif self.between is not None and _number(value) and not self.between[0] <= value <= self.between[1]:
+            return self._text(value, loss)
+        if self.between is not None and _number(value) and not self.between[0] <= value <= self.between[1]:
             return "long", f"not from {self.between[0]} to {self.between[1]}; {loss}"
+        return self._object(value, loss) if self.keys is not None else None
+
+    def _text(self, value: str, loss: str) -> tuple[str, str] | None:
+        if self.filled and not value.strip():
+            return "unfit", f"empty; {loss}"
+        if self.longest is not None and len(value) > self.longest:
+            return "long", f"{len(value)} characters of {self.longest} at the most; {loss}"
+        if self.cut is not None and len(value) > self.cut:
+            return "cut", f"{len(value)} characters; the importer cuts off what is beyond {self.cut}"
+        if self.like is not None and not self.like.fullmatch(value.strip()):
+            return "unfit", f"a text of a form that the importer's model refuses; {loss}"
         return self._object(value, loss) if self.keys is not None else None
 
     def _unknown(self, value: Any, loss: str) -> tuple[str, str]:
@@ -95,7 +104,6 @@ class Model:
     ignored: frozenset[str]
     rejected: frozenset[str]
     loss: str
-    filled: tuple[str, ...] = ()
     needs: tuple[tuple[str, str], ...] = ()
     either: tuple[str, ...] = ()
     above: tuple[tuple[str, str], ...] = ()
@@ -108,16 +116,21 @@ class Model:
         return self.positions.handled if self.positions else frozenset()
 
     @cached_property
+    def plain(self) -> frozenset[str]:
+        """The keys of which any value is taken."""
+        return self.ignored.union(key for key, check in self.checks.items() if check is None)
+
+    @cached_property
     def bare(self) -> bool:
         """Whether there is nothing to ask of a record as a whole."""
-        return not (self.filled or self.needs or self.either or self.above or self.positions)
+        return not (self.needs or self.either or self.above or self.positions)
 
     def takes(self, key: str) -> bool:
         """Whether a key is none to be found fault with."""
         return key in self.checks or key in self.nested or key in self.ignored
 
     def of_key(self, key: str, value: Any) -> Fault | None:
-        """What is wrong with the value, which is not null, of a key that the model takes."""
+        """What is wrong with the value of a key that the model takes."""
         check = self.checks[key]
         found = check.fault(value, self.loss) if check is not None else None
         if found is None:
@@ -133,9 +146,6 @@ class Model:
                 yield Fault("lost", "", f"without {key}; {self.loss}")
         if self.either and not any(record.get(key) for key in self.either):
             yield Fault("lost", "", f"with neither {' nor '.join(self.either)}; {self.loss}")
-        for key in self.filled:
-            if key in record and _blank(record[key]):
-                yield Fault("unfit", key, f"empty; {self.loss}")
         for key, other in self.above:
             level, limit = record.get(key), record.get(other)
             if isinstance(level, int) and isinstance(limit, int) and level > limit:
@@ -197,6 +207,7 @@ def _model(name: str, entry: Mapping[str, Any], data: Mapping[str, Any], positio
             cut=entry.get("cut", {}).get(key),
             between=(between[0], between[1]) if between else None,
             like=re.compile(like) if like else None,
+            filled=key in entry.get("filled", ()),
             keys={one: names(of) for one, of in objects.items()} if objects else None,
         )
         return None if made == Check() else made
@@ -208,7 +219,6 @@ def _model(name: str, entry: Mapping[str, Any], data: Mapping[str, Any], positio
         ignored=frozenset(entry.get("ignored", ())),
         rejected=frozenset(entry.get("rejected", ())),
         loss="it ends the whole import" if ends else "the importer drops the record",
-        filled=tuple(entry.get("filled", ())),
         needs=tuple(entry.get("needs", {}).items()),
         either=tuple(entry.get("either", ())),
         above=tuple(entry.get("above", {}).items()),
@@ -224,10 +234,6 @@ def _one_of(value: Any, names: frozenset[str | int]) -> bool:
 
 def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _blank(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _is(kind: str, value: Any) -> bool:

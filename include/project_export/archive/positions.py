@@ -88,7 +88,8 @@ class Positions:
         on_line = isinstance(position, dict) and any(position.get(key) is not None for key in self.numbers)
         if on_line and self.line_code in note and not note[self.line_code]:
             yield "unfit", self.line_code, f"empty in a note on a line; {_DROPPED}"
-        if "noteable_type" in note and note["noteable_type"] not in self.note_types:
+        about = note.get("noteable_type")
+        if isinstance(about, str) and about not in self.note_types:
             yield "unfit", "noteable_type", f"not what a {self.type} may be about; {_DROPPED}"
 
     def _position(self, value: Any) -> tuple[str, str] | None:

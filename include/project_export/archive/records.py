@@ -75,7 +75,7 @@ _BY_TYPE = {
 class Rules:
     """What records of a relation hold. forms, nested: by the tree; by key, None where anything may stand.
 
-    model: what the importer takes, None where it is not known.
+    model: what the importer takes, None where it is not known. plain: keys of which it takes any value.
     """
 
     name: str
@@ -84,6 +84,7 @@ class Rules:
     model: Model | None = None
     one: bool = False
     has_iids: bool = False
+    plain: frozenset[str] = frozenset()
 
 
 class Records:
@@ -132,7 +133,9 @@ class Records:
         handled = model.handled if model else frozenset()
         forms = {key.name: None if key.name in handled else _form(tree, relation, key) for key in relation.keys}
         nested = {child.name: self._rules(tree, child) for child in relation.children}
-        rules = Rules(relation.name, forms, nested, model, one=relation.one, has_iids=top and "iid" in forms)
+        has_iids = top and "iid" in forms
+        plain = model.plain if model else frozenset(forms)
+        rules = Rules(relation.name, forms, nested, model, relation.one, has_iids, plain)
         self._named.update(forms, nested)
         known = self._anywhere.setdefault(relation.name, Rules(relation.name, {}, {}, model))
         known.forms = forms | known.forms
@@ -162,7 +165,7 @@ class _Walk:
                 form = rules.forms[key]
                 if form is not None and value is not None and not form.fits(value):
                     self.misfit(f"{path}.{key}", form, value)
-                elif model is not None:
+                elif key not in rules.plain and model is not None:
                     self.value(path, key, value, model)
             elif key in rules.nested:
                 self.nested(f"{path}.{key}", rules.nested[key], value, depth)
@@ -188,7 +191,7 @@ class _Walk:
         if key not in model.checks:
             if not model.takes(key):
                 self.untaken(path, key, model)
-        elif value is not None and model.checks[key] is not None and (fault := model.of_key(key, value)):
+        elif fault := model.of_key(key, value):
             self.add("limit" if self.strict and fault.code == "long" else fault.code, f"{path}.{key}", fault.message)
 
     def untaken(self, path: str, key: str, model: Model) -> None:
