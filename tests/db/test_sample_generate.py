@@ -15,7 +15,7 @@ from psycopg.sql import SQL, Identifier
 from reader import enums
 
 from project_export.errors import BadRequest, SourceChanged
-from project_export.sample import generate, hostile, schema
+from project_export.sample import generate, hostile, layouts, schema
 from project_export.sample.values import NASTY
 
 PROJECTS = 3
@@ -104,11 +104,16 @@ def test_the_first_project_has_records_of_every_relation_and_nested_relation(exp
     assert 3_000 <= sum(counts.values()) <= 4_500
 
 
+def is_null(value: Any) -> bool:
+    """Nothing, or the position of a diff note that has none."""
+    return value is None or isinstance(value, dict) and value == reader.position(None)
+
+
 def always_null(relations: dict[str, list[reader.Record]]) -> set[str]:
     null = set()
     for path, records in records_by_path(relations).items():
         keys = {key for record in records for key in record}
-        null |= {f"{path}.{key}" for key in keys if all(record.get(key) is None for record in records)}
+        null |= {f"{path}.{key}" for key in keys if all(is_null(record.get(key)) for record in records)}
     return null
 
 
@@ -298,6 +303,87 @@ def test_the_same_seed_gives_the_same_rows_and_another_seed_others(server):
         server.drop_database(f"sample_seed_{number}")
     assert found[0] == found[1]
     assert found[0]["notes"] != found[2]["notes"]
+
+
+def without(value: Any, *names: str) -> Any:
+    if isinstance(value, dict):
+        return {key: without(content, *names) for key, content in value.items() if key not in names}
+    return [without(content, *names) for content in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("layout", [name for name in layouts.names() if name != layouts.DEFAULT])
+def test_every_layout_stores_the_same_projects(layout, exports, server):
+    database = server.create_database("sample_layout")
+    with psycopg.connect(database) as conn:
+        schema.create(conn, layout)
+        generate.generate(conn, PROJECTS, 1)
+        found = {number: reader.read_project(conn, number) for number in range(1, PROJECTS + 1)}
+    server.drop_database("sample_layout")
+    ignored = ["merge_request_commits_metadata"]
+    if layout == "17.1":
+        ignored += [
+            "namespace_id",
+            "encoded_file_path",
+            "push_repository_for_job_token_allowed",
+            "display_pipeline_variables",
+        ]
+        ignored += [
+            "id_token_sub_claim_components",
+            "delete_pipelines_in_seconds",
+            "resource_group_default_process_mode",
+        ]
+        ignored += ["allow_composite_identities_to_run_pipelines"]
+    assert without(found, *ignored) == without(exports, *ignored)
+
+
+@pytest.mark.parametrize("layout", layouts.names())
+def test_what_a_replaced_table_still_holds_is_a_canary_and_no_record_does(layout, server):
+    database = server.create_database("sample_stale")
+    with psycopg.connect(database) as conn:
+        schema.create(conn, layout)
+        generate.generate(conn, 1, 0.2)
+        archived = [table for table in schema.tables(layout) if table.endswith("_archived")]
+        for table in archived:
+            rows = conn.execute(SQL("SELECT own::text FROM {} AS own").format(Identifier(table))).fetchall()
+            assert rows
+            assert all("CANARY" in text for (text,) in rows)
+        assert not [text for text in texts(list(reader.read_project(conn, 1).values())) if "CANARY" in text]
+    server.drop_database("sample_stale")
+
+
+def test_a_new_path_that_is_the_old_one_is_left_out_since_18_4(server):
+    query = "SELECT count(*) FILTER (WHERE new_path IS NULL) > 0, count(*) FILTER (WHERE new_path = old_path) > 0"
+    for layout, expected in (("17.1", (False, True)), ("18.6", (True, True)), ("19.5", (True, True))):
+        database = server.create_database("sample_paths")
+        with psycopg.connect(database) as conn:
+            schema.create(conn, layout)
+            generate.generate(conn, 1, 1)
+            assert conn.execute(f"{query} FROM merge_request_diff_files").fetchone() == expected, layout
+        server.drop_database("sample_paths")
+
+
+def test_before_17_5_the_types_of_work_items_have_ids_of_their_own(server):
+    for layout, fixed in (("17.1", False), ("18.6", True)):
+        database = server.create_database("sample_types")
+        with psycopg.connect(database) as conn:
+            schema.create(conn, layout)
+            generate.generate(conn, 1, 0.2)
+            rows = conn.execute("SELECT id, base_type FROM work_item_types ORDER BY base_type").fetchall()
+            unknown = "SELECT FROM issues WHERE work_item_type_id NOT IN (SELECT id FROM work_item_types)"
+            assert conn.execute(unknown).fetchone() is None
+        server.drop_database("sample_types")
+        assert [base_type for _, base_type in rows] == list(range(9))
+        assert all((number == base_type + 1) is fixed for number, base_type in rows)
+
+
+def test_a_project_whose_ci_is_switched_off_has_pipelines_and_exports_those_from_outside(database):
+    with psycopg.connect(database) as conn:
+        schema.create(conn)
+        made = generate.generate(conn, 5, 5)[3]
+        own = "FROM p_ci_pipelines WHERE project_id = 4"
+        ((pipelines, external),) = conn.execute(f"SELECT count(*), count(*) FILTER (WHERE source = 6) {own}")
+        assert len(reader.read_project(conn, 4)["ci_pipelines"]) == made.records["ci_pipelines"] == external
+    assert 0 < external < pipelines
 
 
 def test_rows_may_be_added_afterwards_without_an_id(database):

@@ -75,7 +75,7 @@ def _add_diff(
     )
     modern = _has_metadata(world, project.turn("commit storage", (True, False, True)))
     for order, sha in enumerate(shas):
-        (_add_modern_commit if modern else _add_own_commit)(world, project, diff, order, sha, at)
+        _add_commit(world, project, diff, order, sha, at, modern)
     paths = [_add_file(world, project, diff, order) for order in range(files)]
     return diff, Where(refs, paths[0])
 
@@ -87,43 +87,28 @@ def _has_metadata(world: World, wanted: bool) -> bool:
     return wanted or not world.writer.has("merge_request_diff_commits", "sha")
 
 
-def _add_own_commit(world: World, project: Project, diff: int, order: int, sha: str, at: datetime) -> None:
-    values = world.values
-    trailers = {"Signed-off-by": "Zoë “Z” <zoe@example.com>", "Fixes": "<#1> & #2"} if order % 2 == 0 else {}
-    world.writer.attach(
-        "merge_request_diff_commits",
-        authored_date=at,
-        committed_date=values.after(at),
-        merge_request_diff_id=diff,
-        relative_order=order,
-        sha=bytes.fromhex(sha),
-        message=values.text(),
-        trailers=json.dumps(trailers),
-        commit_author_id=values.pick(world.commit_users),
-        committer_id=values.pick(world.commit_users),
-        project_id=project.id,
-    )
-
-
-def _add_modern_commit(world: World, project: Project, diff: int, order: int, sha: str, at: datetime) -> None:
-    values = world.values
-    people = {"commit_author_id": values.pick(world.commit_users), "committer_id": values.pick(world.commit_users)}
-    metadata = world.writer.add(
-        "merge_request_commits_metadata",
-        authored_date=at,
-        committed_date=values.after(at),
-        project_id=project.id,
-        sha=bytes.fromhex(sha),
-        message=values.text(),
-        **people,
-    )
+def _add_commit(world: World, project: Project, diff: int, order: int, sha: str, at: datetime, modern: bool) -> None:
+    values, writer = world.values, world.writer
+    content = {
+        "authored_date": at,
+        "committed_date": values.after(at),
+        "sha": bytes.fromhex(sha),
+        "message": values.text(),
+        "commit_author_id": values.pick(world.commit_users),
+        "committer_id": values.pick(world.commit_users),
+    }
     own = {"merge_request_diff_id": diff, "relative_order": order, "project_id": project.id}
+    if not modern:
+        trailers = {"Signed-off-by": "Zoë “Z” <zoe@example.com>", "Fixes": "<#1> & #2"} if order % 2 == 0 else {}
+        writer.attach("merge_request_diff_commits", **own, **content, trailers=json.dumps(trailers))
+        return
+    metadata = writer.add("merge_request_commits_metadata", project_id=project.id, **content)
     own["merge_request_commits_metadata_id"] = metadata
-    world.writer.attach("merge_request_diff_commits", **own)
-    world.writer.attach("merge_request_diff_commits_b5377a7a34", **own)
+    writer.attach("merge_request_diff_commits", **own)
+    writer.attach("merge_request_diff_commits_b5377a7a34", **own)
     if order == 0:
         stale = {"message": "CANARY stale", "sha": b"CANARY", "trailers": '{"CANARY": "stale"}'}
-        world.writer.attach("merge_request_diff_commits_archived", **own, **people, **stale)
+        writer.attach("merge_request_diff_commits_archived", **own, **stale)
 
 
 def _add_file(world: World, project: Project, diff: int, order: int) -> str:

@@ -67,6 +67,7 @@ class Values:
         self.random = Random(seed)
         self.generous = False
         self._texts = 0
+        self._bodies = 0
         self._paragraphs = [self._sentence() for _ in range(200)]
 
     def _sentence(self) -> str:
@@ -74,13 +75,10 @@ class Values:
 
     def text(self) -> str:
         """Return a text of some sentences; every fourth has something nasty, every 700th is about 60,000 characters."""
-        self._texts += 1
-        paragraph = self.random.choice(self._paragraphs)
-        if self._texts % 700 == 1:
+        self._bodies += 1
+        if self._bodies % 700 == 50:
             return "\n\n".join(self._paragraphs) + NASTY[9] + "x" * 30_000
-        if self._texts % 4 == 0:
-            return f"{paragraph}\n\n{NASTY[self._texts // 4 % len(NASTY)]}"
-        return paragraph
+        return self._prose()
 
     def paragraph(self) -> str:
         """Return a text of a sentence, without anything nasty, of 500 characters at the most."""
@@ -88,7 +86,14 @@ class Values:
 
     def summary(self) -> str:
         """Return a text of 255 characters at the most, nasty every fourth time."""
-        return self.text()[:SHORT]
+        return self._prose()[:SHORT]
+
+    def _prose(self) -> str:
+        self._texts += 1
+        paragraph = self.random.choice(self._paragraphs)
+        if self._texts % 4 == 0:
+            return f"{paragraph}\n\n{NASTY[self._texts // 4 % len(NASTY)]}"
+        return paragraph
 
     def title(self) -> str:
         """Return a short text, nasty every fifth time; GitLab strips white space from titles before it stores them."""

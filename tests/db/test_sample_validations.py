@@ -1,0 +1,135 @@
+"""The generated rows are such as GitLab's models accept; with --hostile there are others too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import psycopg
+import pytest
+import reader
+import yaml
+from psycopg.sql import SQL
+
+from project_export.sample import generate, layouts, schema
+from project_export.sample.hostile import forms
+from project_export.sample.writer import Writer
+
+PROJECTS = 5
+
+
+class Rule(NamedTuple):
+    """A demand, the file of GitLab that states it, and the rows that do not meet it: those of one SELECT."""
+
+    file: str
+    demand: str
+    rejected: str
+
+
+RULES = tuple(
+    Rule(**rule) for rule in yaml.safe_load(Path(__file__).with_name("validations.yaml").read_text(encoding="utf-8"))
+)
+
+
+@pytest.fixture(scope="module", params=layouts.names())
+def accepted(server, request) -> Iterator[psycopg.Connection]:
+    """Generated projects in each layout."""
+    yield from generated(server, f"accepted_{request.param}", request.param, hostile=False)
+
+
+@pytest.fixture(scope="module")
+def hostile(server) -> Iterator[psycopg.Connection]:
+    yield from generated(server, "hostile", layouts.DEFAULT, hostile=True)
+
+
+def generated(server, name: str, layout: str, hostile: bool) -> Iterator[psycopg.Connection]:
+    database = server.create_database(name)
+    with psycopg.connect(database) as conn:
+        schema.create(conn, layout)
+        generate.generate(conn, PROJECTS, 1, hostile=hostile)
+    with psycopg.connect(database) as conn:
+        yield conn
+    server.drop_database(name)
+
+
+def rejected(conn: psycopg.Connection, rule: Rule) -> int:
+    ((count,),) = conn.execute(SQL("SELECT count(*) FROM (SELECT 1 {}) AS rejected").format(SQL(rule.rejected)))
+    return count
+
+
+def test_no_row_breaks_a_demand_of_gitlabs_models(accepted):
+    broken = {f"{rule.file}: {rule.demand}": rejected(accepted, rule) for rule in RULES}
+    assert {demand: count for demand, count in broken.items() if count} == {}
+
+
+def test_every_position_is_complete_and_says_what_it_is_on(accepted):
+    seen = set()
+    columns = accepted.execute(
+        "SELECT position, original_position, change_position FROM notes WHERE type = 'DiffNote'"
+    ).fetchall()
+    for texts in columns:
+        for text in filter(None, texts):
+            assert text.startswith("--- !ruby/object:Gitlab::Diff::Position\nattributes:\n  :base_sha: ")
+            found = reader.position(text)
+            assert all(len(found[name]) == 40 for name in ("base_sha", "start_sha", "head_sha"))
+            assert found["new_path"]
+            assert found["position_type"] != "text" or found["new_line"]
+            seen.add((found["position_type"], bool(found.get("line_range"))))
+    assert seen == {("text", False), ("text", True), ("image", False), ("file", False)}
+
+
+def test_every_value_that_is_yaml_is_a_hash(accepted):
+    rows = accepted.execute(
+        "SELECT merge_params FROM merge_requests UNION SELECT st_diff FROM notes WHERE st_diff IS NOT NULL"
+    )
+    assert all(isinstance(yaml.load(text, reader.RubyLoader), dict) for (text,) in rows)
+
+
+def test_hostile_rows_break_nearly_every_demand(hostile):
+    met = {rule.demand for rule in RULES if not rejected(hostile, rule)}
+    assert len(RULES) - len(met) >= 45, sorted(met)
+
+
+def test_hostile_rows_are_among_the_records_that_the_generator_reports(database):
+    with psycopg.connect(database) as conn:
+        schema.create(conn)
+        made = generate.generate(conn, 2, 0.5, hostile=True)
+    with psycopg.connect(database) as conn:
+        db = reader.Database(conn)
+        for project in made:
+            (row,) = db.where("projects", id=project.id)
+            assert project.records["project_members"] == len(reader.project_members(db, row, inherited_members=True))
+            own = {"project_id": project.id}
+            sources = reader.exported_sources(db, own)
+            exported = [pipeline for pipeline in db.where("p_ci_pipelines", **own) if pipeline["source"] in sources]
+            assert project.records["ci_pipelines"] == len(exported)
+            assert project.records["issues"] == len(db.where("issues", **own))
+
+
+@pytest.mark.parametrize("layout", layouts.names())
+def test_hostile_rows_go_into_every_layout_and_are_the_same_each_time(layout, server):
+    found = []
+    for number in range(2):
+        database = server.create_database(f"hostile_{layout}_{number}")
+        with psycopg.connect(database) as conn:
+            schema.create(conn, layout)
+            generate.generate(conn, 2, 0.1, hostile=True)
+            query = "SELECT md5(string_agg(notes::text, '' ORDER BY id)) FROM notes"
+            found.append(conn.execute(query).fetchone())
+        server.drop_database(f"hostile_{layout}_{number}")
+    assert found[0] == found[1]
+
+
+def test_every_kind_of_hostile_row_changes_something(server):
+    database = server.create_database("hostile_kinds")
+    with psycopg.connect(database) as conn:
+        schema.create(conn)
+        generate.generate(conn, 2, 1)
+        writer = Writer(conn)
+        for form in forms():
+            assert all(writer.has(*name.split(".")) for name in form.needs.split()), form.what
+            for statement in form.sql.split(";\n"):
+                cursor = conn.execute(SQL(statement))
+                assert cursor.rowcount > 0, f"{form.what}: {statement}"
+    server.drop_database("hostile_kinds")
