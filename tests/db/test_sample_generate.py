@@ -106,7 +106,7 @@ def test_the_first_project_has_records_of_every_relation_and_nested_relation(exp
 
 def is_null(value: Any) -> bool:
     """Nothing, or the position of a diff note that has none."""
-    return value is None or isinstance(value, dict) and value == reader.position(None)
+    return value is None or (isinstance(value, dict) and value == reader.position(None))
 
 
 def always_null(relations: dict[str, list[reader.Record]]) -> set[str]:

@@ -76,7 +76,7 @@ class Values:
     def text(self) -> str:
         """Return a text of some sentences; every fourth has something nasty, every 700th is about 60,000 characters."""
         self._bodies += 1
-        if self._bodies % 700 == 50:
+        if self._bodies % 700 == 100:
             return "\n\n".join(self._paragraphs) + NASTY[9] + "x" * 30_000
         return self._prose()
 
