@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from rich.console import Console
 
@@ -23,6 +22,7 @@ from dev.rest import Rest, RestError
 from dev.stack import DAG_ID, Stack, StackError
 from project_export.archive.manifest import Manifest
 from project_export.archive.verify import Report, verify
+from project_export.drafts import local_of
 from project_export.errors import ProjectExportError
 from project_export.ledger import Job, Ledger, make_engine
 
@@ -83,7 +83,7 @@ def _demo(stack: Stack, project_id: int, scale: float, console: Console) -> Path
         run_id = rest.trigger(DAG_ID, {"project_id": project_id})
         console.print(f"Run {run_id} of {DAG_ID}, project {project_id}")
         job = _follow(stack, rest, run_id, console)
-        archive = Path(unquote(urlsplit(job.archive_uri or "").path))
+        archive = Path(local_of(job.archive_uri or "") or "")
         _print_report(archive, _verified(archive), console)
     return archive
 

@@ -23,12 +23,16 @@ class Received:
 
 @dataclass
 class Receiver:
-    """answers: status and body of the next answers, in turn; 200 without a body when there are none left."""
+    """answers: status and body of the next answers, in turn; 200 without a body when there are none left.
+
+    interim: statuses (1xx) that are sent before each answer.
+    """
 
     url: str = ""
     answers: list[tuple[int, str]] = field(default_factory=list)
     received: list[Received] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
+    interim: list[int] = field(default_factory=list)
 
 
 @contextmanager
@@ -45,6 +49,10 @@ def receiving() -> Iterator[Receiver]:
                 left -= len(chunk)
             headers = {name.lower(): value for name, value in self.headers.items()}
             receiver.received.append(Received(self.command, self.path, headers, bytes(body)))
+            for status in receiver.interim:
+                self.send_response_only(status)
+                self.send_header("Link", "</style.css>; rel=preload")
+                self.end_headers()
             status, text = receiver.answers.pop(0) if receiver.answers else (200, "")
             self.send_response(status)
             for name, value in receiver.headers.items():

@@ -21,6 +21,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from project_export import cli_plan, cli_tree, cli_verify, shell
 from project_export import ledger as ledgers
 from project_export.cli_errors import errors
+from project_export.drafts import local_of
 from project_export.sample import layouts
 from project_export.sample.generate import COMPLETE
 from project_export.sample.generate import generate as generate_projects
@@ -65,7 +66,7 @@ def export(
     with errors(), _bars() as show:
         merged = shell.export(shell.Place(source, out, ledger_dsn), params, Settings(), jobs, show)
     print(f"{merged.records} records, {merged.bytes} bytes")
-    print(f"archive: {merged.uri.removeprefix('file://')}")
+    print(f"archive: {local_of(merged.uri)}")
 
 
 @ledger.command()

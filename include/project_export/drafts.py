@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import quote, unquote_to_bytes
 
 from upath import UPath
 
@@ -28,7 +29,8 @@ from project_export.errors import ArtifactMissing, StoreRefused
 log = logging.getLogger(__name__)
 
 BUFFER = 256 << 10
-_ABANDONED_SECONDS = 600
+_ABANDONED_SECONDS = 3600
+"""Longer than any pause between two writes: the longest is one statement's on the source."""
 
 NEXT_STEP = {
     errno.ENOSPC: "Free space there, then retry.",
@@ -59,7 +61,7 @@ class Draft:
         with refusing(self._path):
             place.mkdir(parents=True, exist_ok=True)
             self._raw = self._path.open("xb", buffering=0)
-            with suppress(OSError):  # where nothing can be locked, nobody can tell who writes
+            with suppress(OSError):  # where nothing can be locked, the time of the last write has to do
                 fcntl.flock(self._raw, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self.out = io.BufferedWriter(_Refusing(self._raw, uri), BUFFER)
 
@@ -107,16 +109,24 @@ class Target:
 
 
 def being_written(uri: str) -> bool:
-    """Say whether a local temporary file's process lives."""
+    """Say whether a local temporary file's process lives; where nothing can be locked, whether it was touched lately.
+
+    The lock is flock's. On NFS, Linux passes it to the server, so that it holds between machines (flock(2)), but an
+    exclusive one needs a file that is open for writing; hence the question is a shared one. A POSIX lock would do on
+    NFS, too, but belongs to the process: asking for it would let go of one's own.
+    """
     local = local_of(uri)
     if local is None or local.suffix != ".tmp":
         return False
     try:
         with local.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # it is gone, or nothing can be locked here
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            except OSError:  # a file system without locks
+                return time.time() - os.fstat(file.fileno()).st_mtime < _ABANDONED_SECONDS
+    except OSError:  # it is gone, or another user's
         return False
     return False
 
@@ -160,8 +170,21 @@ class _Refusing(io.RawIOBase):
 
 
 def local_of(uri: str) -> Path | None:
-    """Return the path of a file:// URI, None of any other."""
-    return Path(uri.removeprefix("file://")) if uri.startswith("file://") else None
+    """Return the path of a file:// URI, None of any other.
+
+    >>> local_of("file:///srv/my%20exports/100%25")
+    PosixPath('/srv/my exports/100%')
+    """
+    return Path(os.fsdecode(unquote_to_bytes(uri.removeprefix("file://")))) if uri.startswith("file://") else None
+
+
+def uri_of(path: str | Path) -> str:
+    """Return the file:// URI of an absolute path, percent-encoded; the inverse of `local_of`.
+
+    >>> uri_of("/srv/my exports/100%")
+    'file:///srv/my%20exports/100%25'
+    """
+    return f"file://{quote(os.fsencode(path))}"
 
 
 @contextmanager
@@ -191,7 +214,7 @@ def _sweep(folder: Path) -> None:
     """Remove what killed processes have left in a folder that no store lists, up to a whole archive each; once."""
     for path in folder.glob(".*.job-*.pid-*.tmp"):
         with suppress(OSError):  # another user's, or gone
-            if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS and not being_written(f"file://{path}"):
+            if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS and not being_written(uri_of(path)):
                 path.unlink()
                 log.info("%s is removed: the process that wrote it is gone", path)
 

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 CHUNK = 256 << 10
 TOO_MANY_REQUESTS = 429
+MOST_INTERIM = 100
 MOST_READ = 64 << 10
 MOST_SHOWN = 500
 LEAST_SECRET = 4
@@ -171,6 +172,19 @@ def _without_secrets(text: str, url: str) -> str:
     return text
 
 
+class _Final(http.client.HTTPResponse):
+    """The final answer to a request: the interim ones before it (1xx, RFC 9110) are skipped; http.client skips 100."""
+
+    def begin(self) -> None:
+        """Read status and headers, as HTTPConnection.getresponse asks; of no more interim answers than are sane."""
+        super().begin()
+        for _ in range(MOST_INTERIM):
+            if not 100 <= self.status < 200:
+                return
+            self.headers = self.msg = None  # type: ignore[assignment] # so it begins anew
+            super().begin()
+
+
 def _split(url: str) -> tuple[SplitResult, int | None]:
     try:
         parts = urlsplit(url)
@@ -214,6 +228,7 @@ def _exchange(
     size: int,
     headers: Mapping[str, str],
 ) -> http.client.HTTPResponse:
+    connection.response_class = _Final
     connection.putrequest(method, place.target, skip_host=True, skip_accept_encoding=True)
     connection.putheader("Host", place.name)
     for name, value in headers.items():

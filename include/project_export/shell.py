@@ -26,6 +26,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from project_export import ledger, libpq
+from project_export.drafts import uri_of
 from project_export.errors import WHOLE, BadRequest, Failure, ProjectExportError, Retryable, SourceBusy, Stopped
 from project_export.ledger.states import PENDING
 from project_export.settings import Settings
@@ -66,7 +67,7 @@ class Place:
         engine = ledger.make_engine(dsn)
         if not self.ledger_dsn:
             ledger.upgrade(engine)
-        settings = settings.model_copy(update={"store": f"file://{self.out.resolve()}"})
+        settings = settings.model_copy(update={"store": uri_of(self.out.resolve())})
         return Context(settings, ledger.Ledger(engine), source_name(self.source), lambda: libpq.connect(self.source))
 
 

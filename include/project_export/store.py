@@ -17,10 +17,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import unquote
 
 from upath import UPath
 
-from project_export.drafts import Draft, Target, being_written, local_of, reading, refusing
+from project_export.drafts import Draft, Target, being_written, local_of, reading, refusing, uri_of
 from project_export.errors import BadRequest
 
 ARCHIVE = "project.tar.gz"
@@ -42,8 +43,11 @@ class JobKey:
 class Store:
     """The artifact store at `uri`: file:// or an absolute path, or the URI of any fsspec file system.
 
-    uri: also readable as attribute, without a slash at its end. Raises BadRequest when it is
-    relative or names no folder.
+    A path is taken as it is, a file:// URI is percent-decoded, and every URI that a store gives for a local file is
+    percent-encoded, as RFC 8089 has it.
+
+    uri: also readable as attribute, without a slash at its end. Raises BadRequest when it is relative or names no
+    folder.
     """
 
     def __init__(self, uri: str) -> None:
@@ -104,10 +108,11 @@ class Store:
                 path = local_of(folder) or UPath(folder)
                 for one in path.iterdir() if path.is_dir() else ():
                     with suppress(FileNotFoundError):  # it was removed or published meanwhile
+                        uri = uri_of(one) if isinstance(one, Path) else f"{folder}/{one.name}"
                         if not one.is_dir():
-                            found[f"{folder}/{one.name}"] = one.stat().st_size
-                        elif folder == top and not (local_of(folder) and one.is_symlink()):
-                            folders.append(f"{folder}/{one.name}")
+                            found[uri] = one.stat().st_size
+                        elif folder == top and not (isinstance(one, Path) and one.is_symlink()):
+                            folders.append(uri)
         return found
 
     def remove_folder(self, job: JobKey) -> None:
@@ -143,8 +148,9 @@ class Store:
         return "/".join((self.uri, _checked(job.source), str(int(job.project_id)), str(int(job.job_id)), *below))
 
     def _inside(self, uri: str) -> None:
-        names = uri.removeprefix(self.uri + "/").split("/")
-        if not uri.startswith(self.uri + "/") or not set(names).isdisjoint({"", ".", ".."}):
+        path, top = _plain(uri), f"{_plain(self.uri)}/"
+        names = path.removeprefix(top).split("/")
+        if not path.startswith(top) or not set(names).isdisjoint({"", ".", ".."}) or "\0" in path:
             raise BadRequest(
                 f"{uri} lies outside of the store {self.uri}. Set PROJECT_EXPORT_STORE to the store that has it."
             )
@@ -161,12 +167,17 @@ def _checked(name: str) -> str:
 
 def folder_uri(uri: str) -> str:
     """Return the URI of a folder, without a slash at its end. Raises BadRequest as `Store` does."""
-    scheme, path = uri.split("://", 1) if "://" in uri else ("file", uri)
-    if not path.strip("/") or (scheme == "file" and not path.startswith("/")):
-        raise BadRequest(
-            f"The store {uri!r} is no absolute path and no URI of a folder. Give e.g. file:///srv/exports."
-        )
-    return f"{scheme}://{path.rstrip('/')}"
+    local = local_of(uri) if "://" in uri else Path(uri)
+    if local is None and uri.partition("://")[2].strip("/"):
+        return uri.rstrip("/")
+    if local is not None and local.is_absolute() and local.name:
+        return uri_of(local)
+    raise BadRequest(f"The store {uri!r} is no absolute path and no URI of a folder. Give e.g. file:///srv/exports.")
+
+
+def _plain(uri: str) -> str:
+    """Return a URI in the one form in which two of them can be compared: what an encoded slash or dot means, shows."""
+    return unquote(uri, errors="surrogateescape") if local_of(uri) else uri
 
 
 def manifest_of(archive_uri: str) -> str:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -102,9 +102,20 @@ def test_a_ledger_without_tables_says_what_to_run(engine: Engine) -> None:
         Ledger(engine).check()
 
 
-def test_a_ledger_of_another_version_is_refused(engine: Engine) -> None:
+def at_version(engine: Engine, version: str) -> None:
     upgrade(engine)
     with engine.begin() as connection:
-        connection.execute(text("UPDATE project_export_alembic_version SET version_num = '0999'"))
-    with pytest.raises(LedgerOutdated, match=rf"is at version 0999; this package needs version {REVISION}"):
+        connection.execute(text("UPDATE project_export_alembic_version SET version_num = :new"), {"new": version})
+
+
+def test_a_ledger_of_an_older_version_says_what_to_run(engine: Engine) -> None:
+    at_version(engine, "0001")
+    with pytest.raises(LedgerOutdated, match=rf"is at version 0001; .* needs version {REVISION}. Run: .* upgrade"):
         check(engine)
+
+
+@pytest.mark.parametrize("use", [check, upgrade])
+def test_a_ledger_of_a_newer_package_asks_for_that_package(use: Callable[[Engine], None], engine: Engine) -> None:
+    at_version(engine, "0999")
+    with pytest.raises(LedgerOutdated, match=r"is at version 0999, which .* Update project-export here"):
+        use(engine)

@@ -30,7 +30,7 @@ COMMAND = [sys.executable, "-c", "from project_export.cli import app; app()"]
 
 @dataclass
 class Shell:
-    """Runs commands in a folder, with the settings of an export."""
+    """Runs commands in a folder whose name no path or URI may stumble over, with the settings of an export."""
 
     folder: Path
     environment: dict[str, str]
@@ -68,7 +68,9 @@ def shell(tmp_path: Path, repo: Path) -> Shell:
         "PROJECT_EXPORT_HEARTBEAT_SECONDS": "0.2",
     }
     others = {name: value for name, value in os.environ.items() if not name.startswith("PROJECT_EXPORT_")}
-    return Shell(tmp_path, others | settings)
+    folder = tmp_path / "a b ö#?%"
+    folder.mkdir()
+    return Shell(folder, others | settings)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -55,8 +56,14 @@ def test_a_project_id_that_is_no_positive_integer_is_refused(project_id: Any) ->
         Request.from_params({"project_id": project_id}, load("gitlab"))
 
 
+@pytest.mark.parametrize(("project_id", "got"), [(1.0, "1.0 (float)"), ("1", "'1' (str)")])
+def test_a_refused_project_id_is_told_with_its_type(project_id: Any, got: str) -> None:
+    with pytest.raises(BadRequest, match=re.escape(f"got {got}")):
+        Request.from_params({"project_id": project_id}, load("gitlab"))
+
+
 def test_a_request_without_a_project_id_is_refused() -> None:
-    with pytest.raises(BadRequest, match=r"project_id must be a positive integer.*not None"):
+    with pytest.raises(BadRequest, match=r"project_id must be a positive integer.*got None"):
         Request.from_params({}, load("gitlab"))
 
 

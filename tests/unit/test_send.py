@@ -15,7 +15,7 @@ import pytest
 from receiver import Receiver, receiving
 
 from project_export.errors import BadRequest, DeliveryFailed, DeliveryRefused
-from project_export.send import CHUNK, Place, public, send, shown
+from project_export.send import CHUNK, MOST_INTERIM, Place, public, send, shown
 
 GZIP = {"Content-Type": "application/gzip"}
 PRIVATE = [
@@ -83,6 +83,23 @@ def test_the_body_arrives_as_it_is_with_its_length_and_type(receiver: Receiver, 
 def test_any_2xx_is_taken_as_yes(receiver: Receiver, status: int) -> None:
     receiver.answers = [(status, "")]
     assert put(receiver.url) == status
+
+
+@pytest.mark.parametrize("interim", [[100], [102], [103], [102, 103, 100]])
+@pytest.mark.parametrize("final", [200, 403])
+def test_interim_answers_are_skipped(receiver: Receiver, interim: list[int], final: int) -> None:
+    receiver.interim, receiver.answers = interim, [(final, "why")]
+    if final == 200:
+        assert put(receiver.url) == 200
+    else:
+        with pytest.raises(DeliveryRefused, match="answered with 403 Forbidden: why"):
+            put(receiver.url)
+
+
+def test_interim_answers_without_end_are_a_refusal(receiver: Receiver) -> None:
+    receiver.interim = [102] * (MOST_INTERIM + 1)
+    with pytest.raises(DeliveryRefused, match="answered with 102"):
+        put(receiver.url)
 
 
 @pytest.mark.parametrize("status", [500, 503, 429])

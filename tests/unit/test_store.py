@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
@@ -25,7 +27,7 @@ SHA256 = "ab" * 32
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """The same store as a path, as a URI, and in a file system that is not local."""
     yield Store(
-        {"folder": f"{tmp_path}/", "file": f"file://{tmp_path}", "memory": "memory://bucket/exports"}[request.param]
+        {"folder": f"{tmp_path}/", "file": tmp_path.as_uri(), "memory": "memory://bucket/exports"}[request.param]
     )
     MemoryFileSystem.store.clear()
 
@@ -216,6 +218,77 @@ def test_a_uri_outside_of_the_store_is_refused(store: Store, tail: str) -> None:
 def test_a_store_that_is_no_absolute_folder_is_refused(uri: str) -> None:
     with pytest.raises(BadRequest, match="no absolute path"):
         Store(uri)
+
+
+@pytest.mark.parametrize("form", ["path", "URI", "URI, not encoded"])
+def test_a_store_in_a_folder_of_any_name_gives_uris_that_are_encoded(form: str, tmp_path: Path) -> None:
+    folder = tmp_path / "a b ö#?%"
+    store = Store({"path": str(folder), "URI": folder.as_uri(), "URI, not encoded": f"file://{folder}"}[form])
+    assert store.uri == folder.as_uri()
+    uri = put(archive(store), b"archive")
+    assert get(store, uri) == b"archive"
+    assert uri.startswith(f"{folder.as_uri()}/")
+    assert store.local_path(uri) == folder / "project_export_source/42/7/abababababababab/project.tar.gz"
+    assert store.files(JOB) == {uri: 7}
+    assert store.remove_others(JOB, {uri}) == []
+    assert store.remove_others(JOB, set()) == [uri]
+
+
+def test_an_encoded_uri_and_the_path_of_its_folder_are_the_same_store(tmp_path: Path) -> None:
+    put(archive(Store(f"{tmp_path}/100%25")), b"of the path")
+    put(archive(Store(f"file://{tmp_path}/100%25")), b"of the URI")
+    assert {path.name for path in tmp_path.iterdir()} == {"100%25", "100%"}
+
+
+@pytest.mark.parametrize("name", ["a b", "#", "100%25", "ö", "\udcff"])
+def test_a_foreign_file_of_any_name_is_found_and_removed(name: str, local: Store) -> None:
+    put(local.part(JOB, "issues", 0, 1), b"x")
+    path = local.local_path(local.part(JOB, "issues", 0, 1).uri)
+    assert path
+    path.with_name(name).write_bytes(b"foreign")
+    assert len(local.remove_others(JOB, {local.part(JOB, "issues", 0, 1).uri})) == 1
+    assert files(path.parent) == ["issues.0.1.deflate"]
+
+
+@pytest.mark.parametrize("tail", ["/%2E%2E/x", "/a%2F..%2F..%2Fx", "/a%00"])
+def test_an_encoded_way_out_of_the_store_is_refused(tail: str, local: Store) -> None:
+    for use in (local.open, local.remove, local.local_path):
+        with pytest.raises(BadRequest, match="outside of the store"):
+            use(local.uri + tail)
+
+
+def test_what_a_living_process_writes_to_a_network_file_system_is_left_alone(
+    local: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock = fcntl.flock
+
+    def on_nfs(file: BinaryIO, operation: int) -> None:
+        """As Linux has it there (flock(2)): an exclusive lock needs a file that is open for writing."""
+        if operation & fcntl.LOCK_EX and fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        flock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", on_nfs)
+    with archive(local).writing() as out:
+        out.write(b"x")
+        assert local.remove_others(JOB, set()) == []
+
+
+def test_where_nothing_can_be_locked_only_what_was_not_touched_for_long_is_removed(
+    local: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with closing(local.new_archive(JOB)) as draft:
+        draft.out.write(b"x")
+        ((uri, _),) = local.files(JOB).items()
+        assert local.remove_others(JOB, set()) == []
+        path = local.local_path(uri)
+        assert path
+        os.utime(path, (0, 0))
+        assert local.remove_others(JOB, set()) == [uri]
 
 
 def test_a_check_leaves_nothing(store: Store, tmp_path: Path) -> None:

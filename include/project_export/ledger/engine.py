@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 
 from project_export import libpq
 
@@ -23,7 +23,8 @@ def make_engine(dsn: str) -> Engine:
     sqlite:///PATH.
     """
     if dsn.startswith("sqlite:"):
-        return create_engine(dsn)
+        # A path is taken as it is: SQLAlchemy would read a ? in it as the begin of parameters.
+        return create_engine(URL.create("sqlite", database=dsn.removeprefix("sqlite:///")))
     postgresql = re.sub(r"^postgres(ql)?\+\w+://", "postgresql://", dsn)
     parameters = {"application_name": "project_export ledger", **libpq.parameters(postgresql)}
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine, column, func, inspect, select, table
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, column, func, inspect, select, table
 
 from project_export.errors import LedgerOutdated
 from project_export.ledger.base import answering
 from project_export.ledger.engine import prepare, writing
 from project_export.ledger.models import REVISION
+
+_MIGRATIONS = Path(__file__).with_name("migrations")
 
 VERSION_TABLE = "project_export_alembic_version"
 
@@ -17,7 +21,7 @@ _LOCK = 0x70726F6A6578  # any constant of our own: two upgrades at once take tur
 def upgrade(engine: Engine) -> None:
     """Create or migrate the tables; does nothing when they are up to date. Safe to run several times at once.
 
-    Raises LedgerBusy when the database does not answer.
+    Raises LedgerOutdated when a newer package has made the tables, LedgerBusy when the database does not answer.
     """
     from alembic import command  # 0.1 s to import, and only set-up needs it
     from alembic.config import Config
@@ -28,6 +32,7 @@ def upgrade(engine: Engine) -> None:
     with answering(), writing(engine).begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+        _refuse_newer(_versions(connection))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
@@ -35,11 +40,28 @@ def upgrade(engine: Engine) -> None:
 def check(engine: Engine) -> None:
     """Raise LedgerOutdated unless the tables are of the version that this package needs, or LedgerBusy."""
     with answering(), engine.connect() as connection:
-        found: list[str] = []
-        if inspect(connection).has_table(VERSION_TABLE):
-            found = list(connection.scalars(select(column("version_num")).select_from(table(VERSION_TABLE))))
+        found = _versions(connection)
     if found != [REVISION]:
+        _refuse_newer(found)
         has = f"is at version {', '.join(found)}" if found else "has no tables"
         raise LedgerOutdated(
             f"The ledger {has}; this package needs version {REVISION}. Run: project-export ledger upgrade"
+        )
+
+
+def _versions(connection: Connection) -> list[str]:
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return []
+    return list(connection.scalars(select(column("version_num")).select_from(table(VERSION_TABLE))))
+
+
+def _refuse_newer(found: list[str]) -> None:
+    """Raise LedgerOutdated when a package has made the tables whose migrations this one does not have."""
+    from alembic.script import ScriptDirectory
+
+    known = {script.revision for script in ScriptDirectory(str(_MIGRATIONS)).walk_revisions()}
+    if newer := sorted({*found} - known):
+        raise LedgerOutdated(
+            f"The ledger is at version {', '.join(newer)}, which this package does not know (it needs {REVISION}): a "
+            "newer project-export has migrated it. Update project-export here, wherever it is installed."
         )

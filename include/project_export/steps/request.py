@@ -46,7 +46,8 @@ class Request:
                 raise BadRequest(f"parameter {name} is unknown; {nearest(name, valid)}")
         project_id = params.get("project_id")
         if not isinstance(project_id, int) or isinstance(project_id, bool) or not 0 < project_id < 1 << 63:
-            raise BadRequest(f"project_id must be a positive integer (of 64 bits), not {project_id!r}")
+            kind = type(project_id).__name__  # 1.0, which JSON Schema takes for an integer, is a float here
+            raise BadRequest(f"project_id must be a positive integer (of 64 bits); got {project_id!r} ({kind})")
         relations = params.get("relations")
         relations = () if relations is None else relations
         if not isinstance(relations, (list, tuple)) or not all(isinstance(name, str) for name in relations):
