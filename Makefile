@@ -6,7 +6,7 @@ LARGEST ?= $(ISSUES)
 ROUNDS ?= 3
 BIN = .venv/bin
 
-.PHONY: setup demo up down lint test chaos soak bench
+.PHONY: setup demo up down lint test chaos soak bench constraints check-constraints
 
 # Make .venv with everything installed.
 setup: .venv/installed
@@ -48,3 +48,13 @@ soak: setup
 bench: setup
 	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt --editable ".[bench]"
 	@$(BIN)/python -m bench --issues $(ISSUES) --largest $(LARGEST) --rounds $(ROUNDS)
+
+# Resolve constraints.txt anew, together with providers that people install beside; versions stay where they can.
+# To bring one up to date, delete its line first.
+constraints: setup
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet uv
+	@$(BIN)/python -m dev.constraints write
+
+# Install the pins and these providers into a new environment and let pip check it; some minutes.
+check-constraints: setup
+	@$(BIN)/python -m dev.constraints check

@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from project_export import cli_plan, cli_tree, cli_verify, shell
+from project_export import cli_dags, cli_plan, cli_tree, cli_verify, shell
 from project_export import ledger as ledgers
 from project_export.cli_errors import errors
 from project_export.drafts import local_of
@@ -35,6 +35,7 @@ sample = typer.Typer(no_args_is_help=True, help="A database with GitLab's schema
 app.add_typer(ledger, name="ledger")
 app.add_typer(sample, name="sample")
 app.add_typer(cli_tree.app, name="tree")
+app.command()(cli_dags.dags)
 app.command()(cli_plan.plan)
 app.command()(cli_verify.verify)
 
