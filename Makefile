@@ -1,6 +1,6 @@
 PYTHON ?= python3
 PROJECT_ID ?= 1
-SCALE ?= 25
+SCALE ?=
 ISSUES ?= 100000
 LARGEST ?= $(ISSUES)
 ROUNDS ?= 3
@@ -14,13 +14,13 @@ setup: .venv/installed
 .venv/installed: pyproject.toml constraints.txt dev/bootstrap.py
 	@$(PYTHON) dev/bootstrap.py
 
-# Export a project of the sample source through a real Airflow, then stop everything.
+# Export a project of the sample source through a real Airflow, then stop everything; what `make up` runs is used as it is.
 demo: setup
-	@$(BIN)/python -m dev.demo demo --project-id $(PROJECT_ID) --scale $(SCALE)
+	@$(BIN)/python -m dev.demo demo --project-id $(PROJECT_ID) $(if $(SCALE),--scale $(SCALE))
 
 # Start PostgreSQL, the sample source and Airflow, and leave them running.
 up: setup
-	@$(BIN)/python -m dev.demo up --scale $(SCALE)
+	@$(BIN)/python -m dev.demo up $(if $(SCALE),--scale $(SCALE))
 
 # Stop what `make up` has started.
 down: setup

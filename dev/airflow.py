@@ -25,7 +25,8 @@ COMPONENTS = {
     "triggerer": ["triggerer", "--skip-serve-logs"],
 }
 HEALTH = ("metadatabase", "scheduler", "triggerer", "dag_processor")
-USERS = ("admin", "op", "viewer")
+USERS = {"admin": "everything", "op": "run exports", "viewer": "look"}
+"""Users, each with the role of its name, and what it may do."""
 POOL = "project_export"
 POOL_SLOTS = 2 * (os.cpu_count() or 1)
 START_SECONDS = 180
@@ -181,6 +182,8 @@ class Airflow:
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.logs),
             # A run takes some ten turns of the scheduler, which sleeps a second between two of them by default.
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+            # How often the tasks of a dead scheduler are looked for; they stand still until then. The default is 300.
+            "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             # A finished task keeps its slot for up to so many seconds; the default is 5.

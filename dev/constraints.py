@@ -60,7 +60,6 @@ def _check(folder: Path) -> None:
     pip = [folder / "venv" / "bin" / "python", "-m", "pip", "--disable-pip-version-check"]
     _run(*pip, "install", "--quiet", "--no-compile", "--constraint", CONSTRAINTS, REPO, *_providers())
     _run(*pip, "check")
-    _run(*pip, "list", "--format=freeze")
 
 
 def _providers() -> list[str]:

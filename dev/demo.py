@@ -11,13 +11,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
-from dev.airflow import REPO, AirflowError
+from dev.airflow import REPO, USERS, AirflowError
 from dev.postgres import PostgresError
-from dev.progress import progress_view
+from dev.progress import growing, progress_view
 from dev.rest import Rest, RestError
 from dev.stack import DAG_ID, Stack, StackError
 from project_export.archive.manifest import Manifest
@@ -27,6 +28,7 @@ from project_export.errors import ProjectExportError
 from project_export.ledger import Job, Ledger, make_engine
 
 STATE = REPO / ".state"
+SCALE = 25.0
 POLL_SECONDS = 0.5
 FAILED, INTERRUPTED = 1, 130
 EXPECTED = (StackError, AirflowError, PostgresError, RestError, ProjectExportError)
@@ -44,7 +46,7 @@ def main() -> int:
     commands.add_parser("up")
     commands.add_parser("down")
     for name in ("demo", "up"):
-        commands.choices[name].add_argument("--scale", type=float, default=1.0)
+        commands.choices[name].add_argument("--scale", type=float, help=f"of the sample; {SCALE:g} when there is none")
     arguments = parser.parse_args()
 
     # All three end as a KeyboardInterrupt, wherever it hits; what was started is stopped on the way out.
@@ -55,7 +57,7 @@ def main() -> int:
     settings = {"PROJECT_EXPORT_UNIT_COST": "2000"}
     if arguments.command == "demo":  # what `make up` leaves running is for those who edit
         settings["PROJECT_EXPORT_PRELOAD"] = "1"
-    stack = Stack(STATE, _steps(console), settings)
+    stack = Stack(STATE, _steps(console), settings, partial(growing, console))
     try:
         with stack.locked():
             if arguments.command == "demo":
@@ -74,11 +76,11 @@ def main() -> int:
     return 0
 
 
-def _demo(stack: Stack, project_id: int, scale: float, console: Console) -> Path:
+def _demo(stack: Stack, project_id: int, scale: float | None, console: Console) -> Path:
     """Export one project, verify the archive and return its path; stop what was started for it."""
-    with _running(stack, keep=False):
-        stack.make_sample(scale)
-        _login(stack, console)
+    with _running(stack, keep=False) as anew:
+        _sample(stack, scale, anew)
+        console.print(f"Airflow: {stack.airflow.url}", markup=False)
         rest = stack.airflow.rest()
         run_id = rest.trigger(DAG_ID, {"project_id": project_id})
         console.print(f"Run {run_id} of {DAG_ID}, project {project_id}")
@@ -88,25 +90,49 @@ def _demo(stack: Stack, project_id: int, scale: float, console: Console) -> Path
     return archive
 
 
-def _up(stack: Stack, scale: float, console: Console) -> None:
+def _up(stack: Stack, scale: float | None, console: Console) -> None:
     """Start everything, unless it runs already, and leave it running."""
-    with _running(stack, keep=True):
-        stack.make_sample(scale)
+    with _running(stack, keep=True) as anew:
+        _sample(stack, scale, anew)
         stack.keep_up()
-    _login(stack, console)
+    airflow = stack.airflow
+    console.print(f"Airflow:  {airflow.url}", markup=False)
+    for user, may in USERS.items():
+        console.print(f"  login:  {user:<6}  password: {airflow.password(user)}  ({may})", markup=False)
+    console.print(f"source:   {stack.source_uri}", markup=False)
+    console.print(f"ledger:   {stack.ledger_uri}", markup=False)
+    console.print(f"archives: {stack.exports}", markup=False)
     console.print("Export a project:  make demo\nStop everything:   make down")
 
 
+def _sample(stack: Stack, scale: float | None, anew: bool) -> None:
+    """Have a sample source; that of a stack that was left running is kept as it is, since somebody works with it.
+
+    Raises DemoFailed when another scale than that one's is asked for.
+    """
+    there = stack.sample_scale()
+    if anew or there is None:
+        stack.make_sample(SCALE if scale is None else scale)
+    elif scale not in (None, there):
+        raise DemoFailed(
+            f"`make up` runs with a sample of scale {there:g}, which a new one of scale {scale:g} would replace. "
+            "Leave SCALE out to use it, or run `make down` first."
+        )
+
+
 @contextmanager
-def _running(stack: Stack, *, keep: bool) -> Iterator[None]:
-    """Have everything running inside; afterwards stop what was started here, unless it went well and is to be kept."""
+def _running(stack: Stack, *, keep: bool) -> Iterator[bool]:
+    """Have everything running inside; afterwards stop what was started here, unless it went well and is to be kept.
+
+    Gives whether it was started here.
+    """
     if stack.kept_up():
-        yield
+        yield False
         return
     done = False
     try:
         stack.start()
-        yield
+        yield True
         done = True
     finally:
         if not (keep and done):
@@ -118,7 +144,7 @@ def _running(stack: Stack, *, keep: bool) -> Iterator[None]:
 
 def _follow(stack: Stack, rest: Rest, run_id: str, console: Console) -> Job:
     """Show the progress until the run has ended, and return its finished job; raise DemoFailed when it failed."""
-    ledger = Ledger(make_engine(stack.postgres.uri("ledger")))
+    ledger = Ledger(make_engine(stack.ledger_uri))
     with progress_view(console) as show:
         while True:
             # The run's state is asked first, so that the last look at the ledger sees all of an ended run.
@@ -153,11 +179,6 @@ def _print_report(archive: Path, report: Report, console: Console) -> None:
     total = sum(report.records.values())
     console.print(f"{total:>9,}  records, not counting what is nested in them")
     console.print(f"The archive is verified; it has {archive.stat().st_size:,} bytes.")
-
-
-def _login(stack: Stack, console: Console) -> None:
-    airflow = stack.airflow
-    console.print(f"Airflow: {airflow.url}  login: admin  password: {airflow.password('admin')}", markup=False)
 
 
 def _steps(console: Console) -> Callable[[str], None]:

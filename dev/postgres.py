@@ -29,6 +29,7 @@ import psycopg
 from psycopg import sql
 
 from dev import processes
+from dev.roles import make_reader
 
 SUPERUSER = "postgres"
 START_SECONDS = 60
@@ -53,7 +54,6 @@ class Server:
         self.data_dir = data_dir.resolve()
         self.cluster = self.data_dir / "cluster"
         self.log = self.data_dir / "postgres.log"
-        self._password_file = self.data_dir / "password"
         self._durable = durable
 
     def start(self) -> None:
@@ -89,8 +89,7 @@ class Server:
         """Make and start a streaming standby of this running server in another folder. Raise PostgresError."""
         standby = Server(data_dir, durable=self._durable)
         standby.data_dir.mkdir(parents=True)
-        standby._password_file.touch(mode=0o600)
-        standby._password_file.write_text(self._password())
+        standby._make_password(SUPERUSER, self._password(SUPERUSER))
         _make_folder(standby.cluster)
         _run("pg_basebackup", "-D", str(standby.cluster), "-d", self.uri(), "-c", "fast", "--write-recovery-conf")
         standby.start()
@@ -100,12 +99,22 @@ class Server:
         """Tell whether this folder's server runs and takes connections."""
         return self._postmaster() is not None
 
-    def uri(self, dbname: str = "postgres") -> str:
-        """Return the libpq URI of a database, password included; raise PostgresError when the server does not run."""
+    def uri(self, dbname: str = "postgres", role: str = SUPERUSER) -> str:
+        """Return the libpq URI of a database, password included; raise PostgresError when the server does not run.
+
+        role: the superuser, or one that `make_reader` has made.
+        """
         port = self._port()
         if port is None:
             raise PostgresError(f"No PostgreSQL server runs in {self.data_dir}. Start it first.")
-        return f"postgresql://{SUPERUSER}:{self._password()}@127.0.0.1:{port}/{quote(dbname, safe='')}"
+        login = f"{quote(role, safe='')}:{self._password(role)}"
+        return f"postgresql://{login}@127.0.0.1:{port}/{quote(dbname, safe='')}"
+
+    def make_reader(self, role: str) -> None:
+        """Make a role that may read every database and change none, unless there is one; its password is made here."""
+        self._make_password(role)
+        with psycopg.connect(self.uri(), autocommit=True) as connection:
+            make_reader(connection, role, self._password(role))
 
     def create_database(self, name: str) -> str:
         """Create the database unless it exists, and return its URI."""
@@ -114,6 +123,13 @@ class Server:
             if not known:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return self.uri(name)
+
+    def size_bytes(self, name: str) -> int:
+        """Return the size of a database, with what is not committed yet; 0 when there is none of this name."""
+        query = "SELECT pg_database_size(oid) FROM pg_database WHERE datname = %s"
+        with psycopg.connect(self.uri(), autocommit=True) as connection:
+            row = connection.execute(query, [name]).fetchone()
+        return int(row[0]) if row else 0
 
     def drop_database(self, name: str) -> None:
         """Drop the database if it exists, and end the sessions that use it."""
@@ -127,9 +143,7 @@ class Server:
             yield
 
     def _make_cluster(self) -> None:
-        if not self._password_file.exists():
-            self._password_file.touch(mode=0o600)
-            self._password_file.write_text(secrets.token_hex(16))
+        self._make_password(SUPERUSER)
         # Made beside its place and renamed: an interrupted initdb leaves nothing that looks like a cluster.
         fresh = self.data_dir / "cluster.new"
         shutil.rmtree(fresh, ignore_errors=True)
@@ -147,7 +161,7 @@ class Server:
         _run(
             "initdb",
             *("-D", str(fresh), "-U", SUPERUSER, "--encoding=UTF8", "--locale=C", "--auth=scram-sha-256"),
-            *(f"--pwfile={self._password_file}", *([] if self._durable else ["--no-sync"]), *options),
+            *(f"--pwfile={self._password_file(SUPERUSER)}", *([] if self._durable else ["--no-sync"]), *options),
         )
         fresh.rename(self.cluster)
 
@@ -192,8 +206,17 @@ class Server:
             raise PostgresError(f"PostgreSQL's processes {[p.pid for p in left]} in {self.cluster} do not end.")
         (self.cluster / "postmaster.pid").unlink(missing_ok=True)
 
-    def _password(self) -> str:
-        return self._password_file.read_text().strip()
+    def _password(self, role: str) -> str:
+        return self._password_file(role).read_text().strip()
+
+    def _password_file(self, role: str) -> Path:
+        return self.data_dir / ("password" if role == SUPERUSER else f"password.{role}")
+
+    def _make_password(self, role: str, password: str | None = None) -> None:
+        file = self._password_file(role)
+        if not file.exists():
+            file.touch(mode=0o600)
+            file.write_text(password or secrets.token_hex(16))
 
 
 def free_port() -> int:

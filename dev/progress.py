@@ -1,18 +1,26 @@
-"""How far the relations of a job are: a live table on a terminal, else a line for each change."""
+"""How far something is: a live view on a terminal, else a line for each change."""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 
+import psycopg
 from rich.console import Console
+from rich.filesize import decimal
 from rich.live import Live
+from rich.progress import FileSizeColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from project_export.ledger import Row
 
 Show = Callable[[Sequence[Row]], None]
+Growing = Callable[[str, Callable[[], int]], AbstractContextManager[None]]
+
+LIVE_SECONDS, LINE_SECONDS = 0.5, 10.0
 
 COLOURS = {"queued": "dim", "started": "cyan", "finished": "green", "failed": "red"}
 
@@ -56,6 +64,37 @@ def progress_view(console: Console) -> Iterator[Show]:
         return
     with Live(console=console, refresh_per_second=4) as live:
         yield lambda rows: live.update(_table(relations(rows)))
+
+
+@contextmanager
+def growing(console: Console, title: str, size: Callable[[], int]) -> Iterator[None]:
+    """Show, while the block goes on, how large something has become and how long it has taken.
+
+    size: asks a database for the bytes; where it does not answer, nothing is shown.
+    """
+    columns = [SpinnerColumn(), TextColumn("{task.description}"), FileSizeColumn(), TimeElapsedColumn()]
+    seconds = LIVE_SECONDS if console.is_terminal else LINE_SECONDS
+    over = threading.Event()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(title, total=None)
+
+        def watch() -> None:
+            begun = time.monotonic()
+            while not over.wait(seconds):
+                with suppress(psycopg.Error):  # whoever does the work reports it
+                    now = size()
+                    progress.update(task, completed=now)
+                    if not console.is_terminal:
+                        line = f"      {title}: {decimal(now)} after {time.monotonic() - begun:.0f} s"
+                        console.print(line, markup=False)
+
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
 
 
 def _lines(console: Console) -> Show:

@@ -8,15 +8,17 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from dev import processes
 from dev.airflow import POOL_SLOTS, REPO, Airflow
 from dev.postgres import Server
+from dev.progress import Growing
 from project_export import ledger
 
 DAG_ID = "export_project"
+READER = "reader"
 PROJECTS = 2
 GITLAB_VERSION = "18.6.0"
 GITLAB_REVISION = "41946e65501"
@@ -29,13 +31,21 @@ class StackError(RuntimeError):
 class Stack:
     """The environment of one state folder.
 
-    state: the folder; say: told each step as it begins; more: settings of the project that differ from the defaults.
+    state: the folder; say: told each step as it begins; more: settings of the project that differ from the defaults;
+    growing: shows a step that takes long while it goes on, as `dev.progress.growing` does.
     """
 
-    def __init__(self, state: Path, say: Callable[[str], None], more: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        state: Path,
+        say: Callable[[str], None],
+        more: Mapping[str, str] | None = None,
+        growing: Growing | None = None,
+    ) -> None:
         self.state = state.resolve()
         self.postgres = Server(self.state / "postgres")
         self._say = say
+        self._growing = growing or (lambda title, size: nullcontext())
         self._more = dict(more or {})
         self._kept_up = self.state / "up"
         self._sample_made = self.state / "sample.json"
@@ -74,6 +84,7 @@ class Stack:
         self.stop()
         self._say("Starting PostgreSQL")
         self.postgres.start()
+        self.postgres.make_reader(READER)
         self._say("Migrating the databases of the ledger and of Airflow")
         ledger.upgrade(ledger.make_engine(self.postgres.create_database("ledger")))
         airflow = self.airflow
@@ -82,6 +93,10 @@ class Stack:
         airflow.start()
         airflow.wait_for_dag(DAG_ID)
         self._cancel_interrupted_runs()
+
+    def sample_scale(self) -> float | None:
+        """Return the scale of the sample that is there, None when there is none."""
+        return float(json.loads(self._sample_made.read_text())["scale"]) if self._sample_made.exists() else None
 
     def make_sample(self, scale: float) -> None:
         """Fill the database `sample`, unless it already holds what the generator would make."""
@@ -93,7 +108,9 @@ class Stack:
         self.postgres.drop_database("sample")
         dsn = self.postgres.create_database("sample")
         self._project_export("sample", "schema", "--dsn", dsn)
-        self._project_export("sample", "generate", "--dsn", dsn, "--projects", str(PROJECTS), "--scale", f"{scale:g}")
+        generate = ["sample", "generate", "--dsn", dsn, "--projects", str(PROJECTS), "--scale", f"{scale:g}"]
+        with self._growing("sample", lambda: self.postgres.size_bytes("sample")):
+            self._project_export(*generate)
         self._sample_made.write_text(wanted)
 
     def stop(self) -> None:
@@ -115,15 +132,29 @@ class Stack:
             rest.fail_run(DAG_ID, run_id)
 
     @property
+    def source_uri(self) -> str:
+        """The sample source, as the exports read it: by a role that can change nothing."""
+        return self.postgres.uri("sample", READER)
+
+    @property
+    def ledger_uri(self) -> str:
+        """The ledger."""
+        return self.postgres.uri("ledger")
+
+    @property
+    def exports(self) -> Path:
+        """The folder of parts and archives."""
+        return self.state / "exports"
+
+    @property
     def _settings(self) -> dict[str, str]:
         if not self.postgres.running():
             return {}
-        store = self.state / "exports"
-        store.mkdir(exist_ok=True)
+        self.exports.mkdir(exist_ok=True)
         return {
-            "AIRFLOW_CONN_PROJECT_EXPORT_SOURCE": self.postgres.uri("sample"),
-            "AIRFLOW_CONN_PROJECT_EXPORT_LEDGER": self.postgres.uri("ledger"),
-            "PROJECT_EXPORT_STORE": store.as_uri(),
+            "AIRFLOW_CONN_PROJECT_EXPORT_SOURCE": self.source_uri,
+            "AIRFLOW_CONN_PROJECT_EXPORT_LEDGER": self.ledger_uri,
+            "PROJECT_EXPORT_STORE": self.exports.as_uri(),
             "PROJECT_EXPORT_GITLAB_VERSION": GITLAB_VERSION,
             "PROJECT_EXPORT_GITLAB_REVISION": GITLAB_REVISION,
             "PROJECT_EXPORT_UNITS": str(POOL_SLOTS),

@@ -39,6 +39,25 @@ def test_a_database_is_created_once_and_answers_under_its_uri(server: Server) ->
     server.drop_database(name)
 
 
+def test_a_reader_reads_every_database_and_changes_none_whatever_it_sets(server: Server) -> None:
+    server.make_reader("reader")
+    uri = server.uri("postgres", "reader")
+    server.make_reader("reader")
+    assert server.uri("postgres", "reader") == uri
+    name = "read"
+    with psycopg.connect(server.create_database(name), autocommit=True) as owner:
+        owner.execute("CREATE SCHEMA later; CREATE TABLE later.facts (id int); INSERT INTO later.facts VALUES (1)")
+    with psycopg.connect(server.uri(name, "reader"), autocommit=True) as reader:
+        assert reader.execute("SELECT id FROM later.facts").fetchall() == [(1,)]
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            reader.execute("CREATE TEMPORARY TABLE mine (id int); DELETE FROM later.facts")
+        reader.execute("SET default_transaction_read_only = off")
+        for statement in ("DELETE FROM later.facts", "CREATE TABLE later.mine (id int)", "CREATE TABLE mine (id int)"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                reader.execute(statement)
+    server.drop_database(name)
+
+
 def test_another_object_of_the_same_folder_finds_the_running_server(own: Server) -> None:
     own.start()
     twin = Server(own.data_dir)

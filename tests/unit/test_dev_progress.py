@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import io
+import threading
 from datetime import datetime, timezone
 
+import psycopg
 import pytest
 from rich.console import Console
 
-from dev.progress import Relation, progress_view, relations
+from dev import progress
+from dev.progress import Relation, growing, progress_view, relations
 from project_export.ledger import Row
 
 NOW = datetime(2024, 1, 1, tzinfo=timezone.utc)
@@ -62,3 +65,31 @@ def test_on_a_terminal_all_relations_are_in_one_table() -> None:
     assert "1 of 2 relations" in text
     assert "1,234" in text
     assert "failed" in text
+
+
+def test_what_takes_long_says_how_large_it_has_become(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.01)
+    sizes, enough = iter([psycopg.OperationalError("not there yet"), 1_500_000, 2_500_000]), threading.Event()
+
+    def size() -> int:
+        if (now := next(sizes, None)) is None:
+            enough.set()
+            return 0
+        if isinstance(now, Exception):
+            raise now
+        return now
+
+    out = io.StringIO()
+    with growing(Console(file=out, width=100), "sample", size):
+        assert enough.wait(60)
+    assert [line.strip().split(" after ")[0] for line in out.getvalue().splitlines()][:2] == [
+        "sample: 1.5 MB",
+        "sample: 2.5 MB",
+    ]
+
+
+def test_a_terminal_is_not_filled_with_what_takes_long() -> None:
+    out = io.StringIO()
+    with growing(Console(file=out, width=100, force_terminal=True), "sample", lambda: 1):
+        pass
+    assert "after" not in out.getvalue()
