@@ -6,7 +6,7 @@ LARGEST ?= $(ISSUES)
 ROUNDS ?= 3
 BIN = .venv/bin
 
-.PHONY: setup demo up down lint test chaos soak bench constraints check-constraints
+.PHONY: setup demo up down lint test chaos soak bench constraints check-constraints env compose-test
 
 # Make .venv with everything installed.
 setup: .venv/installed
@@ -58,3 +58,11 @@ constraints: setup
 # Install the pins and these providers into a new environment and let pip check it; some minutes.
 check-constraints: setup
 	@$(BIN)/python -m dev.constraints check
+
+# Write .env, which docker compose needs, with secrets of its own.
+env:
+	@$(PYTHON) dev/compose/env.py
+
+# Start docker-compose.yaml for real, export through it, and kill its scheduler in the middle; skips without Docker.
+compose-test: setup
+	$(BIN)/python -m pytest -s tests/compose.py

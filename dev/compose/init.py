@@ -1,42 +1,113 @@
-"""What has to be done once before the services of docker-compose.yaml start; harmless when it was done before."""
+"""What has to be done once before the services of docker-compose.yaml start; harmless when it was done before.
+
+The services connect without a password in their URIs, where @ or / would have to be encoded: libpq finds the passwords
+in the file that PGPASSFILE names.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import psycopg
+from psycopg.sql import SQL, Identifier
 
+from dev.roles import make_reader, make_role
 from project_export.ledger import make_engine, upgrade
 
+HOST = "postgres"
+OWNERS = {"airflow": "airflow", "ledger": "ledger"}
+"""Role by database: each owns its database, and gets into no other one's tables."""
+SAMPLE, READER = "sample", "reader"
 PROJECTS = "2"
 
 
 def main() -> None:
-    """Set the password, migrate both databases, make the pool, and fill an empty sample source."""
-    passwords = Path(os.environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"])
-    passwords.write_text(json.dumps({"admin": os.environ["AIRFLOW_ADMIN_PASSWORD"]}))
+    """Make roles, databases, password files and pool, migrate both databases, and fill an empty sample source."""
+    superuser = os.environ.pop("POSTGRES_PASSWORD")
+    passwords = {role: password(superuser, role) for role in (*OWNERS.values(), READER)}
+    write_private(
+        os.environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"],
+        json.dumps({"admin": os.environ.pop("AIRFLOW_ADMIN_PASSWORD")}),
+    )
+    write_private(os.environ["PGPASSFILE"], passfile(passwords, os.environ.pop("PROJECT_EXPORT_SOURCE_PASSWORD", "")))
+    make_databases(superuser, passwords)
     run("airflow", "db", "migrate")
     upgrade(make_engine(os.environ["AIRFLOW_CONN_PROJECT_EXPORT_LEDGER"]))
     run("airflow", "pools", "set", "project_export", "4", "Tasks that export relations.")
-    sample = os.environ["AIRFLOW_CONN_PROJECT_EXPORT_SOURCE"]
-    if sample.endswith("@postgres/sample") and empty(sample):
-        run("project-export", "sample", "schema", "--dsn", sample)
-        run("project-export", "sample", "generate", "--dsn", sample, "--projects", PROJECTS, "--scale", "1")
+    if os.environ["AIRFLOW_CONN_PROJECT_EXPORT_SOURCE"] == f"postgresql://{READER}@{HOST}/{SAMPLE}":
+        fill_sample(superuser)
 
 
-def empty(dsn: str) -> bool:
-    """Tell whether a database has no table of ours."""
-    with psycopg.connect(dsn) as connection:
-        row = connection.execute("SELECT to_regclass('public.projects') IS NULL").fetchone()
-    return bool(row and row[0])
+def password(superuser: str, role: str) -> str:
+    """Return the password of a role: the same each time, and of no use to find another one's."""
+    return hmac.new(superuser.encode(), role.encode(), hashlib.sha256).hexdigest()
 
 
-def run(*command: str) -> None:
+def passfile(passwords: dict[str, str], source_password: str) -> str:
+    r"""Return the content of a password file of libpq; the first line that fits counts.
+
+    >>> print(passfile({"airflow": "abc"}, r"p:a\s@s/"))
+    postgres:*:*:airflow:abc
+    *:*:*:*:p\:a\\s@s/
+    """
+    lines = [f"{HOST}:*:*:{role}:{secret}" for role, secret in passwords.items()]
+    if source_password:
+        escaped = source_password.replace("\\", "\\\\").replace(":", "\\:")
+        lines.append(f"*:*:*:*:{escaped}")
+    return "\n".join(lines)
+
+
+def make_databases(superuser: str, passwords: dict[str, str]) -> None:
+    """Make what is missing of the roles and databases."""
+    with connect(superuser, "postgres") as connection:
+        for role in OWNERS.values():
+            make_role(connection, role, passwords[role])
+        make_reader(connection, READER, passwords[READER])
+        there = {name for (name,) in connection.execute("SELECT datname FROM pg_database")}
+        for name in (*OWNERS, SAMPLE):
+            if name not in there:
+                owner = SQL(" OWNER {}").format(Identifier(OWNERS[name])) if name in OWNERS else SQL("")
+                connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)) + owner)
+
+
+def fill_sample(superuser: str) -> None:
+    """Give the sample source its tables and projects, whichever it lacks."""
+    dsn = f"postgresql://postgres@{HOST}/{SAMPLE}"
+    with connect(superuser, SAMPLE) as connection:
+        tables = connection.execute("SELECT to_regclass('public.projects')").fetchone() != (None,)
+        filled = tables and connection.execute("SELECT EXISTS (SELECT FROM public.projects)").fetchone() == (True,)
+    sample = {"PGPASSWORD": superuser}
+    if not tables:
+        run("project-export", "sample", "schema", "--dsn", dsn, **sample)
+    if not filled:
+        scale = os.environ["SAMPLE_SCALE"]
+        generate = ("generate", "--dsn", dsn, "--projects", PROJECTS, "--scale", scale)
+        run("project-export", "sample", *generate, **sample)
+
+
+def connect(superuser: str, database: str) -> psycopg.Connection[Any]:
+    """Connect as the superuser."""
+    return psycopg.connect(host=HOST, user="postgres", password=superuser, dbname=database, autocommit=True)
+
+
+def write_private(path: str, content: str) -> None:
+    """Write a file that its owner alone may read, by one atomic step."""
+    fresh = Path(f"{path}.new")
+    fresh.unlink(missing_ok=True)
+    fresh.touch(mode=0o600)
+    fresh.write_text(content)
+    fresh.replace(path)
+
+
+def run(*command: str, **environment: str) -> None:
     """Run a command; raise CalledProcessError when it fails."""
-    subprocess.run(command, check=True)
+    subprocess.run(command, check=True, env={**os.environ, **environment})
 
 
 if __name__ == "__main__":

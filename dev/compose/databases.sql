@@ -1,3 +1,0 @@
-CREATE DATABASE airflow;
-CREATE DATABASE ledger;
-CREATE DATABASE sample;

@@ -1,0 +1,39 @@
+"""`make env`: write .env from .env.example, with secrets made here. Any python3 runs it; nothing has to be installed."""
+
+import base64
+import os
+import re
+import secrets
+import sys
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+def main() -> None:
+    """Write .env for its owner alone; exit with a message when there is one."""
+    path = REPO / ".env"
+    content = re.sub(r"^(\w+_(?:PASSWORD|SECRET|KEY))=$", _with_secret, _example(), flags=re.MULTILINE)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        sys.exit(f"{path} exists and is left as it is: its secrets are those of the volumes.")
+    with os.fdopen(descriptor, "w") as file:
+        file.write(content)
+    print(f"{path} is written; the password of admin in it is AIRFLOW_ADMIN_PASSWORD.")
+
+
+def _example() -> str:
+    return (REPO / ".env.example").read_text()
+
+
+def _with_secret(match: "re.Match[str]") -> str:
+    name = match.group(1)
+    if name.startswith("PROJECT_EXPORT_"):  # of a source that somebody has
+        return match.group()
+    random = secrets.token_bytes(32)
+    return f"{name}={base64.urlsafe_b64encode(random).decode() if name == 'AIRFLOW_FERNET_KEY' else random.hex()}"
+
+
+if __name__ == "__main__":
+    main()
