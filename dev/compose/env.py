@@ -1,4 +1,4 @@
-"""`make env`: write .env from .env.example, with secrets made here. Any python3 runs it; nothing has to be installed."""
+"""`make env`: write .env from .env.example, with secrets made here. Any python3 runs it, with nothing installed."""
 
 import base64
 import os
