@@ -43,7 +43,7 @@ class Compose:
     def ledger(self, query: str, run_id: str) -> list[str]:
         """Ask the ledger. query: with :'run' for the run's name."""
         psql = ["psql", "-U", "postgres", "-d", "ledger", "-At", "-v", f"run={DAG_ID}/{run_id}"]
-        return self("exec", "-T", "postgres", *psql, stdin=query).splitlines()
+        return self("exec", "-T", "-e", f"PGPASSWORD={PASSWORD}", "postgres", *psql, stdin=query).splitlines()
 
     def attempts(self, run_id: str) -> dict[str, int]:
         """Return the attempt of each part that has begun."""
