@@ -9,9 +9,11 @@ ProjectExportError
 │   ├── MoveRefused        a job is not in a state that allows this step
 │   ├── SettingMissing     a setting that has no default is not set
 │   ├── LedgerOutdated     the ledger's tables are missing or of another version
+│   ├── LedgerRefused      the way to the ledger's database is one that it cannot work by
 │   ├── TreeError          a mistake in a tree file; names file, line and the nearest valid name
 │   ├── SourceChanged      the source lacks a table or column that the tree cannot do without
 │   ├── SourceRefused      the source refused a statement for good: privileges, bad values
+│   │   └── SourceFiltered      the source may hide rows: row policies, views, tables that are not where they belong
 │   ├── ArchiveBroken      an archive does not hold what it has to hold
 │   ├── DeliveryRefused    whoever was to get an archive or a notice does not take it
 │   ├── UnitFailed         relations of one unit failed for good
@@ -73,6 +75,10 @@ class LedgerOutdated(Permanent):
     """The ledger's tables are missing or of another version than this package needs."""
 
 
+class LedgerRefused(Permanent):
+    """The way to the ledger's database is one that it cannot work by."""
+
+
 class TreeError(Permanent):
     """A mistake in a tree file."""
 
@@ -90,6 +96,10 @@ class SourceRefused(Permanent):
     def __init__(self, message: str, sqlstate: str | None = None) -> None:
         super().__init__(message)
         self.sqlstate = sqlstate
+
+
+class SourceFiltered(SourceRefused):
+    """The source may hide rows of what is exported, and no setting says that it may."""
 
 
 class ArchiveBroken(Permanent):

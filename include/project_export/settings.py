@@ -75,6 +75,19 @@ class Settings(BaseSettings):
     upload_timeout_seconds: float = Field(300, gt=0, description="Of each step of an upload, not of the whole.")
     statement_timeout_seconds: float = Field(900, gt=0, description="Of each statement on the source.")
     lock_timeout_seconds: float = Field(30, gt=0, description="Of each lock wait on the source.")
+    allow_row_security: bool = Field(
+        False,
+        description="Whether row policies of the source may hide rows from the export; the manifest then says so. Else"
+        " they fail it.",
+    )
+    allow_tables: str = Field(
+        "",
+        description="Views, foreign tables, and tables outside of the root table's schema, that are read all the same,"
+        " as schema.table, quoted as in SQL, separated by commas.",
+    )
+    ledger_listen: bool = Field(
+        True, description="Whether waiters LISTEN for changes of the ledger; else they look each second."
+    )
 
     @property
     def allowed(self) -> tuple[str, ...]:

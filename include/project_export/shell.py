@@ -68,7 +68,8 @@ class Place:
         if not self.ledger_dsn:
             ledger.upgrade(engine)
         settings = settings.model_copy(update={"store": uri_of(self.out.resolve())})
-        return Context(settings, ledger.Ledger(engine), source_name(self.source), lambda: libpq.connect(self.source))
+        kept = ledger.Ledger(engine, listen=settings.ledger_listen)
+        return Context(settings, kept, source_name(self.source), lambda: libpq.connect(self.source))
 
 
 def source_name(dsn: str) -> str:

@@ -13,12 +13,10 @@ from typing import Any
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException
-from sqlalchemy import create_engine
-from sqlalchemy.pool import QueuePool
 
 from project_export.airflow.notify import channels
 from project_export.errors import Permanent, SettingMissing
-from project_export.ledger import Ledger
+from project_export.ledger import Ledger, engine_over
 from project_export.libpq import PATIENCE
 from project_export.settings import Settings
 from project_export.source import Connect
@@ -29,8 +27,8 @@ log = logging.getLogger(__name__)
 
 def make_context(settings: Settings, source: PostgresHook, ledger: PostgresHook) -> Context:
     """Return the steps' context over two hooks whose connections are known already (threads cannot ask for them)."""
-    engine = create_engine("postgresql+psycopg://", creator=_connect(ledger), poolclass=QueuePool, pool_pre_ping=True)
-    return Context(settings, Ledger(engine), settings.source_conn_id, _connect(source))
+    kept = Ledger(engine_over(_connect(ledger)), listen=settings.ledger_listen)
+    return Context(settings, kept, settings.source_conn_id, _connect(source))
 
 
 def task_settings() -> Settings:

@@ -1,6 +1,6 @@
 """The ledger of exports: jobs, their relations, attempts and progress. The table is the truth."""
 
-from project_export.ledger.engine import make_engine
+from project_export.ledger.engine import engine_over, make_engine
 from project_export.ledger.jobs import being_exported
 from project_export.ledger.ledger import Ledger
 from project_export.ledger.listen import Wait
@@ -35,6 +35,7 @@ __all__ = [
     "Wait",
     "being_exported",
     "check",
+    "engine_over",
     "make_engine",
     "upgrade",
 ]

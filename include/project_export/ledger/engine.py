@@ -5,15 +5,26 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import psycopg
 from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.pool import QueuePool
 
 from project_export import libpq
+from project_export.errors import LedgerRefused
 
 _BUSY_SECONDS = 60
 _RETRY_SECONDS = 0.02
+_LIMITS_TRANSACTIONS = 170_000
+_OURS = (
+    *("search_path", "row_security", "synchronous_commit", "standard_conforming_strings"),
+    "default_transaction_read_only",
+    *("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"),
+    *("TimeZone", "DateStyle", "IntervalStyle"),
+)
+"""What a statement of the ledger depends on, and other clients of a pooler may have set in the server's session."""
 
 
 def make_engine(dsn: str) -> Engine:
@@ -28,11 +39,32 @@ def make_engine(dsn: str) -> Engine:
     postgresql = re.sub(r"^postgres(ql)?\+\w+://", "postgresql://", dsn)
     parameters = {"application_name": "project_export ledger", **libpq.parameters(postgresql)}
 
-    def connect() -> psycopg.Connection[Any]:
-        # Behind a pooler the next transaction may be in another session, without the statements prepared in this one.
-        return psycopg.connect(**parameters, prepare_threshold=None)
+    return engine_over(lambda: psycopg.connect(**parameters))
 
-    return create_engine("postgresql+psycopg://", creator=connect, pool_pre_ping=True)
+
+def engine_over(connect: Callable[[], psycopg.Connection[Any]]) -> Engine:
+    """Return an engine for a ledger in PostgreSQL, which takes its connections from a function.
+
+    Each of its transactions begins as in a session of its own, so that a pooler may stand before the server.
+    Raises LedgerRefused where that pools by statement, when it is first used.
+    """
+
+    def opened() -> psycopg.Connection[Any]:
+        connection = connect()
+        libpq.plain(connection)
+        try:
+            with connection.transaction():
+                pass
+        except psycopg.errors.ProtocolViolation as error:
+            connection.close()
+            if libpq.by_statement(connect):
+                raise LedgerRefused(f"The ledger's database cannot be used: {libpq.BY_STATEMENT}") from error
+            raise
+        return connection
+
+    engine = create_engine("postgresql+psycopg://", creator=opened, poolclass=QueuePool, pool_pre_ping=True)
+    event.listen(engine, "begin", _clean)
+    return engine
 
 
 def prepare(engine: Engine) -> None:
@@ -74,5 +106,32 @@ def _write_ahead(connection: Any) -> None:
 
 
 def _on_begin(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("project_export_writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if _writes(connection) else "BEGIN")
+
+
+def _writes(connection: Connection) -> bool:
+    return bool(connection.get_execution_options().get("project_export_writes", False))
+
+
+def _clean(connection: Connection) -> None:
+    """Begin a transaction without what other clients of a pooler have set, and without taking it from them."""
+    driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+    if _begun_read_only(driver) and _writes(connection):
+        driver.rollback()
+        driver.execute("SET TRANSACTION READ WRITE")
+        _begun_read_only(driver)
+
+
+def _begun_read_only(driver: psycopg.Connection[Any]) -> bool:
+    """Begin a transaction; say whether it is read-only by another client's will, not by the server's."""
+    names = [*_OURS, "transaction_timeout"] if driver.info.server_version >= _LIMITS_TRANSACTIONS else _OURS
+    cursor = driver.execute(
+        "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL SESSION AUTHORIZATION DEFAULT;"
+        "SET LOCAL role TO DEFAULT; SET LOCAL client_encoding TO 'UTF8';"
+        + "".join(f"SET LOCAL {name} TO DEFAULT;" for name in names)
+        + f"SELECT {libpq.TEMPORARY_LAST}; SELECT current_setting('transaction_read_only')::bool"
+        " AND NOT current_setting('default_transaction_read_only')::bool AND NOT pg_is_in_recovery()"
+    )
+    while cursor.nextset():
+        pass
+    return bool(cursor.fetchone() == (True,))

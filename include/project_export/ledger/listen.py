@@ -13,6 +13,7 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import Engine, func, select
 
+from project_export import libpq
 from project_export.ledger.base import CHANNEL, answering
 
 _SLEEP_SECONDS = 1.0
@@ -29,21 +30,24 @@ def listening(engine: Engine, payload: str) -> Iterator[Wait]:
     Both raise LedgerBusy when the connection fails.
     """
     if engine.dialect.driver != "psycopg":
-        yield _sleep
+        yield sleep
         return
     with answering():
         pooled = engine.raw_connection()
         connection = cast("psycopg.Connection[Any]", pooled.driver_connection)
         pooled.detach()  # a connection that listens must not go back to the pool
     with closing(connection):
-        yield partial(_notified, connection, payload) if _hears(engine, connection) else _sleep
+        yield partial(_notified, connection, payload) if _hears(engine, connection) else sleep
 
 
 def _hears(engine: Engine, connection: psycopg.Connection[Any]) -> bool:
-    # A pooler that hands one session to many clients takes LISTEN and forwards nothing, so it is tried once.
+    # A pooler that hands one session to many clients takes LISTEN and forwards nothing: others would hear of our jobs.
+    # One that does not show itself is found out by a probe.
     probe = f"probe {uuid4()}"
     with answering():
         connection.autocommit = True
+        if libpq.pooled(connection):
+            return False
         try:
             connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANNEL)))
         except (psycopg.InternalError, psycopg.NotSupportedError, psycopg.ProgrammingError):
@@ -63,6 +67,7 @@ def _notified(connection: psycopg.Connection[Any], payload: str, seconds: float)
     return False
 
 
-def _sleep(seconds: float) -> bool:
+def sleep(seconds: float) -> bool:
+    """Sleep a second at most, and say that nothing was heard."""
     time.sleep(min(seconds, _SLEEP_SECONDS))
     return False

@@ -1,7 +1,9 @@
 """One read-only transaction on the source database, and what its errors mean.
 
 Every session is READ ONLY and REPEATABLE READ, has time limits, no JIT (compiled anew for each batch, it costs more
-than it saves), a zone of its own, and a name that tells job and relation in pg_stat_activity.
+than it saves), a zone of its own, and a name that tells job and relation in pg_stat_activity. The server filters no
+rows: where a row policy would, it refuses (row_security is off). All settings end with the transaction, since a pooler
+gives the server's session to others then; see docs/adr/0011-poolers.md.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.string import ByteaBinaryLoader
 
+from project_export import libpq
 from project_export.errors import ProjectExportError, SnapshotMissing, SourceBusy, SourceRefused
 from project_export.tree import Catalogue
 
@@ -25,6 +28,15 @@ Connect = Callable[[], "psycopg.Connection[Any]"]
 _RETRYABLE_CLASSES = ("08", "40", "53", "57", "58")
 _RETRYABLE_STATES = ("55P03", "25P03", "25P04")  # lock not available, idle and transaction timeouts
 _STREAM_ROWS = 8 if psycopg.capabilities.has_stream_chunked() else 1
+_CHECKS_CLIENTS, _LIMITS_TRANSACTIONS = 140_000, 170_000
+_CLEAN = (
+    "RESET ALL; SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL role TO DEFAULT; SET LOCAL client_encoding TO 'UTF8'"
+)
+"""What other clients of a pooler have left in the server's session goes; it comes back when the transaction ends."""
+_REMEDIES = {
+    "42501": "Run what `project-export tree grants` prints; where a row policy applies, export with a role that has "
+    "BYPASSRLS, or set PROJECT_EXPORT_ALLOW_ROW_SECURITY to export what the policy shows.",
+}
 _CATALOGUE = """
     SELECT c.relname::text, a.attname::text, coalesce(base.typname, t.typname)::text
     FROM pg_class c
@@ -38,44 +50,83 @@ _CATALOGUE = """
 
 @dataclass(frozen=True)
 class Limits:
-    """Time limits of a session, in seconds."""
+    """Time limits of a session, in seconds; 0: none."""
 
     statement_seconds: float = 900
     lock_seconds: float = 30
     idle_seconds: float = 600
+    transaction_seconds: float = 0
 
 
 class Session:
     """A read-only transaction; a context manager that ends it and closes its connection.
 
     connect: opens the connection. name: what pg_stat_activity shows. snapshot: the id of an exported snapshot to read.
-    zone: in which times are shown.
+    zone: in which times are shown. policies: whether row policies may hide rows; else they are an error.
+    encoding: the database's, by PostgreSQL's name.
     Raises SourceBusy when no connection can be had and SnapshotMissing when nobody holds the snapshot any more.
     """
 
     def __init__(
-        self, connect: Connect, name: str, limits: Limits, snapshot: str | None = None, *, zone: str = "UTC"
+        self,
+        connect: Connect,
+        name: str,
+        limits: Limits,
+        snapshot: str | None = None,
+        *,
+        zone: str = "UTC",
+        policies: bool = False,
     ) -> None:
         self.name = name
         self.snapshot = snapshot
         self.zone = zone
+        self.encoding = ""
+        self._connect = connect
+        self._limits = limits
+        self._policies = policies
         self._cursors = itertools.count()
         with self._translated("connect"):
             self._connection = connect()
         try:
             with self._translated("begin"):
-                self._begin(limits, snapshot)
+                self._begin(snapshot)
         except BaseException:
             self._connection.close()
             raise
 
-    def _begin(self, limits: Limits, snapshot: str | None) -> None:
+    def _begin(self, snapshot: str | None) -> None:
         connection = self._connection
         connection.rollback()
-        connection.autocommit = True
+        libpq.plain(connection)
+        connection.adapters.register_loader("text", ByteaBinaryLoader)
+        connection.autocommit = False
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        connection.read_only = True
+        try:
+            self._enter(snapshot)
+        except psycopg.errors.ProtocolViolation as error:
+            if libpq.by_statement(self._connect):
+                raise SourceRefused(f"{self.name}, begin: {libpq.BY_STATEMENT}", error.sqlstate) from error
+            raise
+
+    def _enter(self, snapshot: str | None) -> None:
+        """Begin the transaction. No query may come before the snapshot is set, and so no setting by a function."""
+        connection = self._connection
+        connection.execute(_CLEAN)
+        connection.execute(sql.SQL("; ").join(self._settings()))
+        if snapshot is not None:
+            try:
+                connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot)))
+            except (psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedObject) as error:
+                message = f"snapshot {snapshot} is gone: the transaction that exported it has ended"
+                raise SnapshotMissing(f"{message}. A new one has to be taken for all relations.") from error
+        # Without one, this query takes the snapshot now.
+        _, self.encoding = self.one(f"SELECT {libpq.TEMPORARY_LAST}, pg_catalog.current_setting('server_encoding')")
+
+    def _settings(self) -> Iterator[sql.Composed]:
+        limits, version = self._limits, self._connection.info.server_version
         wanted = {
             "application_name": self.name[:63],
-            "client_connection_check_interval": "10s",
             "cursor_tuple_fraction": "1",
             "DateStyle": "ISO, MDY",
             "extra_float_digits": "1",
@@ -83,32 +134,17 @@ class Session:
             "jit": "off",
             "idle_in_transaction_session_timeout": _milliseconds(limits.idle_seconds),
             "lock_timeout": _milliseconds(limits.lock_seconds),
+            "row_security": "on" if self._policies else "off",
+            "standard_conforming_strings": "on",
             "statement_timeout": _milliseconds(limits.statement_seconds),
             "TimeZone": self.zone,
         }
-        # A name that this server's version lacks is not in pg_settings, and so not set.
-        connection.execute(
-            "SELECT set_config(w.name, w.value, false) FROM unnest(%s::text[], %s::text[]) AS w(name, value)"
-            " JOIN pg_settings s ON lower(s.name) = lower(w.name)",
-            [list(wanted), list(wanted.values())],
-        )
-        connection.execute("SET client_encoding = 'UTF8'")
-        connection.adapters.register_loader("text", ByteaBinaryLoader)
-        connection.autocommit = False
-        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        connection.read_only = True
-        self._enter(snapshot)
-
-    def _enter(self, snapshot: str | None) -> None:
-        connection = self._connection
-        if snapshot is not None:
-            try:
-                connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot)))
-            except (psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedObject) as error:
-                message = f"snapshot {snapshot} is gone: the transaction that exported it has ended"
-                raise SnapshotMissing(f"{message}. A new one has to be taken for all relations.") from error
-        else:
-            connection.execute("SELECT 1")  # takes the snapshot now
+        if version >= _CHECKS_CLIENTS:
+            wanted["client_connection_check_interval"] = "10s"
+        if version >= _LIMITS_TRANSACTIONS:
+            wanted["transaction_timeout"] = _milliseconds(limits.transaction_seconds)
+        for name, value in wanted.items():
+            yield sql.SQL("SET LOCAL {} TO {}").format(sql.Identifier(name), sql.Literal(value))
 
     def __enter__(self) -> Session:
         return self
@@ -151,8 +187,8 @@ class Session:
 
     def one(self, query: str | sql.Composed, params: Any = None) -> tuple[Any, ...]:
         """Return the one row of a query."""
-        with self._translated("query"), self._connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
-            row = cursor.execute(query, params).fetchone()
+        with self._translated("query"), self._connection.cursor() as cursor:
+            row: tuple[Any, ...] | None = cursor.execute(query, params).fetchone()
             if row is None:
                 raise SourceRefused(f"{self.name}: a query that always has one row gave none")
             return row
@@ -164,7 +200,7 @@ class Session:
         what is none. The client holds a few rows at a time. Breaking off costs the transaction, so read them to the
         end. what: what is read, for the message of an error.
         """
-        with self._translated(what), self._connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
+        with self._translated(what), self._connection.cursor() as cursor:
             yield from cursor.stream(query, params, binary=True, size=_STREAM_ROWS)
 
     def pages(
@@ -176,14 +212,13 @@ class Session:
         """
         name = f"pages{next(self._cursors)}"
         with self._translated(what), self._connection.cursor(name=name) as cursor:
-            cursor.row_factory = psycopg.rows.tuple_row
             cursor.execute(query, params, binary=binary)
             while page := cursor.fetchmany(size()):
                 yield page
 
     def catalogue(self, tables: frozenset[str]) -> Catalogue:
         """Return the columns and types of those of the tables that exist and are on the search path."""
-        with self._translated("catalogue"), self._connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
+        with self._translated("catalogue"), self._connection.cursor() as cursor:
             found: dict[str, dict[str, str]] = {}
             for table, column, type_name in cursor.execute(_CATALOGUE, [sorted(tables)]):
                 found.setdefault(table, {})[column] = type_name
@@ -205,7 +240,8 @@ def translate(error: psycopg.Error, where: str) -> ProjectExportError:
     state = error.sqlstate
     detail = error.diag.message_detail if state else None
     text = " ".join(str(part) for part in (error.diag.message_primary or str(error).strip(), detail) if part)
-    message = f"{where}: {text}" + (f" [SQLSTATE {state}]" if state else "")
+    remedy = f". {_REMEDIES[state]}" if state in _REMEDIES else ""
+    message = f"{where}: {text}" + (f" [SQLSTATE {state}]" if state else "") + remedy
     of_libpq = (
         isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)) or type(error) is psycopg.DatabaseError
     )

@@ -44,11 +44,14 @@ class Context:
         uri = self.settings.external_store
         return External(uri) if uri else None
 
-    def session(self, name: str, snapshot: str | None = None) -> Session:
-        """Open a session on the source; see `Session`."""
+    def session(self, name: str, snapshot: str | None = None, *, most_seconds: float = 0) -> Session:
+        """Open a session on the source; see `Session`. most_seconds: after which the server ends it; 0: never."""
         settings = self.settings
-        limits = Limits(settings.statement_timeout_seconds, settings.lock_timeout_seconds)
-        return Session(self.connect, f"project_export {name}", limits, snapshot, zone=settings.zone)
+        limits = Limits(
+            settings.statement_timeout_seconds, settings.lock_timeout_seconds, transaction_seconds=most_seconds
+        )
+        policies = settings.allow_row_security
+        return Session(self.connect, f"project_export {name}", limits, snapshot, zone=settings.zone, policies=policies)
 
     @staticmethod
     def key(job: Job) -> JobKey:
