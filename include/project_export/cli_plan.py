@@ -44,7 +44,8 @@ def plan(
         request = Request.from_params(params, loaded)
         limits = Limits(settings.statement_timeout_seconds, settings.lock_timeout_seconds)
         split = (request.consistency or settings.consistency) == "project"
-        with Session(lambda: libpq.connect(source), f"project_export plan project {project_id}", limits) as session:
+        policies, name = settings.allow_row_security, f"project_export plan project {project_id}"
+        with Session(lambda: libpq.connect(source), name, limits, policies=policies) as session:
             made = plan_export(session, loaded, project_id, request.relations, settings, split=split)
     found = _described(made)
     if as_json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import groupby
 from typing import Annotated
 
@@ -13,9 +14,11 @@ import typer
 from project_export import libpq
 from project_export.cli_errors import errors
 from project_export.settings import Settings
-from project_export.source import Limits, Reader, Session
+from project_export.source import Limits, Reader, Session, Tables
 from project_export.source.coverage import coverage
 from project_export.source.indexes import joins
+from project_export.source.privileges import grants, lacking
+from project_export.steps import allowed
 from project_export.tree import BoundTree, Relation, bind, load, load_all, tables
 from project_export.tree.describe import document
 
@@ -37,10 +40,13 @@ def doc(tree: Name = "") -> None:
 def check(source: Source, tree: Name = "") -> None:
     """Say of each relation what leaves, what is left out and why, and which index serves each of its joins.
 
-    Exit code 1 when the database lacks what the tree cannot do without, or the tree has a mistake.
+    Exit code 1 when the database lacks what the tree cannot do without or may hide rows, when this role may not read
+    all of it, or the tree has a mistake.
     """
     with errors(), _bound(source, tree) as (session, bound):
         found = joins(session, bound)
+        unread = lacking(session, bound)
+        seen = Tables(session, bound, allowed(Settings()))
     ways = {name: list(group) for name, group in groupby(found, lambda join: join.path.partition(".")[0])}
     for relation in (bound.tree.root, *bound.tree.relations):
         print(f"{relation.name}: {'optional, ' * relation.optional}{_state(relation)}")
@@ -55,6 +61,23 @@ def check(source: Source, tree: Name = "") -> None:
         print(f"\nWARNING: {len(slow)} of {len(found)} joins have no index; each reads a whole table:", file=sys.stderr)
         for join in slow:
             print(f"  {join.path} by {join}", file=sys.stderr)
+    if unread:
+        print("\nThis role may not read these; see `project-export tree grants`:", file=sys.stderr)
+        for table, columns in unread.items():
+            print(f"  {seen.found[table].full} ({', '.join(columns)})", file=sys.stderr)
+    with errors():
+        seen.require(bound.tree.names)
+    raise typer.Exit(1 if unread else 0)
+
+
+@app.command("grants")
+def show_grants(source: Source, role: Annotated[str, typer.Option(help="Who is to export.")], tree: Name = "") -> None:
+    """Print the GRANT statements that a role needs for an export, by what this database has of the tree."""
+    with errors(), _bound(source, tree) as (session, bound):
+        seen = Tables(session, bound, replace(allowed(Settings()), policies=True))
+        seen.require(bound.tree.names)
+    for statement in grants(seen.found.values(), role):
+        print(statement)
 
 
 @app.command("coverage")
@@ -95,5 +118,6 @@ def _state(relation: Relation) -> str:
 @contextmanager
 def _bound(source: str, name: str) -> Iterator[tuple[Session, BoundTree]]:
     tree = load(name or Settings().tree)
-    with Session(lambda: libpq.connect(source), "project-export tree", Limits()) as session:
+    policies = Settings().allow_row_security
+    with Session(lambda: libpq.connect(source), "project-export tree", Limits(), policies=policies) as session:
         yield session, bind(tree, session.catalogue(tables(tree)))

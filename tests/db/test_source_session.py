@@ -67,6 +67,19 @@ def test_a_session_is_read_only_and_has_its_settings(open_session: Open) -> None
     assert (setting(session, "jit"), setting(session, "TimeZone")) == ("off", "UTC")
 
 
+def test_only_a_session_that_is_to_end_has_a_limit_for_its_transaction(open_session: Open) -> None:
+    assert setting(open_session(), "transaction_timeout") == "0"
+    assert setting(open_session(transaction_seconds=90), "transaction_timeout") == "90s"
+    assert setting(open_session(transaction_seconds=1e9), "transaction_timeout") == "2147483647ms"
+
+
+def test_the_longest_transaction_is_ended_by_the_server(open_session: Open) -> None:
+    session = open_session(transaction_seconds=0.1)
+    with pytest.raises(SourceBusy) as caught:
+        session.one("SELECT pg_sleep(10)")
+    assert caught.value.sqlstate == "25P04"
+
+
 @pytest.mark.parametrize(
     "statement", ["INSERT INTO items VALUES (4, 'd')", "DELETE FROM items", "CREATE TABLE more (id int)"]
 )

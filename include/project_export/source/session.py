@@ -28,6 +28,7 @@ Connect = Callable[[], "psycopg.Connection[Any]"]
 _RETRYABLE_CLASSES = ("08", "40", "53", "57", "58")
 _RETRYABLE_STATES = ("55P03", "25P03", "25P04")  # lock not available, idle and transaction timeouts
 _STREAM_ROWS = 8 if psycopg.capabilities.has_stream_chunked() else 1
+_LONGEST_MILLISECONDS = 2**31 - 1  # 24 days
 _CHECKS_CLIENTS, _LIMITS_TRANSACTIONS = 140_000, 170_000
 _CLEAN = (
     "RESET ALL; SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL role TO DEFAULT; SET LOCAL client_encoding TO 'UTF8'"
@@ -252,4 +253,4 @@ def translate(error: psycopg.Error, where: str) -> ProjectExportError:
 
 
 def _milliseconds(seconds: float) -> str:
-    return f"{round(seconds * 1000)}ms"
+    return f"{min(round(seconds * 1000), _LONGEST_MILLISECONDS)}ms"

@@ -15,7 +15,7 @@ from project_export.steps.create import Created, create
 from project_export.steps.hold import Holder
 from project_export.steps.merge import Merged, Merger
 from project_export.steps.notice import Channel, Notice
-from project_export.steps.planning import plan_export
+from project_export.steps.planning import allowed, plan_export
 from project_export.steps.prune import Pruned, prune
 from project_export.steps.request import Request
 from project_export.steps.watch import Silence, give_up, watch
@@ -36,6 +36,7 @@ __all__ = [
     "Worked",
     "Worker",
     "after_export",
+    "allowed",
     "create",
     "give_up",
     "plan_export",

@@ -16,6 +16,8 @@ from project_export.steps.context import Context
 log = logging.getLogger(__name__)
 
 _MOST_GENERATIONS = 8
+_GRACE_SECONDS = 60
+"""By which the server would end a snapshot later than its holder, who can say why."""
 
 
 def lend(ctx: Context, job_id: int, session: Session) -> int:
@@ -72,7 +74,8 @@ class Holder:
     def __init__(self, ctx: Context, job_id: int) -> None:
         self._ctx = ctx
         self._job_id = job_id
-        self._session = ctx.session(f"job {job_id} snapshot")
+        most_seconds = ctx.settings.snapshot_max_seconds + _GRACE_SECONDS
+        self._session = ctx.session(f"job {job_id} snapshot", most_seconds=most_seconds)
         self._since = time.monotonic()
         try:
             self.generation = lend(ctx, job_id, self._session)

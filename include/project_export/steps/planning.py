@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from project_export.errors import BadRequest, SourceBusy, SourceRefused
 from project_export.plan import Plan, make_plan
 from project_export.settings import Settings
-from project_export.source import Reader, Session
+from project_export.source import Allowed, Reader, Session, Tables
 from project_export.tree import Tree, bind, tables
 
 log = logging.getLogger(__name__)
@@ -20,7 +20,8 @@ def plan_export(
     """Plan the export of a project by cheap counts, and log what the source lacks of the tree.
 
     relations: names of the wanted ones, all when empty; the root always comes along. split: see `make_plan`.
-    Raises ProjectNotFound, SourceChanged, SourceBusy, and BadRequest for an optional relation that the source lacks.
+    Raises ProjectNotFound, SourceChanged, SourceFiltered, SourceBusy, and BadRequest for an optional relation that the
+    source lacks.
     """
     bound = bind(tree, session.catalogue(tables(tree)))
     for item in bound.left_out:
@@ -30,9 +31,15 @@ def plan_export(
     for name in relations:
         if name not in bound.tree.names:
             raise BadRequest(f"relation {name} is optional, and this source does not have it; see `tree check`")
-    reader = Reader(session, bound, project_id)
     names = [name for name in bound.tree.names if not relations or name in relations or name == tree.root.name]
+    Tables(session, bound, allowed(settings)).require(names)
+    reader = Reader(session, bound, project_id)
     return make_plan(bound.tree, {name: _count(session, reader, name) for name in names}, settings, split=split)
+
+
+def allowed(settings: Settings) -> Allowed:
+    """Return what may be read although rows may be hidden."""
+    return Allowed.of(settings.allow_tables, policies=settings.allow_row_security)
 
 
 def _count(session: Session, reader: Reader, name: str) -> int:

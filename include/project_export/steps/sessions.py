@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from project_export.errors import AttemptRevoked, SnapshotMissing
 from project_export.ledger import Claim, Job
-from project_export.source import Reader, Session
+from project_export.source import Reader, Session, Tables
 from project_export.steps.context import Context
 from project_export.steps.hold import borrow, lend
+from project_export.steps.planning import allowed
 from project_export.tree import BoundTree, bind, tables
 
 
@@ -26,6 +27,7 @@ class UnitSource:
         self._shared = job.consistency == "project"
         self._generation = 0
         self._bound: BoundTree | None = None
+        self._tables: Tables | None = None
         self._external = ctx.external()
 
     def ready(self) -> bool:
@@ -52,8 +54,10 @@ class UnitSource:
             message = f"{claim.relation} is to be read from snapshot generation {claim.generation}"
             raise AttemptRevoked(f"{message}, not from generation {self._generation}")
         with self.session.attempt(claim.relation):
-            if self._bound is None:
+            if self._bound is None or self._tables is None:
                 self._bound = bind(self._ctx.tree, self.session.catalogue(tables(self._ctx.tree)))
+                self._tables = Tables(self.session, self._bound, allowed(self._ctx.settings))
+            self._tables.require([claim.relation])
             return Reader(
                 self.session,
                 self._bound,
@@ -80,9 +84,10 @@ class UnitSource:
             raise
 
     def remarks(self, claim: Claim, reader: Reader) -> list[str]:
-        """Say what has to be said of a row that was read: what was left out, and what was odd."""
-        left_out = self._bound.remarks(claim.relation) if self._bound is not None and claim.part == 0 else ()
-        return [*left_out, *(f"{text} ({count} times)" for text, count in reader.oddities.items())]
+        """Say what has to be said of a row that was read: what was left out or hidden, and what was odd."""
+        known = [self._bound, self._tables] if claim.part == 0 else []
+        said = [text for one in known if one is not None for text in one.remarks(claim.relation)]
+        return [*said, *(f"{text} ({count} times)" for text, count in reader.oddities.items())]
 
     def close(self) -> None:
         """End the session."""

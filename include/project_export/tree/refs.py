@@ -20,9 +20,7 @@ def refs(relation: Relation) -> Iterator[Ref]:
                 yield from _of_form(form)
             yield from _of_form(one.form)
     for _, value in relation.derived:
-        if isinstance(value, Climb):
-            yield from _of_conditions(value.where)
-        else:
+        if not isinstance(value, Climb):  # which has conditions on its own rows only
             yield from _of_form(value)
     for also in relation.also:
         for conditions in (also.where, *also.either):
