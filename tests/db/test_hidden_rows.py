@@ -229,11 +229,12 @@ def test_the_printed_grants_are_all_that_an_export_needs(role: str, generated_co
 
 def test_tree_check_names_the_columns_that_a_role_may_not_read(role: str, generated_copy: str) -> None:
     grant(generated_copy, role)
-    change(
-        generated_copy,
-        f"REVOKE SELECT ON milestones, labels FROM {role}",
-        f"GRANT SELECT (id, title) ON labels TO {role}",
-    )
+    with psycopg.connect(generated_copy) as conn:
+        for statement in (
+            "REVOKE SELECT ON milestones, labels FROM {}",
+            "GRANT SELECT (id, title) ON labels TO {}",
+        ):
+            conn.execute(SQL(statement).format(Identifier(role)))
     code, _, said = tree(as_role(generated_copy, role), "check")
     assert code == 1
     lines = said.partition("may not read these")[2].splitlines()[1:]

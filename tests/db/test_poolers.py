@@ -1,0 +1,263 @@
+"""Source and ledger behind a PgBouncer that gives each transaction another session, next to clients that litter."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+from psycopg.sql import SQL, Identifier, Literal
+from runs import assert_same, context, merge, path_of, started, wait_until, work
+from sqlalchemy import text
+
+from project_export.errors import LedgerRefused, SourceRefused
+from project_export.ledger import JobRequest, Ledger, Planned, engine_over, make_engine, upgrade
+from project_export.source import Limits, Session
+from project_export.steps import Holder
+from tests.bouncer import bouncing
+
+SESSIONS = 200
+SIZE = 8
+"""Connections to the server for all clients of a pooler."""
+OURS = Limits(statement_seconds=901, lock_seconds=31, idle_seconds=601, transaction_seconds=3601)
+ZONE = "Asia/Tokyo"
+THEIRS = {
+    "bytea_output": "escape",
+    "DateStyle": "German, DMY",
+    "default_transaction_isolation": "serializable",
+    "default_transaction_read_only": "on",
+    "extra_float_digits": "-15",
+    "idle_in_transaction_session_timeout": "19min",
+    "IntervalStyle": "iso_8601",
+    "lock_timeout": "17min",
+    "row_security": "on",
+    "search_path": "decoy",
+    "statement_timeout": "13min",
+    "synchronous_commit": "off",
+    "TimeZone": "Asia/Kolkata",
+    "transaction_timeout": "11min",
+}
+REQUEST = JobRequest(source="s", tree="t", project_id=1, run_id="manual__1", requested_by="jane")
+
+
+def settings(connection: psycopg.Connection[Any]) -> dict[str, str]:
+    rows = connection.execute("SELECT name, current_setting(name) FROM pg_settings WHERE name = ANY(%s)", [[*THEIRS]])
+    return {**dict(rows.fetchall()), "role": connection.execute("SHOW role").fetchone()[0]}  # type: ignore[index]
+
+
+def fresh(database: str) -> dict[str, str]:
+    with psycopg.connect(database, autocommit=True) as connection:
+        return settings(connection)
+
+
+def litter(connection: psycopg.Connection[Any], role: str) -> None:
+    """Leave in the server's sessions whatever a client can leave there."""
+    with suppress(psycopg.errors.ReadOnlySqlTransaction):  # that is what another one has left
+        connection.execute("CREATE TEMPORARY TABLE IF NOT EXISTS relation_export (id int)")
+        connection.execute("CREATE TEMPORARY TABLE IF NOT EXISTS issues (id int)")
+    for name, value in THEIRS.items():
+        connection.execute(SQL("SET {} TO {}").format(Identifier(name), Literal(value)))
+    connection.execute(SQL("SET ROLE {}").format(Identifier(role)))
+
+
+@contextmanager
+def everywhere(dsn: str) -> Iterator[list[psycopg.Connection[Any]]]:
+    """Give a client on each of the pooler's connections to the server, in a transaction."""
+    with ExitStack() as stack:
+        clients = [stack.enter_context(closing(psycopg.connect(dsn))) for _ in range(SIZE)]
+        pids = {client.execute("SELECT pg_backend_pid()").fetchone() for client in clients}
+        assert len(pids) == SIZE
+        yield clients
+
+
+@contextmanager
+def neighbours(dsn: str, role: str, allowed: list[dict[str, str]]) -> Iterator[list[int]]:
+    """Litter, and look at every setting, in four clients until the block ends; then there was nothing of ours."""
+    done = threading.Event()
+    seen: list[dict[str, str]] = []
+    looked = [0]
+
+    def live() -> None:
+        while not done.is_set():
+            with psycopg.connect(dsn, autocommit=True) as connection:
+                seen.append(settings(connection))
+                litter(connection, role)
+                looked[0] += 1
+
+    with ThreadPoolExecutor(4) as pool:
+        clients = [pool.submit(live) for _ in range(4)]
+        try:
+            wait_until(lambda: looked[0] > SIZE or any(client.done() for client in clients))
+            yield looked
+        finally:
+            done.set()
+        for client in clients:
+            client.result()
+    known = {name: {values[name] for values in allowed} for name in allowed[0]}
+    strange = {(name, value) for one in seen for name, value in one.items() if value not in known[name]}
+    assert strange == set()
+
+
+@pytest.fixture
+def source(role: str, generated_copy: str) -> str:
+    with psycopg.connect(generated_copy) as connection:
+        connection.execute("CREATE SCHEMA decoy CREATE TABLE projects (id int) CREATE TABLE issues (id int)")
+        connection.execute(SQL("GRANT USAGE ON SCHEMA decoy TO {}").format(Identifier(role)))
+    return generated_copy
+
+
+def test_two_hundred_sessions_and_their_neighbours_see_nothing_of_each_other(
+    source: str, role: str, tmp_path: Path
+) -> None:
+    default = fresh(source)
+    theirs = {**THEIRS, "role": role}
+
+    def look(number: int) -> dict[str, str]:
+        with Session(lambda: psycopg.connect(dsn), f"test {number}", OURS, zone=ZONE) as session:
+            session.one("SELECT count(*) FROM public.issues")
+            names = session.one("SELECT array_agg(name) FROM pg_settings WHERE name = ANY(%s)", [[*THEIRS]])[0]
+            found = {name: session.one("SELECT current_setting(%s)", [name])[0] for name in [*names, "role"]}
+            there = session.one("SELECT 'projects'::regclass = 'public.projects'::regclass")
+            assert there == (True,)
+            assert session.one("SELECT 'issues'::regclass = 'public.issues'::regclass") == (True,)
+            return found
+
+    with bouncing(source, tmp_path / "pooler", size=SIZE) as dsn:
+        with neighbours(dsn, role, [default, theirs]) as looked, ThreadPoolExecutor(4) as pool:
+            begun = looked[0]
+            found = list(pool.map(look, range(SESSIONS)))
+        assert looked[0] > begun
+        with everywhere(dsn) as clients:
+            left = [settings(client) for client in clients]
+    assert len(found) == SESSIONS
+    ours = {
+        **default,
+        "DateStyle": "ISO, MDY",
+        "extra_float_digits": "1",
+        "idle_in_transaction_session_timeout": "601s",
+        "IntervalStyle": "postgres",
+        "lock_timeout": "31s",
+        "row_security": "off",
+        "search_path": f"{default['search_path']}, pg_temp",
+        "statement_timeout": "901s",
+        "TimeZone": ZONE,
+        "transaction_timeout": "3601s",
+    }
+    assert [one for one in found if one != ours] == []
+    assert [one for one in left if any(one[name] not in (default[name], theirs[name]) for name in one)] == []
+
+
+def test_an_export_is_the_same_with_poolers_before_source_and_ledger(
+    source: str, database: str, role: str, tmp_path: Path
+) -> None:
+    default = [fresh(source), {**THEIRS, "role": role}]
+    with (
+        bouncing(source, tmp_path / "source", size=SIZE) as source_dsn,
+        bouncing(database, tmp_path / "ledger", size=SIZE) as ledger_dsn,
+    ):
+        ctx = context(source_dsn, ledger_dsn, tmp_path / "store")
+        with neighbours(source_dsn, role, default), neighbours(ledger_dsn, role, default):
+            created = started(ctx)
+            holder = Holder(ctx, created.job_id)
+            assert work(ctx, created) == []
+            holder.close()
+            with ctx.ledger.listening(created.job_id) as wait:
+                wait(0.1)
+            archive = path_of(merge(ctx, created))
+            ctx.ledger.close()
+        with everywhere(ledger_dsn) as clients:
+            heard = [client.execute("SELECT pg_listening_channels()").fetchall() for client in clients]
+            prepared = [client.execute("SELECT name FROM pg_prepared_statements").fetchall() for client in clients]
+            locks = clients[0].execute("SELECT pid FROM pg_locks WHERE locktype = 'advisory'").fetchall()
+        with everywhere(source_dsn) as clients:
+            prepared += [client.execute("SELECT name FROM pg_prepared_statements").fetchall() for client in clients]
+    assert heard == [[]] * SIZE
+    assert prepared == [[]] * 2 * SIZE
+    assert locks == []
+    assert len(created.titles) > 1
+    assert_same(archive, source)
+
+
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+def test_a_snapshot_is_shared_through_a_pooler(source: str, tmp_path: Path, mode: str) -> None:
+    with bouncing(source, tmp_path / "pooler", mode) as dsn:
+        with Session(lambda: psycopg.connect(dsn), "holder", OURS) as holder:
+            with psycopg.connect(source) as other:
+                other.execute("DELETE FROM notes")
+            with Session(lambda: psycopg.connect(dsn), "reader", OURS, holder.export_snapshot()) as reader:
+                assert reader.one("SELECT count(*) FROM notes")[0] > 0
+
+
+def test_a_source_that_is_pooled_by_statement_is_refused(source: str, tmp_path: Path) -> None:
+    with bouncing(source, tmp_path / "pooler", "statement") as dsn:
+        with pytest.raises(SourceRefused, match="test, begin: .*pool_mode = statement"):
+            Session(lambda: psycopg.connect(dsn), "test", OURS)
+
+
+def test_a_ledger_that_is_pooled_by_statement_is_refused(database: str, tmp_path: Path) -> None:
+    upgrade(make_engine(database))
+    with bouncing(database, tmp_path / "pooler", "statement") as dsn:
+        with pytest.raises(LedgerRefused, match="pool_mode = statement"):
+            Ledger(make_engine(dsn)).check()
+
+
+def test_what_a_pooler_refuses_for_another_reason_may_be_retried(source: str) -> None:
+    def connect() -> Any:
+        connection = psycopg.connect(source)
+        connection.execute = refuse  # type: ignore[method-assign]
+        return connection
+
+    def refuse(*_: object) -> Any:
+        raise psycopg.errors.ProtocolViolation("query_wait_timeout")
+
+    connections = iter([connect, lambda: psycopg.connect(source)])
+    with pytest.raises(Exception, match="query_wait_timeout") as caught:
+        Session(lambda: next(connections)(), "test", OURS)
+    assert type(caught.value).__name__ == "SourceBusy"
+
+
+def test_no_statement_is_prepared_in_a_session_of_the_ledger_or_the_source(source: str, database: str) -> None:
+    prepared = "SELECT count(*) FROM pg_prepared_statements"
+    with Session(lambda: psycopg.connect(source, prepare_threshold=0), "test", OURS) as session:
+        for _ in range(7):
+            session.one("SELECT %s::int", [1])
+        assert session.one(prepared) == (0,)
+    engine = engine_over(lambda: psycopg.connect(database, prepare_threshold=0))
+    with engine.connect() as connection:
+        for _ in range(7):
+            connection.execute(text("SELECT :one"), {"one": 1})
+        assert connection.execute(text(prepared)).scalar_one() == 0
+    engine.dispose()
+
+
+def test_connections_that_give_rows_as_dictionaries_work(source: str, database: str, tmp_path: Path) -> None:
+    engine = engine_over(lambda: psycopg.connect(database, row_factory=dict_row))
+    upgrade(engine)
+    ctx = context(source, f"sqlite:///{tmp_path}/ledger", tmp_path / "store", units=1)
+    connect: Any = lambda: psycopg.connect(source, row_factory=dict_row)  # noqa: E731
+    ctx = replace(ctx, ledger=Ledger(engine), connect=connect)
+    created = started(ctx)
+    assert work(ctx, created) == []
+    assert_same(path_of(merge(ctx, created)), source)
+    engine.dispose()
+
+
+def test_a_ledger_that_is_not_to_listen_sleeps(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = make_engine(database)
+    upgrade(engine)
+    ledger = Ledger(engine, listen=False)
+    job = ledger.open_job(REQUEST, [Planned("issues", 0)])
+    naps: list[float] = []
+    with ledger.listening(job.id) as wait:
+        assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+        monkeypatch.setattr("time.sleep", naps.append)
+        assert wait(30) is False
+    assert naps == [1.0]
+    engine.dispose()
