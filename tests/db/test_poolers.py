@@ -187,25 +187,31 @@ def test_an_export_is_the_same_with_poolers_before_source_and_ledger(
 
 @pytest.mark.parametrize("mode", ["session", "transaction"])
 def test_a_snapshot_is_shared_through_a_pooler(source: str, tmp_path: Path, mode: str) -> None:
-    with bouncing(source, tmp_path / "pooler", mode) as dsn:
-        with Session(lambda: psycopg.connect(dsn), "holder", OURS) as holder:
-            with psycopg.connect(source) as other:
-                other.execute("DELETE FROM notes")
-            with Session(lambda: psycopg.connect(dsn), "reader", OURS, holder.export_snapshot()) as reader:
-                assert reader.one("SELECT count(*) FROM notes")[0] > 0
+    with (
+        bouncing(source, tmp_path / "pooler", mode) as dsn,
+        Session(lambda: psycopg.connect(dsn), "holder", OURS) as holder,
+    ):
+        with psycopg.connect(source) as other:
+            other.execute("DELETE FROM notes")
+        with Session(lambda: psycopg.connect(dsn), "reader", OURS, holder.export_snapshot()) as reader:
+            assert reader.one("SELECT count(*) FROM notes")[0] > 0
 
 
 def test_a_source_that_is_pooled_by_statement_is_refused(source: str, tmp_path: Path) -> None:
-    with bouncing(source, tmp_path / "pooler", "statement") as dsn:
-        with pytest.raises(SourceRefused, match="test, begin: .*pool_mode = statement"):
-            Session(lambda: psycopg.connect(dsn), "test", OURS)
+    with (
+        bouncing(source, tmp_path / "pooler", "statement") as dsn,
+        pytest.raises(SourceRefused, match=r"test, begin: .*pool_mode = statement"),
+    ):
+        Session(lambda: psycopg.connect(dsn), "test", OURS)
 
 
 def test_a_ledger_that_is_pooled_by_statement_is_refused(database: str, tmp_path: Path) -> None:
     upgrade(make_engine(database))
-    with bouncing(database, tmp_path / "pooler", "statement") as dsn:
-        with pytest.raises(LedgerRefused, match="pool_mode = statement"):
-            Ledger(make_engine(dsn)).check()
+    with (
+        bouncing(database, tmp_path / "pooler", "statement") as dsn,
+        pytest.raises(LedgerRefused, match="pool_mode = statement"),
+    ):
+        Ledger(make_engine(dsn)).check()
 
 
 def test_what_a_pooler_refuses_for_another_reason_may_be_retried(source: str) -> None:

@@ -8,12 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from project_export.errors import ProjectNotFound
+from project_export.errors import ProjectNotFound, SourceRefused
 from project_export.source.documents import Documents, ReadExternal, Row, split
+from project_export.source.encodings import known
 from project_export.source.node import Node
 from project_export.source.session import Session
 from project_export.source.slices import Slices
 from project_export.source.sql import Statements
+from project_export.source.unreadable import STATES, Keys, Search
+from project_export.source.values import SPACES
 from project_export.tree import BoundTree, Relation
 from project_export.tree.refs import root_refs
 
@@ -58,19 +61,27 @@ class Reader:
         given = {k: v for k, v in (parameters or {}).items() if v is not None}
         self._documents = Documents(session, _ROOM * batch_bytes, given, external)
         self._slices = Slices(session, self._documents)
+        self._batch: tuple[Node, Keys] | None = None
         root = bound.tree.root
         zoned = session.zone != "UTC"
         of_others = dict.fromkeys(ref for relation in bound.tree.relations for ref in root_refs(relation))
-        first = Statements(bound.catalogue, root, zoned=zoned, external=external is not None)
+        spaces = known(SPACES, session.encoding)
+        first = Statements(bound.catalogue, root, zoned=zoned, external=external is not None, spaces=spaces)
         select = first.by_key(_linked(root, bound.tree.relations), list(of_others))
         self._root = Node(root, first, select)
         self._root_key = (str(project_id).encode(),)
-        rows = list(session.rows(select.query, select.bind([self._root_key]), self._root.described))
+        what = f"{self._root.described}, {root.key[0]} {project_id}"
+        rows = list(session.rows(select.query, select.bind([self._root_key]), what))
         if not rows:
             raise ProjectNotFound(f"project {project_id} is not in {root.table} of the source; nothing was exported")
         self._root_values = dict(zip(select.links, rows[0][select.join_width :], strict=False))
         self._statements = Statements(
-            bound.catalogue, root, self._root_values, zoned=zoned, external=external is not None
+            bound.catalogue,
+            root,
+            self._root_values,
+            zoned=zoned,
+            external=external is not None,
+            spaces=spaces,
         )
 
     @property
@@ -99,7 +110,20 @@ class Reader:
         """Yield a relation's records in order; of `parts` equal runs of them the one numbered `part`, from 0.
 
         A many-relation gives one line per record; a one-to-one relation its object or `null`, without a newline.
+        Raises SourceRefused, also for text that is none, with the key of its row.
         """
+        self._batch = None
+        self._session.mark()
+        try:
+            yield from self._read(name, part, parts)
+        except SourceRefused as error:
+            if error.sqlstate not in STATES or self._batch is None:
+                raise
+            self._session.back()
+            search = Search(self._session, self._statements, self._bound.catalogue)
+            raise search.named(error, *self._batch) from error
+
+    def _read(self, name: str, part: int, parts: int) -> Iterator[Chunk]:
         relation = self._bound.relation(name)
         if not relation.table:
             if relation.constant is not None:
@@ -127,6 +151,7 @@ class Reader:
 
     def _one(self, node: Node, key: tuple[bytes, ...]) -> Iterator[Chunk]:
         """Yield the record of a relation that has at most one."""
+        self._batch = node, [key]
         read = self._documents.of_keys(node, [key])
         if read is None:
             yield from _pieces(self._slices.record(node, key))
@@ -144,6 +169,7 @@ class Reader:
 
     def _lines(self, node: Node, keys: Sequence[tuple[bytes, ...]], pace: _Pace) -> Iterator[Chunk]:
         """Yield the records of these keys, in order: at once, or a few at a time where they do not fit into memory."""
+        self._batch = node, keys
         read = self._documents.of_keys(node, keys)
         if read is not None:
             documents = self._ordered(node, keys, *read)

@@ -170,6 +170,16 @@ class Session:
             self._connection.execute("SELECT set_config('application_name', %s, true)", [f"{self.name} {what}"[:63]])
             yield
 
+    def mark(self) -> None:
+        """Mark where `back` is to lead to."""
+        with self._translated("savepoint"):
+            self._connection.execute("SAVEPOINT mark")
+
+    def back(self) -> None:
+        """Make the transaction usable again after an error since the last `mark`."""
+        with self._translated("savepoint"):
+            self._connection.execute("ROLLBACK TO SAVEPOINT mark")
+
     @property
     def lost(self) -> bool:
         """Whether the connection is gone."""

@@ -18,7 +18,7 @@ from psycopg import sql
 
 from project_export.source.names import Params, column, comma, directed, every, named, ordered
 from project_export.source.places import Place, Places
-from project_export.source.values import Due, Note, Values
+from project_export.source.values import SPACES, Due, Note, Values
 from project_export.tree import Also, Catalogue, Order, Ref, Relation
 from project_export.tree.model import ROOT, Condition
 
@@ -69,7 +69,7 @@ class Statements:
     """Makes the statements of a bound tree.
 
     root: whose values the top-level relations join on. values: those of its columns and of the rows beside it, by their
-    references, to which others refer. zoned, external: see `types.formed` and `Values`.
+    references, to which others refer. zoned, external, spaces: see `types.formed` and `Values`.
     """
 
     def __init__(
@@ -80,11 +80,12 @@ class Statements:
         *,
         zoned: bool = False,
         external: bool = False,
+        spaces: str = SPACES,
     ) -> None:
         self._catalogue = catalogue
         self._root = root
         self._places = Places(catalogue, root, values or {}, zoned=zoned)
-        self._values = Values(self._places, external=external)
+        self._values = Values(self._places, external=external, spaces=spaces)
 
     def children(self, relation: Relation) -> Select:
         """Return the statement for all rows of a relation under given parents, in the relation's order."""

@@ -52,11 +52,15 @@ class Flags:
 
 
 class Values:
-    """Makes the records of a relation's rows. external: the client can read values that lie elsewhere."""
+    """Makes the records of a relation's rows.
 
-    def __init__(self, places: Places, *, external: bool) -> None:
+    external: the client can read values that lie elsewhere. spaces: those of SPACES that the database can hold.
+    """
+
+    def __init__(self, places: Places, *, external: bool, spaces: str = SPACES) -> None:
         self.places = places
         self.external = external
+        self.spaces = spaces
 
     def record(
         self, relation: Relation, params: Params, more: Sequence[Ref] = ()
@@ -206,7 +210,7 @@ class _Shaped:
         if form.trim:
             expression = sql.SQL("btrim({}, {})").format(expression, sql.SQL(f"E'{STRIPPED}'"))
         if form.blank:
-            expression = _unblank(raw, expression)
+            expression = _unblank(raw, expression, values.spaces)
         if form.default is not None:
             expression = sql.SQL("coalesce(to_json({}), {}::json)").format(expression, params(form.default))
         if form.absent is not None:
@@ -262,10 +266,10 @@ def _matched(place: Elsewhere) -> sql.Composable:
     return every([sql.SQL("{} = {}").format(column(a, _L), column(b)) for a, b in place.match])
 
 
-def _unblank(raw: sql.Composable, value: sql.Composable) -> sql.Composable:
+def _unblank(raw: sql.Composable, value: sql.Composable, spaces: str) -> sql.Composable:
     """Return NULL for white space alone; of a long text the first character tells nearly always."""
     return sql.SQL("CASE WHEN btrim(left({0}::text, 1), {2}) <> '' OR btrim({0}::text, {2}) <> '' THEN {1} END").format(
-        raw, value, sql.Literal(SPACES)
+        raw, value, sql.Literal(spaces)
     )
 
 

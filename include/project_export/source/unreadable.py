@@ -1,0 +1,107 @@
+"""Which row it is whose text cannot be read, when a batch failed by it: found by halves, in the same snapshot.
+
+A SQL_ASCII database takes any bytes, and others have characters that UTF-8 lacks. PostgreSQL says which bytes, not
+where they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from project_export.errors import SourceRefused
+from project_export.source.node import Child, Node, Value
+from project_export.source.session import Session
+from project_export.source.sql import Statements
+from project_export.tree import Catalogue, Relation
+
+Keys = Sequence[tuple[bytes, ...]]
+
+STATES = ("22021", "22P05")
+"""SQLSTATE of bytes that are no characters, and of characters that have no equivalent."""
+_RUN = 100
+_REPAIR = "Repair the row, or take the key out of the tree."
+
+
+class Search:
+    """Looks for the first unreadable row. The session's transaction has to be usable again."""
+
+    def __init__(self, session: Session, statements: Statements, catalogue: Catalogue) -> None:
+        self._session = session
+        self._statements = statements
+        self._catalogue = catalogue
+
+    def named(self, error: SourceRefused, node: Node, keys: Keys) -> SourceRefused:
+        """Return an error that names the row; the same error where it is not found. keys: what the batch was read by.
+
+        Raises SourceBusy.
+        """
+        found = self._find(node, keys)
+        return error if found is None else SourceRefused(f"{error}: {found}. {_REPAIR}", error.sqlstate)
+
+    def _find(self, node: Node, keys: Keys) -> str | None:
+        narrowed = self._narrowed(node, keys)
+        if narrowed is not None:
+            return self._row(node, narrowed)
+        for start in range(0, len(keys), _RUN) if node.children else ():
+            rows = [row[:-1] for row in self._rows(node, keys[start : start + _RUN])]
+            for child in node.children:
+                found = self._below(child, rows)
+                if found is not None:
+                    return found
+        return None
+
+    def _below(self, child: Child, rows: Sequence[tuple[bytes, ...]]) -> str | None:
+        """Look below rows as a batch is read: in a successor only for what the one before does not have."""
+        missing: list[Value] = [value for value in dict.fromkeys(child.values(rows)) if value is not None]
+        for node in child.nodes:
+            found = self._find(node, node.keys(missing)) if missing else None
+            if found is not None:
+                return found
+            if len(child.nodes) > 1:
+                there = set(node.joins(list(self._rows(node, node.keys(missing)))))
+                missing = [value for value in missing if value not in there]
+        return None
+
+    def _narrowed(self, node: Node, keys: Keys) -> tuple[bytes, ...] | None:
+        """Return the first key under which a row of the node itself cannot be read.
+
+        None where all can, and where it is the statement that has a character which the database lacks.
+        """
+        if not keys or self._readable(node, keys) or not self._readable(node, []):
+            return None
+        while len(keys) > 1:
+            half = keys[: len(keys) // 2]
+            keys = keys[len(half) :] if self._readable(node, half) else half
+        return keys[0]
+
+    def _readable(self, node: Node, keys: Keys) -> bool:
+        try:
+            with self._session.attempt(f"search {node.path}"):
+                for _ in self._rows(node, keys):
+                    pass
+        except SourceRefused as error:
+            if error.sqlstate not in STATES:
+                raise
+            return False
+        return True
+
+    def _rows(self, node: Node, keys: Keys) -> Iterator[tuple[bytes, ...]]:
+        params = {f"key{i}": "{}" for i in range(node.select.join_width)}
+        return self._session.rows(node.select.query, {**params, **node.select.bind(keys)}, node.described)
+
+    def _row(self, node: Node, key: tuple[bytes, ...]) -> str:
+        """Name the row under a key; where that is its parent's, look for the row's own."""
+        relation, names = node.relation, node.select.join
+        if names != relation.key and set(relation.key) <= self._catalogue[relation.table].keys():
+            bare = Relation("", join=tuple((name, name) for name in relation.key))
+            listing = replace(relation, keys=(), children=(bare,))
+            select = self._statements.children(listing)
+            rows = self._session.rows(select.query, select.bind([key]), node.described)
+            keys = [row[select.join_width :][: len(relation.key)] for row in rows]
+            own = Node(replace(relation, children=()), self._statements, self._statements.by_key(relation), node.path)
+            narrowed = self._narrowed(own, keys)
+            if narrowed is not None:
+                names, key = relation.key, narrowed
+        values = ", ".join(f"{name} {value.decode()}" for name, value in zip(names, key, strict=True))
+        return f"it is in the row of {relation.table} with {values}"
