@@ -37,17 +37,20 @@ relations:
         order: [id]
         keys: [text]
         children:
-          - {relation: tags, table: tags, join: {price_id: id}, order: [word], key: [price_id, place], keys: [word]}
+          - {relation: tags, table: tags, join: {price_id: id}, order: [word], keys: [word]}
+          - {relation: marks, table: marks, join: {price_id: id}, order: [place], keys: [word]}
 """
 TABLES = """
 CREATE TABLE shops (id int PRIMARY KEY, name text);
 CREATE TABLE goods (id int PRIMARY KEY, shop_id int, name text, note text);
 CREATE TABLE prices (id bigint PRIMARY KEY, good_id int, text text);
-CREATE TABLE tags (price_id bigint, place int, word text);
+CREATE TABLE tags (price_id bigint, place int, word text, PRIMARY KEY (price_id, place));
+CREATE TABLE marks (price_id bigint, place int, word text);
 INSERT INTO shops VALUES (1, 'shop');
 INSERT INTO goods SELECT n, 1, 'good ' || n, 'note' FROM generate_series(1, 40) AS n;
 INSERT INTO prices SELECT n, 1 + n % 40, 'price ' || n FROM generate_series(1, 400) AS n;
-INSERT INTO tags SELECT 1 + n % 400, n / 400, 'tag' || n FROM generate_series(1, 2000) AS n;
+INSERT INTO tags SELECT 1 + n % 400, n / 400, 'tag' || n FROM generate_series(1, 1999) AS n;
+INSERT INTO marks SELECT * FROM tags;
 """
 TEXTS = {
     "UTF8": ("Grüße, 你好 \u2003", ["\u3000\u2003 ", "\u2028"]),
@@ -147,6 +150,7 @@ def test_a_project_of_another_encoding_is_exported_as_from_utf_8(
         ("prices", "text", "id = 33", "goods", "goods.prices of table prices: .* prices with id 33"),
         ("prices", "text", "id = 400", "goods", "goods.prices of table prices: .* prices with id 400"),
         ("tags", "word", "word = 'tag999'", "goods", "tags of table tags: .* tags with price_id 200, place 2"),
+        ("marks", "word", "word = 'tag999'", "goods", "marks of table marks: .* marks with price_id 200"),
         ("shops", "name", "id = 1", "shop", "shop of table shops, id 1: "),
     ],
 )

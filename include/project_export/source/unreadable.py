@@ -19,6 +19,16 @@ Keys = Sequence[tuple[bytes, ...]]
 
 STATES = ("22021", "22P05")
 """SQLSTATE of bytes that are no characters, and of characters that have no equivalent."""
+_PRIMARY_KEY = """
+    SELECT ARRAY(
+        SELECT a.attname::text
+        FROM pg_index x
+        JOIN unnest(x.indkey::int2[]) WITH ORDINALITY AS k(attnum, place) ON true
+        JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.attnum
+        WHERE x.indrelid = to_regclass(quote_ident(%s)) AND x.indisprimary AND k.place <= x.indnkeyatts
+        ORDER BY k.place
+    )
+"""
 _RUN = 100
 _REPAIR = "Repair the row, or take the key out of the tree."
 
@@ -93,15 +103,21 @@ class Search:
     def _row(self, node: Node, key: tuple[bytes, ...]) -> str:
         """Name the row under a key; where that is its parent's, look for the row's own."""
         relation, names = node.relation, node.select.join
-        if names != relation.key and set(relation.key) <= self._catalogue[relation.table].keys():
-            bare = Relation("", join=tuple((name, name) for name in relation.key))
-            listing = replace(relation, keys=(), children=(bare,))
-            select = self._statements.children(listing)
+        own = self._key(relation)
+        if own and names != own:
+            bare = Relation("", join=tuple((name, name) for name in own))
+            select = self._statements.children(replace(relation, keys=(), children=(bare,)))
             rows = self._session.rows(select.query, select.bind([key]), node.described)
-            keys = [row[select.join_width :][: len(relation.key)] for row in rows]
-            own = Node(replace(relation, children=()), self._statements, self._statements.by_key(relation), node.path)
-            narrowed = self._narrowed(own, keys)
+            keys = [row[select.join_width :][: len(own)] for row in rows]
+            keyed = replace(relation, key=own, children=())
+            narrowed = self._narrowed(Node(keyed, self._statements, self._statements.by_key(keyed), node.path), keys)
             if narrowed is not None:
-                names, key = relation.key, narrowed
+                names, key = own, narrowed
         values = ", ".join(f"{name} {value.decode()}" for name, value in zip(names, key, strict=True))
         return f"it is in the row of {relation.table} with {values}"
+
+    def _key(self, relation: Relation) -> tuple[str, ...]:
+        """Return the columns that identify a row: the tree's, or where the table lacks them, its primary key."""
+        if set(relation.key) <= self._catalogue[relation.table].keys():
+            return relation.key
+        return tuple(self._session.one(_PRIMARY_KEY, [relation.table])[0])
