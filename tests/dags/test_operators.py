@@ -229,6 +229,31 @@ def test_connections_of_airflow_notice_a_peer_that_is_gone_unless_they_say_other
     assert connection.extra == extra
 
 
+@pytest.mark.parametrize("cursor", ["dictcursor", "namedtuplecursor"])
+def test_connections_of_airflow_may_have_another_cursor(database, cursor):
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+    from airflow.sdk import Connection
+    from psycopg.conninfo import conninfo_to_dict
+
+    from project_export.airflow.context import make_context
+    from project_export.ledger import JobRequest, Planned, make_engine, upgrade
+    from project_export.settings import Settings
+
+    to = conninfo_to_dict(database)
+    names = {"host": to["host"], "login": to["user"], "password": to["password"], "schema": to["dbname"]}
+    extra = f'{{"cursor": "{cursor}"}}'
+    connection = Connection(conn_id="c", conn_type="postgres", port=int(to["port"]), extra=extra, **names)
+    upgrade(make_engine(database))
+    ctx = make_context(Settings(), PostgresHook(connection=connection), PostgresHook(connection=connection))
+    ctx.ledger.check()
+    job = ctx.ledger.open_job(JobRequest("s", "t", 1, "run", "jane"), [Planned("issues", 0)])
+    assert [row.relation for row in ctx.ledger.rows(job.id)] == ["issues"]
+    with ctx.session("test") as session:
+        assert list(session.rows(b"SELECT relation FROM relation_export")) == [(b"issues",)]
+        assert session.catalogue(frozenset({"relation_export"}))["relation_export"]["relation"] == "text"
+    ctx.ledger.close()
+
+
 SAID: list[str] = []
 """What the waiter has logged at its last look."""
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,96 +10,20 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg.rows import dict_row
-from psycopg.sql import SQL, Identifier, Literal
-from runs import assert_same, context, merge, path_of, started, wait_until, work
+from psycopg.sql import SQL, Identifier
+from runs import assert_same, context, merge, path_of, started, work
 from sqlalchemy import text
 
 from project_export.errors import LedgerRefused, SourceRefused
 from project_export.ledger import JobRequest, Ledger, Planned, engine_over, make_engine, upgrade
 from project_export.source import Limits, Session
 from project_export.steps import Holder
-from tests.bouncer import bouncing
+from tests.bouncer import SIZE, THEIRS, bouncing, everywhere, fresh, neighbours, settings
 
 SESSIONS = 200
-SIZE = 8
-"""Connections to the server for all clients of a pooler."""
 OURS = Limits(statement_seconds=901, lock_seconds=31, idle_seconds=601, transaction_seconds=3601)
 ZONE = "Asia/Tokyo"
-THEIRS = {
-    "bytea_output": "escape",
-    "DateStyle": "German, DMY",
-    "default_transaction_isolation": "serializable",
-    "default_transaction_read_only": "on",
-    "extra_float_digits": "-15",
-    "idle_in_transaction_session_timeout": "19min",
-    "IntervalStyle": "iso_8601",
-    "lock_timeout": "17min",
-    "row_security": "on",
-    "search_path": "decoy",
-    "statement_timeout": "13min",
-    "synchronous_commit": "off",
-    "TimeZone": "Asia/Kolkata",
-    "transaction_timeout": "11min",
-}
 REQUEST = JobRequest(source="s", tree="t", project_id=1, run_id="manual__1", requested_by="jane")
-
-
-def settings(connection: psycopg.Connection[Any]) -> dict[str, str]:
-    rows = connection.execute("SELECT name, current_setting(name) FROM pg_settings WHERE name = ANY(%s)", [[*THEIRS]])
-    return {**dict(rows.fetchall()), "role": connection.execute("SHOW role").fetchone()[0]}  # type: ignore[index]
-
-
-def fresh(database: str) -> dict[str, str]:
-    with psycopg.connect(database, autocommit=True) as connection:
-        return settings(connection)
-
-
-def litter(connection: psycopg.Connection[Any], role: str) -> None:
-    """Leave in the server's sessions whatever a client can leave there."""
-    with suppress(psycopg.errors.ReadOnlySqlTransaction):  # that is what another one has left
-        connection.execute("CREATE TEMPORARY TABLE IF NOT EXISTS relation_export (id int)")
-        connection.execute("CREATE TEMPORARY TABLE IF NOT EXISTS issues (id int)")
-    for name, value in THEIRS.items():
-        connection.execute(SQL("SET {} TO {}").format(Identifier(name), Literal(value)))
-    connection.execute(SQL("SET ROLE {}").format(Identifier(role)))
-
-
-@contextmanager
-def everywhere(dsn: str) -> Iterator[list[psycopg.Connection[Any]]]:
-    """Give a client on each of the pooler's connections to the server, in a transaction."""
-    with ExitStack() as stack:
-        clients = [stack.enter_context(closing(psycopg.connect(dsn))) for _ in range(SIZE)]
-        pids = {client.execute("SELECT pg_backend_pid()").fetchone() for client in clients}
-        assert len(pids) == SIZE
-        yield clients
-
-
-@contextmanager
-def neighbours(dsn: str, role: str, allowed: list[dict[str, str]]) -> Iterator[list[int]]:
-    """Litter, and look at every setting, in four clients until the block ends; then there was nothing of ours."""
-    done = threading.Event()
-    seen: list[dict[str, str]] = []
-    looked = [0]
-
-    def live() -> None:
-        while not done.is_set():
-            with psycopg.connect(dsn, autocommit=True) as connection:
-                seen.append(settings(connection))
-                litter(connection, role)
-                looked[0] += 1
-
-    with ThreadPoolExecutor(4) as pool:
-        clients = [pool.submit(live) for _ in range(4)]
-        try:
-            wait_until(lambda: looked[0] > SIZE or any(client.done() for client in clients))
-            yield looked
-        finally:
-            done.set()
-        for client in clients:
-            client.result()
-    known = {name: {values[name] for values in allowed} for name in allowed[0]}
-    strange = {(name, value) for one in seen for name, value in one.items() if value not in known[name]}
-    assert strange == set()
 
 
 @pytest.fixture
@@ -129,7 +50,7 @@ def test_two_hundred_sessions_and_their_neighbours_see_nothing_of_each_other(
             assert session.one("SELECT 'issues'::regclass = 'public.issues'::regclass") == (True,)
             return found
 
-    with bouncing(source, tmp_path / "pooler", size=SIZE) as dsn:
+    with bouncing(source, tmp_path / "pooler") as dsn:
         with neighbours(dsn, role, [default, theirs]) as looked, ThreadPoolExecutor(4) as pool:
             begun = looked[0]
             found = list(pool.map(look, range(SESSIONS)))
@@ -159,8 +80,8 @@ def test_an_export_is_the_same_with_poolers_before_source_and_ledger(
 ) -> None:
     default = [fresh(source), {**THEIRS, "role": role}]
     with (
-        bouncing(source, tmp_path / "source", size=SIZE) as source_dsn,
-        bouncing(database, tmp_path / "ledger", size=SIZE) as ledger_dsn,
+        bouncing(source, tmp_path / "source") as source_dsn,
+        bouncing(database, tmp_path / "ledger") as ledger_dsn,
     ):
         ctx = context(source_dsn, ledger_dsn, tmp_path / "store")
         with neighbours(source_dsn, role, default), neighbours(ledger_dsn, role, default):
