@@ -20,7 +20,6 @@ POLICY = "row policies of public.issues apply to this role [SQLSTATE 42501]: use
 
 
 @pytest.mark.fault("F33", "row policy")
-@pytest.mark.quick
 def test_a_row_policy_fails_the_export_and_never_hides_a_row(
     role: str, shell_ground: Ground, happened: Happened
 ) -> None:
