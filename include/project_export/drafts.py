@@ -1,7 +1,7 @@
 """A file is there whole or not at all: it is written under a temporary name and published by one atomic step.
 
-Everything that the operating system refuses is raised as StoreRefused, with the path, the name of the error, and what
-to do.
+Everything that the operating system or a remote store refuses is raised as StoreRefused, with the path, the name of
+the error, and what to do; what no retry can help as StoreUnusable.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from upath import UPath
 
-from project_export.errors import ArtifactMissing, StoreRefused
+from project_export.errors import ArtifactMissing, ProjectExportError, StoreRefused, StoreUnusable
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,10 @@ NEXT_STEP = {
     errno.ENFILE: "Raise the limit of open files, then retry.",
 }
 OTHER_STEP = "See that the store is reachable and healthy, then retry."
+SET_UP = "See that the setting names an existing place, and that what it needs is installed where the tasks run."
+_MISCONFIGURED = ("ImportError", "ValueError", "ParamValidationError")
+"""Classes by which the libraries of remote stores say that a package is missing or a URI is malformed; the last one is
+botocore's, which is not imported here."""
 
 
 class Draft:
@@ -79,8 +83,15 @@ class Draft:
                 self._path.replace(local)
                 _sync_folder(local.parent)
             else:
-                remote = UPath(uri)
-                remote.fs.put_file(str(self._path), remote.path)
+                self._upload(UPath(uri))
+
+    def _upload(self, remote: UPath) -> None:
+        try:
+            remote.fs.put_file(str(self._path), remote.path)
+        except FileNotFoundError as error:
+            if not self._path.exists():
+                raise
+            raise StoreUnusable(f"{remote}: there is no such bucket or folder: {error}. {SET_UP}") from error
 
     def close(self) -> None:
         """Leave nothing of what was not published."""
@@ -132,7 +143,7 @@ def being_written(uri: str) -> bool:
 
 
 def reading(raw: Any, uri: str) -> BinaryIO:
-    """Return an opened file for reading that raises StoreRefused for its OSErrors."""
+    """Return an opened file for reading that raises StoreRefused for its errors."""
     return io.BufferedReader(_Refusing(raw, uri), BUFFER)
 
 
@@ -142,7 +153,7 @@ def near(folder: str) -> Path:
 
 
 class _Refusing(io.RawIOBase):
-    """A raw file that raises StoreRefused for its OSErrors, and leaves those of the block around it as they are."""
+    """A raw file that raises StoreRefused for its errors, and leaves those of the block around it as they are."""
 
     def __init__(self, file: Any, path: str) -> None:
         self._file = file
@@ -189,9 +200,16 @@ def uri_of(path: str | Path) -> str:
 
 @contextmanager
 def refusing(path: object) -> Iterator[None]:
-    """Raise what the operating system refuses in this block as StoreRefused or ArtifactMissing, naming the path."""
+    """Raise what a store refuses in this block as StoreRefused, ArtifactMissing or StoreUnusable, naming the path.
+
+    A local store refuses by OSErrors. The libraries of remote ones have classes of their own, for a lost connection,
+    throttling or credentials, and share nothing but Exception (s3fs passes on what botocore raises without an answer of
+    the server), so that any exception of a remote path is a refusal.
+    """
     try:
         yield
+    except (ProjectExportError, MemoryError):
+        raise
     except OSError as error:
         # Remote file systems raise some of these without a number.
         by_class = {FileNotFoundError: errno.ENOENT, PermissionError: errno.EACCES}
@@ -199,6 +217,17 @@ def refusing(path: object) -> Iterator[None]:
         kind = ArtifactMissing if code == errno.ENOENT else StoreRefused
         name = errno.errorcode.get(code, type(error).__name__)
         raise kind(f"{path}: {name}, {error.strerror or error}. {NEXT_STEP.get(code, OTHER_STEP)}") from error
+    except Exception as error:
+        if not _remote(str(path)):
+            raise
+        name = type(error).__name__
+        if not {one.__name__ for one in type(error).__mro__}.isdisjoint(_MISCONFIGURED):
+            raise StoreUnusable(f"{path}: {name}, {error}. {SET_UP}") from error
+        raise StoreRefused(f"{path}: {name}, {error}. {OTHER_STEP}") from error
+
+
+def _remote(path: str) -> bool:
+    return "://" in path and local_of(path) is None
 
 
 def _sync_folder(folder: Path) -> None:

@@ -14,6 +14,7 @@ ProjectExportError
 │   ├── SourceChanged      the source lacks a table or column that the tree cannot do without
 │   ├── SourceRefused      the source refused a statement for good: privileges, bad values
 │   │   └── SourceFiltered      the source may hide rows: row policies, views, tables that are not where they belong
+│   ├── StoreUnusable      the artifact store cannot be used as it is set up: package or bucket missing, malformed URI
 │   ├── ArchiveBroken      an archive does not hold what it has to hold
 │   ├── DeliveryRefused    whoever was to get an archive or a notice does not take it
 │   ├── UnitFailed         relations of one unit failed for good
@@ -27,7 +28,8 @@ ProjectExportError
 │   │   └── ArtifactMissing    what should lie in the store is not there
 │   ├── DeliveryFailed     whoever was to get an archive or a notice could not be reached, or is overloaded
 │   ├── PartCorrupt        a finished part is not what was written; it has to be exported again
-│   └── UnitUnfinished     relations of one unit failed and can be tried again
+│   ├── UnitUnfinished     relations of one unit failed and can be tried again
+│   └── Unforeseen         an exception of none of these classes
 └── Stopped                somebody else decides
     └── AttemptRevoked     this attempt no longer owns its relation; it must not write anything
 """
@@ -100,6 +102,10 @@ class SourceRefused(Permanent):
 
 class SourceFiltered(SourceRefused):
     """The source may hide rows of what is exported, and no setting says that it may."""
+
+
+class StoreUnusable(Permanent):
+    """The artifact store cannot be used as it is set up."""
 
 
 class ArchiveBroken(Permanent):
@@ -199,12 +205,30 @@ class UnitUnfinished(Retryable):
     """Relations of one unit failed in a way that a retry may cure; the unit did all others first."""
 
 
+class Unforeseen(Retryable):
+    """An exception that no step has a class for. It counts as any other failure does: an export must not hang on it."""
+
+
 class Stopped(ProjectExportError):
     """Somebody else decides; stop without a trace."""
 
 
 class AttemptRevoked(Stopped):
     """This attempt no longer owns its relation."""
+
+
+def foreseen(error: Exception) -> ProjectExportError:
+    """Return an error of this tree for any exception, which is its cause; one of the tree is returned as it is.
+
+    >>> foreseen(KeyError("iid"))
+    Unforeseen("KeyError: 'iid'. The log of this task has the traceback; retry, and report it if it stays.")
+    """
+    if isinstance(error, ProjectExportError):
+        return error
+    said = f"{type(error).__name__}: {error}".strip().rstrip(".:")
+    unforeseen = Unforeseen(f"{said}. The log of this task has the traceback; retry, and report it if it stays.")
+    unforeseen.__cause__ = error
+    return unforeseen
 
 
 def listed(headline: str, items: Iterable[object]) -> str:

@@ -10,9 +10,11 @@ own; which archive counts, the ledger says.
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 import shutil
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +24,9 @@ from urllib.parse import unquote
 from upath import UPath
 
 from project_export.drafts import Draft, Target, being_written, local_of, reading, refusing, uri_of
-from project_export.errors import BadRequest
+from project_export.errors import BadRequest, StoreRefused, StoreUnusable
+
+log = logging.getLogger(__name__)
 
 ARCHIVE = "project.tar.gz"
 MANIFEST = "project.manifest.json"
@@ -82,7 +86,19 @@ class Store:
         """Remove a file of the store; it need not be there. Raises BadRequest when it lies outside, StoreRefused."""
         self._inside(uri)
         with refusing(uri), suppress(FileNotFoundError):
-            (local_of(uri) or UPath(uri)).unlink()
+            local = local_of(uri)
+            if local:
+                local.unlink()
+            else:
+                remote = UPath(uri)
+                remote.fs.rm_file(remote.path)  # UPath.unlink takes a store that does not answer for an empty one
+
+    def discard(self, uri: str) -> None:
+        """Remove a file that nothing refers to; if the store refuses, that is logged, and `prune` removes it later."""
+        try:
+            self.remove(uri)
+        except (StoreRefused, StoreUnusable) as error:
+            log.warning("%s stays until it is pruned: %s", uri, error)
 
     def remove_others(self, job: JobKey, keep: set[str]) -> list[str]:
         """Remove all that lies here for a job but the URIs in `keep`, and give back what was removed.
@@ -104,15 +120,12 @@ class Store:
         top = self._folder(job)
         folders = [top]
         for folder in folders:
-            with refusing(folder):
-                path = local_of(folder) or UPath(folder)
-                for one in path.iterdir() if path.is_dir() else ():
-                    with suppress(FileNotFoundError):  # it was removed or published meanwhile
-                        uri = uri_of(one) if isinstance(one, Path) else f"{folder}/{one.name}"
-                        if not one.is_dir():
-                            found[uri] = one.stat().st_size
-                        elif folder == top and not (isinstance(one, Path) and one.is_symlink()):
-                            folders.append(uri)
+            with refusing(folder), suppress(FileNotFoundError, NotADirectoryError):
+                for uri, size in _entries(folder):
+                    if size is not None:
+                        found[uri] = size
+                    elif folder == top:
+                        folders.append(uri)
         return found
 
     def remove_folder(self, job: JobKey) -> None:
@@ -154,6 +167,26 @@ class Store:
             raise BadRequest(
                 f"{uri} lies outside of the store {self.uri}. Set PROJECT_EXPORT_STORE to the store that has it."
             )
+
+
+def _entries(folder: str) -> Iterator[tuple[str, int | None]]:
+    """Yield what is in a folder: URIs and sizes, of a folder None; a link to a folder is left out, never followed."""
+    local = local_of(folder)
+    if local is None:
+        remote = UPath(folder)  # whose own is_dir and iterdir take a store that does not answer for an empty one
+        remote.fs.invalidate_cache(remote.path)
+        for entry in remote.fs.ls(remote.path, detail=True):
+            path = str(entry["name"]).rstrip("/")
+            if path.strip("/") != remote.path.strip("/"):  # some stores keep an empty object in place of a folder
+                size = None if entry["type"] == "directory" else int(entry["size"] or 0)
+                yield f"{folder}/{path.rpartition('/')[2]}", size
+        return
+    for one in local.iterdir():
+        with suppress(FileNotFoundError):  # it was removed or published meanwhile
+            if not one.is_dir():
+                yield uri_of(one), one.stat().st_size
+            elif not one.is_symlink():
+                yield uri_of(one), None
 
 
 def _checked(name: str) -> str:

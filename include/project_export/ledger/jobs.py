@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Delete, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Delete, Update, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from project_export.errors import AttemptRevoked, Failure, JobActive, JobMissing, MoveRefused
@@ -111,12 +111,13 @@ class Jobs(Book):
     def reopen_job(self, job_id: int) -> bool:
         """Start an ended job again, with its rows as they are; return False when it was started already.
 
-        How it ended is forgotten, and that it was told: its next end is told anew. Raises JobActive when another job of
-        the project is active, JobMissing when there is none.
+        How it ended is forgotten, and that it was told: its next end is told anew, and each row has all its attempts
+        again. Raises JobActive when another job of the project is active, JobMissing when there is none.
         """
         job = self.job(job_id)
         told = delete(ProjectExportNotice).where(ProjectExportNotice.job_id == job_id)
-        return self._alone(job, lambda: self._move(job_id, "reopen", told, errors=[], finished_at=None))
+        tried = update(RelationExport).where(RelationExport.job_id == job_id).values(failed_attempts=0)
+        return self._alone(job, lambda: self._move(job_id, "reopen", told, tried, errors=[], finished_at=None))
 
     def snapshot(self, job_id: int) -> Snapshot:
         """Return the job's generation and the snapshot that is held for it, if any. Raises JobMissing."""
@@ -189,7 +190,7 @@ class Jobs(Book):
         return None if found is None else job_record(found)
 
     def _move(
-        self, job_id: int, verb: str, *also: Delete, when: Sequence[ColumnElement[bool]] = (), **values: Any
+        self, job_id: int, verb: str, *also: Delete | Update, when: Sequence[ColumnElement[bool]] = (), **values: Any
     ) -> bool:
         statement = update(ProjectExportJob).where(ProjectExportJob.id == job_id, *when)
         with self._write() as connection:

@@ -23,7 +23,7 @@ from project_export.ledger.columns import BigKey, UtcDateTime, clock
 from project_export.ledger.records import Outcome
 from project_export.ledger.states import PENDING, STATES
 
-REVISION = "0002"
+REVISION = "0003"
 """The migration that these models need; a test compares it with the newest one."""
 
 
@@ -71,6 +71,7 @@ class ProjectExportJob(Base):
     updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=clock())
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    grace_seconds: Mapped[int] = mapped_column(server_default=text("0"))
 
     __table_args__ = (
         CheckConstraint(_among("state", STATES), name="project_export_job_state"),
@@ -127,6 +128,7 @@ class RelationExport(Base):
     queued_at: Mapped[datetime] = mapped_column(server_default=func.now())
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    failed_attempts: Mapped[int] = mapped_column(server_default=text("0"))
 
     __table_args__ = (
         CheckConstraint(_among("state", STATES), name="relation_export_state"),

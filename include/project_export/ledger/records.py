@@ -17,7 +17,8 @@ Outcome = Literal["finished", "failed", "cancelled"]
 class JobRequest:
     """What a new job is about.
 
-    source: the connection id (or a name) of the database that is read; run_id: the run that owns the job.
+    source: the connection id (or a name) of the database that is read; run_id: the run that owns the job;
+    grace_seconds: how long its snapshot is to be kept after a failure.
     """
 
     source: str
@@ -29,6 +30,7 @@ class JobRequest:
     description: str | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     plan: Mapping[str, Any] = field(default_factory=dict)
+    grace_seconds: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,16 @@ class Job:
     updated_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    grace_seconds: int
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of relation_export. rows and raw_bytes: so far while it is started, of the part when it is finished."""
+    """A row of relation_export.
+
+    rows and raw_bytes: so far while it is started, of the part when it is finished. failed_attempts: since the job was
+    opened, deaths included; `attempt` counts all there ever were.
+    """
 
     id: int
     job_id: int
@@ -108,11 +115,15 @@ class Row:
     queued_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    failed_attempts: int
 
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to write one row, until somebody else takes it. Every later write names it."""
+    """The right to write one row, until somebody else takes it. Every later write names it.
+
+    failed_attempts: how many have failed before this one, since the job was opened.
+    """
 
     row_id: int
     job_id: int
@@ -121,6 +132,7 @@ class Claim:
     parts: int
     attempt: int
     generation: int
+    failed_attempts: int = 0
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,7 @@ class Relations(Rows):
                 RelationExport.parts,
                 RelationExport.attempt,
                 RelationExport.generation,
+                RelationExport.failed_attempts,
             )
         )
         with self._write() as connection:
@@ -149,11 +150,15 @@ class Relations(Rows):
     def give_back(
         self, claim: Claim, message: str, sqlstate: str | None = None, *, final: bool, delay_seconds: float = 0
     ) -> None:
-        """End an attempt that did not succeed: the row is failed (final), or queued again after the delay.
+        """End an attempt that failed: the row is failed (final), or queued again after the delay.
 
         Raises AttemptRevoked, having changed nothing, when the claim is lost.
         """
-        error = {"error": scrub(message), "sqlstate": sqlstate}
+        error = {
+            "error": scrub(message),
+            "sqlstate": sqlstate,
+            "failed_attempts": RelationExport.failed_attempts + 1,
+        }
         if final:
             statement = RELATION_EXPORT.move(_fenced(claim), "give up").values(finished_at=clock(), **error)
         else:
@@ -161,15 +166,20 @@ class Relations(Rows):
             statement = RELATION_EXPORT.move(_fenced(claim), "give back").values(**again)
         self._end(statement, claim)
 
-    def requeue(self, row_ids: Collection[int] | Mapping[int, int], reason: str, *, died: bool = False) -> int:
+    def requeue(
+        self, row_ids: Collection[int] | Mapping[int, int], reason: str, *, failed: bool = False, died: bool = False
+    ) -> int:
         """Put started, failed and finished rows back in the queue and return how many there were.
 
         row_ids: ids, or ids with the attempt that the caller saw: rows that have moved on since then are left alone.
-        reason: kept as the row's error. died: the process of the attempt died of it.
+        reason: kept as the row's error. failed: the attempt counts as a failed one. died: so it does, since its process
+        died.
         """
         if not row_ids:
             return 0
         statement = requeued(reason).where(_at(row_ids))
+        if failed or died:
+            statement = statement.values(failed_attempts=RelationExport.failed_attempts + 1)
         if died:
             statement = statement.values(deaths=RelationExport.deaths + 1)
         with self._write() as connection:

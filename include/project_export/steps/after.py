@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from project_export.errors import WHOLE, Failure, MoveRefused, Permanent, ProjectExportError
+from project_export.errors import MoveRefused
+from project_export.ledger import Job
 from project_export.steps.context import Context
+from project_export.steps.ending import ending
 from project_export.steps.merge import Merged
 from project_export.steps.notify import notify
 from project_export.steps.upload import upload
@@ -16,18 +18,18 @@ def after_export(ctx: Context, job_id: int, *, upload_url: str | None, last_try:
     retry may cure only on the last try. Raises what `upload` raises, MoveRefused when the job has no archive.
     """
     job = ctx.ledger.job(job_id)
+    what = "The upload failed. " if job.params.get("after_export") == "upload" else ""
+    with ending(ctx, job_id, last_try=last_try, what=what):
+        return _after(ctx, job, upload_url or "")
+
+
+def _after(ctx: Context, job: Job, upload_url: str) -> Merged:
     if job.archive_uri is None:
-        raise MoveRefused(f"Job {job_id} ({job.state}) has no archive: it failed, or was pruned. Export it again.")
+        raise MoveRefused(f"Job {job.id} ({job.state}) has no archive: it failed, or was pruned. Export it again.")
     merged = Merged(job.archive_uri, job.archive_bytes or 0, job.archive_sha256 or "", job.records or 0)
     if job.params.get("after_export") == "upload":
-        ctx.ledger.reopen_job(job_id)
-        try:
-            upload(ctx, job, upload_url or "", job.params["upload_http_method"])
-        except ProjectExportError as error:
-            final = last_try or isinstance(error, Permanent)
-            if final and ctx.ledger.fail_job(job_id, [Failure(WHOLE, 0, f"The upload failed. {error}")]):
-                notify(ctx, job_id, "failed")
-            raise
-    ctx.ledger.finish_job(job_id, merged.uri, merged.bytes, merged.sha256, merged.records)
-    notify(ctx, job_id, "finished")
+        ctx.ledger.reopen_job(job.id)
+        upload(ctx, job, upload_url, job.params["upload_http_method"])
+    ctx.ledger.finish_job(job.id, merged.uri, merged.bytes, merged.sha256, merged.records)
+    notify(ctx, job.id, "finished")
     return merged

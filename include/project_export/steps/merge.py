@@ -16,30 +16,23 @@ from project_export.archive.merge import ArchiveFacts, StoredPart, write_archive
 from project_export.archive.oversize import too_large
 from project_export.archive.part import PartFacts
 from project_export.errors import (
-    WHOLE,
-    Failure,
-    JobActive,
-    JobMissing,
-    MoveRefused,
     PartCorrupt,
-    Permanent,
-    ProjectExportError,
     RelationsFailed,
-    Stopped,
+    StoreRefused,
+    StoreUnusable,
     UnitFailed,
     UnitUnfinished,
 )
 from project_export.ledger import Job, Row
 from project_export.steps.context import Context
 from project_export.steps.create import resume
-from project_export.steps.notify import notify
+from project_export.steps.ending import ending
 from project_export.steps.watch import fail_fast, release
 from project_export.steps.work import DIED, Owner, Worker
 
 log = logging.getLogger(__name__)
 
 MERGE_UNIT = -1
-_MOST_REPAIRS = 2
 
 
 @dataclass(frozen=True)
@@ -65,44 +58,28 @@ class Merger:
         """Export what is still queued, then merge and publish.
 
         Raises RelationsFailed with every failed relation. The job is failed by this and by any other permanent error,
-        by an error that a retry may cure on the last try only.
+        by an error that a retry may cure, or that nobody foresaw, on the last try only.
         """
-        job = self._worker.patiently(lambda: self._ctx.ledger.job(self._job_id))
-        if job.state == "failed":
-            resume(self._ctx, job)
-        elif job.state == "finished":
-            self._ctx.ledger.reopen_job(job.id)  # the same parts give the same archive
-        try:
+        with ending(self._ctx, self._job_id, last_try=self._last_try, ask=self._worker.patiently):
+            job = self._worker.patiently(lambda: self._ctx.ledger.job(self._job_id))
+            if job.state == "failed":
+                resume(self._ctx, job)
+            elif job.state == "finished":
+                self._ctx.ledger.reopen_job(job.id)  # the same parts give the same archive
             return self._merge()
-        except Stopped:
-            raise
-        except RelationsFailed as error:
-            self._fail(error.failures)
-            raise
-        except (MoveRefused, JobActive, JobMissing):
-            raise  # the job has ended, or is gone
-        except ProjectExportError as error:
-            if self._last_try or isinstance(error, Permanent):
-                self._fail([Failure(WHOLE, 0, str(error))])
-            raise
 
     def cancel(self) -> None:
         """Stop exporting at once; see `Worker.cancel`."""
         self._worker.cancel()
 
-    def _fail(self, failures: Sequence[Failure]) -> None:
-        # Where it has failed before, that was told; if not, since an answer of the ledger was lost, the prune tells it.
-        if self._worker.patiently(lambda: self._ctx.ledger.fail_job(self._job_id, failures)):
-            notify(self._ctx, self._job_id, "failed")
-
     def _merge(self) -> Merged:
-        for _ in range(_MOST_REPAIRS):
+        """Publish, and have each part that is not what was written exported again, for as long as it has attempts."""
+        while True:
             try:
                 return self._publish()
             except PartCorrupt as error:
                 log.warning("%s", error)
                 self._requeue(error)
-        return self._publish()
 
     def _export_rest(self) -> None:
         """Export what is queued, and raise if anything has failed."""
@@ -124,8 +101,11 @@ class Merger:
 
     def _requeue(self, error: PartCorrupt) -> None:
         rows = self._ctx.ledger.rows(self._job_id)
-        broken = {row.id: row.attempt for row in rows if (row.relation, row.part) == (error.relation, error.part)}
-        self._ctx.ledger.requeue(broken, str(error))
+        (broken,) = (row for row in rows if (row.relation, row.part) == (error.relation, error.part))
+        seen = {broken.id: broken.attempt}
+        self._ctx.ledger.requeue(seen, str(error), failed=True)
+        if broken.failed_attempts + 1 >= self._ctx.settings.max_attempts:
+            self._ctx.ledger.fail_rows(seen, str(error))
 
     def _publish(self) -> Merged:
         self._export_rest()
@@ -161,8 +141,12 @@ class Merger:
         # From here on it is the archive that counts: the one before stays as it is until the ledger names this one.
         attempts = sum(row.attempt for row in rows)
         self._worker.patiently(lambda: publish(job.id, uri, facts.bytes, facts.sha256, records, attempts=attempts))
-        removed = ctx.store.remove_others(key, {uri, manifest.uri, *(row.uri for row in rows if row.uri)})
-        log.info("%s: %d records, %d bytes; %d unreferenced file(s) removed", uri, records, facts.bytes, len(removed))
+        log.info("%s: %d records, %d bytes", uri, records, facts.bytes)
+        try:
+            removed = ctx.store.remove_others(key, {uri, manifest.uri, *(row.uri for row in rows if row.uri)})
+            log.info("%d unreferenced file(s) removed", len(removed))
+        except (StoreRefused, StoreUnusable) as error:
+            log.warning("unreferenced files stay until prune_exports removes them: %s", error)
         return Merged(uri, facts.bytes, facts.sha256, records)
 
     def _stored(self, row: Row) -> StoredPart:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 
-from project_export.errors import DeliveryFailed, DeliveryRefused
+from project_export.errors import DeliveryFailed, DeliveryRefused, foreseen
 from project_export.ledger import Outcome
 from project_export.ledger.scrub import scrub
 from project_export.steps.context import Context
@@ -21,8 +21,8 @@ def notify(ctx: Context, job_id: int, outcome: Outcome) -> list[str]:
     """Tell an outcome over every channel that has not told it yet, and return those that told it now.
 
     after_export=none asks for silence, upload for no notice of success (as GitLab). A notice that could not be
-    delivered is logged as an error and may be told later; it never fails the caller. A process that dies in the middle
-    of a delivery has told it or not, and nobody tells it again.
+    delivered, for whatever reason, is logged as an error and may be told later; it never fails the caller. A process
+    that dies in the middle of a delivery has told it or not, and nobody tells it again.
     """
     job = ctx.ledger.job(job_id)
     asked = job.params.get("after_export", "notify")
@@ -38,6 +38,10 @@ def notify(ctx: Context, job_id: int, outcome: Outcome) -> list[str]:
         except (DeliveryFailed, DeliveryRefused) as error:
             ctx.ledger.release_notice(job_id, outcome, name)
             log.error("job %d: %r was not told by %s: %s", job_id, notice.subject, name, scrub(str(error)))
+        except Exception as error:
+            ctx.ledger.release_notice(job_id, outcome, name)
+            text = "job %d: %r was not told by %s: %s"
+            log.exception(text, job_id, notice.subject, name, scrub(str(foreseen(error))))
         except BaseException:
             ctx.ledger.release_notice(job_id, outcome, name)
             raise

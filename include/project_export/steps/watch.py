@@ -110,13 +110,18 @@ def give_up(ctx: Context, job_id: int, reason: str) -> bool:
 
 
 def release(ctx: Context, rows: Sequence[Row], reason: str) -> None:
-    """Queue started rows again whose process is gone; the second death in a row's life fails it, and it alone."""
+    """Queue started rows again whose process is gone.
+
+    The second death in a row's life fails it, and it alone, and so does a death in its last attempt.
+    """
     for row in rows:
         seen = {row.id: row.attempt}
-        if row.deaths + 1 < _MOST_DEATHS:
-            changed = ctx.ledger.requeue(seen, reason, died=True)
-        else:
+        if row.deaths + 1 >= _MOST_DEATHS:
             changed = ctx.ledger.fail_rows(seen, f"{reason}; it was the {row.deaths + 1}. time")
+        elif row.failed_attempts + 1 >= ctx.settings.max_attempts:
+            changed = ctx.ledger.fail_rows(seen, f"{reason}; it was the last of {row.failed_attempts + 1} attempt(s)")
+        else:
+            changed = ctx.ledger.requeue(seen, reason, died=True)
         if changed:
             log.warning("%s, attempt %d: %s", row.relation, row.attempt, reason)
 

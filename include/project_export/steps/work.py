@@ -23,8 +23,10 @@ from project_export.errors import (
     Permanent,
     ProjectExportError,
     Retryable,
+    Unforeseen,
     UnitFailed,
     UnitUnfinished,
+    foreseen,
     listed,
 )
 from project_export.ledger import Beat, Claim, Job
@@ -191,13 +193,16 @@ class Worker:
             source.confirm()
         except AttemptRevoked:
             raise
-        except ProjectExportError as error:
+        except Exception as error:
             if self._gone:
                 raise self._revocation(claim, what) from error
-            self._give_back(claim, error, what)
-            raise
+            known = foreseen(error)
+            self._give_back(claim, known, what)
+            if known is error:
+                raise
+            raise known from error
         except BaseException as error:
-            self._ctx.ledger.give_back(claim, f"{type(error).__name__}: {error}", final=False)
+            self._ctx.ledger.requeue({claim.row_id: claim.attempt}, f"interrupted by {type(error).__name__}")
             raise
         finally:
             self._current = None
@@ -205,7 +210,7 @@ class Worker:
             kept = [*source.remarks(claim, reader), *remarks]
             self.patiently(lambda: self._ctx.ledger.finish(claim, facts, uri, kept))
         except AttemptRevoked:
-            self._ctx.store.remove(uri)
+            self._ctx.store.discard(uri)
             raise
         for remark in remarks:
             log.warning("%s: %s", what, remark)
@@ -230,10 +235,12 @@ class Worker:
             return writer.finish(), target.uri, oversize.remarks
 
     def _give_back(self, claim: Claim, error: ProjectExportError, what: str) -> None:
-        """Say why an attempt failed. Every `max_attempts`th failure is final, so a cleared run has as many again."""
-        final = isinstance(error, Permanent) or claim.attempt % self._ctx.settings.max_attempts == 0
+        """Say why an attempt failed. The last of `max_attempts` is final; a cleared run has as many again."""
+        final = isinstance(error, Permanent) or claim.failed_attempts + 1 >= self._ctx.settings.max_attempts
         delay = random.uniform(0.5, 1.0) * min(_MOST_DELAY_SECONDS, 2.0 ** min(claim.attempt, 10))
-        log.error("%s: attempt %d failed%s: %s", what, claim.attempt, " for good" if final else "", error)
+        text = "%s: attempt %d failed%s: %s"
+        unforeseen = error.__cause__ if isinstance(error, Unforeseen) else None
+        log.error(text, what, claim.attempt, " for good" if final else "", error, exc_info=unforeseen)
         sqlstate = getattr(error, "sqlstate", None)
         self.patiently(
             lambda: self._ctx.ledger.give_back(claim, str(error), sqlstate, final=final, delay_seconds=delay)
