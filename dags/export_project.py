@@ -5,8 +5,11 @@
 finished. **hold_snapshot** keeps one moment of the database for all of them. **wait_relation_exports** watches the
 table and judges what is stuck. **merge_relation_exports** puts the parts into `project.tar.gz` and publishes it in one
 step, or raises and names every relation that failed. **after_export** tells people or uploads the archive.
+**end_export** alone decides the run's state: it fails unless the archive is published.
 
-A failed run: clear the failed tasks. Only what is missing is exported again.
+A failed run: clear the failed tasks. Only what is missing is exported again: with one moment per relation always; with
+one moment for all while the snapshot is kept, as the log of the merge says until when. After that all relations are
+read again, in parallel, from one new moment.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from datetime import timedelta
 from airflow.sdk import DAG
 
 from project_export.airflow.after import AfterExport
+from project_export.airflow.end import EndExport
 from project_export.airflow.form import export_params, setting
 from project_export.airflow.operators import CreateRelationExports, ExportRelation, HoldSnapshot, MergeRelationExports
 from project_export.airflow.sensor import WaitRelationExports
@@ -63,13 +67,21 @@ with DAG(
     merge = MergeRelationExports(
         task_id="merge_relation_exports",
         units=create.output,
-        creator=create.task_id,
         trigger_rule="all_done",
         priority_weight=100,
     )
 
     after = AfterExport(task_id="after_export", units=create.output)
 
+    end = EndExport(
+        task_id="end_export",
+        units=create.output,
+        creator=create.task_id,
+        after=after.task_id,
+        trigger_rule="all_done",
+    )
+
     create >> [hold, export]
     [create, export] >> wait
     [export, wait] >> merge >> after
+    [hold, after] >> end

@@ -65,7 +65,15 @@ class Settings(BaseSettings):
         gt=0,
         description="How long an export waits for a slot of the pool while no other export has one; then it fails.",
     )
-    snapshot_wait_seconds: float = Field(60, gt=0, description="How long a unit waits for the shared snapshot.")
+    snapshot_wait_seconds: float = Field(
+        60, gt=0, description="How long a unit waits for the shared snapshot, and the snapshot's holder for any unit."
+    )
+    snapshot_grace_seconds: float = Field(
+        900,
+        ge=0,
+        description="How long the shared snapshot of a failed export is kept, so that clearing the failed tasks exports"
+        " only what is missing; never for runs that nobody watches (scheduled, backfilled, triggered by a DAG).",
+    )
     snapshot_max_seconds: float = Field(6 * 3600, gt=0, description="Age at which a shared snapshot is given up.")
     archive_hours: float = Field(24, gt=0, description="Age at which an archive is pruned, from the export's end.")
     job_days: float = Field(7, gt=0, description="Age at which an ended job is pruned, with its parts and rows.")

@@ -31,7 +31,8 @@ CREATE, HOLD, EXPORT, WAIT, MERGE = TASKS = (
     "wait_relation_exports",
     "merge_relation_exports",
 )
-AFTER = "after_export"
+AFTER, END = "after_export", "end_export"
+GRACE_SECONDS = 20
 PROJECTS, SCALE = 4, 0.1
 SOURCE_ID = "project_export_source"
 RUN_SECONDS = 150
@@ -83,6 +84,7 @@ class Stage:
             "PROJECT_EXPORT_UNIT_COST": "20",
             "PROJECT_EXPORT_HEARTBEAT_SECONDS": "1",
             "PROJECT_EXPORT_LOCK_TIMEOUT_SECONDS": "120",
+            "PROJECT_EXPORT_SNAPSHOT_GRACE_SECONDS": str(GRACE_SECONDS),
             **(more or {}),
         }
         self.airflow = Airflow(state / "airflow", server, settings=settings)

@@ -59,12 +59,14 @@ def test_the_shape(dag):
             "wait_relation_exports",
             "merge_relation_exports",
             "after_export",
+            "end_export",
         },
-        "hold_snapshot": set(),
+        "hold_snapshot": {"end_export"},
         "export_relation": {"wait_relation_exports", "merge_relation_exports"},
         "wait_relation_exports": {"merge_relation_exports"},
         "merge_relation_exports": {"after_export"},
-        "after_export": set(),
+        "after_export": {"end_export"},
+        "end_export": set(),
     }
 
 
@@ -76,6 +78,7 @@ def test_the_trigger_rules_let_the_table_decide(dag):
         "wait_relation_exports": "one_done",
         "merge_relation_exports": "all_done",
         "after_export": "all_success",
+        "end_export": "all_done",
     }
 
 

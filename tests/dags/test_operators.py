@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
@@ -50,27 +53,79 @@ def waiter(**kwargs: Any) -> Any:
 
 
 @pytest.mark.parametrize("units", [None, []])
-def test_without_a_job_the_waiter_ends_at_once(units):
-    assert waiter(units=units).poke(context(TaskInstance())) is True
-
-
-def test_without_a_job_the_merge_raises_what_create_said():
-    from airflow.sdk.exceptions import AirflowFailException
-
-    from project_export.airflow.operators import MergeRelationExports
-
-    merge = MergeRelationExports(task_id="merge", units=None, creator="create")
-    with pytest.raises(AirflowFailException, match="no job was created, so there is nothing to merge: no such project"):
-        merge.execute(context(TaskInstance(xcoms={"error": "no such project"})))
-
-
-def test_where_the_job_of_another_run_was_joined_there_is_nothing_to_merge():
+def test_without_a_job_waiter_and_merge_are_skipped(units):
     from airflow.sdk.exceptions import AirflowSkipException
 
     from project_export.airflow.operators import MergeRelationExports
 
-    with pytest.raises(AirflowSkipException, match="another run exports this project"):
-        MergeRelationExports(task_id="merge", units=[], creator="create").execute(context(TaskInstance()))
+    with pytest.raises(AirflowSkipException, match="nothing to wait for"):
+        waiter(units=units).poke(context(TaskInstance()))
+    with pytest.raises(AirflowSkipException, match="nothing to merge"):
+        MergeRelationExports(task_id="merge", units=units).execute(context(TaskInstance()))
+
+
+def end(units: Any, job: Any, monkeypatch: pytest.MonkeyPatch, after: str | None = "success") -> str:
+    """Run the last task where the run's job is this one; what it is asked to say of an open job is the job's error."""
+    import project_export.airflow.context as room
+    import project_export.steps as steps
+    from project_export.airflow.end import EndExport
+
+    def conclude(ctx: Any, run_id: str, reason: str) -> Any:
+        assert run_id == "export_project/run"
+        if job is not None and job.state == "started":
+            job.state, job.errors = "failed", [reason]
+        return job
+
+    monkeypatch.setattr(room, "task_context", lambda: None)
+    monkeypatch.setattr(steps, "conclude", conclude)
+    ti = TaskInstance({"after": after}, xcoms={"error": "no such project"})
+    return EndExport(task_id="end", units=units, creator="create", after="after").execute(context(ti))
+
+
+def ended(state: str, *errors: str) -> Any:
+    return SimpleNamespace(state=state, errors=errors, project_id=1, finished_at=None, archive_uri="file:///a")
+
+
+def test_a_published_archive_ends_the_run_well(monkeypatch):
+    assert end([UNIT], ended("finished"), monkeypatch) == "file:///a"
+
+
+@pytest.mark.parametrize(
+    ("units", "job", "after", "said"),
+    [
+        (None, None, "skipped", "no archive was published: no such project"),
+        (None, ended("started"), "skipped", "no archive was published: no such project"),
+        ([UNIT], None, "upstream_failed", "no archive was published: see the log of create"),
+        ([UNIT], ended("failed", "boards: no right"), "upstream_failed", "(?s)project 1 failed.*boards: no right"),
+        ([UNIT], ended("started"), "upstream_failed", "none has ended the job"),
+        ([UNIT], ended("finished"), "failed", "file:///a is published, but after has not ended well"),
+    ],
+)
+def test_whatever_else_happened_ends_it_badly_and_is_said(units, job, after, said, monkeypatch):
+    from airflow.sdk.exceptions import AirflowFailException
+
+    with pytest.raises(AirflowFailException, match=said):
+        end(units, job, monkeypatch, after)
+
+
+def test_a_run_that_joined_another_one_ends_with_nothing(monkeypatch):
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    with pytest.raises(AirflowSkipException):
+        end([], None, monkeypatch)
+
+
+def test_where_one_task_runs_after_the_other_no_triggerer_is_waited_for(monkeypatch):
+    from airflow.sdk.exceptions import AirflowSkipException
+    from airflow.sdk.execution_time import task_runner
+    from airflow.sdk.execution_time.supervisor import InProcessSupervisorComms
+
+    from project_export.airflow.operators import HoldSnapshot
+
+    comms = InProcessSupervisorComms(supervisor=None)
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", comms, raising=False)
+    with pytest.raises(AirflowSkipException, match="one after the other"):
+        HoldSnapshot(task_id="hold", units=[UNIT]).execute(context(TaskInstance()))
 
 
 def test_only_a_task_that_is_over_for_good_has_given_its_unit_up():
@@ -86,9 +141,8 @@ def test_a_task_without_instances_ends_no_unit():
 
 
 @pytest.mark.parametrize(
-    ("unit", "holder", "alone"),
+    ("unit", "holder", "lends"),
     [
-        ({"alone": True, "shared": False}, None, True),
         ({"alone": False, "shared": False}, "skipped", False),
         ({}, None, False),
         ({}, "deferred", False),
@@ -97,11 +151,11 @@ def test_a_task_without_instances_ends_no_unit():
         ({}, "failed", True),
     ],
 )
-def test_a_unit_takes_a_snapshot_itself_only_if_nobody_else_will(unit, holder, alone):
+def test_a_unit_lends_a_snapshot_only_if_no_task_will_hold_one(unit, holder, lends):
     from project_export.airflow.operators import ExportRelation
 
     export = ExportRelation(task_id="export", unit={**UNIT, **unit}, holder="hold")
-    assert export._alone(TaskInstance({"hold": holder})) is alone
+    assert export._lends(TaskInstance({"hold": holder})) is lends
 
 
 @pytest.mark.parametrize("units", [None, [], [{**UNIT, "shared": False}]])
@@ -129,6 +183,10 @@ def test_a_snapshot_that_is_asked_for_again_is_held_only_while_a_relation_needs_
         HoldSnapshot(task_id="hold", units=[UNIT]).execute(context(ti))
 
 
+PUSHED: dict[str, Any] = {}
+"""What create has left for other tasks."""
+
+
 def create_that_meets(error: Exception, monkeypatch: pytest.MonkeyPatch) -> TaskInstance:
     """Run create, whose step raises this error."""
     import project_export.airflow.context as room
@@ -142,7 +200,11 @@ def create_that_meets(error: Exception, monkeypatch: pytest.MonkeyPatch) -> Task
     monkeypatch.setattr(room, "task_context", lambda: SimpleNamespace(tree=load("gitlab")))
     monkeypatch.setattr(steps, "create", create)
     ti = TaskInstance()
-    CreateRelationExports(task_id="create").execute(context(ti))
+    PUSHED.clear()
+    try:
+        CreateRelationExports(task_id="create").execute(context(ti))
+    finally:
+        PUSHED.update(ti.xcoms)
     return ti
 
 
@@ -157,6 +219,49 @@ def test_a_wrong_request_is_not_retried(monkeypatch):
 
     with pytest.raises(AirflowFailException, match="relation isues is unknown"):
         create_that_meets(BadRequest("relation isues is unknown"), monkeypatch)
+
+
+def test_what_nobody_foresaw_is_kept_for_the_last_task_too(monkeypatch):
+    with pytest.raises(RuntimeError):
+        create_that_meets(RuntimeError("boom"), monkeypatch)
+    assert PUSHED["error"] == "boom"
+
+
+HEAVY = """
+import asyncio, sys, threading
+from project_export.airflow.trigger import SnapshotTrigger
+from airflow.sdk import BaseHook, Connection
+
+class Seen:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("psycopg", "project_export.steps", "sqlalchemy.orm") :
+            print(name, threading.current_thread() is threading.main_thread())
+sys.meta_path.insert(0, Seen())
+
+async def connection(conn_id):
+    return Connection(conn_id=conn_id, conn_type="postgres", host="127.0.0.1", port=9)
+BaseHook.aget_connection = connection
+
+async def main():
+    trigger = SnapshotTrigger(7, "source", "ledger")
+    try:
+        await trigger._hold()
+    except Exception as error:
+        print(type(error).__name__)
+asyncio.run(main())
+"""
+
+
+def test_the_trigger_imports_in_a_thread_so_that_the_triggerer_goes_on(tmp_path, repo):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PROJECT_EXPORT")}
+    environment |= {"AIRFLOW_HOME": str(tmp_path), "PYTHONPATH": str(repo / "include")}
+    done = subprocess.run(
+        [sys.executable, "-c", HEAVY], env=environment, capture_output=True, text=True, check=True, timeout=120
+    )
+    *imports, error = done.stdout.splitlines()
+    assert "project_export.steps False" in imports
+    assert not [line for line in imports if line.endswith("True")]
+    assert error == "SourceBusy"
 
 
 def test_the_trigger_keeps_names_only():
@@ -174,6 +279,7 @@ def test_the_trigger_keeps_names_only():
         ([SourceBusy("connection lost"), LedgerBusy("no answer"), None], 3),
         ([SnapshotMissing("lost 8 times")], 1),
         ([AttemptRevoked("another holder was first")], 1),
+        ([RuntimeError("nobody foresaw it")], 1),
     ],
 )
 def test_however_the_holding_ends_the_task_succeeds_without_another_start(endings, held, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tarfile
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -14,9 +15,10 @@ from dev.rest import RestError
 from project_export.archive.manifest import Manifest
 from project_export.archive.verify import verify
 from tests.archives import read_archive
-from tests.dags.stage import AFTER, CREATE, DAG_ID, EXPORT, HOLD, MERGE, WAIT, Run, Stage, until
+from tests.dags.stage import AFTER, CREATE, DAG_ID, END, EXPORT, GRACE_SECONDS, HOLD, MERGE, WAIT, Run, Stage, until
 from tests.reader import read_project
 
+MERGE_UNIT = "/-1"
 pytestmark = pytest.mark.xdist_group("airflow")
 
 REFUSED = {
@@ -80,7 +82,7 @@ def test_a_whole_project_is_exported_by_several_units_from_one_snapshot(stage, w
 
 
 def test_a_second_run_of_the_same_project_fails_and_names_the_first(pair):
-    for task in (CREATE, MERGE):
+    for task in (CREATE, END):
         assert f"being exported by job {pair.run.job().id}: run {DAG_ID}/{pair.run.id}" in pair.twin.log(task)
 
 
@@ -106,6 +108,7 @@ def test_xcom_holds_names_and_counts_only(whole_run):
     assert whole_run.xcoms(WAIT) == whole_run.xcoms(HOLD) == {}
     archive = {"uri": job.archive_uri, "bytes": job.archive_bytes, "sha256": job.archive_sha256}
     assert whole_run.xcoms(MERGE) == {"return_value": {**archive, "records": job.records}}
+    assert whole_run.xcoms(END) == {"return_value": job.archive_uri}
 
 
 @pytest.mark.parametrize("what", REFUSED)
@@ -116,14 +119,15 @@ def test_what_is_refused_fails_in_the_first_task_says_why_and_leaves_nothing(sta
         CREATE: "failed",
         HOLD: "upstream_failed",
         EXPORT: "upstream_failed",
-        WAIT: "success",
-        MERGE: "failed",
-        AFTER: "upstream_failed",
+        WAIT: "skipped",
+        MERGE: "skipped",
+        AFTER: "skipped",
+        END: "failed",
     }
     assert why in run.log(CREATE)
-    assert f"no job was created, so there is nothing to merge: {why}" in run.log(MERGE)
+    assert f"no archive was published: {why}" in run.log(END)
     assert run.xcoms(CREATE)["error"].startswith(why)
-    assert {task["try_number"] for task in run.tasks() if task["task_id"] in (CREATE, WAIT, MERGE)} == {1}
+    assert {task["try_number"] for task in run.tasks() if task["task_id"] in (CREATE, WAIT, MERGE, END)} == {1}
     assert stage.ledger.job_of_run(f"{DAG_ID}/{run.id}") is None
     owners = [stage.ledger.job(int(folder.name)).run_id for folder in stage.job_folders(conf["project_id"])]
     assert f"{DAG_ID}/{run.id}" not in owners
@@ -144,6 +148,7 @@ def test_only_the_relations_asked_for_are_in_the_archive(stage, early):
         WAIT: "success",
         MERGE: "success",
         AFTER: "success",
+        END: "success",
     }
 
 
@@ -151,9 +156,10 @@ def test_a_relation_that_fails_makes_the_run_red_and_clearing_what_failed_makes_
     stage.sql("REVOKE SELECT ON lists FROM stage_reader")
     try:
         run = stage.trigger(project_id=2)
-        assert run.ended() == "failed"
+        until(lambda: run.states()[MERGE] == "failed")
     finally:
         stage.sql("GRANT SELECT ON lists TO stage_reader")
+    assert run.states()[HOLD] == "deferred"
     job = run.job()
     rows = stage.ledger.rows(job.id)
     log = run.log(MERGE)
@@ -164,15 +170,62 @@ def test_a_relation_that_fails_makes_the_run_red_and_clearing_what_failed_makes_
     assert job.state == "failed"
     assert [failure.relation for failure in job.errors] == ["boards"]
     assert {path.name for path in stage.job_folders(2)[-1].iterdir()} == {"parts"}
+    assert job.finished_at is not None
+    until_when = job.finished_at + timedelta(seconds=GRACE_SECONDS)
+    assert f"failed, resumable until {until_when:%H:%M} UTC: clear the failed tasks" in log
+    error = run.xcoms(MERGE)["error"]
+    assert [one["relation"] for one in error["errors"]] == ["boards"]
+    assert error["resumable_until"] == until_when.isoformat()
 
     run.clear(only_failed=True)
     assert run.ended() == "success"
+    assert run.states()[HOLD] == "success"
     records, manifest = read(run)
     assert records == second_reading(stage, 2)
     assert run.job().id == job.id
-    # The snapshot has ended with the first try, so all is read from another one.
+    # The snapshot was still held, so that only what was missing was read.
+    assert manifest.snapshot.generation == 1
+    assert {row.relation: row.attempt for row in stage.ledger.rows(job.id) if row.attempt > 1} == {"boards": 2}
+    assert [notice["outcome"] for notice in run.notices()] == ["failed", "finished"]
+
+
+def test_units_that_are_cleared_together_after_the_grace_share_one_new_snapshot(stage):
+    stage.sql("REVOKE SELECT ON lists, label_priorities FROM stage_reader")
+    try:
+        run = stage.trigger(project_id=2)
+        assert run.ended() == "failed"
+    finally:
+        stage.sql("GRANT SELECT ON lists, label_priorities TO stage_reader")
+    assert run.states()[HOLD] == "success"
+    assert "boards [42501]" in run.log(END)
+    assert len(run.notices()) == 1
+    units = [name for name in run.states() if name.startswith(f"{EXPORT}[")]
+    with stage.locked("release_links"):
+        run.clear(task_ids=[[EXPORT, index] for index in range(len(units))], include_downstream=True)
+        until(lambda: stage.sessions(waiting=True))
+        until(lambda: stage.ledger.progress(run.job().id).queued == 0)
+        # While one unit waits for the lock, the others have done all the rest.
+        assert len(stage.sessions(waiting=True)) == 1
+    assert run.ended() == "success"
+    records, manifest = read(run)
+    assert records == second_reading(stage, 2)
     assert manifest.snapshot.generation == 2
-    assert {part.generation for relation in manifest.relations for part in relation.parts} == {2}
+    owners = {(row.owner or "").rpartition("/")[0] for row in stage.ledger.rows(run.job().id)}
+    assert len(owners) > 1
+    assert not any(MERGE_UNIT in owner for owner in owners)
+
+
+def test_a_holder_that_is_marked_failed_does_not_make_a_published_run_red(stage):
+    with stage.locked("lists"):
+        run = stage.trigger(project_id=2)
+        until(lambda: stage.sessions(waiting=True))
+        stage.rest.call("PATCH", f"/dags/{DAG_ID}/dagRuns/{run.id}/taskInstances/{HOLD}", {"new_state": "failed"})
+        until(lambda: not [name for name in stage.sessions() if name.endswith("snapshot")])
+    assert run.ended() == "success"
+    assert (run.states()[HOLD], run.states()[END]) == ("failed", "success")
+    records, manifest = read(run)
+    assert records == second_reading(stage, 2)
+    assert manifest.snapshot.generation == 1
 
 
 def test_the_first_failure_ends_a_run_that_is_to_fail_fast_and_a_clear_exports_what_is_missing(stage):
@@ -220,7 +273,7 @@ def test_no_secret_is_in_logs_xcoms_or_rendered_templates(stage):
     for run in stage.runs():
         texts += [
             json.dumps(run.tasks()),
-            *(json.dumps(run.xcoms(task)) for task in (CREATE, HOLD, EXPORT, WAIT, MERGE)),
+            *(json.dumps(run.xcoms(task)) for task in (CREATE, HOLD, EXPORT, WAIT, MERGE, END)),
         ]
     assert len(texts) > 50
     assert not [text for text in texts if any(secret in text for secret in secrets)]

@@ -194,7 +194,7 @@ def test_a_row_that_killed_a_process_comes_last(ledger: Ledger) -> None:
 
 def test_a_claim_carries_the_next_attempt_and_the_generation(ledger: Ledger) -> None:
     job = open_job(ledger, Planned("issues", 0, part=1, parts=2))
-    ledger.requeue_generation(job.id, 1, "snapshot lost")
+    ledger.begin_generation(job.id, 1, "00000003-1", "snapshot lost")
     first = take(ledger, job)
     assert first == Claim(first.row_id, job.id, "issues", 1, 2, attempt=1, generation=1)
     ledger.give_back(first, "lost connection", "08006", final=False)
@@ -417,37 +417,32 @@ def test_a_job_without_rows_has_nothing_pending(ledger: Ledger) -> None:
     assert (ledger.progress(job.id).pending, ledger.progress(job.id).total) == (0, 0)
 
 
-def test_a_snapshot_is_set_once_in_a_generation(ledger: Ledger) -> None:
+def test_a_generation_has_one_snapshot_that_of_the_first_holder(ledger: Ledger) -> None:
     job = open_job(ledger)
     assert ledger.snapshot(job.id).id is None
-    ledger.set_snapshot(job.id, 0, "00000003-1")
+    ledger.begin_generation(job.id, 1, "00000003-1", "first")
     held = ledger.snapshot(job.id)
-    assert (held.generation, held.id) == (0, "00000003-1")
+    assert (held.generation, held.id) == (1, "00000003-1")
     assert held.at is not None
     with pytest.raises(AttemptRevoked, match="another holder was first"):
-        ledger.set_snapshot(job.id, 0, "00000004-1")
-    with pytest.raises(AttemptRevoked):
-        ledger.set_snapshot(job.id, 1, "00000004-1")
+        ledger.begin_generation(job.id, 1, "00000004-1", "a second that saw the same")
     assert ledger.snapshot(job.id) == held
 
 
 def test_a_new_generation_requeues_what_older_ones_have_done_but_not_what_has_failed_for_good(ledger: Ledger) -> None:
     job = open_job(ledger, *(Planned(f"r{n}", n) for n in range(4)))
-    ledger.set_snapshot(job.id, 0, "00000003-1")
+    ledger.begin_generation(job.id, 1, "00000003-1", "first")
     ledger.finish(take(ledger, job), Facts(), "file:///a")
     ledger.give_back(take(ledger, job), "permission denied", "42501", final=True)
     running = take(ledger, job)
-    ledger.requeue_generation(job.id, 1, "the snapshot's holder is gone")
-    assert ledger.snapshot(job.id).id is None
+    ledger.begin_generation(job.id, 2, "00000005-1", "the snapshot's holder is gone")
+    assert ledger.snapshot(job.id).id == "00000005-1"
     assert [row.state for row in ledger.rows(job.id)] == ["queued", "failed", "queued", "queued"]
     reason = "the snapshot's holder is gone"
     assert [row.error for row in ledger.rows(job.id)] == [reason, "permission denied", reason, None]
     with pytest.raises(AttemptRevoked):
         ledger.finish(running, Facts(), "file:///old")
-    with pytest.raises(AttemptRevoked):
-        ledger.set_snapshot(job.id, 0, "00000003-1")
-    ledger.set_snapshot(job.id, 1, "00000005-1")
-    assert take(ledger, job).generation == 1
+    assert take(ledger, job).generation == 2
 
 
 def test_a_generation_begins_only_from_the_one_before_it(ledger: Ledger) -> None:
@@ -455,11 +450,11 @@ def test_a_generation_begins_only_from_the_one_before_it(ledger: Ledger) -> None
     take(ledger, job)
     for generation in (0, 2):
         with pytest.raises(AttemptRevoked):
-            ledger.requeue_generation(job.id, generation, "lost")
-    ledger.requeue_generation(job.id, 1, "lost")
+            ledger.begin_generation(job.id, generation, "00000003-1", "lost")
+    ledger.begin_generation(job.id, 1, "00000003-1", "lost")
     take(ledger, job)
     with pytest.raises(AttemptRevoked):
-        ledger.requeue_generation(job.id, 1, "a twin says so too")
+        ledger.begin_generation(job.id, 1, "00000004-1", "a twin says so too")
     assert [row.state for row in ledger.rows(job.id)] == ["started"]
 
 

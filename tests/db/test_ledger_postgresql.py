@@ -119,7 +119,7 @@ def test_no_row_starts_in_a_generation_that_has_ended(ledger: Ledger) -> None:
     with ThreadPoolExecutor(4) as threads:
         units = [threads.submit(work, unit) for unit in range(4)]
         for generation in range(1, 11):
-            ledger.requeue_generation(job.id, generation, "lost")
+            ledger.begin_generation(job.id, generation, f"0000000{generation}-1", "lost")
             assert {row.generation for row in ledger.rows(job.id) if row.state != "queued"} <= {generation}
         while ledger.progress(job.id).pending:
             threading.Event().wait(0.05)
@@ -185,10 +185,9 @@ def test_each_change_of_a_state_is_announced(ledger: Ledger) -> None:
     assert claim is not None
     with ledger.listening(job.id) as wait:
         for change in (
-            lambda: ledger.set_snapshot(job.id, 0, "00000003-1"),
             lambda: ledger.requeue([claim.row_id], "hung"),
             lambda: ledger.fail_rows([claim.row_id], "killed"),
-            lambda: ledger.requeue_generation(job.id, 1, "lost"),
+            lambda: ledger.begin_generation(job.id, 1, "00000003-1", "lost"),
             lambda: ledger.fail_job(job.id, []),
             lambda: ledger.reopen_job(job.id),
             lambda: ledger.finish_job(job.id, "file:///p", 1, "ab", 1),

@@ -10,35 +10,36 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException
 
-from project_export.airflow.sensor import ENDED_TASKS, task_states
+from project_export.airflow.runs import ENDED_TASKS, in_process, task_states
 from project_export.airflow.trigger import SnapshotTrigger
 
 if TYPE_CHECKING:
     from project_export.steps import Merger, Worker
 
 ERROR = "error"
-"""XCom key under which create says why there is no job."""
+"""XCom key under which create says why there is no job (a text), and the merge why there is no archive (an object)."""
 
 JOINED = "joined_job_id"
 """XCom key under which create names the job of the run that it joined; then there are no units."""
 
 _WAIT = timedelta(seconds=15)
+_BY_HAND = "manual"
 
 
 class CreateRelationExports(BaseOperator):
     """Create the job and its relation_export rows; return the units, over which the export is mapped."""
 
     def execute(self, context: Any) -> list[dict[str, Any]]:
-        """Return one dict per unit: job_id, unit, title, alone. What went wrong is left for the merge to tell.
+        """Return one dict per unit: job_id, unit, title, alone, shared. What went wrong is left for the last task.
 
         While another run exports the project, if_running=wait has Airflow start this task anew from time to time, and
         no slot is held meanwhile; if_running=join ends this run with the other's job.
         """
         from project_export.airflow.context import for_good, run_name, task_context
         from project_export.airflow.runs import run_alive
-        from project_export.errors import JobActive, ProjectExportError
+        from project_export.errors import JobActive
         from project_export.ledger.scrub import scrub
         from project_export.steps import Request, create
 
@@ -54,13 +55,16 @@ class CreateRelationExports(BaseOperator):
                         requested_by=context["dag_run"].triggering_user_name or context["dag_run"].run_type,
                         run_alive=lambda name: run_alive(context["ti"], name),
                         followed=self._followed(context["ti"]),
+                        watched=context["dag_run"].run_type == _BY_HAND,
                     )
                 except JobActive as error:
                     if request.if_running != "wait":
                         raise
                     self.log.info("%s It is asked again in %s.", error, _WAIT)
                     raise AirflowRescheduleException(datetime.now(timezone.utc) + _WAIT) from None
-        except (ProjectExportError, AirflowFailException) as error:
+        except AirflowRescheduleException:
+            raise
+        except Exception as error:
             context["ti"].xcom_push(key=ERROR, value=scrub(str(error)))
             raise
         if created.joined:
@@ -78,7 +82,7 @@ class CreateRelationExports(BaseOperator):
 
 
 class HoldSnapshot(BaseOperator):
-    """Have the triggerer hold one snapshot for all units while relations are pending; skipped where none is shared."""
+    """Have the triggerer hold one snapshot for all units, as `Holder` says; skipped where none is shared."""
 
     template_fields: Sequence[str] = ("units",)
 
@@ -92,6 +96,8 @@ class HoldSnapshot(BaseOperator):
 
         if not self.units or not self.units[0]["shared"]:
             raise AirflowSkipException("the units share no snapshot")
+        if in_process():
+            raise AirflowSkipException("here all tasks run one after the other, so that a unit holds the snapshot")
         if context["ti"].try_number > 1 and not self._needed():
             raise AirflowSkipException("no relation needs a snapshot any more")
         settings = Settings()
@@ -132,15 +138,17 @@ class ExportRelation(BaseOperator):
 
         with for_good():
             owner = Owner(run_name(context), self.unit["unit"], context["ti"].try_number)
-            self._worker = Worker(task_context(), self.unit["job_id"], owner, alone=self._alone(context["ti"]))
+            lends = self._lends(context["ti"])
+            self._worker = Worker(task_context(), self.unit["job_id"], owner, alone=self.unit["alone"], lends=lends)
             worked = self._worker.run()
         return {"parts": worked.parts, "records": worked.rows, "raw_bytes": worked.raw_bytes}
 
-    def _alone(self, ti: Any) -> bool:
-        """Say whether the unit takes a snapshot itself: it is the only one, or was cleared after the holder's end."""
-        if self.unit["alone"] or not self.unit["shared"]:
-            return bool(self.unit["alone"])
-        return task_states(ti, self.holder).get(self.holder) in ENDED_TASKS
+    def _lends(self, ti: Any) -> bool:
+        """Say whether the unit may lend a snapshot: all share one, and the task that holds it has ended.
+
+        So it has when the unit was cleared later, or when no unit began for so long that it gave its slot up.
+        """
+        return bool(self.unit["shared"]) and task_states(ti, self.holder).get(self.holder) in ENDED_TASKS
 
     def on_kill(self) -> None:
         """Cancel the running query; the relation is queued again."""
@@ -151,38 +159,40 @@ class ExportRelation(BaseOperator):
 class MergeRelationExports(BaseOperator):
     """Merge the parts into the archive and publish it, or raise with every relation that failed.
 
-    units: what create returned, None when it failed, nothing when the run has joined another one; creator: its task id,
-    which then says why.
+    units: what create returned, None when it failed, nothing when the run has joined another one: then it is skipped.
     """
 
     template_fields: Sequence[str] = ("units",)
 
-    def __init__(self, *, units: Any, creator: str, **kwargs: Any) -> None:
+    def __init__(self, *, units: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units = units
-        self.creator = creator
         self._merger: Merger | None = None
 
     def execute(self, context: Any) -> dict[str, Any]:
         """Return the archive's URI, size, checksum and number of records. The ledger decides, not the tasks' states."""
         from project_export.airflow.context import for_good, run_name, task_context
-        from project_export.steps import Merger
+        from project_export.errors import ProjectExportError
+        from project_export.steps import Merger, failure
 
         ti = context["ti"]
-        if self.units == []:
-            raise AirflowSkipException("another run exports this project; its job was joined")
-        if self.units is None:
-            reason = ti.xcom_pull(task_ids=self.creator, key=ERROR)
-            raise AirflowFailException(f"no job was created, so there is nothing to merge: {reason or 'see its log'}")
+        if not self.units:
+            raise AirflowSkipException("this run has no job of its own, so there is nothing to merge")
+        job_id = self.units[0]["job_id"]
         with for_good():
+            ctx = task_context()
             self._merger = Merger(
-                task_context(),
-                self.units[0]["job_id"],
+                ctx,
+                job_id,
                 run_id=run_name(context),
                 attempt=ti.try_number,
                 last_try=ti.try_number > ti.max_tries,
             )
-            merged = self._merger.run()
+            try:
+                merged = self._merger.run()
+            except ProjectExportError as error:
+                ti.xcom_push(key=ERROR, value=failure(ctx, job_id, error))
+                raise
         return {"uri": merged.uri, "bytes": merged.bytes, "sha256": merged.sha256, "records": merged.records}
 
     def on_kill(self) -> None:

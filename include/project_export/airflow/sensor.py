@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator
-from airflow.sdk.exceptions import AirflowFailException, DownstreamTasksSkipped
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, DownstreamTasksSkipped
+
+from project_export.airflow.runs import ENDED_TASKS, task_states
 
 if TYPE_CHECKING:
     from project_export.ledger import Progress, Wait
     from project_export.steps import Context
 
-ENDED_TASKS = ("success", "failed", "upstream_failed", "skipped", "removed")
 _FIRST_LISTEN_SECONDS = 15.0
 _LISTEN_SECONDS = 3.0
 _MOST_LISTEN_SECONDS = 40.0
@@ -37,7 +38,8 @@ class WaitRelationExports(BaseSensorOperator):
         self.exporter = exporter
 
     def poke(self, context: Any) -> bool:
-        """Return whether the waiting is over. Raises AirflowFailException with every relation that failed.
+        """Return whether the waiting is over. Raises AirflowFailException with every relation that failed, and
+        AirflowSkipException where there is no job.
 
         While the ledger does not answer, it waits on, unless no unit is left that could be waited for.
         """
@@ -45,8 +47,7 @@ class WaitRelationExports(BaseSensorOperator):
         from project_export.errors import LedgerBusy
 
         if not self.units:
-            self.log.info("this run has no job of its own, so there is nothing to wait for")
-            return True
+            raise AirflowSkipException("this run has no job of its own, so there is nothing to wait for")
         try:
             return self._look(task_context(), context)
         except LedgerBusy as error:
@@ -130,9 +131,3 @@ class WaitRelationExports(BaseSensorOperator):
         """Return the unit of an instance, by the name that `task_states` gives it; None if it has none."""
         index = name.removeprefix(self.exporter).removeprefix("_")
         return int(index) if index.isdigit() else None
-
-
-def task_states(ti: Any, *task_ids: str) -> dict[str, str | None]:
-    """Return the states of tasks of this run by their names, of a mapped one's instances by `task_id_index`."""
-    states = ti.get_task_states(dag_id=ti.dag_id, task_ids=list(task_ids), run_ids=[ti.run_id])
-    return {name: state and str(state) for name, state in states.get(ti.run_id, {}).items()}

@@ -1,12 +1,18 @@
-"""The holder of a job's snapshot, in the triggerer: one open transaction while relations are pending."""
+"""The holder of a job's snapshot, in the triggerer: one open transaction while relations need it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from airflow.sdk import BaseHook
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
+
+if TYPE_CHECKING:
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+
+    from project_export.steps import Context, Holder
 
 _TOUCH_SECONDS = 2.0
 
@@ -35,8 +41,7 @@ class SnapshotTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Hold the snapshot, then end the task without another start of it.
 
-        However the holding ends, the task succeeds: the merge judges the job, and a leaf of the DAG that failed would
-        make a run red whose archive is published.
+        However the holding ends, the task succeeds: the run's last task judges the job.
         """
         from project_export.errors import LedgerBusy, ProjectExportError, SourceBusy
 
@@ -49,29 +54,43 @@ class SnapshotTrigger(BaseTrigger):
             except ProjectExportError as error:
                 self.log.error("the snapshot is given up: %s", error)
                 break
+            except Exception:
+                self.log.exception("the snapshot is given up; a unit holds another one")
+                break
             else:
-                self.log.info("no relation needs the snapshot any more")
+                self.log.info("the snapshot is not needed any more")
                 break
         yield TaskSuccessEvent()
 
     async def _hold(self) -> None:
-        """Hold one snapshot to the end. The blocking calls are short, each in a thread."""
-        from airflow.providers.postgres.hooks.postgres import PostgresHook
-        from airflow.sdk import BaseHook
-
-        from project_export.airflow.context import make_context
-        from project_export.settings import Settings
-        from project_export.steps import Holder
-
-        source = PostgresHook(connection=await BaseHook.aget_connection(self.source_conn_id))
-        ledger = PostgresHook(connection=await BaseHook.aget_connection(self.ledger_conn_id))
-        ctx = make_context(Settings(), source, ledger)
+        """Hold one snapshot to the end. What blocks, the imports too, is in a thread: the triggerer has other tasks."""
+        hooks = await asyncio.to_thread(_hooks)
+        source = hooks(connection=await BaseHook.aget_connection(self.source_conn_id))
+        ledger = hooks(connection=await BaseHook.aget_connection(self.ledger_conn_id))
+        ctx, holder = await asyncio.to_thread(_holder, source, ledger, self.job_id)
         try:
-            holder = await asyncio.to_thread(Holder, ctx, self.job_id)
-            try:
-                while await asyncio.to_thread(holder.needed):
-                    await asyncio.sleep(_TOUCH_SECONDS)
-            finally:
-                holder.close()
+            while await asyncio.to_thread(holder.needed):
+                await asyncio.sleep(_TOUCH_SECONDS)
         finally:
+            holder.close()
             ctx.ledger.close()
+
+
+def _hooks() -> type[PostgresHook]:
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+
+    return PostgresHook
+
+
+def _holder(source: PostgresHook, ledger: PostgresHook, job_id: int) -> tuple[Context, Holder]:
+    """Return a context on two connections, and a holder, or leave nothing of them."""
+    from project_export.airflow.context import make_context
+    from project_export.settings import Settings
+    from project_export.steps import Holder
+
+    ctx = make_context(Settings(), source, ledger)
+    try:
+        return ctx, Holder(ctx, job_id)
+    except BaseException:
+        ctx.ledger.close()
+        raise

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Delete, Update, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Delete, Update, and_, delete, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import aliased
 
 from project_export.errors import AttemptRevoked, Failure, JobActive, JobMissing, MoveRefused
 from project_export.ledger.base import Book
@@ -16,7 +17,7 @@ from project_export.ledger.models import ProjectExportJob, ProjectExportNotice, 
 from project_export.ledger.records import Job, JobRequest, Planned, Snapshot
 from project_export.ledger.relations import requeued
 from project_export.ledger.scrub import scrub
-from project_export.ledger.states import FINISHED, PENDING, PROJECT_EXPORT_JOB, QUEUED, STARTED
+from project_export.ledger.states import FAILED, FINISHED, PENDING, PROJECT_EXPORT_JOB, QUEUED, STARTED
 
 T = TypeVar("T")
 
@@ -108,47 +109,30 @@ class Jobs(Book):
         kept = [{**asdict(error), "message": scrub(error.message)} for error in errors]
         return self._move(job_id, "fail", errors=kept, finished_at=clock())
 
-    def reopen_job(self, job_id: int) -> bool:
-        """Start an ended job again, with its rows as they are; return False when it was started already.
+    def reopen_job(self, job_id: int, again: Collection[str] = (), reason: str = "the job was opened again") -> bool:
+        """Start an ended job again; return False when it was started already.
 
+        again: the states of the rows that are queued anew, for that reason; the others stay as they are.
         How it ended is forgotten, and that it was told: its next end is told anew, and each row has all its attempts
         again. Raises JobActive when another job of the project is active, JobMissing when there is none.
         """
         job = self.job(job_id)
         told = delete(ProjectExportNotice).where(ProjectExportNotice.job_id == job_id)
         tried = update(RelationExport).where(RelationExport.job_id == job_id).values(failed_attempts=0)
-        return self._alone(job, lambda: self._move(job_id, "reopen", told, tried, errors=[], finished_at=None))
+        rows = requeued(reason).where(RelationExport.job_id == job_id, RelationExport.state.in_(again))
+        return self._alone(job, lambda: self._move(job_id, "reopen", told, tried, rows, errors=[], finished_at=None))
 
     def snapshot(self, job_id: int) -> Snapshot:
         """Return the job's generation and the snapshot that is held for it, if any. Raises JobMissing."""
         job = self.job(job_id)
         return Snapshot(job.snapshot_generation, job.snapshot_id, job.snapshot_at)
 
-    def set_snapshot(self, job_id: int, generation: int, snapshot_id: str) -> None:
-        """Say that a snapshot is held for this generation of a started job.
+    def begin_generation(self, job_id: int, generation: int, snapshot_id: str, reason: str) -> None:
+        """Begin the generation after generation - 1 with a snapshot that is held, and requeue the rows of older ones.
 
-        Raises AttemptRevoked when the job has moved on, or when the generation has a snapshot already: two are never
-        mixed, so another one needs another generation.
-        """
-        statement = (
-            update(ProjectExportJob)
-            .where(
-                ProjectExportJob.id == job_id,
-                PROJECT_EXPORT_JOB.ready("work", ProjectExportJob.state),
-                ProjectExportJob.snapshot_generation == generation,
-                ProjectExportJob.snapshot_id.is_(None),
-            )
-            .values(snapshot_id=snapshot_id, snapshot_at=clock())
-        )
-        with self._write() as connection:
-            if not self._announce(connection, statement):
-                raise self._superseded(job_id, generation)
-
-    def requeue_generation(self, job_id: int, generation: int, reason: str) -> None:
-        """Begin the generation after generation - 1, without a snapshot, and requeue the rows of older ones.
-
-        A row that has failed for good stays so until it is asked for anew: it may be what ended the snapshot. Raises
-        AttemptRevoked when the job is not started or not at generation - 1: somebody else has done it.
+        Of several who found the snapshot of generation - 1 gone, one is first; for the others it raises AttemptRevoked,
+        so that two snapshots are never mixed, and they read the first one's. It also raises that when the job is not
+        started. A row that has failed for good stays so until it is asked for anew: it may be what ended the snapshot.
         """
         begin = (
             update(ProjectExportJob)
@@ -157,7 +141,7 @@ class Jobs(Book):
                 PROJECT_EXPORT_JOB.ready("work", ProjectExportJob.state),
                 ProjectExportJob.snapshot_generation == generation - 1,
             )
-            .values(snapshot_generation=generation, snapshot_id=None, snapshot_at=None)
+            .values(snapshot_generation=generation, snapshot_id=snapshot_id, snapshot_at=clock())
         )
         older = requeued(reason).where(
             RelationExport.job_id == job_id, RelationExport.generation < generation, RelationExport.state != "failed"
@@ -166,6 +150,21 @@ class Jobs(Book):
             if not self._announce(connection, begin):
                 raise self._superseded(job_id, generation)
             connection.execute(older)
+
+    def in_grace(self, job_id: int) -> bool:
+        """Say whether the snapshot of a failed job is still to be kept: not for longer than the job's grace, and not
+        once its project has a newer job. Raises JobMissing.
+        """
+        job, newer = self.job(job_id), aliased(ProjectExportJob)
+        same = and_(newer.source == job.source, newer.tree == job.tree, newer.project_id == job.project_id)
+        query = select(ProjectExportJob.id).where(
+            ProjectExportJob.id == job_id,
+            ProjectExportJob.state == FAILED,
+            ProjectExportJob.finished_at > clock(-job.grace_seconds),
+            ~exists().where(same, newer.id > job_id),
+        )
+        with self._read() as connection:
+            return connection.execute(query).one_or_none() is not None
 
     def _superseded(self, job_id: int, generation: int) -> AttemptRevoked:
         return AttemptRevoked(

@@ -54,6 +54,19 @@ class Rows(Book):
         with self._read() as connection:
             return all(connection.execute(query).one())
 
+    def quiet(self, job_id: int, seconds: float) -> bool:
+        """Say whether no row of a job is worked on, nor about to be, and nothing has changed for so many seconds."""
+        rows, job, since = RelationExport, ProjectExportJob, clock(-seconds)
+        own = select(rows.id).where(rows.job_id == job_id)
+        times = (rows.queued_at, rows.available_at, rows.started_at, rows.finished_at)
+        query = select(
+            ~own.where(rows.state == STARTED).exists(),
+            ~own.where(or_(*(time > since for time in times))).exists(),
+            ~select(job.id).where(job.id == job_id, job.updated_at > since).exists(),
+        )
+        with self._read() as connection:
+            return all(connection.execute(query).one())
+
     def failures(self, job_id: int) -> list[Failure]:
         """Return the last error of each failed row, in the order of the archive; of cancelled ones, their number."""
         failed = self._rows(and_(RelationExport.job_id == job_id, RelationExport.state == FAILED))

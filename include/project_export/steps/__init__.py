@@ -6,12 +6,14 @@ work       a unit claims rows, streams each into a part, and marks it finished
 watch      judges rows whose process is gone, and says how far the job is
 merge      parts → archive, published by one atomic step; raises every failure
 after      upload or notice, then the job is finished
+ending     whatever goes wrong, the job ends with that error
 prune      retention, and jobs whose run is gone
 """
 
 from project_export.steps.after import after_export
 from project_export.steps.context import Context
 from project_export.steps.create import Created, create
+from project_export.steps.ending import conclude, failure
 from project_export.steps.hold import Holder
 from project_export.steps.merge import Merged, Merger
 from project_export.steps.notice import Channel, Notice
@@ -37,7 +39,9 @@ __all__ = [
     "Worker",
     "after_export",
     "allowed",
+    "conclude",
     "create",
+    "failure",
     "give_up",
     "plan_export",
     "prune",

@@ -37,16 +37,24 @@ class Created:
 
 
 def create(
-    ctx: Context, request: Request, *, run_id: str, requested_by: str, run_alive: RunAlive, followed: bool = True
+    ctx: Context,
+    request: Request,
+    *,
+    run_id: str,
+    requested_by: str,
+    run_alive: RunAlive,
+    followed: bool = True,
+    watched: bool = False,
 ) -> Created:
     """Create the job of a run, or take up the one it has (the run was retried or cleared).
 
     followed: what comes after this step will run; where it will not, an ended job stays as it is, for nobody would end
     it again, and none is created.
+    watched: somebody may clear what has failed, so that the snapshot is kept for a while after a failure.
     Where the project is being exported by another run, request.if_running decides: join gives that job, else JobActive
     names it. A job whose run is gone does not count; it is cancelled.
     Raises SettingMissing, LedgerOutdated, ProjectNotFound, TreeError, SourceChanged, BadRequest, DeliveryFailed,
-    StoreRefused (also when there is too little space for the archive), JobActive, MoveRefused.
+    StoreRefused (also when there is too little space for the archive), StoreUnusable, JobActive, MoveRefused.
     """
     for name in ("store", "gitlab_version", "gitlab_revision"):
         ctx.settings.required(name)
@@ -84,6 +92,7 @@ def create(
         description=request.description,
         params={**asdict(request), "upload_url": request.upload_url and shown(request.upload_url)},
         plan=plan.as_json(),
+        grace_seconds=round(ctx.settings.snapshot_grace_seconds) if watched else 0,
     )
     while job is None:
         try:
@@ -101,12 +110,12 @@ def create(
 
 def resume(ctx: Context, job: Job) -> None:
     """Start an ended job again: what failed is queued anew, of a finished job, which is wanted again, everything."""
-    if job.state not in ("failed", "finished") or not ctx.ledger.reopen_job(job.id):
+    if job.state not in ("failed", "finished"):
         return
     again = ("failed",) if job.state == "failed" else ("failed", "finished")
-    rows = {row.id: row.attempt for row in ctx.ledger.rows(job.id) if row.state in again}
-    ctx.ledger.requeue(rows, "the run was cleared or retried")
-    log.info("job %d was %s and is open again; %d relation(s) are exported anew", job.id, job.state, len(rows))
+    if ctx.ledger.reopen_job(job.id, again, "the run was cleared or retried"):
+        queued = ctx.ledger.progress(job.id).queued
+        log.info("job %d was %s and is open again; %d relation(s) or part(s) are queued", job.id, job.state, queued)
 
 
 def _taken(request: Request, run_id: str, other: Job) -> Created:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
 
 from project_export.errors import (
     WHOLE,
@@ -14,11 +17,16 @@ from project_export.errors import (
     LedgerBusy,
     MoveRefused,
     Permanent,
+    ProjectExportError,
     RelationsFailed,
     Stopped,
     foreseen,
 )
+from project_export.ledger import Job
+from project_export.ledger.scrub import scrub
+from project_export.ledger.states import PENDING
 from project_export.steps.context import Context
+from project_export.steps.hold import RESUMABLE, resumable_until
 from project_export.steps.notify import notify
 
 log = logging.getLogger(__name__)
@@ -59,7 +67,50 @@ def _fail(
     try:
         if ask(lambda: ctx.ledger.fail_job(job_id, failures)):
             notify(ctx, job_id, "failed")
+            _say_until(ctx, job_id)
     except (MoveRefused, JobMissing) as error:
         log.warning("job %d is not failed: %s", job_id, error)
     except LedgerBusy as error:
         log.error("job %d could not be failed; the next run of the project or prune_exports does it: %s", job_id, error)
+
+
+def _say_until(ctx: Context, job_id: int) -> None:
+    until = _until(ctx, job_id)
+    if until is not None:
+        log.error("job %d: failed, resumable until %s", job_id, until.strftime(RESUMABLE))
+
+
+def _until(ctx: Context, job_id: int) -> datetime | None:
+    try:
+        return resumable_until(ctx, job_id)
+    except ProjectExportError as error:
+        log.warning("job %d: whether its snapshot is still held is not known: %s", job_id, error)
+        return None
+
+
+def failure(ctx: Context, job_id: int, error: ProjectExportError) -> dict[str, Any]:
+    """Return what programs are told of a merge that failed, as JSON values.
+
+    job_id; errors: relation, attempt, message, sqlstate and at (ISO 8601) of each; resumable_until: until when its
+    snapshot is held (ISO 8601), null if it is not.
+    """
+    failures = error.failures if isinstance(error, RelationsFailed) else (Failure(WHOLE, 0, str(error)),)
+    until = _until(ctx, job_id)
+    return {
+        "job_id": job_id,
+        "errors": [{**asdict(one), "message": scrub(one.message)} for one in failures],
+        "resumable_until": until and until.isoformat(),
+    }
+
+
+def conclude(ctx: Context, run_id: str, reason: str) -> Job | None:
+    """Return the job of a run that nothing works on any more; None when it has none.
+
+    Where it is still open, since the process that should have ended it died or could not reach the ledger, it is failed
+    with that reason.
+    """
+    job = ctx.ledger.job_of_run(run_id)
+    if job is None or job.state not in PENDING:
+        return job
+    _fail(ctx, job.id, [Failure(WHOLE, 0, reason)], lambda write: write())
+    return ctx.ledger.job(job.id)

@@ -8,46 +8,59 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from project_export.errors import LedgerBusy, SnapshotMissing, SourceRefused
+from project_export.errors import JobMissing, LedgerBusy, SnapshotMissing, SourceRefused
+from project_export.ledger import Job
 from project_export.source import Session
 from project_export.steps.context import Context
 
 log = logging.getLogger(__name__)
 
+RESUMABLE = "%H:%M %Z: clear the failed tasks, and only what is missing is exported"
 _MOST_GENERATIONS = 8
 _GRACE_SECONDS = 60
 """By which the server would end a snapshot later than its holder, who can say why."""
 
 
-def lend(ctx: Context, job_id: int, session: Session) -> int:
+@dataclass(frozen=True)
+class Loan:
+    """A session on the snapshot of a generation; None when nobody holds that any more."""
+
+    session: Session | None
+    generation: int
+
+
+def lend(ctx: Context, job_id: int, session: Session, seen: int | None = None) -> int:
     """Make the session's snapshot that of a new generation of the job and return the generation's number.
 
-    Raises AttemptRevoked when another holder was first, SourceRefused on a standby whose primary may remove rows that
-    the snapshot still sees (hot_standby_feedback is off), SnapshotMissing when snapshots were lost too often.
+    seen: the generation whose snapshot was found gone, the job's present one where none is given. Of several who have
+    seen the same, one wins. Raises AttemptRevoked when another was first, SourceRefused on a standby whose primary may
+    remove rows that the snapshot still sees (hot_standby_feedback is off), SnapshotMissing when snapshots were lost too
+    often.
     """
     standby, feedback = session.one("SELECT pg_is_in_recovery(), current_setting('hot_standby_feedback') = 'on'")
     if standby and not feedback:
         message = "the source is a standby without hot_standby_feedback, where a shared snapshot may read wrong rows"
         raise SourceRefused(f"{message}. Switch it on, or export with consistency=relation.")
-    generation = ctx.ledger.snapshot(job_id).generation + 1
+    generation = (ctx.ledger.snapshot(job_id).generation if seen is None else seen) + 1
     if generation > _MOST_GENERATIONS:
         message = f"the snapshot of job {job_id} was lost {_MOST_GENERATIONS} times"
         raise SnapshotMissing(f"{message}. See why its holder ends, or export with consistency=relation.")
+    reason = "the snapshot was lost; all relations are read from a new one"
+    ctx.ledger.begin_generation(job_id, generation, session.export_snapshot(), reason)
     if generation > 1:
         log.warning(
             "job %d: generation %d begins with a new snapshot; all relations are read again", job_id, generation
         )
-    snapshot = session.export_snapshot()
-    ctx.ledger.requeue_generation(job_id, generation, "the snapshot was lost; all relations are read from a new one")
-    ctx.ledger.set_snapshot(job_id, generation, snapshot)
     return generation
 
 
-def borrow(ctx: Context, job_id: int, name: str, wait_seconds: float) -> tuple[Session, int] | None:
-    """Return a session that reads the job's held snapshot, and its generation; None when nothing is left to read.
+def borrow(ctx: Context, job_id: int, name: str, wait_seconds: float) -> Loan | None:
+    """Return a session that reads the job's held snapshot, or which generation has none; None when nothing is left.
 
-    Waits so many seconds for somebody to hold one. Raises SnapshotMissing.
+    Waits so many seconds for somebody to hold one.
     """
     deadline = time.monotonic() + wait_seconds
     while True:
@@ -55,7 +68,7 @@ def borrow(ctx: Context, job_id: int, name: str, wait_seconds: float) -> tuple[S
             snapshot = ctx.ledger.snapshot(job_id)
             if snapshot.id is not None:
                 try:
-                    return ctx.session(name, snapshot.id), snapshot.generation
+                    return Loan(ctx.session(name, snapshot.id), snapshot.generation)
                 except SnapshotMissing:
                     log.info("the snapshot of generation %d is gone", snapshot.generation)
             progress = ctx.ledger.progress(job_id)
@@ -63,13 +76,28 @@ def borrow(ctx: Context, job_id: int, name: str, wait_seconds: float) -> tuple[S
                 return None  # nobody will hold one any more
             left = deadline - time.monotonic()
             if left <= 0:
-                message = f"nobody holds a snapshot for job {job_id} (waited {wait_seconds:.0f} s)"
-                raise SnapshotMissing(f"{message}. Does a triggerer run, and has hold_snapshot started?")
+                return Loan(None, snapshot.generation)
             wait(min(left, 2.0))
 
 
+def resumable_until(ctx: Context, job_id: int) -> datetime | None:
+    """Return until when a failed job can be resumed with its snapshot; None when nobody holds it any more."""
+    job = ctx.ledger.job(job_id)
+    if job.snapshot_id is None or job.finished_at is None or not ctx.ledger.in_grace(job_id):
+        return None
+    try:
+        ctx.session(f"job {job_id} looks for its snapshot", job.snapshot_id).close()
+    except SnapshotMissing:
+        return None
+    oldest = (job.snapshot_at or job.finished_at) + timedelta(seconds=ctx.settings.snapshot_max_seconds)
+    return min(job.finished_at + timedelta(seconds=job.grace_seconds), oldest)
+
+
 class Holder:
-    """Holds the snapshot of a job while relations are pending. Not for several threads at once."""
+    """Holds the snapshot of a job while relations need it. Not for several threads at once.
+
+    They do while they are pending, and for the job's grace after it has failed: what failed can be read from it again.
+    """
 
     def __init__(self, ctx: Context, job_id: int) -> None:
         self._ctx = ctx
@@ -77,6 +105,7 @@ class Holder:
         most_seconds = ctx.settings.snapshot_max_seconds + _GRACE_SECONDS
         self._session = ctx.session(f"job {job_id} snapshot", most_seconds=most_seconds)
         self._since = time.monotonic()
+        self._failed = False
         try:
             self.generation = lend(ctx, job_id, self._session)
         except BaseException:
@@ -90,12 +119,38 @@ class Holder:
             log.warning("job %d: the snapshot has reached its greatest age and is given up", self._job_id)
             return False
         try:
-            snapshot = self._ctx.ledger.snapshot(self._job_id)
-            progress = self._ctx.ledger.progress(self._job_id)
+            return self._needed(self._ctx.ledger.job(self._job_id))
         except LedgerBusy as error:
             log.warning("job %d: the snapshot is held on: %s", self._job_id, error)
             return True
-        return snapshot.generation == self.generation and progress.state == "started" and progress.pending > 0
+        except JobMissing:
+            return False
+
+    def _needed(self, job: Job) -> bool:
+        ledger, idle_seconds = self._ctx.ledger, self._ctx.settings.snapshot_wait_seconds
+        if job.snapshot_generation != self.generation:
+            return False
+        if job.state != "started":
+            return self._kept(job)
+        self._failed = False
+        progress = ledger.progress(job.id)
+        if not progress.pending and not (progress.failed and job.grace_seconds):
+            return False  # nothing failed, or it is over when the job is
+        if ledger.quiet(job.id, idle_seconds):
+            text = "job %d: nobody has worked on it for %.0f s, so the snapshot is given up; whoever does takes another"
+            log.warning(text, job.id, idle_seconds)
+            return False
+        return True
+
+    def _kept(self, job: Job) -> bool:
+        """Say whether the snapshot is kept for a failed job, and how long, when that begins."""
+        if not self._ctx.ledger.in_grace(job.id) or job.finished_at is None:
+            return False
+        if not self._failed:
+            until = job.finished_at + timedelta(seconds=job.grace_seconds)
+            log.warning("job %d: failed, resumable until %s", job.id, until.strftime(RESUMABLE))
+            self._failed = True
+        return True
 
     def close(self) -> None:
         """Give the snapshot up."""

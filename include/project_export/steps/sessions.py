@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from project_export.errors import AttemptRevoked, SnapshotMissing
+import logging
+
+from project_export.errors import AttemptRevoked, SnapshotMissing, SourceBusy
 from project_export.ledger import Claim, Job
 from project_export.source import Reader, Session, Tables
 from project_export.steps.context import Context
@@ -10,20 +12,26 @@ from project_export.steps.hold import borrow, lend
 from project_export.steps.planning import allowed
 from project_export.tree import BoundTree, bind, tables
 
+log = logging.getLogger(__name__)
+
 
 class UnitSource:
     """Opens and renews the unit's session, so that each row is read from the snapshot that it must be read from.
 
     consistency=project: all rows of a generation share one snapshot, which the unit borrows from its holder. A unit
-    that is alone lends its own where nobody holds one. consistency=relation: each row has a transaction of its own.
+    that may do so lends its own where nobody holds one; of several, one does, and the others borrow from it.
+    consistency=relation: each row has a transaction of its own.
+
+    lends: whether the unit may lend. lending: whether it does, so that others need it to go on.
     """
 
-    def __init__(self, ctx: Context, job: Job, name: str, *, alone: bool) -> None:
+    def __init__(self, ctx: Context, job: Job, name: str, *, lends: bool) -> None:
         self.session: Session | None = None
+        self.lending = False
         self._ctx = ctx
         self._job = job
         self._name = name
-        self._alone = alone
+        self._lends = lends
         self._shared = job.consistency == "project"
         self._generation = 0
         self._bound: BoundTree | None = None
@@ -35,6 +43,8 @@ class UnitSource:
 
         To be called before a row is claimed, since lending queues older rows again.
         """
+        if self.lending and self.session is not None and not self.session.lost:
+            self._touch(self.session)
         session = self.session
         if session is not None and session.lost:
             self.close()
@@ -94,20 +104,45 @@ class UnitSource:
         if self._external is not None:
             self._external.close()
         session, self.session = self.session, None
+        self.lending = False
         if session is not None:
             session.close()
 
     def _open(self) -> None:
         if not self._shared:
             self.session = self._ctx.session(self._name)
+            return
+        wait_seconds = 0 if self._lends else self._ctx.settings.snapshot_wait_seconds
+        while self.session is None:
+            loan = borrow(self._ctx, self._job.id, self._name, wait_seconds)
+            if loan is None:
+                return
+            if loan.session is not None:
+                self.session, self._generation = loan.session, loan.generation
+            elif self._lends:
+                self._lend(loan.generation)
+            else:
+                message = f"nobody holds a snapshot for job {self._job.id} (waited {wait_seconds:.0f} s)"
+                raise SnapshotMissing(f"{message}. Does a triggerer run, and has hold_snapshot started?")
+
+    def _lend(self, seen: int) -> None:
+        """Lend a new snapshot in place of the one that was seen gone, unless another unit does."""
+        session = self._ctx.session(self._name)
+        try:
+            self._generation = lend(self._ctx, self._job.id, session, seen)
+        except BaseException as error:
+            session.close()
+            if not isinstance(error, AttemptRevoked):
+                raise
+            log.info("another unit lends a snapshot: %s", error)
         else:
-            try:
-                wait_seconds = 0 if self._alone else self._ctx.settings.snapshot_wait_seconds
-                borrowed = borrow(self._ctx, self._job.id, self._name, wait_seconds)
-                if borrowed is not None:
-                    self.session, self._generation = borrowed
-            except SnapshotMissing:
-                if not self._alone:
-                    raise
-                self.session = self._ctx.session(self._name)
-                self._generation = lend(self._ctx, self._job.id, self.session)
+            self.session, self.lending = session, True
+
+    @staticmethod
+    def _touch(session: Session) -> None:
+        """Keep a transaction that others need from being ended as idle."""
+        try:
+            session.one("SELECT 1")
+        except SourceBusy as error:
+            log.warning("the snapshot that this unit lends is lost: %s", error)
+            session.close()

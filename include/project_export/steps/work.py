@@ -95,13 +95,18 @@ class _Attempt:
 
 
 class Worker:
-    """One try of one unit of a job. alone: no other unit works on the job, so that it may hold the snapshot itself."""
+    """One try of one unit of a job.
 
-    def __init__(self, ctx: Context, job_id: int, owner: Owner, *, alone: bool) -> None:
+    alone: no other unit works on the job. lends: where nobody holds the snapshot that all share, this unit may; one
+    that is alone always may.
+    """
+
+    def __init__(self, ctx: Context, job_id: int, owner: Owner, *, alone: bool, lends: bool = False) -> None:
         self._ctx = ctx
         self._job_id = job_id
         self._owner = owner
         self._alone = alone
+        self._lends = alone or lends
         self._stopped = threading.Event()
         self._source: UnitSource | None = None
         self._current: _Attempt | None = None
@@ -122,7 +127,8 @@ class Worker:
             return Worked()
         worked = Worked()
         errors: dict[int, str] = {}
-        source = self._source = UnitSource(self._ctx, job, f"job {job.id} unit {self._owner.unit}", alone=self._alone)
+        name = f"job {job.id} unit {self._owner.unit}"
+        source = self._source = UnitSource(self._ctx, job, name, lends=self._lends)
         try:
             with self._beating():
                 while claim := self._next(source):
@@ -153,17 +159,17 @@ class Worker:
         """Claim a row, or return None when nothing is left to claim.
 
         A unit that is alone also waits for rows that wait for their next try: its snapshot ends with it, and in a next
-        try of the unit every row would have to be read again.
+        try of the unit every row would have to be read again. One from which others borrow waits for theirs, too.
         """
         ledger = self._ctx.ledger
         while not self._stopped.is_set():
             if not source.ready():
                 return None
             claim = self.patiently(self._claim)
-            if claim or not self._alone:
+            if claim or not (self._alone or source.lending):
                 return claim
             progress = self.patiently(lambda: ledger.progress(self._job_id))
-            if progress.state != "started" or not progress.queued:
+            if progress.state != "started" or not (progress.queued if self._alone else progress.pending):
                 return None
             self._stopped.wait(_CLAIM_SECONDS)
         return None
