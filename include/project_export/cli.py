@@ -20,14 +20,14 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from project_export import cli_dags, cli_plan, cli_tree, cli_verify, shell
 from project_export import ledger as ledgers
-from project_export.cli_errors import errors
+from project_export.cli_errors import OMISSIONS, errors
+from project_export.cli_settings import Edition, GitlabVersion, settings
 from project_export.drafts import local_of
 from project_export.sample import layouts
 from project_export.sample.generate import COMPLETE
 from project_export.sample.generate import generate as generate_projects
 from project_export.sample.load import load as load_archive
 from project_export.sample.schema import create as create_schema
-from project_export.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 ledger = typer.Typer(no_args_is_help=True, help="The ledger's tables.")
@@ -53,8 +53,14 @@ def export(
     consistency: Annotated[str, typer.Option(help="project: one snapshot for all; relation: one for each.")] = "",
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Cancel all when a relation has failed.")] = False,
     ledger_dsn: Annotated[str, typer.Option("--ledger", help="DSN of a ledger; a SQLite file in OUT when empty.")] = "",
+    gitlab_version: GitlabVersion = "",
+    gitlab_revision: Annotated[str, typer.Option(help="Git revision of that GitLab; the setting when empty.")] = "",
+    edition: Edition = "",
 ) -> None:
-    """Export one project, without Airflow. The last line says where the archive lies."""
+    """Export one project, without Airflow. The last line says where the archive is.
+
+    Exit code 3 when it was exported with omissions: the source has, or may have, what the archive lacks.
+    """
     params = {
         "project_id": project_id,
         "relations": [name.strip() for name in relations.split(",") if name.strip()],
@@ -65,9 +71,13 @@ def export(
     }
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that it ends its processes, as after Ctrl-C
     with errors(), _bars() as show:
-        merged = shell.export(shell.Place(source, out, ledger_dsn), params, Settings(), jobs, show)
+        given = settings(gitlab_version=gitlab_version, gitlab_revision=gitlab_revision, edition=edition)
+        merged = shell.export(shell.Place(source, out, ledger_dsn), params, given, jobs, show)
     print(f"{merged.records} records, {merged.bytes} bytes")
+    for omission in merged.omissions:
+        print(f"omission: {omission}", file=sys.stderr)
     print(f"archive: {local_of(merged.uri)}")
+    raise typer.Exit(OMISSIONS if merged.omissions else 0)
 
 
 @ledger.command()

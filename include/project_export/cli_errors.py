@@ -13,10 +13,14 @@ from pydantic import ValidationError
 
 from project_export.errors import BadRequest, ProjectExportError
 
+OMISSIONS = 3
+"""Exit code of an export whose archive lacks what the source has, or may have."""
+
 
 @contextmanager
 def errors() -> Iterator[None]:
-    """Turn expected errors into one line on stderr and an exit code: 1 failed, 2 wrong use, 130 interrupted."""
+    """Turn expected errors into one line on stderr and an exit code: 1 failed, 2 wrong use, 130
+    interrupted."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     try:
         yield

@@ -13,8 +13,8 @@ from rich.table import Table
 
 from project_export import libpq
 from project_export.cli_errors import errors
+from project_export.cli_settings import GitlabVersion, settings
 from project_export.plan import Plan
-from project_export.settings import Settings
 from project_export.shell import source_name
 from project_export.source import Limits, Session
 from project_export.steps import Request, plan_export
@@ -32,21 +32,22 @@ def plan(
     consistency: Annotated[str, typer.Option(help="project: one snapshot for all; relation: one for each.")] = "",
     tree: Annotated[str, typer.Option(help="A shipped tree or the path of a YAML file; the setting when empty.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    gitlab_version: GitlabVersion = "",
 ) -> None:
     """Print how an export would be planned now, by the settings of this environment. It only reads."""
     with errors():
         source_name(source)  # else libpq would tell what is wrong with it, and perhaps a piece of the password
-        settings = Settings()
-        settings = settings.model_copy(update={"units": units or settings.units})
-        loaded = load(tree or settings.tree)
+        given = settings(gitlab_version=gitlab_version)
+        given = given.model_copy(update={"units": units or given.units})
+        loaded = load(tree or given.tree, given.edition)
         names = [name.strip() for name in relations.split(",") if name.strip()]
         params = {"project_id": project_id, "relations": names, "consistency": consistency or None}
         request = Request.from_params(params, loaded)
-        limits = Limits(settings.statement_timeout_seconds, settings.lock_timeout_seconds)
-        split = (request.consistency or settings.consistency) == "project"
-        policies, name = settings.allow_row_security, f"project_export plan project {project_id}"
+        limits = Limits(given.statement_timeout_seconds, given.lock_timeout_seconds)
+        split = (request.consistency or given.consistency) == "project"
+        policies, name = given.allow_row_security, f"project_export plan project {project_id}"
         with Session(lambda: libpq.connect(source), name, limits, policies=policies) as session:
-            made = plan_export(session, loaded, project_id, request.relations, settings, split=split)
+            made = plan_export(session, loaded, project_id, request.relations, given, split=split)
     found = _described(made)
     if as_json:
         print(json.dumps({"project_id": project_id, **found}, indent=2))

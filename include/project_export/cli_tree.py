@@ -13,13 +13,14 @@ import typer
 
 from project_export import libpq
 from project_export.cli_errors import errors
+from project_export.cli_settings import GitlabVersion, settings
 from project_export.settings import Settings
 from project_export.source import Limits, Reader, Session, Tables
 from project_export.source.coverage import coverage
 from project_export.source.indexes import joins
 from project_export.source.privileges import grants, lacking
-from project_export.steps import allowed
-from project_export.tree import BoundTree, Relation, bind, load, load_all, tables
+from project_export.steps import allowed, bound_tree
+from project_export.tree import BoundTree, Relation, load, load_all
 from project_export.tree.describe import document
 
 app = typer.Typer(no_args_is_help=True, help="The tree: what it exports, and whether a database has it.")
@@ -37,13 +38,13 @@ def doc(tree: Name = "") -> None:
 
 
 @app.command()
-def check(source: Source, tree: Name = "") -> None:
+def check(source: Source, tree: Name = "", gitlab_version: GitlabVersion = "") -> None:
     """Say of each relation what leaves, what is left out and why, and which index serves each of its joins.
 
     Exit code 1 when the database lacks what the tree cannot do without or may hide rows, when this role may not read
     all of it, or the tree has a mistake.
     """
-    with errors(), _bound(source, tree) as (session, bound):
+    with errors(), _bound(source, tree, gitlab_version) as (session, bound):
         found = joins(session, bound)
         unread = lacking(session, bound)
         seen = Tables(session, bound, allowed(Settings()))
@@ -52,6 +53,8 @@ def check(source: Source, tree: Name = "") -> None:
         print(f"{relation.name}: {'optional, ' * relation.optional}{_state(relation)}")
         for remark in bound.remarks(relation.name):
             print(f"    {remark}")
+        for omission in bound.omissions(relation.name):
+            print(f"    OMISSION: {omission}")
         for join in ways.get(relation.name, ()):
             print(f"    {join.path} by {join}")
     if bound.absent:
@@ -71,9 +74,14 @@ def check(source: Source, tree: Name = "") -> None:
 
 
 @app.command("grants")
-def show_grants(source: Source, role: Annotated[str, typer.Option(help="Who is to export.")], tree: Name = "") -> None:
+def show_grants(
+    source: Source,
+    role: Annotated[str, typer.Option(help="Who is to export.")],
+    tree: Name = "",
+    gitlab_version: GitlabVersion = "",
+) -> None:
     """Print the GRANT statements that a role needs for an export, by what this database has of the tree."""
-    with errors(), _bound(source, tree) as (session, bound):
+    with errors(), _bound(source, tree, gitlab_version) as (session, bound):
         seen = Tables(session, bound, replace(allowed(Settings()), policies=True))
         seen.require(bound.tree.names)
     for statement in grants(seen.found.values(), role):
@@ -85,12 +93,13 @@ def show_coverage(
     source: Source,
     project_id: Annotated[int, typer.Option(help="The project's id in the source.")],
     tree: Name = "",
+    gitlab_version: GitlabVersion = "",
 ) -> None:
     """Count how often each key has a value in a project's export; exit code 1 when one never has.
 
     A key that cannot have one is listed with the reason and does not count.
     """
-    with errors(), _bound(source, tree) as (session, bound):
+    with errors(), _bound(source, tree, gitlab_version) as (session, bound):
         found = coverage(Reader(session, bound, project_id), bound)
     for path, seen in groupby(found, lambda key: key.path):
         keys = list(seen)
@@ -116,8 +125,9 @@ def _state(relation: Relation) -> str:
 
 
 @contextmanager
-def _bound(source: str, name: str) -> Iterator[tuple[Session, BoundTree]]:
-    tree = load(name or Settings().tree)
-    policies = Settings().allow_row_security
+def _bound(source: str, name: str, version: str) -> Iterator[tuple[Session, BoundTree]]:
+    given = settings(gitlab_version=version)
+    tree = load(name or given.tree, given.edition)
+    policies = given.allow_row_security
     with Session(lambda: libpq.connect(source), "project-export tree", Limits(), policies=policies) as session:
-        yield session, bind(tree, session.catalogue(tables(tree)))
+        yield session, bound_tree(tree, session, given)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -52,12 +52,15 @@ def verify(
         except OSError as error:
             print(f"error: {error.filename or archive}: {error.strerror or error}", file=sys.stderr)
             raise typer.Exit(2) from None
-    print(json.dumps({"ok": report.ok, **asdict(report)}) if as_json else _text(report, path))
+    omissions = expected.omissions if expected else ()
+    found = {"ok": report.ok, "omissions": omissions, **asdict(report)}
+    print(json.dumps(found) if as_json else _text(report, path, omissions))
     raise typer.Exit(0 if report.ok and not (strict and report.warnings) else 1)
 
 
-def _text(report: Report, manifest: Path | None) -> str:
+def _text(report: Report, manifest: Path | None, omissions: Sequence[str]) -> str:
     lines = [f"{count:>10}  {name}" for name, count in report.records.items()]
+    lines += [f"omission: {omission}" for omission in omissions]
     lines += [f"remark: {remark}" for remark in report.remarks]
     lines += [f"warning: {warning}" for warning in report.warnings]
     lines += [f"problem: {problem}" for problem in report.problems]

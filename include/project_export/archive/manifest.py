@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -31,7 +31,8 @@ class ManifestRelation:
 
     file: its name in the archive, None where a relation without records has none. rows, bytes: of the whole file.
     sha256: of the whole file, None where several parts make it, since theirs stand for it. attempts: of the part that
-    took most. remarks: what was left out or is odd.
+    took most. remarks: what is odd, or its version does not have. omissions: what the source has, or may have, and the
+    file lacks.
     """
 
     relation: str
@@ -42,10 +43,16 @@ class ManifestRelation:
     attempts: int
     parts: tuple[ManifestPart, ...]
     remarks: tuple[str, ...] = ()
+    omissions: tuple[str, ...] = ()
 
     @classmethod
     def of(
-        cls, relation: str, file: str | None, parts: Sequence[ManifestPart], remarks: Sequence[str] = ()
+        cls,
+        relation: str,
+        file: str | None,
+        parts: Sequence[ManifestPart],
+        remarks: Sequence[str] = (),
+        omissions: Sequence[str] = (),
     ) -> ManifestRelation:
         """Sum up a relation from its parts, given in order."""
         return cls(
@@ -57,6 +64,7 @@ class ManifestRelation:
             attempts=max((part.attempt for part in parts), default=0),
             parts=tuple(parts),
             remarks=tuple(remarks),
+            omissions=tuple(omissions),
         )
 
 
@@ -70,8 +78,13 @@ class ManifestSnapshot:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an archive is made of. created_at: ISO 8601, by the ledger's clock. remarks: on the archive as a whole."""
+    """What an archive is made of.
 
+    omissions: what the source has, or may have, and the archive lacks, of all relations. created_at: ISO 8601, by the
+    ledger's clock. remarks: on the archive as a whole.
+    """
+
+    omissions: tuple[str, ...] = field(default=(), kw_only=True)
     package_version: str
     job_id: int
     source: str

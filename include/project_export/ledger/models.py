@@ -123,6 +123,7 @@ class RelationExport(Base):
     sha256: Mapped[str | None]
     uri: Mapped[str | None]
     remarks: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
+    omissions: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
     heartbeat_at: Mapped[datetime | None]
     available_at: Mapped[datetime | None]
     queued_at: Mapped[datetime] = mapped_column(server_default=func.now())

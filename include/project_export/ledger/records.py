@@ -83,8 +83,9 @@ class Job:
 class Row:
     """A row of relation_export.
 
-    rows and raw_bytes: so far while it is started, of the part when it is finished. failed_attempts: since the job was
-    opened, deaths included; `attempt` counts all there ever were.
+    rows and raw_bytes: so far while it is started, of the part when it is finished. remarks: what is odd, or its
+    version does not have. omissions: what the source has, or may have, and the part lacks. failed_attempts: since the
+    job was opened, deaths included; `attempt` counts all there ever were.
     """
 
     id: int
@@ -116,6 +117,7 @@ class Row:
     started_at: datetime | None
     finished_at: datetime | None
     failed_attempts: int
+    omissions: tuple[str, ...]
 
 
 @dataclass(frozen=True)

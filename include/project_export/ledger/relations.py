@@ -26,6 +26,7 @@ _CLEARED: Mapping[str, Any] = {
     "sha256": None,
     "uri": None,
     "remarks": [],
+    "omissions": [],
     "heartbeat_at": None,
     "available_at": None,
     "finished_at": None,
@@ -121,8 +122,10 @@ class Relations(Rows):
             alive = set(connection.scalars(statement))
         return {beat.row_id for beat in beats} - alive
 
-    def finish(self, claim: Claim, part: PartFacts, uri: str, remarks: Sequence[str] = ()) -> None:
-        """Say that the claimed row's part is written and lies at `uri`. remarks: what was left out, oddities.
+    def finish(
+        self, claim: Claim, part: PartFacts, uri: str, remarks: Sequence[str] = (), omissions: Sequence[str] = ()
+    ) -> None:
+        """Record that the claimed row's part is written, at `uri`. remarks, omissions: see `Row`.
 
         May be repeated when it is not known whether it was kept. Raises AttemptRevoked, having changed nothing, when
         the claim is lost.
@@ -136,6 +139,7 @@ class Relations(Rows):
             sha256=part.sha256,
             uri=uri,
             remarks=list(remarks),
+            omissions=list(omissions),
             error=None,
             sqlstate=None,
             finished_at=clock(),

@@ -93,11 +93,18 @@ class Rows(Book):
             raise JobMissing(f"The ledger has no job {job_id}.")
         return Progress(**found)
 
+    def omissions(self, job_id: int) -> tuple[str, ...]:
+        """Return what the job's parts lack, each once."""
+        return tuple(
+            dict.fromkeys(text for row in self._rows(RelationExport.job_id == job_id) for text in row.omissions)
+        )
+
     def _rows(self, condition: ColumnElement[bool]) -> list[Row]:
         query = select(RelationExport.__table__).where(condition).order_by(RelationExport.position, RelationExport.part)
         with self._read() as connection:
             return [
-                Row(**{**found, "remarks": tuple(found["remarks"])}) for found in connection.execute(query).mappings()
+                Row(**{**found, "remarks": tuple(found["remarks"]), "omissions": tuple(found["omissions"])})
+                for found in connection.execute(query).mappings()
             ]
 
 

@@ -17,7 +17,7 @@ from project_export.steps.ending import conclude, failure
 from project_export.steps.hold import Holder
 from project_export.steps.merge import Merged, Merger
 from project_export.steps.notice import Channel, Notice
-from project_export.steps.planning import allowed, plan_export
+from project_export.steps.planning import allowed, bound_tree, plan_export
 from project_export.steps.prune import Pruned, prune
 from project_export.steps.request import Request
 from project_export.steps.watch import Silence, give_up, watch
@@ -39,6 +39,7 @@ __all__ = [
     "Worker",
     "after_export",
     "allowed",
+    "bound_tree",
     "conclude",
     "create",
     "failure",

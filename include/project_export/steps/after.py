@@ -26,7 +26,13 @@ def after_export(ctx: Context, job_id: int, *, upload_url: str | None, last_try:
 def _after(ctx: Context, job: Job, upload_url: str) -> Merged:
     if job.archive_uri is None:
         raise MoveRefused(f"Job {job.id} ({job.state}) has no archive: it failed, or was pruned. Export it again.")
-    merged = Merged(job.archive_uri, job.archive_bytes or 0, job.archive_sha256 or "", job.records or 0)
+    merged = Merged(
+        uri=job.archive_uri,
+        bytes=job.archive_bytes or 0,
+        sha256=job.archive_sha256 or "",
+        records=job.records or 0,
+        omissions=ctx.ledger.omissions(job.id),
+    )
     if job.params.get("after_export") == "upload":
         ctx.ledger.reopen_job(job.id)
         upload(ctx, job, upload_url, job.params["upload_http_method"])

@@ -37,12 +37,16 @@ MERGE_UNIT = -1
 
 @dataclass(frozen=True)
 class Merged:
-    """The published archive: its URI, size in bytes, SHA-256 (hex) and number of records."""
+    """The published archive: its URI, size in bytes, SHA-256 (hex) and number of records.
+
+    omissions: what the source has, or may have, and the archive lacks.
+    """
 
     uri: str
     bytes: int
     sha256: str
     records: int
+    omissions: tuple[str, ...] = ()
 
 
 class Merger:
@@ -141,13 +145,14 @@ class Merger:
         # From here on it is the archive that counts: the one before stays as it is until the ledger names this one.
         attempts = sum(row.attempt for row in rows)
         self._worker.patiently(lambda: publish(job.id, uri, facts.bytes, facts.sha256, records, attempts=attempts))
-        log.info("%s: %d records, %d bytes", uri, records, facts.bytes)
+        omissions = ctx.ledger.omissions(job.id)
+        log.info("%s: %d records, %d bytes%s", uri, records, facts.bytes, ", with omissions" if omissions else "")
         try:
             removed = ctx.store.remove_others(key, {uri, manifest.uri, *(row.uri for row in rows if row.uri)})
             log.info("%d unreferenced file(s) removed", len(removed))
         except (StoreRefused, StoreUnusable) as error:
             log.warning("unreferenced files stay until prune_exports removes them: %s", error)
-        return Merged(uri, facts.bytes, facts.sha256, records)
+        return Merged(uri, facts.bytes, facts.sha256, records, omissions)
 
     def _stored(self, row: Row) -> StoredPart:
         return StoredPart(row.relation, row.part, _facts(row), partial(self._ctx.store.open, str(row.uri)))
@@ -181,8 +186,10 @@ def _manifest(
             for row in rows
         ]
         own = [remark for row in rows for remark in row.remarks]
-        relations.append(ManifestRelation.of(name, file if file in written else None, parts, own))
+        omissions = list(dict.fromkeys(text for row in rows for text in row.omissions))
+        relations.append(ManifestRelation.of(name, file if file in written else None, parts, own, omissions))
     return Manifest(
+        omissions=tuple(text for relation in relations for text in relation.omissions),
         package_version=version("project-export"),
         job_id=job.id,
         source=job.source,

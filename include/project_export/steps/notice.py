@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ SUBJECTS: Mapping[Outcome, str] = {
     "failed": "Project export error",
     "cancelled": "Project export error",
 }
+WITH_OMISSIONS = "Project was exported with omissions"
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class Notice:
     facts: Mapping[str, Any]
 
     @classmethod
-    def of(cls, job: Job, outcome: Outcome) -> Notice:
-        """Make the notice of an ended job."""
+    def of(cls, job: Job, outcome: Outcome, omissions: Sequence[str] = ()) -> Notice:
+        """Make the notice of an ended job. omissions: what its archive lacks."""
         errors = list(dict.fromkeys(scrub(str(error)) for error in job.errors))
         project = f"Project {job.project_id} of {job.source}"
         if outcome == "finished":
@@ -38,6 +39,8 @@ class Notice:
                 f"Archive: {job.archive_uri}",
                 f"SHA-256: {job.archive_sha256}",
             ]
+            if omissions:
+                lines.insert(0, listed("The archive lacks what the source has, or may have", omissions))
         else:
             lines = [listed(f"{project} couldn't be exported. The errors we encountered were", errors)]
         run = f"Run {job.run_id}, asked for by {job.requested_by} (job {job.id})"
@@ -56,8 +59,10 @@ class Notice:
             "requested_by": job.requested_by,
             "archive": archive if outcome == "finished" else None,
             "errors": errors,
+            "omissions": list(omissions),
         }
-        return cls(outcome, SUBJECTS[outcome], scrub("\n".join([*lines, run])), facts)
+        subject = WITH_OMISSIONS if omissions else SUBJECTS[outcome]
+        return cls(outcome, subject, scrub("\n".join([*lines, run])), facts)
 
 
 Channel = Callable[[Notice], None]

@@ -28,7 +28,7 @@ def notify(ctx: Context, job_id: int, outcome: Outcome) -> list[str]:
     asked = job.params.get("after_export", "notify")
     if asked == "none" or (asked == "upload" and outcome == "finished"):
         return []
-    notice = Notice.of(job, outcome)
+    notice = Notice.of(job, outcome, ctx.ledger.omissions(job_id) if outcome == "finished" else ())
     told = []
     for name, deliver in (ctx.channels or {"log": _log}).items():
         if not ctx.ledger.take_notice(job_id, outcome, name):

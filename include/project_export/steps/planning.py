@@ -9,7 +9,7 @@ from project_export.errors import BadRequest, SourceBusy, SourceRefused
 from project_export.plan import Plan, make_plan
 from project_export.settings import Settings
 from project_export.source import Allowed, Reader, Session, Tables
-from project_export.tree import Tree, bind, tables
+from project_export.tree import BoundTree, Tree, bind, tables
 
 log = logging.getLogger(__name__)
 
@@ -23,9 +23,9 @@ def plan_export(
     Raises ProjectNotFound, SourceChanged, SourceFiltered, SourceBusy, and BadRequest for an optional relation that the
     source lacks.
     """
-    bound = bind(tree, session.catalogue(tables(tree)))
+    bound = bound_tree(tree, session, settings)
     for item in bound.left_out:
-        log.warning("%s", item)
+        log.log(logging.WARNING if item.omission else logging.INFO, "%s", item)
     if bound.absent:
         log.info("optional, and not in this source: %s", ", ".join(bound.absent))
     for name in relations:
@@ -35,6 +35,11 @@ def plan_export(
     Tables(session, bound, allowed(settings)).require(names)
     reader = Reader(session, bound, project_id)
     return make_plan(bound.tree, {name: _count(session, reader, name) for name in names}, settings, split=split)
+
+
+def bound_tree(tree: Tree, session: Session, settings: Settings) -> BoundTree:
+    """Fit the tree to the source, whose version and exceptions the settings name. Raises SourceChanged."""
+    return bind(tree, session.catalogue(tables(tree)), settings.gitlab_version, settings.allowed)
 
 
 def allowed(settings: Settings) -> Allowed:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 
 from project_export.errors import AttemptRevoked, SnapshotMissing, SourceBusy
 from project_export.ledger import Claim, Job
 from project_export.source import Reader, Session, Tables
 from project_export.steps.context import Context
 from project_export.steps.hold import borrow, lend
-from project_export.steps.planning import allowed
-from project_export.tree import BoundTree, bind, tables
+from project_export.steps.planning import allowed, bound_tree
+from project_export.tree import BoundTree
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class UnitSource:
             raise AttemptRevoked(f"{message}, not from generation {self._generation}")
         with self.session.attempt(claim.relation):
             if self._bound is None or self._tables is None:
-                self._bound = bind(self._ctx.tree, self.session.catalogue(tables(self._ctx.tree)))
+                self._bound = bound_tree(self._ctx.tree, self.session, self._ctx.settings)
                 self._tables = Tables(self.session, self._bound, allowed(self._ctx.settings))
             self._tables.require([claim.relation])
             return Reader(
@@ -97,7 +98,12 @@ class UnitSource:
         """Say what has to be said of a row that was read: what was left out or hidden, and what was odd."""
         known = [self._bound, self._tables] if claim.part == 0 else []
         said = [text for one in known if one is not None for text in one.remarks(claim.relation)]
-        return [*said, *(f"{text} ({count} times)" for text, count in reader.oddities.items())]
+        return [*said, *_counted(reader.oddities)]
+
+    def omissions(self, claim: Claim, reader: Reader) -> list[str]:
+        """Return what the source has, or may have, and the row's part lacks."""
+        left_out = self._bound.omissions(claim.relation) if self._bound is not None and claim.part == 0 else ()
+        return [*left_out, *_counted(reader.omissions)]
 
     def close(self) -> None:
         """End the session."""
@@ -146,3 +152,7 @@ class UnitSource:
         except SourceBusy as error:
             log.warning("the snapshot that this unit lends is lost: %s", error)
             session.close()
+
+
+def _counted(found: Counter[str]) -> list[str]:
+    return [f"{text} ({count} times)" if count > 1 else text for text, count in found.items()]

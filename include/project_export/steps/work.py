@@ -214,12 +214,13 @@ class Worker:
             self._current = None
         try:
             kept = [*source.remarks(claim, reader), *remarks]
-            self.patiently(lambda: self._ctx.ledger.finish(claim, facts, uri, kept))
+            omissions = source.omissions(claim, reader)
+            self.patiently(lambda: self._ctx.ledger.finish(claim, facts, uri, kept, omissions))
         except AttemptRevoked:
             self._ctx.store.discard(uri)
             raise
-        for remark in remarks:
-            log.warning("%s: %s", what, remark)
+        for said in (*omissions, *remarks):
+            log.warning("%s: %s", what, said)
         log.info("%s: %d records, %d bytes", what, facts.rows, facts.raw_bytes)
         return facts
 
