@@ -56,10 +56,12 @@ def export(
     gitlab_version: GitlabVersion = "",
     gitlab_revision: Annotated[str, typer.Option(help="Git revision of that GitLab; the setting when empty.")] = "",
     edition: Edition = "",
+    anew: Annotated[bool, typer.Option("--anew", help="Begin anew, also where the last export did not end.")] = False,
 ) -> None:
     """Export one project, without Airflow. The last line says where the archive is.
 
-    Exit code 3 when it was exported with omissions: the source has, or may have, what the archive lacks.
+    The same command continues an export that was interrupted or failed. Exit code 3 when it was exported with omissions:
+    the source has, or may have, what the archive lacks.
     """
     params = {
         "project_id": project_id,
@@ -72,7 +74,7 @@ def export(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that it ends its processes, as after Ctrl-C
     with errors(), _bars() as show:
         given = settings(gitlab_version=gitlab_version, gitlab_revision=gitlab_revision, edition=edition)
-        merged = shell.export(shell.Place(source, out, ledger_dsn), params, given, jobs, show)
+        merged = shell.export(shell.Place(source, out, ledger_dsn), params, given, jobs, show, anew=anew)
     print(f"{merged.records} records, {merged.bytes} bytes")
     for omission in merged.omissions:
         print(f"omission: {omission}", file=sys.stderr)

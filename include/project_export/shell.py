@@ -1,12 +1,13 @@
 """An export without Airflow: the same steps, one process per unit, on this machine.
 
 The ledger is a SQLite file in the output folder unless another one is given. Ctrl-C cancels the running queries, queues
-nothing more, and fails the job.
+nothing more, and fails the job; the same command goes on with it.
 """
 
 from __future__ import annotations
 
 import getpass
+import json
 import logging
 import multiprocessing
 import re
@@ -43,11 +44,13 @@ from project_export.steps import (
     create,
     watch,
 )
+from project_export.steps.create import params_of
 from project_export.steps.process import Process
 
 log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.2
+_RUN = "shell:"
 
 Show = Callable[[list[ledger.Row]], None]
 
@@ -88,16 +91,22 @@ def source_name(dsn: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", name).lstrip(".") or "local"
 
 
-def export(place: Place, params: dict[str, Any], settings: Settings, jobs: int, show: Show) -> Merged:
+def export(
+    place: Place, params: dict[str, Any], settings: Settings, jobs: int, show: Show, *, anew: bool = False
+) -> Merged:
     """Export one project and return its archive.
 
+    The job of the same request that was interrupted or failed before is taken up, unless `anew`: what it has exported
+    is used, if all relations need not be read from one snapshot, which has ended with its process.
     params: as of the DAG. jobs: processes at the most. show: called with the ledger's rows while it runs.
     Raises what the steps raise; KeyboardInterrupt after the job was failed.
     """
     settings = settings.model_copy(update={"units": jobs})
     ctx = place.context(settings)
     request = Request.from_params(params, ctx.tree)
-    run_id = f"shell:{Process.this()}:{uuid.uuid4().hex[:8]}"
+    run_id = f"{_RUN}{Process.this()}:{uuid.uuid4().hex[:8]}"
+    if not anew:
+        _take_up(ctx, request, run_id)
     created = create(ctx, request, run_id=run_id, requested_by=getpass.getuser(), run_alive=_run_alive)
     try:
         with closing(_Snapshot(ctx, created)) as snapshot:
@@ -108,6 +117,26 @@ def export(place: Place, params: dict[str, Any], settings: Settings, jobs: int, 
             reason = str(error) if isinstance(error, ProjectExportError) else "the export was interrupted"
             ctx.ledger.fail_job(created.job_id, [Failure(WHOLE, 0, reason)])
         raise
+
+
+def _take_up(ctx: Context, request: Request, run_id: str) -> None:
+    """Make the project's last job that of this run, if it is one of the shell's that did not finish what is asked."""
+    job = ctx.ledger.last_job(ctx.source, ctx.tree.name, request.project_id)
+    if job is None or not job.run_id.startswith(_RUN) or job.state == "finished":
+        return
+    same = (job.params, job.description, job.consistency) == (
+        json.loads(json.dumps(params_of(request))),
+        request.description,
+        request.consistency or ctx.settings.consistency,
+    )
+    rows = ctx.ledger.rows(job.id)
+    here = all(row.uri is None or row.uri.startswith(f"{ctx.store.uri}/") for row in rows)
+    if not same or not here or (job.state in PENDING and _run_alive(job.run_id)):
+        return
+    if ctx.ledger.take_over(job, run_id):
+        done = sum(row.state == "finished" for row in rows)
+        text = "job %d goes on: %d of its %d relation(s) or part(s) were exported (--anew begins anew)"
+        log.warning(text, job.id, done, len(rows))
 
 
 class _Snapshot:

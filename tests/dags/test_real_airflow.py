@@ -121,7 +121,7 @@ def test_what_is_refused_fails_in_the_first_task_says_why_and_leaves_nothing(sta
         EXPORT: "upstream_failed",
         WAIT: "skipped",
         MERGE: "skipped",
-        AFTER: "skipped",
+        AFTER: "upstream_failed",
         END: "failed",
     }
     assert why in run.log(CREATE)

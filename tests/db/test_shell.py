@@ -151,6 +151,56 @@ def test_an_interrupted_export_leaves_nothing_behind(
     assert shell.rows("SELECT state FROM relation_export WHERE relation = 'labels'") == [("queued",)]
 
 
+@pytest.mark.parametrize(
+    ("end", "consistency", "again"),
+    [
+        (signal.SIGINT, "relation", {"milestones": 1, "project": 1}),
+        (signal.SIGKILL, "relation", {"milestones": 1, "project": 1}),
+        (signal.SIGINT, "project", {"milestones": 2, "project": 2}),
+    ],
+)
+def test_the_same_command_goes_on_with_an_export_that_was_interrupted(
+    shell: Shell, generated_copy: str, end: signal.Signals, consistency: str, again: dict[str, int]
+) -> None:
+    command = shell.export(
+        generated_copy, "--jobs", "2", "--relations", "labels,milestones", "--consistency", consistency
+    )
+    with locked(generated_copy, "label_priorities"):
+        process = shell.start(*command)
+        wait_until(lambda: reading(generated_copy, "labels"), 40)
+        finished = "SELECT 1 FROM relation_export WHERE state = 'finished' HAVING count(*) = 2"
+        wait_until(lambda: shell.rows(finished))
+        children = below(process)
+        for hit in [process, *children] if end is signal.SIGKILL else [process]:
+            hit.send_signal(end)
+        process.communicate(timeout=30)
+    wait_until(lambda: not [child for child in children if alive(child)])
+    done = shell.run(*command)
+    assert done.returncode == 0, done.stderr
+    assert "job 1 goes on: 2 of its 3 relation(s) or part(s) were exported" in done.stderr
+    assert shell.rows("SELECT id, state FROM project_export_job") == [(1, "finished")]
+    tried = dict(shell.rows("SELECT relation, attempt FROM relation_export"))
+    assert {name: tried[name] for name in again} == again
+    assert_same(Path(done.stdout.splitlines()[-1].removeprefix("archive: ")), generated_copy, 1, "labels", "milestones")
+
+    following = shell.run(*command)
+    assert following.returncode == 0, following.stderr
+    assert shell.rows("SELECT id, state FROM project_export_job") == [(1, "finished"), (2, "finished")]
+
+
+@pytest.mark.parametrize("other", [["--relations", "labels"], ["--anew"], ["--description", "another"]])
+def test_another_command_begins_anew(shell: Shell, generated_copy: str, other: list[str]) -> None:
+    command = shell.export(generated_copy, "--jobs", "1", "--relations", "labels,boards")
+    with locked(generated_copy, "boards"):
+        shell.environment["PROJECT_EXPORT_LOCK_TIMEOUT_SECONDS"] = "0.1"
+        shell.environment["PROJECT_EXPORT_MAX_ATTEMPTS"] = "1"
+        assert shell.run(*command).returncode == 1
+    done = shell.run(*command, *other)
+    assert done.returncode == 0, done.stderr
+    assert "goes on" not in done.stderr
+    assert shell.rows("SELECT id, state FROM project_export_job") == [(1, "failed"), (2, "finished")]
+
+
 def test_an_export_is_refused_while_another_runs_and_takes_its_place_when_that_was_killed(
     shell: Shell, blocked: tuple[subprocess.Popen[str], str]
 ) -> None:

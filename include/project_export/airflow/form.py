@@ -56,8 +56,9 @@ def export_params() -> dict[str, Param]:
             },
             title="Consistency",
             description=(
-                "One moment for all needs a running triggerer and keeps a transaction open while the export runs. "
-                "With a moment per relation, a retry repeats only what failed."
+                "One moment for all needs a running triggerer and keeps a transaction open while the export runs, and "
+                "for a while after a failure: cleared within it, only what failed is exported again, later everything. "
+                "With a moment per relation, always only what failed."
             ),
         ),
         "if_running": Param(

@@ -59,6 +59,37 @@ class Jobs(Book):
         """Return the newest job of a run, if it has one."""
         return self._newest(ProjectExportJob.run_id == run_id)
 
+    def last_job(self, source: str, tree: str, project_id: int) -> Job | None:
+        """Return the newest job of this project, whatever became of it."""
+        return self._newest(
+            ProjectExportJob.source == source,
+            ProjectExportJob.tree == tree,
+            ProjectExportJob.project_id == project_id,
+        )
+
+    def take_over(self, job: Job, run_id: str) -> bool:
+        """Give a job to another run, and queue what was worked on; return False when it is not as it was seen.
+
+        For a job whose run is gone for good: of several who take it over, one does.
+        """
+        taken = (
+            update(ProjectExportJob)
+            .where(
+                ProjectExportJob.id == job.id,
+                ProjectExportJob.run_id == job.run_id,
+                ProjectExportJob.state == job.state,
+            )
+            .values(run_id=run_id)
+        )
+        left = requeued("its run was taken over").where(
+            RelationExport.job_id == job.id, RelationExport.state == STARTED
+        )
+        with self._write() as connection:
+            if not self._announce(connection, taken):
+                return False
+            connection.execute(left)
+            return True
+
     def active_job(self, source: str, tree: str, project_id: int) -> Job | None:
         """Return the job of this project that is queued or started, if there is one."""
         return self._newest(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from project_export.errors import JobActive, MoveRefused, StoreRefused
 from project_export.ledger import Job, JobRequest, being_exported
@@ -90,7 +91,7 @@ def create(
         requested_by=requested_by,
         consistency=consistency,
         description=request.description,
-        params={**asdict(request), "upload_url": request.upload_url and shown(request.upload_url)},
+        params=params_of(request),
         plan=plan.as_json(),
         grace_seconds=round(ctx.settings.snapshot_grace_seconds) if watched else 0,
     )
@@ -116,6 +117,11 @@ def resume(ctx: Context, job: Job) -> None:
     if ctx.ledger.reopen_job(job.id, again, "the run was cleared or retried"):
         queued = ctx.ledger.progress(job.id).queued
         log.info("job %d was %s and is open again; %d relation(s) or part(s) are queued", job.id, job.state, queued)
+
+
+def params_of(request: Request) -> dict[str, Any]:
+    """Return what a job keeps of its request: no secret of the URL."""
+    return {**asdict(request), "upload_url": request.upload_url and shown(request.upload_url)}
 
 
 def _taken(request: Request, run_id: str, other: Job) -> Created:
