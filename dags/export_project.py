@@ -47,7 +47,7 @@ with DAG(
     export = ExportRelation.partial(
         task_id="export_relation",
         pool=setting("pool", "project_export"),
-        map_index_template="{{ task.unit['title'] }}",
+        map_index_template="{{ did | default(task.unit['title']) }}",
         holder=hold.task_id,
     ).expand(unit=create.output)
 

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from dev.airflow import POOL
-from tests.dags.stage import AFTER, CREATE, DAG_ID, END, EXPORT, HOLD, MERGE, WAIT, Run, Stage, until
+from tests.dags.stage import AFTER, CREATE, DAG_ID, END, EXPORT, HOLD, MERGE, SOURCE_ID, WAIT, Run, Stage, until
 
 pytestmark = pytest.mark.xdist_group("airflow")
 
@@ -100,7 +100,7 @@ def test_a_run_that_joins_ends_at_once_with_the_others_job(trio: tuple[Run, Run,
         AFTER: "skipped",
         END: "skipped",
     }
-    assert joining.xcoms(CREATE) == {"return_value": [], "joined_job_id": first.job().id}
+    assert joining.xcoms(CREATE).items() >= {"return_value": [], "joined_job_id": first.job().id}.items()
     assert joining.notices() == []
 
 
@@ -144,16 +144,25 @@ def test_an_upload_that_cannot_be_is_refused_before_the_export(refused: Run) -> 
 
 def test_each_archive_is_an_event_of_the_asset(stage: Stage, uploaded: Run, trio: tuple[Run, Run, Run]) -> None:
     events = stage.rest.call("GET", f"/assets/events?source_dag_id={DAG_ID}&limit=100")["asset_events"]
-    by_run = {event["source_run_id"]: event["extra"] for event in events}
+    by_run = {(event["source_run_id"], event["name"]): event for event in events}
     job = uploaded.job()
-    assert by_run[uploaded.id] == {
+    keyed = by_run[uploaded.id, "project_export_project_archive"]
+    plain = by_run[uploaded.id, "project_export_archive"]
+    assert (plain["partition_key"], keyed["partition_key"]) == (None, f"{SOURCE_ID}/2")
+    assert keyed["extra"] == plain["extra"]
+    assert plain["extra"] == {
+        "source": SOURCE_ID,
+        "job_id": job.id,
+        "manifest": str(job.archive_uri).replace("project.tar.gz", "project.manifest.json"),
+        "partial": True,
+        "remarks": [],
         "uri": job.archive_uri,
         "bytes": job.archive_bytes,
         "sha256": job.archive_sha256,
         "records": job.records,
         "project_id": 2,
     }
-    assert trio[1].id not in by_run
+    assert trio[1].id not in {run for run, _ in by_run}
 
 
 def test_retention_runs_as_a_dag(stage: Stage, trio: tuple[Run, Run, Run]) -> None:

@@ -118,8 +118,11 @@ def test_the_waiter_is_rescheduled_as_seldom_as_airflow_needs_not_to_lose_it(dag
     assert waiter.poke_interval >= 10
 
 
-def test_mapped_units_are_named_by_what_is_planned_for_them(dag):
-    assert dag.get_task("export_relation").map_index_template == "{{ task.unit['title'] }}"
+def test_mapped_units_are_named_by_what_is_planned_for_them_and_then_by_what_they_did(dag):
+    template = dag.get_template_env().from_string(dag.get_task("export_relation").map_index_template)
+    unit = {"task": {"unit": {"title": "issues"}}}
+    assert template.render(unit) == "issues"
+    assert template.render({**unit, "did": "issues, labels: 12 records"}) == "issues, labels: 12 records"
 
 
 def test_the_params(dag):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import tarfile
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import pytest
@@ -19,6 +21,7 @@ from tests.dags.stage import AFTER, CREATE, DAG_ID, END, EXPORT, GRACE_SECONDS, 
 from tests.reader import read_project
 
 MERGE_UNIT = "/-1"
+LINK = "_link_ExportLink"
 pytestmark = pytest.mark.xdist_group("airflow")
 
 REFUSED = {
@@ -94,11 +97,13 @@ def test_the_grid_names_what_is_planned_for_each_unit_as_soon_as_it_runs(pair):
 
 def test_xcom_holds_names_and_counts_only(whole_run):
     job = whole_run.job()
+    links = {task: whole_run.xcoms(task)[LINK] for task in (CREATE, MERGE)}
     assert whole_run.xcoms(CREATE) == {
+        LINK: links[CREATE],
         "return_value": [
             {"job_id": job.id, "unit": unit, "title": title, "alone": False, "shared": True}
             for unit, title in enumerate(job.plan["titles"])
-        ]
+        ],
     }
     units = whole_run.xcoms(EXPORT)
     assert {key: sorted(value) for key, value in units.items()} == {
@@ -107,8 +112,34 @@ def test_xcom_holds_names_and_counts_only(whole_run):
     assert sum(value["records"] for value in units.values()) == job.records
     assert whole_run.xcoms(WAIT) == whole_run.xcoms(HOLD) == {}
     archive = {"uri": job.archive_uri, "bytes": job.archive_bytes, "sha256": job.archive_sha256}
-    assert whole_run.xcoms(MERGE) == {"return_value": {**archive, "records": job.records}}
+    assert whole_run.xcoms(MERGE) == {LINK: links[MERGE], "return_value": {**archive, "records": job.records}}
     assert whole_run.xcoms(END) == {"return_value": job.archive_uri}
+
+
+def test_the_links_of_create_and_merge_say_what_the_run_is_about(stage, whole_run, early):
+    job = whole_run.job()
+    for task, about in (
+        (CREATE, {"project_id": ["1"], "job_id": [str(job.id)], "outcome": ["created"]}),
+        (MERGE, {"project_id": ["1"], "job_id": [str(job.id)], "outcome": ["published"], "archive": [job.archive_uri]}),
+    ):
+        link = whole_run.get(f"taskInstances/{task}/links")["extra_links"]["Export"]
+        assert link.startswith(f"{stage.airflow.url}/dags/{DAG_ID}/runs/")
+        assert about.items() <= parse_qs(urlsplit(link).query).items()
+    refused = early["an unknown project"]
+    assert refused.ended() == "failed"
+    link = refused.get(f"taskInstances/{CREATE}/links")["extra_links"]["Export"]
+    assert {"project_id": ["999999"], "outcome": ["refused"]}.items() <= parse_qs(urlsplit(link).query).items()
+
+
+def test_the_grid_names_what_each_unit_did_when_it_has_ended(whole_run):
+    names = [task["rendered_map_index"] for task in whole_run.tasks() if task["task_id"] == EXPORT]
+    did = [name for name in names if name.endswith(" records")]
+    assert set(names) - set(did) <= {"nothing was left to do"}
+    assert sum(int(name.rpartition(": ")[2].split()[0].replace(",", "")) for name in did) == whole_run.job().records
+
+
+def test_the_waiter_says_how_much_is_done(whole_run):
+    assert re.search(r"\d+ %(, about \d+:\d\d:\d\d left)?: \d+ of \d+ finished", whole_run.log(WAIT))
 
 
 @pytest.mark.parametrize("what", REFUSED)

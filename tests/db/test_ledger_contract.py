@@ -534,3 +534,18 @@ def test_deleting_a_job_deletes_its_rows(ledger: Ledger, engine: Engine) -> None
     with engine.begin() as connection:
         connection.execute(text("DELETE FROM project_export_job"))
     assert ledger.rows(job.id) == []
+
+
+def test_progress_tells_how_much_is_done_and_how_long_the_rest_takes(ledger: Ledger, engine: Engine) -> None:
+    job = open_job(ledger, Planned("big", 0, estimate=75), Planned("small", 1, estimate=25))
+    begun = ledger.progress(job.id)
+    assert (begun.share, begun.seconds_left) == (0, None)
+    big = take(ledger, job)
+    with engine.begin() as connection:
+        connection.execute(update(RelationExport).values(started_at=clock(-30)))
+    ledger.finish(big, Facts(), "file:///big")
+    most = ledger.progress(job.id)
+    assert most.share == 0.75
+    assert most.seconds_left == pytest.approx(10, abs=5)
+    ledger.finish(take(ledger, job), Facts(), "file:///small")
+    assert ledger.progress(job.id).share == 1

@@ -167,13 +167,13 @@ def test_the_same_command_goes_on_with_an_export_that_was_interrupted(
     )
     with locked(generated_copy, "label_priorities"):
         process = shell.start(*command)
-        wait_until(lambda: reading(generated_copy, "labels"), 40)
+        wait_until(lambda: reading(generated_copy, "labels"), 150)
         finished = "SELECT 1 FROM relation_export WHERE state = 'finished' HAVING count(*) = 2"
-        wait_until(lambda: shell.rows(finished))
+        wait_until(lambda: shell.rows(finished), 60)
         children = below(process)
         for hit in [process, *children] if end is signal.SIGKILL else [process]:
             hit.send_signal(end)
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
     wait_until(lambda: not [child for child in children if alive(child)])
     done = shell.run(*command)
     assert done.returncode == 0, done.stderr

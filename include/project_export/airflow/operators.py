@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException
 
+from project_export.airflow.links import ExportLink
 from project_export.airflow.runs import ENDED_TASKS, in_process, task_states
 from project_export.airflow.trigger import SnapshotTrigger
 
@@ -24,12 +25,18 @@ ERROR = "error"
 JOINED = "joined_job_id"
 """XCom key under which create names the job of the run that it joined; then there are no units."""
 
+DID = "did"
+"""The variable of a unit's context, for its name in the grid, that says what it did."""
+
 _WAIT = timedelta(seconds=15)
 _BY_HAND = "manual"
 
 
 class CreateRelationExports(BaseOperator):
     """Create the job and its relation_export rows; return the units, over which the export is mapped."""
+
+    operator_extra_links = (ExportLink(),)
+    about: dict[str, Any]
 
     def execute(self, context: Any) -> list[dict[str, Any]]:
         """Return one dict per unit: job_id, unit, title, alone, shared. What went wrong is left for the last task.
@@ -43,6 +50,7 @@ class CreateRelationExports(BaseOperator):
         from project_export.ledger.scrub import scrub
         from project_export.steps import Request, create
 
+        self.about = {"project_id": context["params"]["project_id"], "outcome": "refused"}
         try:
             with for_good():
                 ctx = task_context()
@@ -67,6 +75,7 @@ class CreateRelationExports(BaseOperator):
         except Exception as error:
             context["ti"].xcom_push(key=ERROR, value=scrub(str(error)))
             raise
+        self.about |= {"job_id": created.job_id, "outcome": "joined" if created.joined else "created"}
         if created.joined:
             context["ti"].xcom_push(key=JOINED, value=created.job_id)
         alone = len(created.titles) == 1
@@ -140,7 +149,10 @@ class ExportRelation(BaseOperator):
             owner = Owner(run_name(context), self.unit["unit"], context["ti"].try_number)
             lends = self._lends(context["ti"])
             self._worker = Worker(task_context(), self.unit["job_id"], owner, alone=self.unit["alone"], lends=lends)
-            worked = self._worker.run()
+            try:
+                worked = self._worker.run()
+            finally:
+                context[DID] = str(self._worker.worked)
         return {"parts": worked.parts, "records": worked.rows, "raw_bytes": worked.raw_bytes}
 
     def _lends(self, ti: Any) -> bool:
@@ -163,6 +175,8 @@ class MergeRelationExports(BaseOperator):
     """
 
     template_fields: Sequence[str] = ("units",)
+    operator_extra_links = (ExportLink(),)
+    about: dict[str, Any]
 
     def __init__(self, *, units: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -179,6 +193,7 @@ class MergeRelationExports(BaseOperator):
         if not self.units:
             raise AirflowSkipException("this run has no job of its own, so there is nothing to merge")
         job_id = self.units[0]["job_id"]
+        self.about = {"project_id": context["params"]["project_id"], "job_id": job_id, "outcome": "failed"}
         with for_good():
             ctx = task_context()
             self._merger = Merger(
@@ -191,8 +206,11 @@ class MergeRelationExports(BaseOperator):
             try:
                 merged = self._merger.run()
             except ProjectExportError as error:
-                ti.xcom_push(key=ERROR, value=failure(ctx, job_id, error))
+                told = failure(ctx, job_id, error)
+                self.about["resumable_until"] = told["resumable_until"]
+                ti.xcom_push(key=ERROR, value=told)
                 raise
+        self.about |= {"outcome": "published", "archive": merged.uri}
         return {"uri": merged.uri, "bytes": merged.bytes, "sha256": merged.sha256, "records": merged.records}
 
     def on_kill(self) -> None:

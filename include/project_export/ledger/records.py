@@ -177,7 +177,10 @@ class PartFacts(Protocol):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a job is: rows of relation_export by state, and the sums over all of them."""
+    """How far a job is: rows of relation_export by state, and the sums over all of them.
+
+    estimate_done: the estimates of the finished rows. began: when the first row was claimed; now: by the same clock.
+    """
 
     state: str
     generation: int
@@ -188,6 +191,23 @@ class Progress:
     rows: int
     raw_bytes: int
     estimate: int
+    estimate_done: int = 0
+    began: datetime | None = None
+    now: datetime | None = None
+
+    @property
+    def share(self) -> float:
+        """How much is done, between 0 and 1, by what the relations were estimated to cost."""
+        if self.finished == self.total:
+            return 1.0
+        return self.estimate_done / self.estimate if self.estimate else self.finished / self.total
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the rest takes if it goes on as it did so far; None while nothing tells."""
+        if not self.share or self.began is None or self.now is None:
+            return None
+        return (self.now - self.began).total_seconds() * (1 - self.share) / self.share
 
     @property
     def pending(self) -> int:

@@ -123,6 +123,11 @@ def progress_query(job_id: int) -> Any:
             ProjectExportJob.snapshot_generation.label("generation"),
             *(in_state(state) for state in (QUEUED, STARTED, FINISHED, FAILED)),
             *(total(column) for column in (RelationExport.rows, RelationExport.raw_bytes, RelationExport.estimate)),
+            cast(
+                func.coalesce(func.sum(RelationExport.estimate).filter(RelationExport.state == FINISHED), 0), BigInteger
+            ).label("estimate_done"),
+            func.min(RelationExport.started_at).label("began"),
+            clock().label("now"),
         )
         .outerjoin(RelationExport, RelationExport.job_id == ProjectExportJob.id)
         .where(ProjectExportJob.id == job_id)

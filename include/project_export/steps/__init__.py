@@ -10,7 +10,7 @@ ending     whatever goes wrong, the job ends with that error
 prune      retention, and jobs whose run is gone
 """
 
-from project_export.steps.after import after_export
+from project_export.steps.after import after_export, event
 from project_export.steps.context import Context
 from project_export.steps.create import Created, create
 from project_export.steps.ending import conclude, failure
@@ -42,6 +42,7 @@ __all__ = [
     "bound_tree",
     "conclude",
     "create",
+    "event",
     "failure",
     "give_up",
     "plan_export",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from project_export.archive.manifest import Manifest
 from project_export.errors import MoveRefused
 from project_export.ledger import Job
 from project_export.steps.context import Context
@@ -9,6 +12,7 @@ from project_export.steps.ending import ending
 from project_export.steps.merge import Merged
 from project_export.steps.notify import notify
 from project_export.steps.upload import upload
+from project_export.store import manifest_of
 
 
 def after_export(ctx: Context, job_id: int, *, upload_url: str | None, last_try: bool) -> Merged:
@@ -21,6 +25,31 @@ def after_export(ctx: Context, job_id: int, *, upload_url: str | None, last_try:
     what = "The upload failed. " if job.params.get("after_export") == "upload" else ""
     with ending(ctx, job_id, last_try=last_try, what=what):
         return _after(ctx, job, upload_url or "")
+
+
+def event(ctx: Context, job_id: int) -> dict[str, Any]:
+    """Return what programs are told of a published archive, as JSON values.
+
+    source, project_id, job_id; uri, manifest (URI), bytes, sha256, records; partial: whether only some relations were
+    asked for; remarks: what the manifest says of the archive and its relations. Raises what reading the manifest does.
+    """
+    job = ctx.ledger.job(job_id)
+    uri = str(job.archive_uri)
+    with ctx.store.open(manifest_of(uri)) as file:
+        manifest = Manifest.from_json(file.read())
+    remarks = [f"{relation.relation}: {text}" for relation in manifest.relations for text in relation.remarks]
+    return {
+        "source": job.source,
+        "project_id": job.project_id,
+        "job_id": job.id,
+        "uri": uri,
+        "manifest": manifest_of(uri),
+        "bytes": job.archive_bytes,
+        "sha256": job.archive_sha256,
+        "records": job.records,
+        "partial": bool(job.params.get("relations")),
+        "remarks": [*manifest.remarks, *remarks],
+    }
 
 
 def _after(ctx: Context, job: Job, upload_url: str) -> Merged:

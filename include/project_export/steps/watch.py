@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from project_export.ledger import Job, Progress, Row
 from project_export.settings import Settings
@@ -66,8 +66,11 @@ def watch(ctx: Context, job_id: int, ended: Mapping[int, str], silence: Silence 
     job = ctx.ledger.job(job_id)
     fail_fast(ctx, job)
     progress = ctx.ledger.progress(job_id)
+    left = progress.seconds_left
     log.info(
-        "%d of %d finished, %d running, %d queued, %d failed; %d records, %d bytes",
+        "%.0f %%%s: %d of %d finished, %d running, %d queued, %d failed; %d records, %d bytes",
+        100 * progress.share,
+        "" if left is None or not progress.pending else f", about {timedelta(seconds=round(left))} left",
         progress.finished,
         progress.total,
         progress.started,

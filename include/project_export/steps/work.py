@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 DIED = "its process died without a word (killed? out of memory?)"
+_MOST_NAMES = 3
 _CLAIM_SECONDS = 0.5
 _MOST_DELAY_SECONDS = 60.0
 _TICK_SECONDS = 0.2
@@ -50,15 +51,27 @@ _TICK_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Worked:
-    """What a unit did: parts finished, their records and raw bytes."""
+    """What a unit did: parts finished, their records and raw bytes, and the names of their relations."""
 
     parts: int = 0
     rows: int = 0
     raw_bytes: int = 0
+    relations: tuple[str, ...] = ()
 
-    def plus(self, facts: PartFacts) -> Worked:
+    def plus(self, facts: PartFacts, relation: str) -> Worked:
         """Return this with one more part."""
-        return Worked(self.parts + 1, self.rows + facts.rows, self.raw_bytes + facts.raw_bytes)
+        relations = self.relations if relation in self.relations else (*self.relations, relation)
+        return Worked(self.parts + 1, self.rows + facts.rows, self.raw_bytes + facts.raw_bytes, relations)
+
+    def __str__(self) -> str:
+        """What a person wants to see of it in a list of units.
+
+        >>> print(Worked(4, 1234, 56789, ("issues", "labels", "boards", "milestones")))
+        issues, labels, boards +1: 1,234 records
+        """
+        more = len(self.relations) - _MOST_NAMES
+        names = ", ".join(self.relations[:_MOST_NAMES]) + (f" +{more}" if more > 0 else "")
+        return f"{names}: {self.rows:,} records" if names else "nothing was left to do"
 
 
 @dataclass(frozen=True)
@@ -111,6 +124,8 @@ class Worker:
         self._source: UnitSource | None = None
         self._current: _Attempt | None = None
         self._unheard = False
+        self.worked = Worked()
+        """What it has done so far, also where `run` raises."""
 
     def run(self) -> Worked:
         """Work until no row can be claimed.
@@ -124,8 +139,7 @@ class Worker:
         self._release_dead()
         if not self._ctx.ledger.progress(job.id).queued:
             log.info("nothing is left to export")
-            return Worked()
-        worked = Worked()
+            return self.worked
         errors: dict[int, str] = {}
         name = f"job {job.id} unit {self._owner.unit}"
         source = self._source = UnitSource(self._ctx, job, name, lends=self._lends)
@@ -133,7 +147,7 @@ class Worker:
             with self._beating():
                 while claim := self._next(source):
                     try:
-                        worked = worked.plus(self._export(job, claim, source))
+                        self.worked = self.worked.plus(self._export(job, claim, source), claim.relation)
                         errors.pop(claim.row_id, None)
                     except AttemptRevoked as error:
                         log.warning("%s", error)
@@ -148,7 +162,7 @@ class Worker:
             if errors.keys() <= failed:
                 raise UnitFailed(listed(f"{len(errors)} relation(s) of this unit failed for good", errors.values()))
             raise UnitUnfinished(listed(f"{len(errors)} relation(s) of this unit failed for now", errors.values()))
-        return worked
+        return self.worked
 
     def cancel(self) -> None:
         """Stop at once: cancel the running query and queue its row again. May be called from a signal handler."""
