@@ -55,9 +55,9 @@ def engine_over(connect: Callable[[], psycopg.Connection[Any]]) -> Engine:
         try:
             with connection.transaction():
                 pass
-        except psycopg.errors.ProtocolViolation as error:
+        except psycopg.Error as error:
             connection.close()
-            if libpq.by_statement(connect):
+            if isinstance(error, psycopg.errors.ProtocolViolation) and libpq.by_statement(connect):
                 raise LedgerRefused(f"The ledger's database cannot be used: {libpq.BY_STATEMENT}") from error
             raise
         return connection
