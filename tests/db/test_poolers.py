@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 from psycopg.sql import SQL, Identifier
-from runs import assert_same, backends, context, merge, path_of, started, work
+from runs import assert_same, backends, context, merge, path_of, started, wait_until, work
 from sqlalchemy import text
 
 from project_export.errors import LedgerRefused, SourceBusy, SourceRefused
