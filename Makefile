@@ -6,7 +6,7 @@ LARGEST ?= $(ISSUES)
 ROUNDS ?= 3
 BIN = .venv/bin
 
-.PHONY: setup demo up down lint test chaos soak bench constraints check-constraints env compose-test
+.PHONY: setup demo up down lint test chaos soak bench constraints check-constraints env compose-test recording
 
 # Make .venv with everything installed.
 setup: .venv/installed
@@ -66,3 +66,7 @@ env:
 # Start docker-compose.yaml for real, export through it, and kill its scheduler in the middle; skips without Docker.
 compose-test: setup
 	$(BIN)/python -m pytest -s tests/compose.py
+
+# Draw docs/images/export.svg anew: an export of the sample, its relations and its archive, as a terminal shows them.
+recording: setup
+	@$(BIN)/python -m dev.recording

@@ -63,7 +63,7 @@ def progress_view(console: Console) -> Iterator[Show]:
         yield _lines(console)
         return
     with Live(console=console, refresh_per_second=4) as live:
-        yield lambda rows: live.update(_table(relations(rows)))
+        yield lambda rows: live.update(relations_table(rows))
 
 
 @contextmanager
@@ -115,7 +115,9 @@ def _lines(console: Console) -> Show:
     return show
 
 
-def _table(now: Sequence[Relation]) -> Table:
+def relations_table(rows: Sequence[Row]) -> Table:
+    """Return the relations of a job as a table."""
+    now = relations(rows)
     finished = sum(relation.state == "finished" for relation in now)
     table = Table(title=f"{finished} of {len(now)} relations", title_justify="left", box=None)
     table.add_column("relation")

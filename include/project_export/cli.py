@@ -60,8 +60,8 @@ def export(
 ) -> None:
     """Export one project, without Airflow. The last line says where the archive is.
 
-    The same command continues an export that was interrupted or failed. Exit code 3 when it was exported with omissions:
-    the source has, or may have, what the archive lacks.
+    The same command continues an export that was interrupted or failed. Exit code 3 when it was exported with
+    omissions: the source has, or may have, what the archive lacks.
     """
     params = {
         "project_id": project_id,

@@ -40,14 +40,14 @@ def test_a_database_is_created_once_and_answers_under_its_uri(server: Server) ->
 
 
 def test_a_reader_reads_every_database_and_changes_none_whatever_it_sets(server: Server) -> None:
-    server.make_reader("reader")
-    uri = server.uri("postgres", "reader")
-    server.make_reader("reader")
-    assert server.uri("postgres", "reader") == uri
+    server.make_reader("reader of tests")
+    uri = server.uri("postgres", "reader of tests")
+    server.make_reader("reader of tests")
+    assert server.uri("postgres", "reader of tests") == uri
     name = "read"
     with psycopg.connect(server.create_database(name), autocommit=True) as owner:
         owner.execute("CREATE SCHEMA later; CREATE TABLE later.facts (id int); INSERT INTO later.facts VALUES (1)")
-    with psycopg.connect(server.uri(name, "reader"), autocommit=True) as reader:
+    with psycopg.connect(server.uri(name, "reader of tests"), autocommit=True) as reader:
         assert reader.execute("SELECT id FROM later.facts").fetchall() == [(1,)]
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
             reader.execute("CREATE TEMPORARY TABLE mine (id int); DELETE FROM later.facts")

@@ -113,3 +113,14 @@ def test_the_example_tree_is_a_tree(tmp_path: Path) -> None:
     file = tmp_path / "library.yaml"
     file.write_text(example[1], "utf-8")
     assert load(str(file)).names == ("library", "books")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_page_installs_the_package_from_an_index_that_does_not_have_it(page: Path) -> None:
+    assert not re.search(r"pip install [^`\n]*\bproject[-_]export\b", page.read_text("utf-8"))
+
+
+def test_the_recording_in_the_readme_shows_every_relation_of_the_tree() -> None:
+    shown = (REPO / "docs" / "images" / "export.svg").read_text("utf-8")
+    assert "images/export.svg" in (REPO / "README.md").read_text("utf-8")
+    assert [one.name for one in load("gitlab").relations if f">{one.name}<" not in re.sub("&#160;", "", shown)] == []
