@@ -129,6 +129,15 @@ class Model:
         """Whether a key is none to be found fault with."""
         return key in self.checks or key in self.nested or key in self.ignored
 
+    def knows(self, key: str, value: Any) -> bool:
+        """Whether a value is null where null is taken, or one of a key's names: what most values are, and quickly."""
+        check = self.checks.get(key)
+        if check is None:
+            return False
+        if value is None:
+            return not check.filled
+        return check.names is not None and type(value) is str and value in check.names
+
     def of_key(self, key: str, value: Any) -> Fault | None:
         """What is wrong with the value of a key that the model takes."""
         check = self.checks[key]

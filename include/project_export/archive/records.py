@@ -159,13 +159,15 @@ class _Walk:
         if depth > DEEPEST:
             self.add("nested", path, f"nested more than {DEEPEST} records deep")
             return
-        model = rules.model
+        model, plain = rules.model, rules.plain
         for key, value in record.items():
             if key in rules.forms:
+                if key not in plain and model is not None and model.knows(key, value):
+                    continue
                 form = rules.forms[key]
                 if form is not None and value is not None and not form.fits(value):
                     self.misfit(f"{path}.{key}", form, value)
-                elif key not in rules.plain and model is not None:
+                elif key not in plain and model is not None:
                     self.value(path, key, value, model)
             elif key in rules.nested:
                 self.nested(f"{path}.{key}", rules.nested[key], value, depth)
