@@ -1,9 +1,10 @@
 """A specimen: the smallest database in which every key of every relation of a tree has a value, written from the tree.
 
-Each relation has a full row with all that nests in it; a top-level relation of many has a bare second one, with no more
-than it needs. A text says where it stands ("issues.title 12" is of row 12), an integer is 100 times its row's number
-plus its column's place, so that a record can be read without the database. What a relation does not name, and could
-hold text, holds a CANARY instead.
+Each relation has a full row with all that nests in it, and the rows beside it; where a value depends on conditions, a
+relation of many has another row for each of them, a twin. A top-level relation of many has a bare row as well, with no
+more than it needs. A text says where it stands ("issues.title 12" is of row 12), an integer is 100 times its row's
+number plus its column's place, so that a record can be read without the database. What a relation does not name, and
+could hold text, holds a CANARY instead.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import itertools
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -22,17 +22,52 @@ from psycopg.types.json import Jsonb
 
 from project_export.sample import schema
 from project_export.source import Limits, Reader, Session
-from project_export.tree import BoundTree, Enum, Key, Lookup, Relation, Tree, bind, load, tables
+from project_export.tree import (
+    Also,
+    Beside,
+    BoundTree,
+    Climb,
+    Condition,
+    Enum,
+    Form,
+    Lookup,
+    Ref,
+    Relation,
+    Tree,
+    bind,
+    load,
+    tables,
+)
+from project_export.tree.refs import refs
 
 PROJECT = 1
 PARTITION = 100
 NASTY = " <é> & \u2028"
 FIRST_DAY = datetime(2024, 1, 1, 9, 0, 0, 123_999, timezone.utc)
+POSITION = """\
+--- !ruby/object:Gitlab::Diff::Position
+attributes:
+  :base_sha: {text}
+  :start_sha: '2'
+  :head_sha: '3'
+  :old_path: old.rb
+  :new_path: new.rb
+  :position_type: text
+  :old_line:
+  :new_line: 3
+  :line_range: !ruby/hash:ActiveSupport::HashWithIndifferentAccess
+    start: !ruby/hash:ActiveSupport::HashWithIndifferentAccess
+      line_code: a_1_2
+      type: new
+  :ignore_whitespace_change: false
+"""
+YAML = "---\n:text: {text}\n:symbol: :left\n"
 TEXTS: dict[str, Callable[[str], str]] = {
     "base64_text": lambda text: base64.b64encode(text.encode()).decode(),
-    "json_or_yaml": lambda text: json.dumps({"text": text, "line": 3}),
+    "position": lambda text: POSITION.format(text=text),
     "text_colour": lambda _: "#428bca",
-    "yaml": lambda text: f"---\n:text: {text}\n:symbol: :left\n",
+    "yaml": lambda text: YAML.format(text=text),
+    "yaml_hash": lambda text: YAML.format(text=text),
 }
 """Text that a transform can read, by its name."""
 
@@ -63,51 +98,133 @@ class _Writer:
     def __init__(self) -> None:
         self.numbers = itertools.count(PROJECT)
         self.written: list[tuple[str, Row]] = []
+        self.elsewhere: dict[str, list[Condition]] = {}
+        """By table, what its rows fulfil where a value is not in the database."""
 
     def rows(self, tree: Tree) -> list[tuple[str, Row]]:
-        root = self.full(tree.root, {}, None)
+        for _, relation in tree.walk():
+            for place in (key.elsewhere for key in relation.keys):
+                if place is not None and place.when:
+                    self.elsewhere[place.table] = list(place.when)
+        root = self.full(tree.root, {}, None, beside_others=tree.relations)
         for relation in tree.relations:
             if relation.table:
                 self.full(relation, root, tree.root)
                 if not relation.one:
                     self.bare(relation, root)
+                for also in relation.also:
+                    self.in_addition(relation, also, root, tree.root)
         return self.written
 
-    def full(self, relation: Relation, parent: Row, parents: Relation | None) -> Row:
+    def full(
+        self, relation: Relation, parent: Row, parents: Relation | None, beside_others: Iterable[Relation] = ()
+    ) -> Row:
         """Add a row with a value in every column, then all that is looked up for it or nests in it."""
         row = self.row(relation.table, set(_named(relation)))
         row.update(_special(relation, row))
+        _defeat(relation, row)
+        for condition in self.elsewhere.get(relation.table, ()):
+            _deny(condition, row)
+        self.joined(relation, row, parent, parents)
+        nested = [*relation.children, *beside_others]
+        for beside in relation.beside:
+            self.beside(beside, relation, row, nested)
+        for form in [*(form for key in relation.keys for form in key.forms), *_derived(relation)]:
+            for source in form.sources:
+                self.look_up(source, form, relation, row, nested)
+        for _, climb in relation.derived:
+            if isinstance(climb, Climb):
+                self.climb(climb, row)
+        for child in relation.children:
+            self.full(child, row, relation)
+        if not relation.one and parents is not None:
+            for conditions in _others(relation, row):
+                self.twin(relation, row, conditions)
+        return row
+
+    def joined(self, relation: Relation, row: Row, parent: Row, parents: Relation | None) -> None:
+        """Let a row join its parent's."""
         for own, other in relation.join:
             if own == "id":
                 parent[_column(other, parents)] = row["id"]
             else:
-                row[own] = parent[other]
-        self.look_up(relation, row)
-        for child in relation.children:
-            self.full(child, row, relation)
-        return row
+                row[own] = parent[_column(other, parents)]
 
-    def look_up(self, relation: Relation, row: Row) -> None:
-        """Add the rows in which the relation looks values up, but for those that nest in it anyway."""
-        nested = {(child.table, child.join) for child in relation.children}
-        lookups: dict[tuple[Any, ...], list[Key]] = {}
-        for key in relation.keys:
-            if key.lookup and (key.lookup.table, key.lookup.match) not in nested:
-                lookups.setdefault((key.lookup.table, key.lookup.match), []).append(key)
-        for (table, match), keys in lookups.items():
-            found = self.row(table, {key.lookup.column for key in keys if key.lookup})
-            found.update({key.lookup.column: _code(key.enum) for key in keys if key.lookup and key.enum})
-            for other, own in match:
-                if other == "id":
-                    row[own] = found["id"]
-                else:
-                    found[other] = row[own]
+    def twin(self, relation: Relation, row: Row, conditions: tuple[Condition, ...]) -> None:
+        """Add another row beside a full one, which fulfils conditions that this does not."""
+        twin = self.row(relation.table, set(_named(relation)))
+        twin.update(_special(relation, twin, conditions))
+        twin.update({own: row[own] for own, _ in relation.join if own != "id"})
+
+    def beside(self, beside: Beside, relation: Relation, row: Row, nested: Iterable[Relation]) -> Row | None:
+        """Add a row beside a full one, but for one that nests in it anyway, or is of a table that is not there."""
+        its = {name for name, _ in beside.match}
+        if beside.table not in schema.tables() or any(
+            other.table == beside.table and its == {own for own, _ in other.join} for other in nested
+        ):
+            return None
+        used = {ref.column for ref in refs(relation) if ref.row == beside.name} if beside.name else set()
+        found = self.row(beside.table, {*used, *beside.columns})
+        forms = [form for key in relation.keys for form in key.forms]
+        read = [(form.sources[0], form) for form in forms if form.sources]
+        found.update(
+            {
+                ref.column: _code(form.enum)
+                for ref, form in read
+                if isinstance(ref, Ref) and ref.row == beside.name and beside.name and form.enum
+            }
+        )
+        found.update({condition.column: _fulfilled(condition, found) for condition in beside.where})
+        for name, others in beside.match:
+            other = others[0]
+            if other.row:
+                found[name] = self.written[0][1][other.column]
+            elif name == "id":
+                row[other.column] = found["id"]
+            else:
+                found[name] = row[other.column]
+        return found
+
+    def look_up(self, source: Any, form: Form, relation: Relation, row: Row, nested: Iterable[Relation]) -> None:
+        """Add the rows in which a value is looked up, but for those that nest in the row anyway."""
+        if not isinstance(source, Lookup):
+            return
+        found = self.beside(source.row, relation, row, nested)
+        if found is not None and isinstance(source.value, Ref) and form.enum:
+            found[source.value.column] = _code(form.enum)
+
+    def climb(self, climb: Climb, row: Row) -> None:
+        """Add a row above the one that a hierarchy starts from, which is beside the row already."""
+        (start,) = (it for table, it in self.written if table == climb.table and it[climb.key] == row[climb.start])
+        above = self.row(climb.table, set())
+        start[climb.parent] = above[climb.key]
+        for group in (start, above):
+            group.update({condition.column: _fulfilled(condition, group) for condition in climb.where})
+            if climb.path is not None:
+                group[climb.path] = [above[climb.key]]
+
+    def in_addition(self, relation: Relation, also: Also, root: Row, tree_root: Relation) -> None:
+        """Add a row in addition for each row of the hierarchy that the root climbs, and one that is not the best."""
+        (climb,) = (value for name, value in tree_root.derived if name == also.join[0][1])
+        assert isinstance(climb, Climb)
+        groups = [root[climb.start], *(it["id"] for table, it in self.written[-1:] if table == climb.table)]
+        start = next(it for table, it in self.written if table == climb.table and it["id"] == root[climb.start])
+        groups = [start["id"], start[climb.parent]]
+        rows = [self.row(relation.table, set(_named(relation))) for _ in groups]
+        for row, group in zip(rows, groups, strict=True):
+            row.update(_special(relation, row, (*also.where, *(c for one in also.either[:1] for c in one))))
+            row[also.join[0][0]] = group
+            for child in relation.children:
+                self.full(child, row, relation)
+        worse = self.row(relation.table, set(_named(relation)))
+        number = worse["id"]
+        worse.update(rows[0] | {"id": number, also.best[0].column: 10})
 
     def bare(self, relation: Relation, parent: Row) -> None:
         """Add a row with nothing but what it must have."""
         row = self.row(relation.table, set(_named(relation)))
         special = {**row, **_special(relation, row), **{own: parent[other] for own, other in relation.join}}
-        needed = {column for column, _ in relation.join} | {column for column, _ in relation.where}
+        needed = {column for column, _ in relation.join} | {condition.column for condition in relation.where}
         needed |= {c.name for c in schema.tables()[relation.table] if c.serial or (c.not_null and not c.default)}
         for column in row.keys() - needed:
             del row[column]
@@ -124,15 +241,75 @@ class _Writer:
         return row
 
 
-def _special(relation: Relation, row: Row) -> Row:
-    """Return the columns whose value has to be one of some kind: a code, a text for a transform, what `where` asks."""
-    codes = {key.column: _code(key.enum) for key in relation.keys if key.column and key.enum}
-    texts = {
-        key.column: TEXTS[key.transform](row[key.column])
-        for key in relation.keys
-        if key.column and key.transform in TEXTS
-    }
-    return {**codes, **texts, **{column: accepted[-1] for column, accepted in relation.where}}
+def _special(relation: Relation, row: Row, conditions: tuple[Condition, ...] | None = None) -> Row:
+    """Return the columns whose value has to be one of some kind: a code, a text for a transform, what is asked for.
+
+    conditions: what is asked for besides; when None, what the first of each column's transforms asks for.
+    """
+    forms = [form for key in relation.keys for form in key.forms]
+    special = {form.column: _code(form.enum) for form in forms if form.column and form.enum}
+    asked = [*relation.where, *(one for either in relation.either[:1] for one in either)]
+    asked += _asked(relation) if conditions is None else conditions
+    for condition in asked:
+        if not condition.ref.row:
+            special[condition.column] = _fulfilled(condition, row | special)
+    now = row | special
+    for form in forms:
+        if form.column and form.transform in TEXTS and all(c.accepts(now[c.column]) for c in form.when):
+            text = now[form.column]
+            special[form.column] = None if text is None else TEXTS[form.transform](text)
+    return special
+
+
+def _conditional(relation: Relation) -> Iterator[tuple[Condition, ...]]:
+    """Yield the conditions on which something is made of a value, or it is another one: on own columns only."""
+    found = [form.when for key in relation.keys for form in key.forms if form.when]
+    found += [when for key in relation.keys for when, _ in key.cases]
+    yield from dict.fromkeys(when for when in found if not any(condition.ref.row for condition in when))
+
+
+def _asked(relation: Relation) -> list[Condition]:
+    """Return what the full row has to fulfil: as many of the transforms' conditions as go together."""
+    asked: dict[str, Condition] = {}
+    counts = [form.when for key in relation.keys for form in key.forms if form.when]
+    for when in sorted(dict.fromkeys(counts), key=counts.count, reverse=True):
+        if not any(condition.column in asked for condition in when):
+            asked |= {condition.column: condition for condition in when}
+    return list(asked.values())
+
+
+def _others(relation: Relation, row: Row) -> Iterator[tuple[Condition, ...]]:
+    """Yield the conditions that a full row does not fulfil."""
+    for when in _conditional(relation):
+        if not all(condition.accepts(row[condition.column]) for condition in when):
+            yield when
+
+
+def _defeat(relation: Relation, row: Row) -> None:
+    """Let no case apply to a full row, so that its value is its own column's."""
+    for key in relation.keys:
+        for when, _ in key.cases:
+            own = [condition for condition in when if not condition.ref.row]
+            if own and all(condition.accepts(row[condition.column]) for condition in own):
+                _deny(own[0], row)
+
+
+def _deny(condition: Condition, row: Row) -> None:
+    """Let a row not fulfil a condition."""
+    others = (None, False, True)
+    row[condition.column] = next(value for value in others if not condition.accepts(value))
+
+
+def _fulfilled(condition: Condition, row: Row) -> Any:
+    """Return a value that fulfils a condition: the row's own if it does."""
+    value = row[condition.column]
+    if condition.accepts(value):
+        return value
+    return condition.values[-1] if condition.test == "in" else int(condition.values[0] or 0) + 1
+
+
+def _derived(relation: Relation) -> Iterator[Form]:
+    yield from (value for _, value in relation.derived if isinstance(value, Form))
 
 
 def _code(enum: Enum) -> int | None:
@@ -141,17 +318,15 @@ def _code(enum: Enum) -> int | None:
 
 def _named(relation: Relation) -> Iterator[str]:
     """Yield the columns that a relation names."""
-    for key in relation.keys:
-        lookup = key.lookup
-        yield from (name for name in (key.column, key.when, lookup and lookup.fallback) if name)
+    yield from (ref.column for ref in refs(relation) if not ref.row)
     yield from (order.column for order in relation.order)
 
 
 def _column(name: str, relation: Relation | None) -> str:
-    """Return the column behind a name that children join on: of a derived one, what stands where it finds nothing."""
+    """Return the column behind a name that children join on: of a derived one, its own column."""
     derived = dict(relation.derived) if relation else {}
-    value = derived.get(name, name)
-    return value.fallback or name if isinstance(value, Lookup) else value
+    value = derived.get(name)
+    return value.column or name if isinstance(value, Form) else name
 
 
 def _value(column: schema.Column, place: int, number: int, *, canary: bool) -> Any:
@@ -174,7 +349,7 @@ def _value(column: schema.Column, place: int, number: int, *, canary: bool) -> A
         "double precision": number + 0.5,
         "integer": integer,
         "jsonb": Jsonb({"text": text}),
-        "smallint": integer,
+        "smallint": integer % 30_000,
         "text": text,
         "text[]": [text],
         "timestamp with time zone": at,
