@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from project_export.coders import exact
-from project_export.tree.transforms import decode_base64, read_json_or_yaml, read_yaml, text_colour
+from project_export.coders.general import Noted, decode_base64, digest, read_yaml, read_yaml_hash
+from project_export.coders.ruby import NotReadable, inspected
+from project_export.tree.transforms import TRANSFORMS
+from project_export.trees.gitlab import position, sentry_organization, sentry_project, text_colour
+
+HASH = "!ruby/hash:ActiveSupport::HashWithIndifferentAccess"
 
 
 @pytest.mark.parametrize(
@@ -16,16 +25,38 @@ from project_export.tree.transforms import decode_base64, read_json_or_yaml, rea
         ("--- {}\n", {}),
         ("---\nforce_remove_source_branch: '1'\n", {"force_remove_source_branch": "1"}),
         ("---\n:sha: abc\n:count: 3\n:on: true\n:none: \n", {"sha": "abc", "count": 3, "on": True, "none": None}),
-        ("--- !ruby/hash:ActiveSupport::HashWithIndifferentAccess\na: 1\n", {"a": 1}),
+        (f"--- {HASH}\na: 1\n", {"a": 1}),
+        ("--- !map:ActiveSupport::HashWithIndifferentAccess\na: 1\n", {"a": 1}),
+        ("--- !map:HashWithIndifferentAccess\na: {b: 2}\n", {"a": {"b": 2}}),
+        (
+            "--- !ruby/hash-with-ivars:ActionController::Parameters\nelements:\n  a: '1'\nivars:\n  :@permitted: true\n",
+            {"a": "1"},
+        ),
+        (
+            f"--- !ruby/object:ActionController::Parameters\nparameters: {HASH}\n  a: '1'\npermitted: true\n",
+            {"a": "1"},
+        ),
         ("--- !ruby/object:Gitlab::Diff::Position\nold_path: a.rb\nnew_line: 3\n", {"old_path": "a.rb", "new_line": 3}),
         ("--- !ruby/array:Object\n- :a\n- b\n", ["a", "b"]),
         ("---\nstate: :merged\n", {"state": "merged"}),
         ("---\nstate: !ruby/symbol merged\n", {"state": "merged"}),
+        ("---\nstate: !ruby/sym merged\n", {"state": "merged"}),
         ('---\n:"a b": :"c d"\n', {"a b": "c d"}),
         ("---\n1: one\n", {"1": "one"}),
         ("---\nday: 2024-02-29\n", {"day": "2024-02-29"}),
+        ("---\nat: 2024-02-29 12:34:56.789999000 Z\n", {"at": "2024-02-29T12:34:56.789Z"}),
+        ("---\nat: 2024-02-29 12:34:56 +02:00\n", {"at": "2024-02-29T10:34:56.000Z"}),
         ("---\nraw: !binary |-\n  aMOp\n", {"raw": "hé"}),
+        ("---\nraw: !!binary |-\n  /w==\n", {"raw": "\N{REPLACEMENT CHARACTER}"}),
+        ("---\ntags: !!set\n  a:\n", {"tags": ["a"]}),
+        ("---\na: &one\n  x: 1\nb: *one\n", {"a": {"x": 1}, "b": {"x": 1}}),
+        ("---\n- !ruby/string:Markdown x\n- !str:Markdown y\n", ["x", "y"]),
+        ("--- !ruby/string:Markdown\nstr: x\n'@y': 1\n", "x"),
         ("--- plain\n", "plain"),
+        ("--- ''\n", ""),
+        ("--- \n", None),
+        ("--- false\n", None),  # which is Psych's value of an empty text as well
+        ("", None),
     ],
 )
 def test_yaml_is_read_as_ruby_means_it(text: str, value: Any) -> None:
@@ -37,15 +68,226 @@ def test_a_string_that_begins_with_a_colon_keeps_it() -> None:
     assert read_yaml(text) == {"commit_message": ":art: Improve the form", "other": ":x", "block": ":tada: Ship"}
 
 
-@pytest.mark.parametrize("text", ["---\n- [a\n", "a: b: c", "--- !!python/object:os.system x\n", "day: 2024-19-45"])
-def test_what_is_not_readable_as_yaml_is_an_error(text: str) -> None:
-    with pytest.raises(ValueError, match=r"not readable as YAML|month must be"):
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("---\n- [a\n", "not readable as YAML"),
+        ("a: b: c", "not readable as YAML"),
+        ("--- !!python/object:os.system x\n", "cannot be read"),
+        ("day: 2024-19-45", "month must be"),
+    ],
+)
+def test_what_is_not_readable_as_yaml_is_an_error(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
         read_yaml(text)
 
 
-def test_json_comes_before_yaml() -> None:
-    assert read_json_or_yaml('{"a": [1, null, "\\u00e9"]}') == {"a": [1, None, "é"]}
-    assert read_json_or_yaml("---\n:a: 1\n") == {"a": 1}
+@pytest.mark.parametrize("text", [None, "", "--- ", "--- \n", "---\n", "--- ''\n", "--- {}\n", f"--- {HASH} {{}}\n"])
+def test_a_hash_of_which_nothing_is_stored_is_empty(text: str | None) -> None:
+    assert read_yaml_hash(text) == {}
+
+
+def test_a_hash_keeps_what_is_stored_under_texts() -> None:
+    assert read_yaml_hash(f"--- {HASH}\nauto_merge_strategy: x\n:sha: abc\n1:\n  :a: :b\n") == {
+        "auto_merge_strategy": "x",
+        "sha": "abc",
+        "1": {"a": "b"},
+    }
+
+
+@pytest.mark.parametrize("text", ["--- []\n", "--- text\n", "--- 1\n", "--- true\n"])
+def test_what_is_no_hash_is_an_error_where_a_hash_belongs(text: str) -> None:
+    with pytest.raises(ValueError, match="where a hash belongs"):
+        read_yaml_hash(text)
+
+
+def test_only_some_transforms_are_asked_for_null() -> None:
+    assert {name for name, transform in TRANSFORMS.items() if transform.of_null} == {"position", "yaml_hash"}
+    assert {name for name, transform in TRANSFORMS.items() if transform.structured} == {"position", "yaml", "yaml_hash"}
+
+
+# Positions: app/models/concerns/diff_positionable_note.rb and lib/gitlab/diff/position.rb.
+
+FILE = ("base_sha", "start_sha", "head_sha", "old_path", "new_path", "position_type")
+TEXT = (*FILE, "old_line", "new_line", "line_range")
+IMAGE = (*FILE, "width", "height", "x", "y")
+OF_NULLS = dict.fromkeys(TEXT) | {"position_type": "text"}
+POSITION = "--- !ruby/object:Gitlab::Diff::Position\nattributes:\n"
+FULL = (
+    POSITION
+    + """\
+  :old_path: a.rb
+  :new_path: b.rb
+  :base_sha: '1'
+  :start_sha: '2'
+  :head_sha: '3'
+  :old_line:
+  :new_line: 7
+  :width: 10
+  :height: 20
+  :x: 1
+  :y: 2
+  :ignore_whitespace_change: false
+  :unknown: x
+"""
+)
+STORED = {"base_sha": "1", "start_sha": "2", "head_sha": "3", "old_path": "a.rb", "new_path": "b.rb"}
+LINES = {"old_line": None, "new_line": 7, "line_range": None}
+REFUSED = "not stored as a position; GitLab's model refuses it"
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("  :position_type: text\n", STORED | {"position_type": "text"} | LINES),
+        ("  :position_type: :text\n", STORED | {"position_type": "text"} | LINES),
+        ("  :position_type: file\n", STORED | {"position_type": "file"}),
+        (
+            "  :position_type: image\n",
+            STORED | {"position_type": "image", "width": 10, "height": 20, "x": 1, "y": 2},
+        ),
+        ("  :position_type: other\n", STORED | {"position_type": "text"} | LINES),
+        ("  :position_type:\n", STORED | {"position_type": "text"} | LINES),
+        ("", STORED | {"position_type": "text"} | LINES),
+        ("  position_type: file\n", STORED | {"position_type": "text"} | LINES),
+    ],
+)
+def test_a_position_has_the_keys_of_its_kind_in_order(kind: str, value: dict[str, Any]) -> None:
+    found = position(FULL + kind)
+    assert found == value
+    assert list(found) == list({"file": FILE, "image": IMAGE}.get(str(value["position_type"]), TEXT))
+
+
+def test_the_lines_of_a_position_are_exported_whole() -> None:
+    stored = f"""{POSITION}  :line_range: {HASH}
+    start: {HASH}
+      line_code: '1_2_3'
+      type: :new
+    end:
+      :old_line: 4
+"""
+    line_range = {"start": {"line_code": "1_2_3", "type": "new"}, "end": {"old_line": 4}}
+    assert position(stored) == OF_NULLS | {"line_range": line_range}
+
+
+@pytest.mark.parametrize("text", [None, "", "--- ", "--- \n", "--- ''\n"])
+def test_a_position_of_which_nothing_is_stored_is_one_of_nulls(text: str | None) -> None:
+    assert position(text) == OF_NULLS
+
+
+def test_a_position_has_symbols_for_keys_but_in_a_hash_that_does_not_tell_them_from_texts() -> None:
+    assert position(f"{POSITION}  old_path: a.rb\n  position_type: file\n") == OF_NULLS
+    indifferent = f"--- !ruby/object:Gitlab::Diff::Position\nattributes: {HASH}\n  old_path: a.rb\n"
+    assert position(indifferent) == OF_NULLS | {"old_path": "a.rb"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"old_path"=>"a.rb", "new_path"=>"b \\"c\\" => nil", "position_type"=>"text", "new_line"=>7,'
+        ' "line_range"=>{"start"=>{"type"=>nil}}}',
+        '{:old_path=>"a.rb", :new_path=>"b \\"c\\" => nil", :position_type=>:text, :new_line=>7,'
+        " :line_range=>{:start=>{:type=>nil}}}",
+        '{"old_path" => "a.rb", "new_path" => "b \\"c\\" => nil", "position_type" => "text", "new_line" => 7,'
+        ' "line_range" => {"start" => {"type" => nil}}}',
+    ],
+)
+def test_a_position_that_was_stored_as_ruby_prints_a_hash_is_recovered(text: str) -> None:
+    assert position(text) == OF_NULLS | {
+        "old_path": "a.rb",
+        "new_path": 'b "c" => nil',
+        "new_line": 7,
+        "line_range": {"start": {"type": None}},
+    }
+
+
+@pytest.mark.parametrize("text", ["---\n- [a\n", "a: b: c", '{"a"=>}', '{"a"=>"b"', '{"a"=>#<Object:0x1>}', "[1, =>"])
+def test_other_yaml_that_is_broken_is_no_position(text: str) -> None:
+    assert position(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (
+            '{"old_path":"a.rb","position_type":"file"}',
+            {**dict.fromkeys(FILE), "old_path": "a.rb", "position_type": "file"},
+        ),
+        ("{}", OF_NULLS),
+        ('{old_path: "a.rb"}', OF_NULLS | {"old_path": "a.rb"}),
+        ("--- !ruby/object:Gitlab::Diff::Position\nold_path: a.rb\n", OF_NULLS),
+        ("abc", None),
+        ("--- [1]\n", None),
+        ("--- 7\n", None),
+        ("--- true\n", None),
+    ],
+)
+def test_what_the_model_refuses_is_exported_as_near_as_can_be_and_noted(text: str, value: Any) -> None:
+    assert position(text) == Noted(value, REFUSED)
+
+
+def test_a_value_that_yaml_cannot_make_is_an_error_in_a_position() -> None:
+    with pytest.raises(ValueError, match="cannot be read") as caught:
+        position("--- !!python/name:os.system\n")
+    assert not isinstance(caught.value, NotReadable)
+
+
+# Hash#inspect.
+
+
+def printed(value: Any, arrow: str) -> str:
+    """Print a value as Ruby does."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{printed(k, arrow)}{arrow}{printed(v, arrow)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(printed(item, arrow) for item in value) + "]"
+    if isinstance(value, str):
+        text = value.replace("\\", "\\\\").replace('"', '\\"').replace("#{", "\\#{").replace("\n", "\\n")
+        return '"' + re.sub(r"[\x00-\x09\x0b-\x1f]", lambda found: f"\\x{ord(found[0]):02X}", text) + '"'
+    return (
+        {None: "nil", True: "true", False: "false"}.get(value, str(value))
+        if not isinstance(value, int)
+        else (str(value).lower())
+    )
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(VALUES, st.sampled_from(["=>", " => "]))
+@example({"#{x}\\": ['"=>nil', "\x00\x1b\n", -1]}, "=>")
+def test_what_ruby_prints_is_read_as_what_it_was(value: Any, arrow: str) -> None:
+    assert inspected(printed(value, arrow)) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{:a=>1, :"b c"=>:d, :e?=>[]}', {"a": 1, "b c": "d", "e?": []}),
+        ('{a: 1, "b c": :d, e?: {}}', {"a": 1, "b c": "d", "e?": {}}),
+        (r'["\u00e9\u{1F600}\x41\e\#{"]', ["é\U0001f600A\x1b#{"]),
+        ("[1.5, -2e10, 1_000]", [1.5, -2e10, 1000]),
+        (" [ ] ", []),
+    ],
+)
+def test_forms_of_what_ruby_prints_are_read(text: str, value: Any) -> None:
+    assert inspected(text) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[1,]", "[1 2]", "{1}", "{1=>}", "[1]]", "nil x", "#<A>", '"a', "{a=>1}", "=>"]
+)
+def test_what_ruby_does_not_print_is_an_error(text: str) -> None:
+    with pytest.raises(ValueError, match="not a value as Ruby's inspect writes it, at character"):
+        inspected(text)
+
+
+# Others.
 
 
 def test_base64_becomes_text_and_bad_utf_8_is_replaced() -> None:
@@ -59,20 +301,36 @@ def test_what_ruby_does_not_take_for_base64_stays_as_it_is(text: str) -> None:
 
 
 @pytest.mark.parametrize("digits", ["12345678901234567890.123456789", "1e400", "1.50", "-0.0", "9" * 5000])
-def test_numbers_keep_their_digits(digits: str) -> None:
-    assert exact.write({"a": read_json_or_yaml(f'{{"n": {digits}}}')}) == f'{{"a":{{"n":{digits}}}}}'.encode()
+def test_numbers_of_json_keep_their_digits(digits: str) -> None:
+    assert exact.write({"a": exact.read(f'{{"n": {digits}}}')}) == f'{{"a":{{"n":{digits}}}}}'.encode()
 
 
 def test_a_huge_integer_of_yaml_keeps_its_digits() -> None:
-    assert exact.write(read_yaml(f"{2**70}: {2**70}\n7: -{2**64}\ntrue: 0.5")) == (
-        f'{{"{2**70}":{2**70},"7":-{2**64},"True":0.5}}'.encode()
+    assert exact.write(read_yaml(f"{2**70}: {2**70}\n7: -{2**64}\n'true': 0.5")) == (
+        f'{{"{2**70}":{2**70},"7":-{2**64},"true":0.5}}'.encode()
     )
 
 
-@pytest.mark.parametrize("text", ["a: .inf", "[-.inf]", "x: .nan", '{"a": NaN}', "[Infinity]", "-Infinity"])
-def test_what_is_no_number_in_json_is_an_error(text: str) -> None:
-    with pytest.raises(ValueError, match=r"(nan|NaN|inf|Infinity) is no number that JSON has"):
-        read_json_or_yaml(text)
+def test_a_key_that_is_no_text_is_exported_as_ruby_writes_it() -> None:
+    assert read_yaml("true: 1\nfalse: 2\n0.5: 3\n~: 4\n-7: 5\n") == {"true": 1, "false": 2, "0.5": 3, "": 4, "-7": 5}
+
+
+@pytest.mark.parametrize("text", ["a: .inf", "[-.inf]", "x: .nan"])
+def test_what_is_no_number_in_json_is_an_error_of_yaml(text: str) -> None:
+    with pytest.raises(ValueError, match=r"(nan|inf) is no number that JSON has"):
+        read_yaml(text)
+
+
+@pytest.mark.parametrize("text", ['{"a": NaN}', "[Infinity]", "-Infinity"])
+def test_what_is_no_number_in_json_is_an_error_of_json(text: str) -> None:
+    with pytest.raises(ValueError, match=r"(NaN|Infinity) is no number that JSON has"):
+        exact.read(text)
+
+
+def test_a_digest_is_40_hexadecimal_digits_of_the_value_alone() -> None:
+    assert digest(7) == digest("7") != digest(8)
+    assert re.fullmatch("[0-9a-f]{40}", digest(7))
+    assert json.loads(exact.write(digest(7))) == digest(7)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +344,58 @@ def test_what_is_no_number_in_json_is_an_error(text: str) -> None:
         ("red", "#FFFFFF"),
         ("#12345", "#FFFFFF"),
         ("#000000\n", "#FFFFFF"),
+        ("#6699cc", "#FFFFFF"),
+        ("", "#FFFFFF"),
     ],
 )
 def test_text_on_a_label_can_be_read(colour: str, text: str) -> None:
     assert text_colour(colour) == text
+
+
+API = "https://sentry.example.com/api/0/projects/"
+
+
+@pytest.mark.parametrize(
+    ("slug", "title"),
+    [
+        ("web_front-end", "Web Front End"),
+        ("my.app", "My.App"),
+        ("v2api", "V2api"),
+        ("user_id", "User"),
+        ("a--b", "A  B"),
+        ("my-ee", "My EE"),
+        ("App2Go", "App2 Go"),
+        ("HTTPServer", "Http Server"),
+        ("jh-csp", "JH CSP"),
+        ("it's", "It's"),
+        ("éa", "éa"),
+        ("a%20b", "A%20b"),
+        ("_lead", "Lead"),
+        ("A::B", "A/B"),
+        ("id", "Id"),
+    ],
+)
+def test_a_slug_becomes_a_title_as_rails_has_it(slug: str, title: str) -> None:
+    assert sentry_project(f"{API}acme/{slug}") == title
+    assert sentry_organization(f"{API}{slug}/web") == title
+
+
+@pytest.mark.parametrize(
+    ("url", "organization", "project"),
+    [
+        (f"{API}acme/web", "Acme", "Web"),
+        (f"{API}//acme//web///", "Acme", "Web"),
+        (f"{API}acme/web?a=1#b", "Acme", "Web"),
+        ("/api/0/projects/acme/web", "Acme", "Web"),
+        (API, None, None),
+        (f"{API}acme", None, None),
+        (f"{API}acme/web/more", None, None),
+        ("https://sentry.example.com/api/1/projects/acme/web", None, None),
+        ("https://sentry.example.com/base/api/0/projects/acme/web", None, None),
+        ("", None, None),
+        ("  ", None, None),
+        ("not a URL", None, None),
+    ],
+)
+def test_only_the_path_of_a_sentry_project_names_one(url: str, organization: str | None, project: str | None) -> None:
+    assert (sentry_organization(url), sentry_project(url)) == (organization, project)

@@ -44,7 +44,7 @@ def plain(value: Any) -> Any:
     Raises ValueError for a number that JSON cannot hold.
     """
     if isinstance(value, dict):
-        return {str(key if isinstance(key, int) else plain(key)): plain(item) for key, item in value.items()}
+        return {_key(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, set, tuple)):
         return [plain(item) for item in value]
     if isinstance(value, datetime.datetime):
@@ -57,6 +57,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, str):
         return str(value)
     return exact.number(value) if isinstance(value, (int, float)) else value
+
+
+def _key(key: Any) -> str:
+    """Return a key as Ruby's to_s writes it."""
+    if key is None or isinstance(key, bool):
+        return "" if key is None else str(key).lower()
+    return str(key if isinstance(key, int) else plain(key))
 
 
 def read_yaml(value: Any) -> Any:
