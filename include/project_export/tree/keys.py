@@ -179,7 +179,7 @@ class Keys(Names):
     def beside(self, name: str, node: yaml.Node, rows: Rows) -> Beside:
         """Return a named row beside others."""
         fields = self.fields(node, _ROW | {"optional"}, f"beside {name}", required=("from",))
-        if name in rows.beside or self.has_column(rows, name) or "." in name:
+        if name in rows.beside or (self.known and self.has_column(rows, name)) or "." in name:
             self.fail(node, f"beside {name}: the name is taken, or has a dot")
         return replace(self.row(name, node, fields, rows), name=name, optional=self.flag(fields.get("optional")))
 
