@@ -20,7 +20,7 @@ from project_export import ledger
 DAG_ID = "export_project"
 READER = "reader"
 PROJECTS = 2
-GITLAB_VERSION = "18.6.0"
+GITLAB_VERSION = "19.5.0"
 GITLAB_REVISION = "41946e65501"
 
 
