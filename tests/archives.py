@@ -56,9 +56,9 @@ def load_into(database: str, archive: Path) -> int:
         return load(conn, archive)
 
 
-def exported(database: str, project_id: int) -> Records:
+def exported(database: str, project_id: int, edition: str = "") -> Records:
     """Return what the engine exports of a project, for each relation that has records."""
-    tree = load_tree("gitlab")
+    tree = load_tree("gitlab", edition)
     found: Records = {}
     with Session(lambda: psycopg.connect(database), "test", Limits()) as session:
         bound = bind(tree, session.catalogue(tables(tree)))

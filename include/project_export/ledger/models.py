@@ -23,7 +23,7 @@ from project_export.ledger.columns import BigKey, UtcDateTime, clock
 from project_export.ledger.records import Outcome
 from project_export.ledger.states import PENDING, STATES
 
-REVISION = "0003"
+REVISION = "0004"
 """The migration that these models need; a test compares it with the newest one."""
 
 
