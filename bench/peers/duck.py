@@ -7,13 +7,14 @@ PyPI (duckdb-extension-postgres-scanner) as a file that is installed by path.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import duckdb
 import duckdb_extension_postgres_scanner as extension
 
-from bench.peers.shape import bound_tree, connect, escaped, under
-from project_export.tree import BoundTree, Key, Relation
+from bench.peers.shape import STRIPPED, accepted, bound_tree, connect, escaped, last, own, transformed, under
+from bench.peers.shape import read as read_of
+from project_export.tree import BoundTree, Condition, Form, Key, Relation
 from project_export.tree.transforms import TRANSFORMS
 
 _STAMP = "strftime(make_timestamp(epoch_us({})), '%Y-%m-%dT%H:%M:%S.%gZ')"
@@ -32,7 +33,7 @@ def read(uri: str, every: int) -> Iterator[bytes]:
     duck.load_extension(f"{folder}/extensions/v{duckdb.__version__}/postgres_scanner.duckdb_extension")
     duck.execute(f"ATTACH {_text(uri)} AS pg (TYPE postgres, READ_ONLY)")
     for name in TRANSFORMS:
-        duck.create_function(name, _transform(name), ["VARCHAR"], "VARCHAR")
+        duck.create_function(name, _transform(name), ["VARCHAR"], "VARCHAR", null_handling="special")
     issues = bound.relation("issues")
     documents = _documents((issues,), bound, wanted, "id")
     rows = duck.execute(f"SELECT doc FROM ({documents}) ORDER BY {_order(issues)}")
@@ -45,12 +46,16 @@ def _documents(path: tuple[Relation, ...], bound: BoundTree, wanted: dict[tuple[
     relation = path[-1]
     types = dict(bound.catalogue[relation.table])
     order = [order.column for order in relation.order]
-    columns = dict.fromkeys([join, *order, *relation.links, *(key.column for key in relation.keys if key.column)])
+    columns = dict.fromkeys([join, *order, *relation.links, *(name for key in relation.keys for name in read_of(key))])
     rows = f"SELECT {', '.join(map(_name, columns))} FROM {_name(relation.table)} WHERE {wanted[path]}"
-    keys = ", ".join(f"{_name(key.name)} := {_value(key, types)}" for key in relation.keys)
-    document = f"to_json(struct_pack({keys}))::VARCHAR"
+    behind = last(relation)
+    values = {key.name: f"{_name(key.name)} := {_value(key, types)}" for key in relation.keys}
+    before, after = (
+        f"to_json(struct_pack({', '.join(v for name, v in values.items() if (name in behind) == there)}))::VARCHAR"
+        for there in (False, True)
+    )
     joins = ""
-    pieces = [f"left({document}, -1)"]
+    pieces = [f"left({before}, -1)"]
     for number, child in enumerate(relation.children):
         ((own, parent),) = child.join
         nested = _documents((*path, child), bound, wanted, own)
@@ -66,39 +71,66 @@ def _documents(path: tuple[Relation, ...], bound: BoundTree, wanted: dict[tuple[
             pieces.append(f"coalesce({_text(f',{name}:')} || {alias}.docs, '')")
         else:
             pieces.append(f"{_text(f',{name}:[')} || coalesce({alias}.docs, '') || ']'")
+    pieces.append(f"',' || {after}[2:]" if behind else _text("}"))
     return (
         f"SELECT {', '.join(f't.{_name(column)}' for column in dict.fromkeys([join, *order]))},"
-        f" {' || '.join([*pieces, _text('}')])} AS doc FROM postgres_query('pg', {_text(rows)}) AS t{joins}"
+        f" {' || '.join(pieces)} AS doc FROM postgres_query('pg', {_text(rows)}) AS t{joins}"
     )
 
 
 def _value(key: Key, types: dict[str, str]) -> str:
-    if key.constant is not None:
-        return f"{_text(key.constant)}::JSON"
-    assert key.column is not None
-    column, type_name = f"t.{_name(key.column)}", types[key.column]
-    if key.enum is not None:
-        whens = " ".join(f"WHEN {code} THEN {_text(name)}" for code, name in key.enum.names if code is not None)
-        value = f"CASE {column} {whens} END"
-        return value if key.wrap is None else f"struct_pack({_name(key.wrap)} := {value})"
-    if key.transform is not None:
-        return f"{key.transform}({column}::VARCHAR)::JSON"
+    value = _form(key.form, types)
+    if key.cases:
+        whens = " ".join(f"WHEN {_where(when)} THEN to_json({_form(form, types)})" for when, form in key.cases)
+        value = f"CASE {whens} ELSE to_json({value}) END"
+    return value if key.wrap is None else f"struct_pack({_name(key.wrap)} := {value})"
+
+
+def _form(form: Form, types: dict[str, str]) -> str:
+    if form.constant is not None:
+        return f"{_text(form.constant)}::JSON"
+    formed = [_formed(f"t.{_name(own(source))}", types[own(source)]) for source in form.sources]
+    value = formed[0] if len(formed) == 1 else f"coalesce({', '.join(formed)})"
+    if form.enum is not None:
+        whens = " ".join(f"WHEN {code} THEN {_text(name)}" for code, name in form.enum.names if code is not None)
+        value = f"CASE {value} {whens} END"
+    if form.trim:
+        value = f"trim({value}, {_text(STRIPPED)})"
+    if form.default is not None:
+        default = json.loads(form.default)
+        value = f"coalesce({value}, {_text(default) if isinstance(default, str) else form.default})"
+    if form.transform is not None:
+        value = f"CASE WHEN {_where(form.when)} THEN {form.transform}({value}::VARCHAR)::JSON ELSE to_json({value}) END"
+    return value
+
+
+def _formed(column: str, type_name: str) -> str:
     if type_name in ("timestamp", "timestamptz"):
         return _STAMP.format(column)
     if type_name == "bytea":
         return f"lower(hex({column}))"
-    if key.default is not None:
-        return f"coalesce({column}, {key.default})"
     return f"{column}::JSON" if type_name == "jsonb" else column
 
 
-def _transform(name: str) -> Callable[[str], str]:
+def _where(conditions: Iterable[Condition]) -> str:
+    tests = ["true"]
+    for name, values in accepted(conditions):
+        column = f"t.{_name(name)}"
+        stated = [_text(value) if isinstance(value, str) else str(value) for value in values if value is not None]
+        either = [f"{column} IN ({', '.join(stated)})"] if stated else []
+        tests.append(f"({' OR '.join([*either, *[f'{column} IS NULL'] * (None in values)])})")
+    return " AND ".join(tests)
+
+
+def _transform(name: str) -> Callable[[str | None], str | None]:
     transform = TRANSFORMS[name]
 
-    def transformed(value: str) -> str:
-        return json.dumps(transform(value), ensure_ascii=False)
+    def made(value: str | None) -> str | None:
+        if value is None and not transform.of_null:
+            return None
+        return json.dumps(transformed(transform, value), ensure_ascii=False)
 
-    return transformed
+    return made
 
 
 def _order(relation: Relation) -> str:

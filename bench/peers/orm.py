@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 from sqlalchemy.dialects import postgresql
 
-from bench.peers.shape import Shape, batches, bound_tree, connect, escaped
+from bench.peers.shape import Shape, accepted, batches, bound_tree, connect, escaped
 from project_export.tree import BoundTree, Relation
 
 BATCH = 100
@@ -51,7 +51,7 @@ class _Mapped:
         self.relation = relation
         self.shape = Shape(relation, types)
         extra = ["id"] if "id" in types else [own for own, _ in relation.join]
-        extra += [column for column, _ in relation.where] + [order.column for order in relation.order]
+        extra += [column for column, _ in accepted(relation.where)] + [order.column for order in relation.order]
         names = dict.fromkeys((*extra, *self.shape.columns))
         keys = {"id"} if "id" in types else set(relation.key) & set(names) or set(names)
         columns = [sa.Column(name, _TYPES[types[name]](), primary_key=name in keys) for name in names]
@@ -67,7 +67,7 @@ class _Mapped:
         theirs, ours = child.table.c[own], self.table.c[parent]
         to_one = own == "id"
         joined = theirs == orm.foreign(ours) if to_one else orm.foreign(theirs) == ours
-        conditions = [child.table.c[column].in_(accepted) for column, accepted in child.relation.where]
+        conditions = [child.table.c[column].in_(values) for column, values in accepted(child.relation.where)]
         return orm.relationship(
             child.cls,
             primaryjoin=sa.and_(joined, *conditions),
@@ -86,4 +86,5 @@ class _Mapped:
                 record[child.relation.name] = [child.record(one) for one in nested]
             elif nested is not None:
                 record[child.relation.name] = child.record(nested)
+        self.shape.close(record)
         return record

@@ -9,7 +9,7 @@ import orjson
 import psycopg
 from psycopg import sql
 
-from bench.peers.shape import Shape, batches, bound_tree, connect, escaped
+from bench.peers.shape import Shape, accepted, batches, bound_tree, connect, escaped
 from project_export.tree import BoundTree, Relation
 
 BATCH = 1000
@@ -33,8 +33,8 @@ class _Query:
         self.offset = len(columns) - len(self.shape.columns)
         self.join_at = columns.index(join)
         conditions = [sql.SQL("{} = ANY(%s)").format(sql.Identifier(join))]
-        for column, accepted in relation.where:
-            conditions.append(sql.SQL("{} = ANY({})").format(sql.Identifier(column), sql.Literal(list(accepted))))
+        for column, values in accepted(relation.where):
+            conditions.append(sql.SQL("{} = ANY({})").format(sql.Identifier(column), sql.Literal(values)))
         order = sql.SQL(" ORDER BY {}").format(
             sql.SQL(", ").join(sql.Identifier(order.column) for order in relation.order)
         )
@@ -67,4 +67,7 @@ class _Query:
                     outer[name] = grouped.get(link, [])
                 elif link in grouped:
                     outer[name] = grouped[link][0]
+        if self.shape.last:
+            for _, outer in found:
+                self.shape.close(outer)
         return found

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from bench import PROJECT_ID
-from project_export.tree import BoundTree, Key, Relation, bind, load, tables
-from project_export.tree.transforms import TRANSFORMS
+from project_export.tree import BoundTree, Condition, Form, Key, Ref, Relation, bind, load, tables
+from project_export.tree.model import Scalar, Source
+from project_export.tree.transforms import TRANSFORMS, Noted, Transform
 
 _ESCAPES = {
     b"<": rb"\u003c",
@@ -20,6 +21,13 @@ _ESCAPES = {
     b"\xe2\x80\xa8": rb"\u2028",
     b"\xe2\x80\xa9": rb"\u2029",
 }
+_FORMATS: dict[str, Callable[[Any], Any]] = {
+    "timestamp": lambda value: value.isoformat(timespec="milliseconds") + "Z",
+    "timestamptz": lambda value: value.isoformat(timespec="milliseconds")[:-6] + "Z",
+    "bytea": lambda value: value.hex(),
+}
+STRIPPED = " \t\n\v\f\r"
+"""White space that is trimmed."""
 _CATALOGUE = """
     SELECT table_name::text, column_name::text, udt_name::text FROM information_schema.columns
     WHERE table_schema = 'public' AND table_name = ANY(%s)
@@ -27,19 +35,18 @@ _CATALOGUE = """
 
 
 class Shape:
-    """A relation's records. columns: what to select, in order; join, links: see Relation."""
+    """A relation's records. columns: what to select, in order; join, links: see Relation; last: see Node."""
 
     def __init__(self, relation: Relation, types: dict[str, str]) -> None:
-        if any(key.lookup or key.parameter or key.when for key in relation.keys) or relation.derived:
-            raise NotImplementedError(f"{relation.name}: only plain columns, enums and transforms are known here")
+        if any(key.parameter or key.elsewhere for key in relation.keys) or relation.derived or relation.beside:
+            raise NotImplementedError(f"{relation.name}: only the relation's own columns are known here")
         self.relation = relation
-        used = [key.column for key in relation.keys if key.column is not None]
+        self.last = last(relation)
+        used = [name for key in relation.keys for name in read(key)]
         self.columns = tuple(dict.fromkeys([*(own for own, _ in relation.join), *relation.links, *used]))
-        self._keys = [(key.name, self.columns.index(key.column)) for key in relation.keys if key.column is not None]
-        converters = [(key.name, _converter(key, types[key.column])) for key in relation.keys if key.column is not None]
-        self._converters = [(name, convert) for name, convert in converters if convert is not None]
-        self._constants = {key.name: json.loads(key.constant) for key in relation.keys if key.constant is not None}
-        self._order = [key.name for key in relation.keys] if self._constants else None
+        self._keys = [(key.name, self.columns.index(key.column or self.columns[0])) for key in relation.keys]
+        makers = [(key.name, _maker(key, self.columns, types)) for key in relation.keys]
+        self._makers = [(name, make) for name, make in makers if make is not None]
 
     def at(self, column: str) -> int:
         """Return a column's place in the values."""
@@ -48,34 +55,102 @@ class Shape:
     def record(self, values: Sequence[Any]) -> dict[str, Any]:
         """Return the record of a row, without what is nested in it."""
         record = {name: values[at] for name, at in self._keys}
-        for name, convert in self._converters:
-            record[name] = convert(record[name])
-        if self._order is not None:
-            record.update(self._constants)
-            record = {name: record[name] for name in self._order}
+        for name, make in self._makers:
+            record[name] = make(values)
         return record
 
+    def close(self, record: dict[str, Any]) -> None:
+        """Put the keys that come after what is nested to the end of a record."""
+        for name in self.last:
+            record[name] = record.pop(name)
 
-def _converter(key: Key, type_name: str) -> Callable[[Any], Any] | None:
-    if key.enum is not None:
-        names = dict(key.enum.names)
-        if key.wrap is not None:
-            wrap = key.wrap
-            return lambda code: {wrap: names.get(code)}
-        return names.get
-    if key.transform is not None:
-        transform = TRANSFORMS[key.transform]
-        return lambda value: value if value is None else transform(value)
-    if type_name == "timestamp":
-        return lambda value: value if value is None else value.isoformat(timespec="milliseconds") + "Z"
-    if type_name == "timestamptz":
-        return lambda value: value if value is None else value.isoformat(timespec="milliseconds")[:-6] + "Z"
-    if type_name == "bytea":
-        return lambda value: value if value is None else value.hex()
-    if key.default is not None:
-        default = json.loads(key.default)
-        return lambda value: default if value is None else value
-    return None
+
+def last(relation: Relation) -> list[str]:
+    """Return the keys that come after what is nested."""
+    return [key.name for key in relation.keys if key.last] if relation.children else []
+
+
+def read(key: Key) -> Iterator[str]:
+    """Yield the own columns that a key is made of."""
+    for when, form in [*key.cases, ((), key.form)]:
+        yield from (own(condition.ref) for condition in (*when, *form.when))
+        yield from map(own, form.sources)
+
+
+def own(source: Source) -> str:
+    """Return the own column that a source is."""
+    if not isinstance(source, Ref) or source.row:
+        raise NotImplementedError(f"{source}: only the relation's own columns are known here")
+    return source.column
+
+
+def accepted(conditions: Iterable[Condition]) -> Iterator[tuple[str, list[Scalar]]]:
+    """Yield the column of each condition, and the values that fulfil it."""
+    for condition in conditions:
+        if condition.test != "in":
+            raise NotImplementedError(f"{condition.column}: only a column that has one of some values is known here")
+        yield own(condition.ref), list(condition.values)
+
+
+_Maker = Callable[[Sequence[Any]], Any]
+"""From a row's values to a key's value."""
+
+
+def _maker(key: Key, columns: Sequence[str], types: dict[str, str]) -> _Maker | None:
+    """Return what makes a key's value; None where it is the column's."""
+    forms = [(_test(when, columns), _made(form, columns, types)) for when, form in key.cases]
+    if not forms and key.wrap is None and _is_plain(key.form, types):
+        return None
+    otherwise, wrap = _made(key.form, columns, types), key.wrap
+
+    def make(values: Sequence[Any]) -> Any:
+        value = next((form for applies, form in forms if applies(values)), otherwise)(values)
+        return value if wrap is None else {wrap: value}
+
+    return make if forms or wrap else otherwise
+
+
+def _is_plain(form: Form, types: dict[str, str]) -> bool:
+    plain = Form(form.sources[:1])
+    return form == plain and types[own(form.sources[0])] not in _FORMATS
+
+
+def _test(conditions: Sequence[Condition], columns: Sequence[str]) -> Callable[[Sequence[Any]], bool]:
+    places = [(condition, columns.index(own(condition.ref))) for condition in conditions]
+    return lambda values: all(condition.accepts(values[at]) for condition, at in places)
+
+
+def _made(form: Form, columns: Sequence[str], types: dict[str, str]) -> _Maker:
+    """Return what makes the value in a form."""
+    if form.constant is not None:
+        constant = json.loads(form.constant)
+        return lambda _: constant
+    formats = [(columns.index(own(s)), _FORMATS.get(types[own(s)])) for s in form.sources]
+    names = dict(form.enum.names) if form.enum else None
+    transform, applies = form.transform and TRANSFORMS[form.transform], _test(form.when, columns)
+    default = json.loads(form.default or "null")
+
+    def make(values: Sequence[Any]) -> Any:
+        value = None
+        for at, formed in formats:
+            if (value := values[at]) is not None:
+                value = formed(value) if formed else value
+                break
+        if names is not None:
+            value = names.get(value)
+        if form.trim and value is not None:
+            value = value.strip(STRIPPED)
+        if transform and (value is not None or transform.of_null) and applies(values):
+            value = transformed(transform, value)
+        return default if value is None else value
+
+    return make
+
+
+def transformed(transform: Transform, value: Any) -> Any:
+    """Return what a transform makes of a value, without what is to be reported of it."""
+    made = transform.function(value)
+    return made.value if isinstance(made, Noted) else made
 
 
 def connect(uri: str) -> psycopg.Connection[Any]:
@@ -121,8 +196,8 @@ def _under(
                 sql.Identifier(own), sql.Identifier(parent), sql.Identifier(path[-1].table), condition
             )
         ]
-        for column, accepted in child.where:
-            conditions.append(sql.SQL("{} = ANY({})").format(sql.Identifier(column), sql.Literal(list(accepted))))
+        for column, values in accepted(child.where):
+            conditions.append(sql.SQL("{} = ANY({})").format(sql.Identifier(column), sql.Literal(values)))
         yield from _under((*path, child), sql.SQL(" AND ").join(conditions))
 
 

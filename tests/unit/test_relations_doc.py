@@ -45,7 +45,6 @@ relations:
 
 def described(folder: Path, tree: str = TINY) -> str:
     (folder / "library.yaml").write_text(tree, encoding="utf-8")
-    load.cache_clear()
     return document(load(str(folder / "library.yaml")))
 
 

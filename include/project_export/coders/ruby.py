@@ -199,7 +199,8 @@ class _Inspected:
             code = found[1] or found[2] or found[3]
             return chr(int(code, 16)) if code else self._ESCAPES.get(found[4], found[4])
 
-        return self._ESCAPE.sub(one, text[1:-1])
+        halves = self._ESCAPE.sub(one, text[1:-1])  # JSON writes characters beyond U+FFFF as two
+        return halves.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
     def _next(self) -> re.Match[str]:
         found = self._TOKEN.match(self._text, self._at)
