@@ -8,7 +8,22 @@ from pathlib import Path
 import pytest
 
 from project_export.errors import TreeError
-from project_export.tree import Enum, Key, Order, Span, Tree, load
+from project_export.tree import (
+    Also,
+    Beside,
+    Climb,
+    Condition,
+    Enum,
+    Form,
+    Key,
+    Lookup,
+    Order,
+    Ref,
+    Span,
+    Tree,
+    load,
+    load_all,
+)
 from project_export.tree.model import Elsewhere
 
 SCHEMA = """# names that a tree may use
@@ -103,12 +118,12 @@ def test_a_valid_tree_becomes_records(write: Write) -> None:
     assert tree.names == ("author", "books", "nothing")
     books, nothing = tree.relations
     assert books.join == (("author_id", "id"),)
-    assert books.where == (("kind", (None, 1, 2)),)
+    assert books.where == (Condition(Ref("kind"), (None, 1, 2)),)
     assert books.order == (Order("position", descending=True, nulls_last=True), Order("id"))
     title, kind, extra = books.keys
-    assert title == Key("title", column="title", line=title.line)
-    assert kind.enum == Enum("kind", ((None, "unknown"), (1, "novel"), (2, "poem")))
-    assert (extra.transform, extra.default) == ("yaml", "{}")
+    assert title == Key("title", Form((Ref("title"),)), line=20)
+    assert kind.form == Form((Ref("kind"),), enum=Enum("kind", ((None, "unknown"), (1, "novel"), (2, "poem"))))
+    assert extra.form == Form((Ref("extra"),), transform="yaml", default="{}")
     (writer,) = books.children
     assert (writer.table, writer.one, writer.order, writer.keys[0].name) == ("authors", True, (), "name")
     assert (nothing.constant, nothing.one, nothing.table) == ("null", True, "")
@@ -130,6 +145,7 @@ def test_the_shipped_tree_has_the_project_and_its_23_relations() -> None:
 def test_a_tree_is_read_once(write: Write) -> None:
     path = write()
     assert load(path) is load(path)
+    assert load(path) is load(path, "")
 
 
 @pytest.mark.parametrize(
@@ -185,7 +201,7 @@ def test_a_tree_is_read_once(write: Write) -> None:
         ("{null: unknown, 1: novel, 2: poem}", "{null: unknown}", "4: enum kind names no code"),
         ("{null: unknown, 1: novel, 2: poem}", "[novel]", "4: enum kind must be a mapping"),
         ("      - title\n", "      - {title: {}, kind: {}}\n", "20: a key is a name, or one name with its description"),
-        ("      - title\n", "      - [title]\n", "20: a key must be a mapping"),
+        ("      - title\n", "      - [title]\n", "20: this must be a name, not ['title']"),
         ("      - title\n", "      - 7\n", "20: this must be a name, not 7"),
         ("{enum: kind}", "{match: {id: id}}", "21: key kind: match says nothing without from"),
         ("{enum: kind}", "{where: {id: 1}}", "21: key kind: where says nothing without from"),
@@ -193,13 +209,27 @@ def test_a_tree_is_read_once(write: Write) -> None:
         ("{enum: kind}", "{when: position}", "21: key kind: when says nothing without transform"),
         ("{enum: kind}", "{enum: kind, last: 1}", "21: this must be true or false, not 1"),
         ("{enum: kind}", "{constant: 1, column: id}", "21: key kind: constant and column exclude each other"),
-        ("{transform: yaml, default: {}}", "{transform: yaml, wrap: a}", "22: key extra: transform and wrap exclude"),
+        ("{transform: yaml, default: {}}", "{transform: yaml, enum: kind}", "22: key extra: transform and enum exclude"),
+        ("{enum: kind}", "{enum: kind, blank: true}", "21: key kind: blank and enum exclude each other"),
+        ("{enum: kind}", "{from: pages, match: {book_id: id}, count: true, column: number}", "21: key kind: count and"),
+        ("{enum: kind}", "{count: true}", "21: key kind: count says nothing without from"),
+        ("{enum: kind}", "{else: {from: pages}}", "21: lookup kind lacks the attribute match"),
+        ("{enum: kind}", "{else: [titel]}", "21: table books has no column titel"),
+        ("{enum: kind}", "{of: meta}", "21: row beside meta is unknown"),
+        ("{enum: kind}", "{cases: [{column: title}]}", "21: a case of kind lacks the attribute when"),
+        ("{enum: kind}", "{cases: [{when: {knd: 1}, column: title}]}", "21: table books has no column knd"),
+        ("{enum: kind}", "{cases: [{when: {kind: 1}, wrap: x}]}", "21: a case of kind has no attribute wrap"),
+        ("{enum: kind}", "{cases: [{when: {kind: {is: 1}}, constant: 1}]}", "21: a condition is a value, a list, or one"),
+        ("{enum: kind}", "{cases: [{when: {kind: {over: x}}, constant: 1}]}", "21: over compares with one integer"),
+        ("{enum: kind}", "{cases: [{when: {root.nme: 1}, constant: 1}]}", "21: table authors has no column nme"),
+        ("{enum: kind}", "{editions: {paid: {constant: 1}}}", "21: edition paid is unknown; the tree names none"),
+        ("{enum: kind}", "{layouts: [{without: [page]}]}", "21: table page is unknown; nearest: pages"),
+        ("{enum: kind}", "{layouts: [{editions: {}}]}", "21: key kind has no attribute editions"),
         ("{enum: kind}", ELSEWHERE % '"{title}"', "21: table authors has no column title"),
         ("{enum: kind}", ELSEWHERE % '"a{"', "21: the path of a file names columns in braces, {column}: "),
         ("{enum: kind}", "{elsewhere: {offset: position}}", "21: elsewhere lacks the attribute file"),
         ("{enum: kind}", "{from: pages}", "21: lookup kind lacks the attribute match"),
         ("{enum: kind}", "{from: pages, match: {}}", "21: table pages has no column kind"),
-        ("{enum: kind}", "{from: pages, column: number, match: {}}", "21: lookup kind matches nothing"),
         ("{enum: kind}", "{from: page, match: {book_id: id}}", "21: table page is unknown; nearest: pages"),
         ("{enum: kind}", "{from: pages, column: nr, match: {book_id: id}}", "21: table pages has no column nr"),
         ("{enum: kind}", "{from: pages, column: number, match: {book: id}}", "21: table pages has no column book"),
@@ -218,7 +248,8 @@ def test_a_nested_relation_joins_its_parents_columns_or_derived_values(write: Wr
     derived = "    derived:\n      first: {from: pages, match: {book_id: id}, column: number}\n    children:\n"
     tree = load(write(("    children:\n", derived), ("{id: author_id}", "{id: first}")))
     assert tree.relations[0].links == ("first",)
-    assert tree.relations[0].derived[0][1].table == "pages"
+    pages = Beside("pages", (("book_id", (Ref("id"),)),), line=24)
+    assert tree.relations[0].derived == (("first", Form((Lookup(pages, Ref("number")),))),)
 
 
 DATED = "      - {extra: {transform: yaml, default: {}}}\n"
@@ -271,7 +302,7 @@ optional:
 def test_optional_relations_stand_behind_the_others_once_they_are_asked_for(write: Write) -> None:
     tree = load(write(text=VALID + OPTIONAL + "uncovered:\n  books.smell: cannot be written down\n"))
     assert [tree.path(option) for option in tree.optional] == ["films", "books.writer.pages"]
-    assert [set(option.needs) for option in tree.optional] == [{"books"}, {"books", "pages"}]
+    assert [set(option.needs) for option in tree.optional] == [{"books"}, {"books"}]
     assert tree.names == ("author", "books", "nothing")
     whole = tree.extended()
     assert whole.names == ("author", "books", "nothing", "films")
@@ -350,3 +381,240 @@ def test_a_reference_schema_that_cannot_be_read_is_named(write: Write, tmp_path:
 def test_without_a_reference_schema_the_names_are_left_to_the_database(write: Write) -> None:
     tree: Tree = load(write(("schema: schema.tsv\n", ""), ("      - title\n", "      - titel\n")))
     assert tree.relations[0].keys[0].column == "titel"
+
+
+# Rows beside, cases, editions, layouts.
+
+RICH = """\
+name: library
+schema: schema.tsv
+editions: [free, paid]
+column_since: {1.0..2.0: [pages, books.kind]}
+column_until: {2.0: [books.extra]}
+enums:
+  kind: {1: novel, 2: poem}
+root:
+  relation: author
+  table: authors
+  beside:
+    first: {from: books, match: {author_id: id}, order: [position], optional: true}
+  derived:
+    line: {climb: authors, start: id, parent: id, path: name, where: {name: x}}
+  keys: [name]
+relations:
+  - relation: books
+    table: books
+    join: {author_id: id}
+    where: {kind: {not: [null, 3]}, root.first: true}
+    either: [{kind: {over: 5}}, {title: x, root.first.title: y, root.name: z}]
+    beside:
+      page: {from: pages, match: {book_id: id, number: [position, root.first.kind, root.id]}, where: {number: {over: 1}}}
+    also:
+      - {join: {author_id: line}, where: {kind: 1}, either: [{title: x}], unless: title, each: [title, kind],
+         best: [{by: position desc, raised: {kind: id}}, id], editions: [paid]}
+      - {join: {author_id: id}, unless: title, best: [id]}
+    keys:
+      - title
+      - {kind: {else: [position, {from: pages, match: {book_id: id}, column: number}], editions: {paid: {enum: kind}}}}
+      - {number: {of: page}}
+      - {position: {of: page, column: number}}
+      - {extra: {trim: true, blank: true, cases: [{when: {title: null, page: true}, constant: 1}, {when: {page.number: 1}, column: page.number, enum: kind}]}}
+      - {pages: {from: pages, match: {book_id: id}, where: {number: 1}, count: true}}
+      - {last: {from: pages, match: {book_id: id}, column: {from: authors, match: {id: number}, column: name}}}
+      - {root: {column: root.first.title, absent: none}}
+      - {author_id: {layouts: [{constant: 7, without: [pages]}, {column: title}], editions: {paid: {constant: null}}, wrap: it}}
+      - {id: {transform: base64_text, when: kind, last: true}}
+    children:
+      - relation: writer
+        table: authors
+        one: true
+        join: {id: author_id}
+        keys: [name]
+        instead: {0: {name: none}, -1: null}
+"""
+
+
+@pytest.fixture
+def rich(write: Write) -> Tree:
+    return load_all(write(text=RICH))
+
+
+def form(tree: Tree, name: str) -> Form:
+    return key(tree, name).form
+
+
+def key(tree: Tree, name: str) -> Key:
+    (found,) = (key for key in tree.relations[0].keys if key.name == name)
+    return found
+
+
+def test_rows_beside_are_found_by_the_first_of_several_values(rich: Tree) -> None:
+    (page,) = rich.relations[0].beside
+    number = (Ref("position"), Ref("kind", "root.first"), Ref("id", "root"))
+    assert page.match == (("book_id", (Ref("id"),)), ("number", number))
+    assert page.where == (Condition(Ref("number"), (1,), "over"),)
+    assert (page.name, page.table, page.optional, page.columns) == (
+        "page",
+        "pages",
+        False,
+        ("book_id", "number", "number"),
+    )
+    (first,) = rich.root.beside
+    assert (first.order, first.optional) == ((Order("position"),), True)
+
+
+def test_conditions_name_the_row_a_row_beside_and_the_root(rich: Tree) -> None:
+    books = rich.relations[0]
+    assert books.where == (Condition(Ref("kind"), (None, 3), "not"), Condition(Ref("", "root.first"), (True,)))
+    assert books.either == (
+        (Condition(Ref("kind"), (5,), "over"),),
+        (
+            Condition(Ref("title"), ("x",)),
+            Condition(Ref("title", "root.first"), ("y",)),
+            Condition(Ref("name", "root"), ("z",)),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("condition", "fulfilled", "not_fulfilled"),
+    [
+        (Condition(Ref("a"), (None, 1)), [None, 1], [0, 2, "1"]),
+        (Condition(Ref("a"), (1,)), [1], [None, 2]),
+        (Condition(Ref("a"), (1,), "not"), [None, 2], [1]),
+        (Condition(Ref("a"), (None,), "not"), [0, ""], [None]),
+        (Condition(Ref("a"), (5,), "over"), [6], [5, None, 4]),
+    ],
+)
+def test_a_condition_accepts_values(condition: Condition, fulfilled: list[object], not_fulfilled: list[object]) -> None:
+    assert [value for value in [*fulfilled, *not_fulfilled] if condition.accepts(value)] == fulfilled
+
+
+def test_a_value_has_sources_of_which_the_first_counts(rich: Tree) -> None:
+    column, position, lookup = form(rich, "kind").sources
+    assert (column, position) == (Ref("kind"), Ref("position"))
+    assert isinstance(lookup, Lookup)
+    assert (lookup.row.match, lookup.value) == ((("book_id", (Ref("id"),)),), Ref("number"))
+    assert form(rich, "number") == Form(of=Ref("number", "page"))
+    assert form(rich, "position") == Form(of=Ref("number", "page"))
+    assert form(rich, "root") == Form((Ref("title", "root.first"),), absent='"none"')
+
+
+def test_a_lookup_may_count_and_may_lead_to_another(rich: Tree) -> None:
+    (pages,), (last,) = form(rich, "pages").sources, form(rich, "last").sources
+    assert isinstance(pages, Lookup)
+    assert (pages.value, pages.row.where) == (None, (Condition(Ref("number"), (1,)),))
+    assert isinstance(last, Lookup)
+    assert isinstance(last.value, Lookup)
+    assert (last.value.row.table, last.value.row.match) == ("authors", (("id", (Ref("number"),)),))
+    assert last.value.value == Ref("name")
+
+
+def test_cases_stand_before_what_is_usual(rich: Tree) -> None:
+    extra = key(rich, "extra")
+    assert extra.form == Form((Ref("extra"),), trim=True, blank=True)
+    (first, constant), (second, enum) = extra.cases
+    assert first == (Condition(Ref("title"), (None,)), Condition(Ref("", "page"), (True,)))
+    assert constant == Form(constant="1")
+    assert second == (Condition(Ref("number", "page"), (1,)),)
+    assert (enum.sources, enum.enum and enum.enum.name) == ((Ref("number", "page"),), "kind")
+    assert extra.forms == (extra.form, constant, enum)
+    assert extra.constant is None
+
+
+def test_an_edition_has_its_own_keys_and_rows_in_addition(write: Write) -> None:
+    path = write(text=RICH)
+    free, paid = load(path), load(path, "paid")
+    assert load(path, "free") == free
+    assert (form(free, "kind").enum, form(paid, "kind").enum is None) == (None, False)
+    assert form(free, "kind").sources == form(paid, "kind").sources
+    assert (key(free, "author_id").constant, key(paid, "author_id").constant) == (None, "null")
+    assert (len(free.relations[0].also), len(paid.relations[0].also)) == (1, 2)
+    assert [name for name, _ in key(load_all(path), "kind").editions] == ["paid"]
+    with pytest.raises(TreeError, match="the tree has no edition piad; nearest: paid"):
+        load(path, "piad")
+
+
+def test_a_tree_that_tells_no_editions_apart_has_none(write: Write) -> None:
+    with pytest.raises(TreeError, match="has no edition paid; it tells none apart"):
+        load(write(), "paid")
+
+
+def test_layouts_keep_what_is_said_of_all(rich: Tree) -> None:
+    one, other = key(rich, "author_id").layouts
+    assert (one.form, one.wrap, one.without) == (Form(constant="7"), "it", ("pages",))
+    assert (other.form, other.wrap, other.without) == (Form((Ref("title"),)), "it", ())
+
+
+def test_a_transform_may_depend_on_a_column_that_has_to_be_true(rich: Tree) -> None:
+    assert form(rich, "id").when == (Condition(Ref("kind"), (True,)),)
+    assert key(rich, "id").last
+
+
+def test_rows_in_addition_say_of_what_each_is_and_which_is_the_best(rich: Tree) -> None:
+    first, second = rich.relations[0].also
+    assert first == Also(
+        join=(("author_id", "line"),),
+        where=(Condition(Ref("kind"), (1,)),),
+        unless="title",
+        best=(Order("position", descending=True, raised=(("kind", "id"),)), Order("id")),
+        each=("title", "kind"),
+        either=((Condition(Ref("title"), ("x",)),),),
+        editions=("paid",),
+    )
+    assert (second.each, second.either, second.editions) == (("title",), (), ())
+
+
+def test_a_hierarchy_is_climbed_from_a_column(rich: Tree) -> None:
+    climb = Climb("authors", "id", "id", "id", "name", (Condition(Ref("name"), ("x",)),))
+    assert rich.root.derived == (("line", climb),)
+
+
+def test_a_nested_record_may_be_another_for_some_values(rich: Tree) -> None:
+    assert rich.relations[0].children[0].instead == ((0, '{"name":"none"}'), (-1, "null"))
+
+
+def test_when_columns_came_and_went_is_of_the_whole_file(rich: Tree) -> None:
+    assert rich.column_since == {"pages": Span("1.0", "2.0"), "books.kind": Span("1.0", "2.0")}
+    assert rich.column_until == {"books.extra": Span("2.0", None)}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("[pages, books.kind]", "[pags]", "4: column_since: table pags is unknown; nearest: pages"),
+        ("[pages, books.kind]", "[books.kin]", "4: column_since: books has no column kin; nearest: kind"),
+        ("[pages, books.kind]", "[pages, pages]", "4: column_since: pages stands twice"),
+        ("[books.extra]", "[books.exta]", "5: column_until: books has no column exta"),
+        ("{2.0: [books", "{2.x: [books", "5: column_until: '2.x' is no version"),
+        ("editions: [paid]}", "editions: [piad]}", "26: edition piad is unknown; the tree names free, paid"),
+        ("editions: {paid: {enum: kind}}", "editions: {piad: {enum: kind}}", "edition piad is unknown"),
+        ("      page: {from", "      title: {from", "23: beside title: the name is taken, or has a dot"),
+        ("      page: {from", "      pa.ge: {from", "23: beside pa.ge: the name is taken, or has a dot"),
+        (
+            "    first: {from: books, match: {author_id: id}, ",
+            "    first: {from: books, ",
+            "12: lookup first matches nothing",
+        ),
+        ("root.first: true}", "root.first: 1}", ": the row root.first is there (true) or not (false)"),
+        ("{of: page}}", "{of: pgae}}", "row beside pgae is unknown; nearest: page"),
+        ("- {number: {of: page}}", "- {numbr: {of: page}}", "table pages has no column numbr; nearest: number"),
+        ("root.first.kind", "root.first.knd", "table books has no column knd"),
+        ("root.first.kind", "root.furst.kind", "table books has no column root.furst.kind"),
+        ("raised: {kind: id}", "raised: {kind: ib}", "table authors has no column ib"),
+        ("{by: position desc, raised: {kind: id}}", "{by: position desc}", "best lacks the attribute raised"),
+        ("each: [title, kind]", "each: [titel]", "table books has no column titel"),
+        ("start: id", "start: ib", "14: table authors has no column ib"),
+        ("climb: authors", "climb: author", "14: table author is unknown; nearest: authors"),
+        (", parent: id,", ",", "14: derived line lacks the attribute parent"),
+        ("        one: true\n", "", "only a nested relation of one that joins by one column has something instead"),
+        ("    keys:\n      - title\n", "    instead: {}\n    keys:\n      - title\n", "only a nested relation of one"),
+    ],
+)
+def test_a_mistake_in_the_richer_words_is_named_with_its_line(write: Write, old: str, new: str, said: str) -> None:
+    assert said in refused(write((old, new), text=RICH))
+
+
+def test_without_a_reference_schema_rows_beside_are_left_to_the_database_too(write: Write) -> None:
+    tree = load(write(("schema: schema.tsv\n", ""), text=RICH))
+    assert [row.name for row in tree.relations[0].beside] == ["page"]

@@ -120,7 +120,7 @@ class Names(Nodes):
                 self.fail(value, "over compares with one integer")
             return Condition(ref, values, test)
         values = self.scalars(value)
-        if not ref.column and values not in ((True,), (False,)):
+        if not ref.column and not (len(values) == 1 and isinstance(values[0], bool)):
             self.fail(value, f"the row {name} is there (true) or not (false)")
         return Condition(ref, values)
 
