@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from project_export.tree import Key, Relation, Tree, load
+from project_export.tree import Key, Lookup, Relation, Tree, load
+from project_export.tree.model import Source
+from project_export.tree.transforms import TRANSFORMS
 
 OBJECT = b"an LFS object"
 OID = hashlib.sha256(OBJECT).hexdigest()
@@ -134,17 +136,27 @@ def _value(tree: Tree, relation: Relation, key: Key, number: int) -> Any:
             return _ALLOWED[name]
     if relation.name == "project_feature" and key.name.endswith("_access_level"):
         return 20
-    if key.enum is not None:
-        return key.enum.names[-1][1]
-    if key.transform in ("yaml", "json_or_yaml"):
+    if key.form.enum is not None:
+        return key.form.enum.names[-1][1]
+    if key.form.transform is not None and TRANSFORMS[key.form.transform].structured:
         return {"a": 1}
-    table, column = (key.lookup.table, key.lookup.column) if key.lookup else (relation.table, key.column or key.name)
+    table, column = _column(relation, key)
     sql_type = tree.known[table][column]
     if sql_type.endswith("[]"):
         return []
     if re.search(r"sha$|^discussion_id$", key.name) or (column, sql_type) == ("commit_id", "character varying"):
         return SHA
     return _VALUES.get(sql_type, f"text {number} \u00e4 <")
+
+
+def _column(relation: Relation, key: Key) -> tuple[str, str]:
+    """Table and column of what a key reads first."""
+    table = relation.table
+    source: Source | None = key.form.of or key.form.sources[0]
+    while isinstance(source, Lookup):
+        table, source = source.row.table, source.value
+    assert source
+    return {row.name: row.table for row in relation.beside}.get(source.row, table), source.column
 
 
 def packed(
