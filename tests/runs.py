@@ -40,10 +40,12 @@ def context(source: str, ledger_dsn: str, folder: Path, **settings: Any) -> Cont
     )
 
 
-def started(ctx: Context, *relations: str, project_id: int = 1, run_id: str = RUN, **request: Any) -> Created:
+def started(
+    ctx: Context, *relations: str, project_id: int = 1, run_id: str = RUN, watched: bool = False, **request: Any
+) -> Created:
     """Create a job, as a run does whose rivals are all alive."""
     wanted = Request(project_id, relations, **request)
-    return create(ctx, wanted, run_id=run_id, requested_by="jane", run_alive=lambda _: True)
+    return create(ctx, wanted, run_id=run_id, requested_by="jane", run_alive=lambda _: True, watched=watched)
 
 
 def worker(ctx: Context, created: Created, unit: int = 0, attempt: int = 1, run_id: str = RUN) -> Worker:

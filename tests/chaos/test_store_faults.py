@@ -6,16 +6,19 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
+import flaky
 import psycopg
 import pytest
 from archives import read_archive
 from runs import attempts, merge, path_of, started, work
 
-from project_export.errors import StoreRefused
-from project_export.steps import Context, Created
+from project_export.errors import RelationsFailed, StoreRefused
+from project_export.steps import Context, Created, Holder, Notice
+from project_export.store import ARCHIVE, manifest_of
 from tests.chaos import victims
 from tests.chaos.conftest import Happened
 from tests.chaos.ground import Ground, archive_of
@@ -152,3 +155,53 @@ def test_too_few_open_files_are_a_clean_failure_and_a_repeated_export_works(
         assert len(shell_ground.archives()) == 1
         archive_of(shell_ground.shell("--jobs", "1"))
     happened(f"exit code {done.returncode}, no new archive; the next export SAME")
+
+
+AWAY = ("probe", "write", "publish", "read", "list", "remove")
+
+
+@pytest.mark.fault("F35", "object store away")
+@pytest.mark.parametrize("step", [pytest.param(one, marks=[pytest.mark.quick] * (one == "write")) for one in AWAY])
+def test_an_object_store_that_is_away_at_any_step_ends_the_job_with_its_error_and_a_clear_completes_it(
+    ground: Ground, happened: Happened, tmp_path: Path, step: str
+) -> None:
+    notices: list[Notice] = []
+    with ground.surviving(), flaky.empty() as uri:
+        plain = ground.context(store=uri, max_attempts=2, snapshot_grace_seconds=900)
+        ctx = replace(plain, channels={"kept": notices.append})
+        if step == "probe":
+            with flaky.refusing("write"), pytest.raises(StoreRefused, match="EndpointConnectionError"):
+                started(ctx)
+            assert ctx.ledger.job_of_run("dag/run") is None
+        created = started(ctx, watched=True)
+        with closing(Holder(ctx, created.job_id)) as holder:
+            if step == "write":
+                with flaky.refusing("write"):
+                    assert work(ctx, created) != []
+                    with pytest.raises(RelationsFailed, match="EndpointConnectionError"):
+                        merge(ctx, created)
+                assert holder.needed()  # it is handed to the grace
+            assert work(ctx, created, attempt=2) == []
+            refused = {"publish": "write", "read": "read"}.get(step)
+            if refused:
+                with flaky.refusing(refused), pytest.raises(StoreRefused, match="EndpointConnectionError"):
+                    merge(ctx, created)
+            if step in ("write", "publish", "read"):
+                assert [notice.outcome for notice in notices] == ["failed"]
+                assert "EndpointConnectionError" in notices[0].text
+            if step in ("list", "remove"):
+                leftover = ctx.store.part(ctx.key(ctx.ledger.job(created.job_id)), "labels", 0, 9)
+                with leftover.writing() as out:
+                    out.write(b"of an attempt that does not count")
+            with flaky.refusing(step) if step in ("list", "remove") else nullcontext():
+                merged = merge(ctx, created, attempt=2)
+            assert not holder.needed()
+        job = ctx.ledger.job(created.job_id)
+        assert (job.state, job.snapshot_generation) == ("finished", 1)
+        assert set(attempts(ctx, created).values()) <= ({1, 3} if step == "write" else {1})
+        for name in (merged.uri, manifest_of(merged.uri)):
+            (tmp_path / name.rpartition("/")[2]).write_bytes(ctx.store.open(name).read())
+        ground.undisturbed.assert_same(tmp_path / ARCHIVE, 1)
+        with psycopg.connect(ground.ledger_uri) as conn:
+            conn.execute("DELETE FROM project_export_job WHERE id = %s", [job.id])  # its archive is in another store
+    happened(f"{step}: the job ended with the library's error, told once; completed by a clear, SAME")

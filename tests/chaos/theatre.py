@@ -17,13 +17,16 @@ from dev.airflow import COMPONENTS
 from dev.postgres import Server
 from project_export.archive.manifest import Manifest
 from project_export.ledger import Row
+from tests.chaos.hooks.sitecustomize import HOOK
 from tests.chaos.standing import Standing, Undisturbed, digest
+from tests.conftest import REPO
 from tests.dags.stage import SOURCE_ID, Run, Stage, until
 from tests.receiver import Receiver
 
 PROJECTS = (1, 2, 3)
 RELATION, TABLE = "boards", "lists"
 """What is blocked, and the table that it is blocked by."""
+POOL = "default_pool"
 STORE_SIZE = "48m"
 UNITS = 3
 """More units than these Airflow refuses, but all exports here are asked to have."""
@@ -47,7 +50,15 @@ class Theatre(Stage, Standing):
             "AIRFLOW__CORE__MAX_MAP_LENGTH": str(UNITS),
             "PROJECT_EXPORT_UNITS": str(4 * UNITS),
             "PROJECT_EXPORT_HUNG_SECONDS": str(HUNG_SECONDS),
+            # All tasks are in one pool, whose slots a test can count out.
+            "PROJECT_EXPORT_POOL": POOL,
+            "PYTHONPATH": os.pathsep.join(
+                str(REPO / folder) for folder in ("tests/chaos/hooks", "include", "dev/config")
+            ),
+            HOOK: str(state / "hook"),
         }
+        self._hook = state / "hook"
+        self._hook.touch()
         super().__init__(state, server, receiver, source_server=source_server, more=more)
         self.source_server = source_server
         self.small = self._mount()
@@ -129,6 +140,29 @@ class Theatre(Stage, Standing):
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    @contextmanager
+    def raising(self, place: str) -> Iterator[None]:
+        """Let tasks raise a RuntimeError at a place of `hooks` while the block lasts."""
+        self._hook.write_text(place)
+        try:
+            yield
+        finally:
+            self._hook.write_text("")
+
+    @contextmanager
+    def one_slot(self) -> Iterator[None]:
+        """Give all tasks one slot together, of which a deferred one takes its share, while the block lasts."""
+        before = self.rest.call("GET", f"/pools/{POOL}")
+        self._pool(slots=1, include_deferred=True)
+        try:
+            yield
+        finally:
+            self._pool(slots=before["slots"], include_deferred=before["include_deferred"])
+
+    def _pool(self, **settings: Any) -> None:
+        fields = "&".join(f"update_mask={name}" for name in settings)
+        self.rest.call("PATCH", f"/pools/{POOL}?{fields}", {"pool": POOL, **settings})
 
     @contextmanager
     def full(self) -> Iterator[None]:

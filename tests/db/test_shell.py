@@ -168,7 +168,7 @@ def test_the_same_command_goes_on_with_an_export_that_was_interrupted(
     with locked(generated_copy, "label_priorities"):
         process = shell.start(*command)
         wait_until(lambda: reading(generated_copy, "labels"), 150)
-        finished = "SELECT 1 FROM relation_export WHERE state = 'finished' HAVING count(*) = 2"
+        finished = "SELECT 1 WHERE (SELECT count(*) FROM relation_export WHERE state = 'finished') = 2"
         wait_until(lambda: shell.rows(finished), 60)
         children = below(process)
         for hit in [process, *children] if end is signal.SIGKILL else [process]:
