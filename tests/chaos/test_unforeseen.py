@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.chaos.conftest import Happened
-from tests.chaos.theatre import RELATION, TABLE, Theatre
+from tests.chaos.theatre import RELATION, Theatre
 from tests.dags.stage import AFTER, END, EXPORT, HOLD, MERGE, Run, until
 
 RUN_SECONDS = 300
@@ -35,12 +35,12 @@ def test_what_nobody_foresaw_ends_the_job_and_is_told_once(
 
 def failed(theatre: Theatre) -> Run:
     """Return a run that has failed by a right that is there again."""
-    theatre.sql(f"REVOKE SELECT ON {TABLE} FROM stage_reader")
+    theatre.sql("REVOKE SELECT ON lists FROM stage_reader")
     try:
         run = theatre.trigger(project_id=3)
         until(lambda: run.states().get(MERGE) == "failed", RUN_SECONDS)
     finally:
-        theatre.sql(f"GRANT SELECT ON {TABLE} TO stage_reader")
+        theatre.sql("GRANT SELECT ON lists TO stage_reader")
     assert len(run.notices()) == 1
     return run
 

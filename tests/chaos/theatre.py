@@ -27,6 +27,7 @@ PROJECTS = (1, 2, 3)
 RELATION, TABLE = "boards", "lists"
 """What is blocked, and the table that it is blocked by."""
 POOL = "default_pool"
+PATH = ("tests/chaos/hooks", "include", "dev/config")
 STORE_SIZE = "48m"
 UNITS = 3
 """More units than these Airflow refuses, but all exports here are asked to have."""
@@ -52,9 +53,7 @@ class Theatre(Stage, Standing):
             "PROJECT_EXPORT_HUNG_SECONDS": str(HUNG_SECONDS),
             # All tasks are in one pool, whose slots a test can count out.
             "PROJECT_EXPORT_POOL": POOL,
-            "PYTHONPATH": os.pathsep.join(
-                str(REPO / folder) for folder in ("tests/chaos/hooks", "include", "dev/config")
-            ),
+            "PYTHONPATH": os.pathsep.join(str(REPO / folder) for folder in PATH),
             HOOK: str(state / "hook"),
         }
         self._hook = state / "hook"

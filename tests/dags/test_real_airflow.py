@@ -53,7 +53,7 @@ class Pair:
 def pair(stage: Stage) -> Pair:
     with stage.locked("lists"):
         run = stage.trigger(project_id=1)
-        until(lambda: stage.sessions(waiting=True))
+        until(lambda: stage.sessions(waiting=True), seconds=150)
         twin = stage.trigger(project_id=1)
         names = [task["rendered_map_index"] for task in run.tasks() if task["task_id"] == EXPORT]
         assert twin.ended() == "failed"
