@@ -122,11 +122,10 @@ class Gaps:
         verdicts = [
             self._before(self._tree.column_since.get(name) or self._tree.column_since.get(table)),
             self._after(self._tree.column_until.get(name) or self._tree.column_until.get(table)),
-            # A column is there at the latest when the application exports it, often long before.
-            "uncertain" if self._before(came) != "missing" else "missing",
+            self._before(came),  # a version that does not export a key need not have what it is read from
             "allowed" if {name, table} & self._allowed else "missing",
         ]
-        order: tuple[Verdict, ...] = ("explained", "allowed", "uncertain", "missing")
+        order: tuple[Verdict, ...] = ("explained", "uncertain", "allowed", "missing")
         return next(verdict for verdict in order if verdict in verdicts)
 
     def _before(self, span: Span | None) -> Verdict:
