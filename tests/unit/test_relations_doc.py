@@ -9,7 +9,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from project_export.cli import app
-from project_export.tree import load
+from project_export.tree import load_all
 from project_export.tree.describe import document
 
 TINY = """
@@ -18,12 +18,21 @@ enums:
   kind: {null: unknown, 1: novel, 2: poem}
 shapes:
   writer: {table: writers, keys: [name]}
-root: {relation: library, table: libraries, keys: [name, {note: {parameter: note}}]}
+editions: [free, paid]
+root:
+  relation: library
+  table: libraries
+  keys: [name, {note: {parameter: note}}]
+  derived: {above: {climb: places, start: place_id, parent: parent_id, path: path, where: {kind: town}}}
 relations:
   - relation: books
     table: books
     join: {library_id: id}
     where: {gone: null, kind: [1, 2]}
+    either: [{root.name: x}, {meta: true, open: {not: [null, false]}}]
+    also: [{join: {place_id: above}, unless: title, best: [{by: shelf desc, raised: {kind: id}}, id], editions: [paid]}]
+    beside:
+      meta: {from: metas, match: {book_id: id}, order: [id desc]}
     order: [shelf nulls last, id desc]
     keys:
       - title
@@ -31,9 +40,18 @@ relations:
       - {cover: {constant: null, why: is not in the database}}
       - {colour: {column: hex, transform: text_colour, default: none}}
       - {price: {from: prices, match: {book_id: id}, column: amount, else: old_price}}
+      - {size: {column: meta.size, absent: none, trim: true}}
+      - {mood: {of: meta, cases: [{when: {kind: [null, 1], meta: true}, column: id, transform: digest}]}}
+      - {copies: {from: loans, match: {book_id: id, of: [id, root.id]}, where: {late: {not: null}}, count: true}}
+      - shelf:
+          enum: kind
+          layouts: [{column: shelf_name, without: [shelves]}]
+          editions: {paid: {constant: null}}
+          wrap: at
+      - {level: {transform: yaml, when: {kind: {over: 3}}, blank: true, last: true}}
       - {isbn: {why: old books have none}}
     children:
-      - {relation: author, like: writer, one: true, join: {id: author_id}}
+      - {relation: author, like: writer, one: true, join: {id: author_id}, instead: {0: {name: nobody}}}
       - relation: loans
         table: loans
         join: {book_id: id}
@@ -45,7 +63,7 @@ relations:
 
 def described(folder: Path, tree: str = TINY) -> str:
     (folder / "library.yaml").write_text(tree, encoding="utf-8")
-    return document(load(str(folder / "library.yaml")))
+    return document(load_all(str(folder / "library.yaml")))
 
 
 def test_the_file_in_the_docs_is_what_the_command_prints(repo):
@@ -67,7 +85,7 @@ def test_every_link_leads_to_one_heading(repo):
 
 def test_every_relation_and_every_key_is_told(repo):
     text = (repo / "docs" / "relations.md").read_text(encoding="utf-8")
-    for path, relation in load("gitlab").extended().walk():
+    for path, relation in load_all("gitlab").extended().walk():
         assert f"**{relation.name}**" in text if "." in path else f"\n## {relation.name}\n" in text
         assert [key.name for key in relation.keys if f"`{key.name}`" not in text] == []
 
@@ -92,8 +110,12 @@ uncovered:
 def test_rows_and_their_order_are_told(tmp_path):
     text = described(tmp_path)
     assert (
-        "The rows of `books` where `library_id` = `libraries.id` and `gone` is NULL and `kind` is one of `1`, `2`,"
-        " ordered by `shelf` (NULL last), `id` descending." in text
+        "The rows of `books` where `library_id` = `libraries.id` and `gone` is NULL and `kind` is one of `1`, `2`"
+        " and (`root.name` is `x` or there is a row `meta` and `open` is not one of NULL, `false`),"
+        " ordered by `shelf` (NULL last), `id` descending."
+        " Then those where `place_id` = any `places.id` from `place_id` upwards by `path`, or by `parent_id` and `kind`"
+        " is `town`: of each combination of `title` whose `title` is not among the others, the first by `shelf`"
+        " descending (one more where `kind` = `id` of the root), `id` (editions `paid`)." in text
     )
     assert "- **loans** (many): `loans` where `book_id` = `books.id`, ordered by `id`; keys `since`" in text
 
@@ -104,7 +126,19 @@ def test_what_is_made_of_a_value_is_told(tmp_path):
     assert "| `kind` | the name by enum [kind](#enum-kind) |" in text
     assert "| `cover` | always `null`: is not in the database |" in text
     assert '| `colour` | from `hex`; by transform [text_colour](#transforms); `"none"` where it is NULL |' in text
-    assert "| `price` | `prices.amount` where `book_id` = `id`, else `old_price` |" in text
+    assert "| `price` | from `amount` of `prices` (where `book_id` = `id`), then `old_price` |" in text
+    assert '| `size` | from `meta.size`; without white space at its ends; `"none"` where there is no such row |' in text
+    case = "where `kind` is one of NULL, `1` and there is a row `meta`: from `id`; by transform [digest](#transforms)"
+    assert f"| `mood` | `meta.mood` where there is such a row; else `mood`; {case} |" in text
+    match = "where `book_id` = `id` and `of` = `id` or else `root.id` and `late` is not NULL"
+    assert f"| `copies` | from the number of rows of `loans` ({match}) |" in text
+    layout = "in a layout that has it and without the table `shelves`: from `shelf_name`"
+    edition = "as an object with the one key `at`; edition paid: always `null`"
+    assert f"| `shelf` | the name by enum [kind](#enum-kind); {layout}; {edition} |" in text
+    level = "by transform [yaml](#transforms) where `kind` is over 3; white space alone counts as NULL"
+    assert f"| `level` | {level}; comes after the nested relations |" in text
+    assert "| `meta` | `metas` (where `book_id` = `id`, the first by `id` descending) |" in text
+    assert "| `digest` | Return 40 hexadecimal digits made of a value: " in text
     assert "| `isbn` | NULL as a rule: old books have none |" in text
     assert "### Enum kind\n\nNULL `unknown`, 1 `novel`, 2 `poem`" in text
     assert "| title |" not in text
@@ -114,18 +148,19 @@ def test_a_record_that_stands_in_several_places_is_told_once(tmp_path):
     text = described(tmp_path)
     assert text.count("### Records of writers\n\nKeys: `name`.") == 1
     link = "keys as of [Records of writers](#records-of-writers)"
-    assert f"- **author** (one): `writers` where `id` = `books.author_id`; {link}" in text
+    instead = 'Where the value that joins is 0: `{"name":"nobody"}`'
+    assert f"- **author** (one): `writers` where `id` = `books.author_id`; {link}. {instead}" in text
     assert f"  - **translator** (one): `writers` where `id` = `loans.translator_id`; {link}" in text
 
 
 def test_when_a_key_came_and_went_is_told(tmp_path):
-    dates = "    since: {2.0..2.4: [isbn], 2.4..: [loans, kind]}\n    until: {1.9: [shelf]}\n"
+    dates = "    since: {2.0..2.4: [isbn], 2.4..: [loans, kind]}\n    until: {1.9: [row]}\n"
     text = described(tmp_path, TINY.replace("    order: [shelf", f"{dates}    order: [shelf"))
     assert (
         "\n\nNot in every version: `isbn` (came after 2.0, in 2.4 at the latest); `loans`, `kind` (came after 2.4).\n\n"
         in text
     )
-    assert "\n\nIn older versions only: `shelf` (last seen in 1.9).\n\n" in text
+    assert "\n\nIn older versions only: `row` (last seen in 1.9).\n\n" in text
     text = described(tmp_path, TINY.replace("keys: [since]", "keys: [since]\n        until: {1.9..2.0: [id]}"))
     assert "; keys `since`. In older versions only: `id` (last seen in 1.9, gone in 2.0)\n" in text
 
@@ -138,5 +173,5 @@ def test_a_text_beside_the_tree_file_comes_first(tmp_path):
 def test_columns_that_stay_are_named_where_the_schema_is_known(repo):
     text = (repo / "docs" / "relations.md").read_text(encoding="utf-8")
     users = text.partition("### Records of users")[2].partition("\n### ")[0]
-    assert "Other columns of the table, which do not leave:" in users
+    assert "Other columns of the table, which are not exported:" in users
     assert "`encrypted_password`" in users

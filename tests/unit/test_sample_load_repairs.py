@@ -10,13 +10,17 @@ from project_export.sample.load.repairs import commit_people, jobs_by_type, paid
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ({"issue_type": "incident"}, {"exported_work_item_type": {"base_type": "incident"}}),
-        ({"work_item_type": {"base_type": "task"}}, {"exported_work_item_type": {"base_type": "task"}}),
-        ({"exported_work_item_type": {"base_type": "task"}}, {"exported_work_item_type": {"base_type": "task"}}),
+        ({"issue_type": "incident"}, {"work_item_type": {"base_type": "incident"}}),
+        ({"work_item_type": {"base_type": "task"}}, {"work_item_type": {"base_type": "task"}}),
+        ({"work_item_type": {"name": "Key Result"}}, {"work_item_type": {"base_type": "key_result"}}),
+        (
+            {"work_item_type": {"name": "Bug", "base_type": "issue"}},
+            {"work_item_type": {"name": "Bug", "base_type": "issue"}},
+        ),
         ({}, {}),
     ],
 )
-def test_the_type_of_a_work_item_moves_to_where_it_stands_today(old, new):
+def test_the_type_of_a_work_item_becomes_what_it_is_today(old, new):
     work_item_type(old)
     assert old == new
 

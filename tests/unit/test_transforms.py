@@ -29,7 +29,7 @@ HASH = "!ruby/hash:ActiveSupport::HashWithIndifferentAccess"
         ("--- !map:ActiveSupport::HashWithIndifferentAccess\na: 1\n", {"a": 1}),
         ("--- !map:HashWithIndifferentAccess\na: {b: 2}\n", {"a": {"b": 2}}),
         (
-            "--- !ruby/hash-with-ivars:ActionController::Parameters\nelements:\n  a: '1'\nivars:\n  :@permitted: true\n",
+            "--- !ruby/hash-with-ivars:ActionController::Parameters\nelements:\n  a: '1'\nivars:\n  :@x: true\n",
             {"a": "1"},
         ),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -164,5 +165,5 @@ def _elsewhere(place: Elsewhere) -> str:
 
 
 def _either(values: tuple[Scalar, ...]) -> str:
-    names = ["NULL" if value is None else f"`{value}`" for value in values]
+    names = ["NULL" if v is None else f"`{v if isinstance(v, str) else json.dumps(v)}`" for v in values]
     return names[0] if len(names) == 1 else f"one of {', '.join(names)}"

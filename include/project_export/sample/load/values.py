@@ -99,7 +99,7 @@ def write_position(value: Any) -> str | None:
     stored = Instance(attributes={Symbol(name): _indifferent(content) for name, content in value.items()})
     stored.name = "Gitlab::Diff::Position"
     text = _dumped(stored)
-    if position(text) != value:
+    if json.loads(exact.write(position(text))) != value:
         raise ValueError(f"{_shortened(value)} does not come back from YAML as a position")
     return text
 
