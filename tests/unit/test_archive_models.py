@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from project_export.archive.findings import PROBLEMS, WARNINGS
 from project_export.archive.models import SHIPPED, Check, models
 from project_export.archive.verify import verify_file
-from project_export.tree import Tree, load
+from project_export.tree import Tree, load, load_all
 
 RULES = {"source", "fails", "names", "codes", "longest", "cut", "between", "like", "filled", "needs", "either", "above"}
 FIELDS = {"keys", "nested", "ignored", "rejected", "objects"} | RULES
@@ -34,7 +34,7 @@ def data() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def tree() -> Tree:
-    return load("gitlab").extended()
+    return load_all("gitlab").extended()
 
 
 def test_the_data_has_no_field_and_no_name_that_nothing_reads(data: dict[str, Any]) -> None:
