@@ -59,7 +59,7 @@ def _record(stack: Stack, console: Console) -> None:
     archive = Path(local_of(job.archive_uri or "") or "")
     os.chdir(archive.parent)
     names = _run(console, "tar", "--list", "--file", archive.name).splitlines()
-    console.print(Text("\n".join(names[:NAMES])), f"({len(names) - NAMES} more)\n")
+    console.print(Text("\n".join([*names[:NAMES], f"({len(names) - NAMES} more)", ""])))
     verified = _run(console, "project-export", "verify", archive.name)
     console.print(Text(verified.splitlines()[-1]))
 
