@@ -85,11 +85,16 @@ def write(uri: str, tree: Tree) -> None:
             )
 
 
-def export(uri: str, tree: Tree | None = None) -> tuple[BoundTree, dict[str, bytes]]:
-    """Return the bound tree and what the engine exports of the specimen, as bytes by relation."""
+def export(
+    uri: str, tree: Tree | None = None, version: str = "", allowed: Iterable[str] = ()
+) -> tuple[BoundTree, dict[str, bytes]]:
+    """Return the bound tree and what the engine exports of the specimen, as bytes by relation.
+
+    version, allowed: as of `bind`.
+    """
     tree = tree or load("gitlab")
     with Session(lambda: psycopg.connect(uri), "specimen", Limits()) as session:
-        bound = bind(tree, session.catalogue(tables(tree)))
+        bound = bind(tree, session.catalogue(tables(tree)), version, allowed)
         reader = Reader(session, bound, PROJECT)
         return bound, {name: b"".join(chunk.data for chunk in reader.read(name)) for name in tree.names}
 

@@ -33,7 +33,7 @@ def read(uri: str, every: int) -> Iterator[bytes]:
     duck.load_extension(f"{folder}/extensions/v{duckdb.__version__}/postgres_scanner.duckdb_extension")
     duck.execute(f"ATTACH {_text(uri)} AS pg (TYPE postgres, READ_ONLY)")
     for name in TRANSFORMS:
-        duck.create_function(name, _transform(name), ["VARCHAR"], "VARCHAR", null_handling="special")
+        duck.create_function(f"tree_{name}", _transform(name), ["VARCHAR"], "VARCHAR", null_handling="special")
     issues = bound.relation("issues")
     documents = _documents((issues,), bound, wanted, "id")
     rows = duck.execute(f"SELECT doc FROM ({documents}) ORDER BY {_order(issues)}")
@@ -71,7 +71,7 @@ def _documents(path: tuple[Relation, ...], bound: BoundTree, wanted: dict[tuple[
             pieces.append(f"coalesce({_text(f',{name}:')} || {alias}.docs, '')")
         else:
             pieces.append(f"{_text(f',{name}:[')} || coalesce({alias}.docs, '') || ']'")
-    pieces.append(f"',' || {after}[2:]" if behind else _text("}"))
+    pieces.append(f"',' || substr({after}, 2)" if behind else _text("}"))
     return (
         f"SELECT {', '.join(f't.{_name(column)}' for column in dict.fromkeys([join, *order]))},"
         f" {' || '.join(pieces)} AS doc FROM postgres_query('pg', {_text(rows)}) AS t{joins}"
@@ -100,7 +100,7 @@ def _form(form: Form, types: dict[str, str]) -> str:
         default = json.loads(form.default)
         value = f"coalesce({value}, {_text(default) if isinstance(default, str) else form.default})"
     if form.transform is not None:
-        value = f"CASE WHEN {_where(form.when)} THEN {form.transform}({value}::VARCHAR)::JSON ELSE to_json({value}) END"
+        value = f"CASE WHEN {_where(form.when)} THEN tree_{form.transform}({value}::VARCHAR)::JSON ELSE to_json({value}) END"
     return value
 
 
