@@ -55,7 +55,7 @@ HASH = "!ruby/hash:ActiveSupport::HashWithIndifferentAccess"
         ("--- plain\n", "plain"),
         ("--- ''\n", ""),
         ("--- \n", None),
-        ("--- false\n", None),  # which is Psych's value of an empty text as well
+        ("--- false\n", False),
         ("", None),
     ],
 )

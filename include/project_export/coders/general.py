@@ -72,8 +72,7 @@ def read_yaml(value: Any) -> Any:
     >>> read_yaml("--- !ruby/hash:ActiveSupport::HashWithIndifferentAccess\\nforce_remove_source_branch: '1'\\n")
     {'force_remove_source_branch': '1'}
     """
-    stored = load_yaml(value)
-    return None if stored is False else plain(stored)  # Psych has false for an empty text
+    return plain(load_yaml(value))
 
 
 def read_yaml_hash(value: Any) -> Any:

@@ -42,7 +42,7 @@ def position(value: Any) -> Any:
         return Noted(_flat({}), _LOST, lost=True)
     if isinstance(stored, dict):
         return Noted(_flat(stored), _OTHER)
-    return _flat({}) if stored is None or stored is False or stored == "" else Noted(None, _LOST, lost=True)
+    return _flat({}) if stored is None or stored == "" else Noted(None, _LOST, lost=True)
 
 
 def _recovered(text: str) -> Any:
