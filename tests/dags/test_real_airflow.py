@@ -187,7 +187,7 @@ def test_a_relation_that_fails_makes_the_run_red_and_clearing_what_failed_makes_
     stage.sql("REVOKE SELECT ON lists FROM stage_reader")
     try:
         run = stage.trigger(project_id=2)
-        until(lambda: run.states()[MERGE] == "failed")
+        until(lambda: run.states()[AFTER] == "upstream_failed", seconds=150)
     finally:
         stage.sql("GRANT SELECT ON lists TO stage_reader")
     assert run.states()[HOLD] == "deferred"
