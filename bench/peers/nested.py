@@ -15,7 +15,7 @@ from psycopg.types.string import ByteaBinaryLoader
 
 from bench.peers.shape import accepted, batches, bound_tree, connect, escaped, last, own, transformed
 from project_export.tree import BoundTree, Condition, Form, Key, Relation
-from project_export.tree.model import Scalar
+from project_export.tree.forms import Scalar
 from project_export.tree.transforms import TRANSFORMS
 
 BATCH = 1000

@@ -11,7 +11,7 @@ from psycopg import sql
 
 from bench import PROJECT_ID
 from project_export.tree import BoundTree, Condition, Form, Key, Ref, Relation, bind, load, tables
-from project_export.tree.model import Scalar, Source
+from project_export.tree.forms import Scalar, Source
 from project_export.tree.transforms import TRANSFORMS, Noted, Transform
 
 _ESCAPES = {

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from project_export.tree import Key, Lookup, Relation, Tree, load_all
-from project_export.tree.model import Source
+from project_export.tree.forms import Source
 from project_export.tree.transforms import TRANSFORMS
 
 OBJECT = b"an LFS object"

@@ -24,7 +24,7 @@ from project_export.tree import (
     load,
     load_all,
 )
-from project_export.tree.model import Elsewhere
+from project_export.tree.forms import Elsewhere
 
 SCHEMA = """# names that a tree may use
 table\tcolumn\ttype

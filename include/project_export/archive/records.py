@@ -10,7 +10,7 @@ from project_export.archive import importer
 from project_export.archive.findings import Findings, Version
 from project_export.archive.models import Model, Models, models
 from project_export.tree import Key, Lookup, Relation, Tree
-from project_export.tree import model as tree_model
+from project_export.tree import forms as tree_forms
 from project_export.tree.transforms import TRANSFORMS
 
 DEEPEST = 32
@@ -279,7 +279,7 @@ def _form(tree: Tree, relation: Relation, key: Key) -> Form | None:
     return forms.pop() if len(forms) == 1 else None
 
 
-def _form_of(tree: Tree, relation: Relation, name: str, form: tree_model.Form) -> Form | None:
+def _form_of(tree: Tree, relation: Relation, name: str, form: tree_forms.Form) -> Form | None:
     if form.constant is not None:
         return TEXT if form.constant.startswith('"') else None
     if form.enum is not None:
@@ -297,9 +297,9 @@ def _form_of(tree: Tree, relation: Relation, name: str, form: tree_model.Form) -
     return _BY_TYPE.get(re.sub(r"\(\d+\)", "", sql_type))
 
 
-def _column(relation: Relation, form: tree_model.Form) -> tuple[str, str]:
+def _column(relation: Relation, form: tree_forms.Form) -> tuple[str, str]:
     """Return table and column of what a form reads first."""
-    source: tree_model.Source | None = form.of or (form.sources[0] if form.sources else None)
+    source: tree_forms.Source | None = form.of or (form.sources[0] if form.sources else None)
     table = relation.table
     while isinstance(source, Lookup):
         table, source = source.row.table, source.value

@@ -15,7 +15,7 @@ from psycopg import sql
 
 from project_export.source.session import Session
 from project_export.tree import Beside, BoundTree, Condition, Form, Lookup, Relation
-from project_export.tree.model import Source
+from project_export.tree.forms import Source
 
 _INDEXES = sql.SQL("""
     SELECT c.relname::text, i.relname::text, coalesce(pg_get_expr(x.indpred, x.indrelid), ''),

@@ -14,7 +14,7 @@ from psycopg import sql
 from project_export.source.names import ROW, Params, column, comma, every, named, ordered
 from project_export.source.types import formed
 from project_export.tree import Beside, Catalogue, Climb, Condition, Lookup, Ref, Relation
-from project_export.tree.model import ROOT, Source
+from project_export.tree.forms import ROOT, Source
 from project_export.tree.refs import refs
 
 _THERE = sql.Identifier("is there")

@@ -20,7 +20,7 @@ from project_export.source.names import Params, column, comma, directed, every, 
 from project_export.source.places import Place, Places
 from project_export.source.values import SPACES, Due, Note, Values
 from project_export.tree import Also, Catalogue, Order, Ref, Relation
-from project_export.tree.model import ROOT, Condition
+from project_export.tree.forms import ROOT, Condition
 
 LONGEST = 1 << 20
 """Bytes of a record that a row brings at the most; with one more than that it is cut."""

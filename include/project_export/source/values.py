@@ -14,7 +14,7 @@ from psycopg import sql
 from project_export.source.names import Params, column, comma, every, named
 from project_export.source.places import Place, Places
 from project_export.tree import Form, Key, Ref, Relation
-from project_export.tree.model import Climb, Elsewhere
+from project_export.tree.forms import Climb, Elsewhere
 from project_export.tree.transforms import TRANSFORMS
 
 _JSON_TYPES = ("json", "jsonb")

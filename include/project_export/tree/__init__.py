@@ -1,24 +1,10 @@
 """The tree: what a project is, as data. `load` reads and checks a file, `bind` fits it to a live catalogue."""
 
 from project_export.tree.bind import BoundTree, Catalogue, bind, tables
+from project_export.tree.forms import Beside, Climb, Condition, Enum, Form, Key, Lookup, Order, Ref
 from project_export.tree.gaps import LeftOut
 from project_export.tree.load import load, load_all
-from project_export.tree.model import (
-    Also,
-    Beside,
-    Climb,
-    Condition,
-    Enum,
-    Form,
-    Key,
-    Lookup,
-    Option,
-    Order,
-    Ref,
-    Relation,
-    Span,
-    Tree,
-)
+from project_export.tree.model import Also, Option, Relation, Span, Tree
 
 __all__ = [
     "Also",

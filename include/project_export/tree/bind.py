@@ -12,23 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from project_export.errors import SourceChanged, listed
+from project_export.tree.forms import ROOT, Beside, Climb, Condition, Derived, Elsewhere, Form, Key, Lookup, Ref, Source
 from project_export.tree.gaps import Gaps, LeftOut
-from project_export.tree.model import (
-    ROOT,
-    Also,
-    Beside,
-    Climb,
-    Condition,
-    Derived,
-    Elsewhere,
-    Form,
-    Key,
-    Lookup,
-    Ref,
-    Relation,
-    Source,
-    Tree,
-)
+from project_export.tree.model import Also, Relation, Tree
 
 Catalogue = Mapping[str, Mapping[str, str]]
 """table → column → type, as pg_type.typname has it: int8, timestamptz, _text."""

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from project_export.tree.evidence import Evidence, Known
 from project_export.tree.evidence import names as all_names
-from project_export.tree.model import Enum, Form, Key, Relation, Tree
+from project_export.tree.forms import Enum, Form, Key
+from project_export.tree.model import Relation, Tree
 from project_export.tree.phrases import anchor, columns, condition, names, note, order, row, table
 from project_export.tree.transforms import TRANSFORMS
 

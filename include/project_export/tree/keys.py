@@ -7,7 +7,7 @@ from string import Formatter
 
 import yaml
 
-from project_export.tree.model import Beside, Climb, Derived, Elsewhere, Form, Key, Lookup, Ref, Source
+from project_export.tree.forms import Beside, Climb, Derived, Elsewhere, Form, Key, Lookup, Ref, Source
 from project_export.tree.names import Names, Rows
 from project_export.tree.nodes import Fields
 from project_export.tree.transforms import TRANSFORMS

@@ -56,8 +56,9 @@ from pathlib import Path
 import yaml
 
 from project_export.errors import TreeError, nearest
+from project_export.tree.forms import Beside, Condition, Key, Order, Scalar
 from project_export.tree.keys import Keys
-from project_export.tree.model import Also, Beside, Condition, Key, Option, Order, Relation, Scalar, Span, Tree
+from project_export.tree.model import Also, Option, Relation, Span, Tree
 from project_export.tree.names import Rows, read_schema
 from project_export.tree.nodes import Fields
 from project_export.tree.versions import dated, since, spans, until

@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 
 from project_export.errors import TreeError, nearest
-from project_export.tree.model import ROOT, Beside, Condition, Enum, Order, Ref, Relation
+from project_export.tree.forms import ROOT, Beside, Condition, Enum, Order, Ref
+from project_export.tree.model import Relation
 from project_export.tree.nodes import Nodes
 
 _QUOTED = re.compile(r'\s*"((?:[^"]|"")+)"(?=\s|$)')

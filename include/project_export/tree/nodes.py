@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import yaml
 
 from project_export.errors import TreeError, nearest
-from project_export.tree.model import Scalar
+from project_export.tree.forms import Scalar
 
 Fields = Mapping[str, yaml.Node]
 

@@ -6,20 +6,8 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 
-from project_export.tree.model import (
-    Also,
-    Beside,
-    Condition,
-    Derived,
-    Elsewhere,
-    Form,
-    Key,
-    Order,
-    Ref,
-    Relation,
-    Scalar,
-    Source,
-)
+from project_export.tree.forms import Beside, Condition, Derived, Elsewhere, Form, Key, Order, Ref, Scalar, Source
+from project_export.tree.model import Also, Relation
 
 
 def condition(source: Relation | Also, parent: Relation) -> str:

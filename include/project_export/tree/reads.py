@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from project_export.tree.bind import BoundTree
-from project_export.tree.model import ROOT, Beside, Climb, Elsewhere, Form, Lookup, Ref, Relation, Source
+from project_export.tree.forms import ROOT, Beside, Climb, Elsewhere, Form, Lookup, Ref, Source
+from project_export.tree.model import Relation
 from project_export.tree.refs import refs
 
 Read = tuple[str, str]

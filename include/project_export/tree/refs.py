@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from project_export.tree.model import ROOT, Beside, Climb, Condition, Form, Lookup, Ref, Relation, Source
+from project_export.tree.forms import ROOT, Beside, Climb, Condition, Form, Lookup, Ref, Source
+from project_export.tree.model import Relation
 
 
 def refs(relation: Relation) -> Iterator[Ref]:
