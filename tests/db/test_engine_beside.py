@@ -117,14 +117,14 @@ def test_a_successor_is_read_for_parents_that_have_no_rows_before(read: Read) ->
 def test_rows_in_addition_and_successors_are_read_piece_by_piece_too(read: Read) -> None:
     whole, small = read(), read(batch_bytes=1)
     assert records(small, "players") == records(whole, "players")
-    assert small.oddities == whole.oddities
+    assert (small.oddities, small.omissions) == (whole.oddities, whole.omissions)
 
 
 def test_a_value_that_is_stored_elsewhere_is_counted(read: Read) -> None:
     reader = read()
     assert [game["film"] for game in records(reader, "players")[0]["games"]] == ["x", "", ""]
     note = "players.games.film: a value that is stored outside of the database was left out"
-    assert reader.oddities == {note: 1}
+    assert reader.omissions == {note: 1}
 
 
 CABINET = """
@@ -199,7 +199,7 @@ def test_a_value_that_lies_in_a_file_is_read_there(
     assert [(f["title"], f["reel"]) for f in records(reader, "films")] == [
         ("here", "in the row"), ("none", ""), ("away", reel),
     ]  # fmt: skip
-    assert dict(reader.oddities) == ({f"films.reel: {said}": 1} if said else {})
+    assert dict(reader.omissions) == ({f"films.reel: {said}": 1} if said else {})
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_a_value_whose_file_is_not_there_is_the_default_and_counted(
     reader = film(tin, True, at, size)
     assert records(reader, "films")[2]["reel"] == ""
     said = "a value that is stored outside of the database was left out: there is no such file"
-    assert dict(reader.oddities) == {f"films.reel: {said}": 1}
+    assert dict(reader.omissions) == {f"films.reel: {said}": 1}
 
 
 @pytest.mark.parametrize(("tin", "said"), [(4, "lies outside of the store"), (5, "leads over a link")])
@@ -225,7 +225,7 @@ def test_a_file_that_must_not_be_followed_fails_its_relation_and_names_the_row(
 def test_without_a_store_it_is_only_counted(film: Callable[..., Reader]) -> None:
     reader = film(1, False, 0, 3, None)
     assert records(reader, "films")[2]["reel"] == ""
-    assert dict(reader.oddities) == {"films.reel: a value that is stored outside of the database was left out": 1}
+    assert dict(reader.omissions) == {"films.reel: a value that is stored outside of the database was left out": 1}
 
 
 def test_a_store_that_is_not_there_can_be_tried_again(film: Callable[..., Reader]) -> None:

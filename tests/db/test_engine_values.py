@@ -207,7 +207,7 @@ def test_a_code_without_a_name_leaves_as_null_and_is_counted(read: Read) -> None
     sql, tree = items("kind int", "keys: [{kind: {enum: kind}}]", "(1, 1, 1), (2, 1, 77), (3, 1, 78), (4, 1, NULL)")
     reader = read(sql, "enums: {kind: {1: one}}" + tree)
     assert [record["kind"] for record in records(reader, "items")] == ["one", None, None, None]
-    assert dict(reader.oddities) == {"items.kind: a code without a name was exported as null": 2}
+    assert dict(reader.omissions) == {"items.kind: a code without a name was exported as null": 2}
 
 
 def test_a_wrapped_value_leaves_as_an_object(read: Read) -> None:
@@ -222,7 +222,7 @@ def test_a_default_also_stands_for_a_code_without_a_name_which_is_counted(read: 
     reader = read(sql, "enums: {kind: {1: one}}" + tree)
     assert records(reader, "items") == [{"kind": name, "type": {"base": name}} for name in ("one", "none", "none")]
     said = 'a code without a name was exported as "none"'
-    assert dict(reader.oddities) == {f"items.kind: {said}": 1, f"items.type: {said}": 1}
+    assert dict(reader.omissions) == {f"items.kind: {said}": 1, f"items.type: {said}": 1}
 
 
 def test_a_transform_is_applied_only_when_its_column_says_so(read: Read) -> None:
@@ -346,7 +346,7 @@ def test_what_is_odd_is_counted_once_though_its_batch_is_read_again(read: Read, 
     sql = LIBRARY_SQL + "UPDATE books SET kind = 77 WHERE title = 'second'"  # noqa: S608
     reader = read(sql, LIBRARY, 7, batch_bytes=batch_bytes)
     assert [chunk.rows for chunk in reader.read("books")] == [1, 1, 1]
-    assert dict(reader.oddities) == {"books.kind: a code without a name was exported as null": 1}
+    assert dict(reader.omissions) == {"books.kind: a code without a name was exported as null": 1}
 
 
 def test_nothing_changes_where_not_even_a_row_fits(read: Read) -> None:

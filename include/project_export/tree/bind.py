@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from project_export.errors import SourceChanged, listed
-from project_export.tree.forms import ROOT, Beside, Climb, Condition, Derived, Elsewhere, Form, Key, Lookup, Ref, Source
+from project_export.tree.fit import Fit
+from project_export.tree.forms import Climb, Lookup, Source
 from project_export.tree.gaps import Gaps, LeftOut
 from project_export.tree.model import Also, Relation, Tree
 
@@ -86,9 +87,7 @@ class _Binder:
         self.tree = tree
         self.catalogue = catalogue
         self.gaps = gaps
-        self.of_root = {ROOT: tree.root.table} | {f"{ROOT}.{row.name}": row.table for row in tree.root.beside}
-        self.dropped: set[Beside] = set()
-        """Rows beside that cannot be found here."""
+        self.root: Fit | None = None
 
     def tree_bound(self) -> Tree:
         """Return the tree with the relations, keys and layouts that this database has."""
@@ -125,13 +124,16 @@ class _Binder:
             self.gaps.add(path, relation.table, None, relation.line)
             return None
         self.needed(relation, path)
-        self.dropped.update([row for row in relation.beside if not self.row(row, relation, path)])
-        derived = ((name, self.derived(name, value, relation, path)) for name, value in relation.derived)
+        fit = Fit(relation, path, self.catalogue, self.gaps, self.root)
+        self.root = self.root or fit
+        derived = ((name, fit.derived(name, value)) for name, value in relation.derived)
         return replace(
             relation,
-            beside=tuple(row for row in relation.beside if row not in self.dropped),
-            either=self.either(relation.either, relation, path),
-            keys=tuple(key for key in (self.key(key, relation, path) for key in relation.keys) if key),
+            beside=fit.beside,
+            either=tuple(
+                conditions for conditions in relation.either if fit.fulfillable(conditions, path, relation.line)
+            ),
+            keys=tuple(key for key in map(fit.key, relation.keys) if key),
             derived=tuple((name, value) for name, value in derived if value is not None),
             children=tuple(child for child in (self.nested(c, relation, path) for c in relation.children) if child),
             also=tuple(also for also in relation.also if self.addition(also, relation, path)),
@@ -177,136 +179,6 @@ class _Binder:
         for name in absent:
             self.gaps.add(path, relation.table, name, relation.line, "its rows in addition")
         return not absent
-
-    def row(self, row: Beside, relation: Relation, path: str) -> bool:
-        """Whether a row beside can be found; note what it lacks."""
-        absent = list(self.absent_of_row(row, relation.table, relation))
-        if absent and row.optional:
-            self.gaps.spare(row.table)
-        for table, column in absent[:1]:
-            self.gaps.add(path, table, column or None, row.line, spared=True)
-        return not absent
-
-    def absent_of_row(self, row: Beside, own: str, relation: Relation) -> Iterator[tuple[str, str]]:
-        """Yield table and column of what finding a row beside lacks."""
-        there = self.catalogue.get(row.table, {})
-        yield from ((row.table, column) for column in row.columns if column not in there)
-        if not there:
-            yield row.table, ""
-        for _, refs in row.match:
-            if not any(self.has(ref, own, relation) for ref in refs):
-                yield self.table_of(refs[0], own, relation), refs[0].column
-
-    def table_of(self, ref: Ref, own: str, relation: Relation) -> str:
-        beside = {row.name: row.table for row in relation.beside}
-        return beside.get(ref.row) or self.of_root.get(ref.row, own)
-
-    def has(self, ref: Ref, own: str, relation: Relation) -> bool:
-        """Whether this database has what a reference names."""
-        rows = self.tree.root.beside if ref.row.startswith(f"{ROOT}.") else relation.beside
-        if any(row in self.dropped for row in rows if row.name == ref.row.removeprefix(f"{ROOT}.")):
-            return False
-        table = self.table_of(ref, own, relation)
-        return table in self.catalogue and (not ref.column or ref.column in self.catalogue[table])
-
-    def key(self, key: Key, relation: Relation, path: str) -> Key | None:
-        """Return the key as this layout has it, without what it lacks; None where nothing is left of it."""
-        where = f"{path}.{key.name}"
-        for layout in key.layouts:
-            lacking = [gap for form in layout.forms for gap in self.lacking(form, relation)]
-            if not lacking and not (self.catalogue.keys() & {*layout.without}):
-                return self.key(layout, relation, path)
-            for table, column in lacking[:1]:
-                self.gaps.add(where, table, column or None, key.line, spared=True)
-        form = self.form(key.form, relation, where, key.line)
-        if form is None:
-            return None
-        cases = tuple(
-            (when, bound)
-            for when, case in key.cases
-            if self.fulfillable(when, relation, where, key.line)
-            and (bound := self.form(case, relation, where, key.line)) is not None
-        )
-        elsewhere = key.elsewhere and self.elsewhere(key.elsewhere, relation, where, key.line)
-        return replace(key, form=form, cases=cases, elsewhere=elsewhere, layouts=())
-
-    def lacking(self, form: Form, relation: Relation) -> list[tuple[str, str]]:
-        """Return table and column of all that a form reads and this database lacks."""
-        found = [gap for source in form.sources for gap in self.lacking_of(source, relation.table, relation)]
-        if form.of is not None and not self.has(form.of, relation.table, relation):
-            found.append((self.table_of(form.of, relation.table, relation), form.of.column))
-        return found
-
-    def lacking_of(self, source: Source, own: str, relation: Relation) -> Iterator[tuple[str, str]]:
-        if isinstance(source, Ref):
-            if not self.has(source, own, relation):
-                yield self.table_of(source, own, relation), source.column
-            return
-        yield from self.absent_of_row(source.row, own, relation)
-        if source.value is not None and source.row.table in self.catalogue:
-            there = Relation("", source.row.table)
-            yield from self.lacking_of(source.value, source.row.table, there)
-
-    def form(self, form: Form, relation: Relation, where: str, line: int) -> Form | None:
-        """Return a form without what this database lacks; None where nothing is left."""
-        if form.constant is not None:
-            return form
-        of = form.of if form.of is not None and self.has(form.of, relation.table, relation) else None
-        sources = tuple(s for s in form.sources if not list(self.lacking_of(s, relation.table, relation)))
-        for table, column in self.lacking(form, relation):
-            self.gaps.add(where, table, column or None, line, spared=bool(sources or of))
-        if not sources and of is None:
-            return None
-        if not self.fulfillable(form.when, relation, where, line):
-            return None
-        return replace(form, sources=sources, of=of)
-
-    def fulfillable(self, when: Iterable[Condition], relation: Relation, where: str, line: int) -> bool:
-        """Whether this database has what conditions ask for; note what it lacks."""
-        absent = [c.ref for c in when if not self.has(c.ref, relation.table, relation)]
-        for ref in absent:
-            self.gaps.add(where, self.table_of(ref, relation.table, relation), ref.column or None, line, spared=True)
-        return not absent
-
-    def either(
-        self, either: tuple[tuple[Condition, ...], ...], relation: Relation, path: str
-    ) -> tuple[tuple[Condition, ...], ...]:
-        """Return the alternatives that this database can answer."""
-        return tuple(c for c in either if self.fulfillable(c, relation, path, relation.line))
-
-    def elsewhere(self, place: Elsewhere, relation: Relation, where: str, line: int) -> Elsewhere | None:
-        """Return where a value may lie; without its file where the source lacks what names it, None where it lies here.
-
-        What names it is absent from a GitLab that is older, where no value can be elsewhere.
-        """
-        own = relation.table
-        if place.offset not in self.catalogue[own]:
-            self.gaps.add(where, own, place.offset, line, spared=True)
-            return None
-        if not place.file:
-            return place
-        read = [(own, column) for column in (place.size, *(column for _, column in place.match))]
-        read += [(place.table, column) for column in (*(other for other, _ in place.match), *place.columns)]
-        absent = [(table, column) for table, column in read if column not in self.catalogue.get(table, {})]
-        for table, column in absent[:1]:
-            self.gaps.add(where, table, column, line, spared=True)
-        return replace(place, file=(), when=()) if absent else place
-
-    def derived(self, name: str, value: Derived, relation: Relation, path: str) -> Derived | None:
-        """Return a derived value as this database has it."""
-        where = f"{path}.{name}"
-        if isinstance(value, Form):
-            return self.form(value, relation, where, relation.line)
-        there = self.catalogue.get(value.table, {})
-        columns = [value.key, value.parent, *(condition.column for condition in value.where)]
-        absent = [(value.table, column) for column in columns if column not in there]
-        if value.start not in self.catalogue[relation.table]:
-            absent.append((relation.table, value.start))
-        if value.path is not None and value.path not in there:
-            absent.append((value.table, value.path))
-        for table, column in absent[:1]:
-            self.gaps.add(where, table, column, relation.line, "the rows that join it")
-        return None if absent else value
 
 
 def _tables(relation: Relation) -> Iterator[str]:
