@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import psycopg
 import pytest
 from archives import exported, load_into, write_archive
@@ -14,7 +16,7 @@ from project_export.sample import schema
 from project_export.sample.generate import COMPLETE, generate
 from project_export.source import Limits, Session
 from project_export.source.indexes import Join, joins
-from project_export.tree import bind, load, tables
+from project_export.tree import Lookup, bind, load, tables
 
 WITHOUT_INDEX = ["merge_requests.metrics"]
 """GitLab's only index on that join is a partial one."""
@@ -46,16 +48,19 @@ def test_gitlabs_schema_serves_every_join_but_one(unchanged):
     every = found(unchanged)
     assert [path for path, join in every.items() if join.index is None] == WITHOUT_INDEX
     assert every["issues.notes"].index == "index_notes_on_noteable_id_and_noteable_type_system_author_id"
-    assert every["project.squash_option"].index == "project_settings_pkey"
+    assert every["project.settings"].index == "project_settings_pkey"
 
 
-def test_every_nested_relation_and_lookup_has_its_join(unchanged):
+def test_every_nested_relation_lookup_and_row_beside_has_its_join(unchanged):
     tree = load("gitlab")
     expected = {path for path, relation in tree.walk() if relation.table}
     for path, relation in tree.walk():
-        expected |= {f"{path}.{key.name}" for key in relation.keys if key.lookup}
-        expected |= {f"{path}.{name}" for name, _ in relation.derived}
+        expected |= {f"{path}.{row.name}" for row in relation.beside if row.match}
+        for key in relation.keys:
+            lookups = [source for form in key.forms for source in form.sources if isinstance(source, Lookup)]
+            expected |= {f"{path}.{key.name}"} if lookups else set()
     assert found(unchanged).keys() == expected
+    assert {"project.settings", "merge_requests.diff_head_sha"} <= expected
 
 
 def test_an_index_may_lead_with_a_column_that_has_one_value(sample_database):
@@ -98,28 +103,34 @@ def test_a_check_prints_what_is_bound_and_says_loudly_which_join_has_no_index(un
     assert "    issues.notes by notes (noteable_id): index_notes_on_noteable_id" in out
     assert "    project.default_branch: always null, comes from the Git repository" in out.splitlines()
     assert "user_contributions: always null" in out.splitlines()
-    assert "WARNING: 1 of 131 joins have no index" in err
+    assert "WARNING: 1 of 135 joins have no index" in err
     assert "merge_requests.metrics by merge_request_metrics (merge_request_id): NO INDEX" in err
 
 
-def test_a_check_prints_what_is_left_out_and_why(sample_database):
+def test_a_check_fails_and_names_all_that_is_absent_with_the_lines_that_read_it(sample_database):
     change(sample_database, "ALTER TABLE issues DROP COLUMN weight", "DROP TABLE badges", "DROP TABLE suggestions")
-    code, out, _ = run("check", "--source", sample_database)
-    assert code == 0
-    for line in (
-        "    issues.weight: left out, the source has no issues.weight",
-        "    project_badges: left out, the source has no table badges",
-        "    merge_requests.notes.suggestions: left out, the source has no table suggestions",
-    ):
-        assert line in out.splitlines()
-
-
-def test_a_check_fails_and_names_a_column_that_the_tree_needs(sample_database):
     change(sample_database, "ALTER TABLE issues RENAME COLUMN relative_position TO relative_place")
     code, _, err = run("check", "--source", sample_database)
     assert code == 1
-    assert "issues needs issues.relative_position for order, which the source lacks" in err
-    assert "nearest: relative_place" in err
+    for what in (
+        "issues.weight reads issues.weight, which the source does not have",
+        "project_badges reads table badges, which the source does not have",
+        "merge_requests.notes.suggestions reads table suggestions, which the source does not have",
+        "issues needs issues.relative_position for order, which the source does not have; nearest: relative_place",
+    ):
+        assert re.search(rf"gitlab\.yaml:\d+: {re.escape(what)}", err), err
+
+
+def test_a_check_prints_what_is_left_out_and_why(sample_database, monkeypatch):
+    change(sample_database, "ALTER TABLE issues DROP COLUMN weight", "DROP TABLE badges")
+    monkeypatch.setenv("PROJECT_EXPORT_ALLOW_ABSENT", "issues.weight, badges")
+    code, out, _ = run("check", "--source", sample_database)
+    assert code == 0
+    for line in (
+        "    OMISSION: issues.weight: left out, the source has no issues.weight; this was allowed",
+        "    OMISSION: project_badges: left out, the source has no table badges; this was allowed",
+    ):
+        assert line in out.splitlines()
 
 
 def test_a_check_fails_on_a_mistake_in_a_tree(unchanged, tmp_path):
@@ -127,30 +138,31 @@ def test_a_check_fails_on_a_mistake_in_a_tree(unchanged, tmp_path):
     tree.write_text("name: own\nroot: {relation: project, table: projects, keys: [nmae]}\nrelations: []\n", "utf-8")
     code, _, err = run("check", "--source", unchanged, "--tree", str(tree))
     assert code == 1
-    assert f"{tree}:2: the source has no column projects.nmae" in err
+    assert f"{tree}:2: project.nmae reads projects.nmae, which the source does not have, nor does" in err
 
 
 def test_coverage_of_the_specimen_has_only_exceptions_with_a_reason(unchanged):
     code, out, _ = run("coverage", "--source", unchanged, "--project-id", "1")
     assert code == 0
-    assert "issues.notes: 1 records" in out.splitlines()
+    assert "issues.notes: 3 records" in out.splitlines()
     assert "never, for a reason: project.default_branch: comes from the Git repository" in out.splitlines()
     assert "UNSEEN" not in out
 
 
-def test_a_complete_sample_has_a_value_for_every_key_but_for_seven_that_cannot_have_one(sample_database):
+def test_a_complete_sample_has_a_value_for_every_key_but_for_eight_that_cannot_have_one(sample_database):
     generated = CliRunner().invoke(app, ["sample", "generate", "--dsn", sample_database, "--complete"])
     assert (generated.exit_code, generated.stdout) == (0, "project 1: 76 top-level records\n")
     code, out, _ = run("coverage", "--source", sample_database, "--project-id", "1")
     assert code == 0
     assert [line.removeprefix("never, for a reason: ") for line in out.splitlines() if line.startswith("never")] == [
         "project.default_branch: comes from the Git repository",
-        "labels.group_id: a label of a project is of no group",
-        "milestones.group_id: a milestone of a project is of no group",
+        "labels.group_id: a label of a project does not belong to a group",
+        "milestones.group_id: a milestone of a project does not belong to a group",
         "project_members.requested_at: only rows whose requested_at is NULL leave",
         "merge_requests.source_branch_sha: comes from the Git repository",
         "merge_requests.target_branch_sha: comes from the Git repository",
-        "boards.group_id: a board of a project is of no group",
+        "ci_pipelines.stages.bridges.artifacts_expire_at: a bridge has no artifacts",
+        "boards.group_id: a board of a project does not belong to a group",
     ]
 
 

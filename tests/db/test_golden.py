@@ -39,4 +39,5 @@ def test_the_specimen_has_a_value_for_every_key_that_can_have_one(server, specim
         "merge_requests.source_branch_sha",
         "merge_requests.target_branch_sha",
         "project_members.requested_at",
+        "ci_pipelines.stages.bridges.artifacts_expire_at",
     }

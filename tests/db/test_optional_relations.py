@@ -1,4 +1,4 @@
-"""Relations of GitLab's paid edition: they leave where their tables are, and elsewhere nothing is different."""
+"""Relations of GitLab's paid edition: exported where their tables are, some only with a licence."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from project_export.archive.verify import verify
 from project_export.cli import app
 from project_export.errors import BadRequest
 from project_export.sample import schema
-from project_export.tree import load
+from project_export.source import Limits, Session
+from project_export.tree import Catalogue, bind, load, tables
 
-TREE = load("gitlab")
+TREE = load("gitlab", "ee")
 PAID = [option.relation for option in TREE.optional]
 TABLES = sorted({nested.table for one in PAID for _, nested in one.walk()} - schema.tables().keys())
 TOPS = {"protected_environments", "security_setting", "push_rule"}
@@ -89,11 +90,11 @@ def paid_copy(generated_copy: str) -> str:
 
 def archived(source: str, database: str, tmp_path: Path) -> dict[str, list[dict[str, Any]]]:
     """Return what an archive of the first project has, which has to be whole."""
-    ctx = context(source, database, tmp_path, units=1)
+    ctx = context(source, database, tmp_path, units=1, edition="ee")
     created = started(ctx)
     assert work(ctx, created) == []
     path = path_of(merge(ctx, created))
-    assert verify(path).problems == ()
+    assert verify(path, tree=TREE).problems == ()
     return read_archive(path)
 
 
@@ -116,7 +117,7 @@ def test_optional_relations_leave_where_their_tables_are(paid, database, tmp_pat
         "description": "first", "iterations_cadence": cadence,
     }  # fmt: skip
     issue = only(found["issues"], "issuable_sla")
-    assert list(issue)[-3:] == ["issuable_sla", "iteration", "resource_iteration_events"]
+    assert list(issue)[-4:] == ["issuable_sla", "iteration", "resource_iteration_events", "work_item_type"]
     assert issue["issuable_sla"] == {"due_at": OUT}
     assert issue["iteration"] == iteration
     assert issue["resource_iteration_events"] == [
@@ -147,7 +148,7 @@ def test_optional_relations_leave_where_their_tables_are(paid, database, tmp_pat
 
 
 def test_beside_them_an_export_is_the_same(paid, generated):
-    with_them, without = exported(paid, 1), exported(generated, 1)
+    with_them, without = exported(paid, 1, "ee"), exported(generated, 1, "ee")
     assert with_them.keys() - without.keys() == TOPS
     names = {name: {option.relation.name for option in TREE.optional if option.parent == name} for name in without}
     for name in without.keys() - {"boards"}:
@@ -160,7 +161,7 @@ def test_a_table_that_is_empty_leaves_what_an_empty_one_leaves(paid_copy):
     with psycopg.connect(paid_copy) as conn:
         for name in TABLES:
             conn.execute(SQL("TRUNCATE {}").format(Identifier(name)))
-    found = exported(paid_copy, 1)
+    found = exported(paid_copy, 1, "ee")
     assert not found.keys() & TOPS
     assert {len(issue["resource_iteration_events"]) for issue in found["issues"]} == {0}
     assert not [issue for issue in found["issues"] if "iteration" in issue or "issuable_sla" in issue]
@@ -168,7 +169,7 @@ def test_a_table_that_is_empty_leaves_what_an_empty_one_leaves(paid_copy):
 
 def test_without_their_tables_there_is_one_line_and_no_row(generated, database, tmp_path, caplog):
     caplog.set_level(logging.INFO)
-    ctx = context(generated, database, tmp_path)
+    ctx = context(generated, database, tmp_path, edition="ee")
     created = started(ctx)
     assert [row.relation for row in ctx.ledger.rows(created.job_id)] == list(TREE.names)
     lines = [record.getMessage() for record in caplog.records if "push_rule" in record.getMessage()]
@@ -179,12 +180,13 @@ def test_without_their_tables_there_is_one_line_and_no_row(generated, database, 
 
 def test_a_request_for_one_that_the_source_does_not_have_is_refused(generated, paid, database, tmp_path):
     with pytest.raises(BadRequest, match="relation push_rule is optional, and this source does not have it"):
-        started(context(generated, database, tmp_path), "push_rule")
-    ctx = context(paid, database, tmp_path)
+        started(context(generated, database, tmp_path, edition="ee"), "push_rule")
+    ctx = context(paid, database, tmp_path, edition="ee")
     assert {row.relation for row in ctx.ledger.rows(started(ctx, "push_rule").job_id)} == {"project", "push_rule"}
 
 
-def test_a_check_shows_them_or_names_them_as_absent(generated, paid):
+def test_a_check_shows_them_or_names_them_as_absent(generated, paid, monkeypatch):
+    monkeypatch.setenv("PROJECT_EXPORT_EDITION", "ee")
     check = CliRunner().invoke(app, ["tree", "check", "--source", paid]).stdout
     assert "push_rule: optional, bound, 14 keys, 0 nested relations" in check.splitlines()
     assert "    issues.iteration by sprints (id): NO INDEX" in check.splitlines()
@@ -194,12 +196,147 @@ def test_a_check_shows_them_or_names_them_as_absent(generated, paid):
     assert check.splitlines()[-1].startswith("optional, and not in this source: issues.issuable_sla, ")
 
 
-def test_a_column_that_such_a_table_lacks_is_left_out_with_its_date(paid_copy):
+def test_a_column_that_such_a_table_lacks_is_an_error_unless_its_version_explains_it(paid_copy, monkeypatch):
+    monkeypatch.setenv("PROJECT_EXPORT_EDITION", "ee")
     with psycopg.connect(paid_copy) as conn:
         conn.execute("ALTER TABLE push_rules DROP reject_non_dco_commits")
         conn.execute("ALTER TABLE boards DROP milestone_id")
-    check = CliRunner().invoke(app, ["tree", "check", "--source", paid_copy]).stdout.splitlines()
+    found = CliRunner().invoke(app, ["tree", "check", "--source", paid_copy])
+    assert found.exit_code == 1
+    assert "push_rule.reject_non_dco_commits reads push_rules.reject_non_dco_commits, which the source" in found.stderr
+    assert "boards.milestone reads boards.milestone_id, which the source does not have" in found.stderr
+    bound = bind(TREE, catalogue(paid_copy), allowed=["boards.milestone_id", "push_rules.reject_non_dco_commits"])
     why = "left out, the source has no push_rules.reject_non_dco_commits"
     dated = "reject_non_dco_commits came after 15.5, in 17.0 at the latest"
-    assert f"    push_rule.reject_non_dco_commits: {why}; {dated}" in check
-    assert "    boards.milestone: left out, the source has no boards.milestone_id" in check
+    assert bound.omissions("push_rule") == (f"push_rule.reject_non_dco_commits: {why}; {dated}; this was allowed",)
+    assert bind(TREE, old(paid_copy), "15.5").remarks("push_rule") == (
+        f"push_rule.reject_non_dco_commits: {why}; {dated}",
+    )
+    assert bound.omissions("boards") == (
+        "boards.milestone: left out, the source has no boards.milestone_id; this was allowed",
+    )
+
+
+def old(uri: str) -> Catalogue:
+    """Return the catalogue with what a GitLab of 15.5 has, but for what was taken away."""
+    later = {name.partition(".")[0]: name.partition(".")[2] for name in TREE.column_since}
+    found = {
+        table: {column: kind for column, kind in columns.items() if f"{table}.{column}" not in TREE.column_since}
+        for table, columns in catalogue(uri).items()
+        if later.get(table) != ""
+    }
+    boards = {"boards": {**found["boards"], "milestone_id": "int8"}}
+    return {**found, **boards, "work_item_types": {"id": "int8", "base_type": "int2"}}
+
+
+def catalogue(uri: str) -> Catalogue:
+    with Session(lambda: psycopg.connect(uri), "test", Limits()) as session:
+        return session.catalogue(tables(TREE))
+
+
+# What a licence decides.
+
+
+@pytest.mark.parametrize("edition", ["ce", "ee-unlicensed"])
+def test_without_a_licence_there_are_no_push_rules_and_no_boards_of_milestones_though_their_tables_are_there(
+    paid, edition
+):
+    found = exported(paid, 1, edition)
+    assert found.keys() & TOPS == TOPS - {"push_rule"}
+    assert not [board for board in found["boards"] if "milestone" in board]
+    assert [item for board in found["boards"] for item in board["lists"] if "milestone" in item]
+    assert only(found["protected_branches"], "squash_option")
+
+
+def test_without_push_rules_it_is_not_the_paid_edition(paid_copy):
+    with psycopg.connect(paid_copy) as conn:
+        conn.execute("DROP TABLE push_rules")
+    bound = bind(TREE, catalogue(paid_copy))
+    assert bound.absent == ("boards.milestone", "boards.lists.milestone", "push_rule")
+    assert bound.left_out == ()
+
+
+def test_a_board_of_no_real_milestone_has_what_gitlab_makes_up(paid_copy):
+    with psycopg.connect(paid_copy) as conn:
+        conn.execute(
+            "DELETE FROM boards WHERE project_id = 1 AND id NOT IN (SELECT min(id) FROM boards WHERE project_id = 1)"
+        )
+        for milestone in (0, -1, -2, -3, -4, 999_999, None):
+            conn.execute(
+                "INSERT INTO boards (id, project_id, name, created_at, updated_at, milestone_id)"
+                " SELECT max(id) + 1, 1, 'made up', now(), now(), %s FROM boards",
+                [milestone],
+            )
+    found = [board.get("milestone") for board in exported(paid_copy, 1, "ee")["boards"][1:]]
+    assert found == [
+        {"title": "No Milestone", "name": "No Milestone", "id": 0},
+        {"title": "Any Milestone", "name": "", "id": -1},
+        {"title": "Upcoming", "name": "#upcoming", "id": -2},
+        {"title": "Started", "name": "#started", "id": -3},
+        None,
+        None,
+        None,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("own", "instance", "exported_as"),
+    [(None, None, None), (None, True, True), (None, False, False), (False, True, False), (True, False, True)],
+)
+def test_a_push_rule_says_what_the_instances_rule_says_where_it_says_nothing(paid_copy, own, instance, exported_as):
+    names = ("reject_unsigned_commits", "commit_committer_check", "reject_non_dco_commits")
+    with psycopg.connect(paid_copy) as conn:
+        for name in names:
+            conn.execute(SQL("UPDATE push_rules SET {} = %s WHERE project_id = 1").format(Identifier(name)), [own])
+        conn.execute("INSERT INTO push_rules (id, is_sample) VALUES (9, true)")
+        for name in names:
+            conn.execute(SQL("UPDATE push_rules SET {} = %s WHERE id = 9").format(Identifier(name)), [instance])
+    (rule,) = exported(paid_copy, 1, "ee")["push_rule"]
+    assert [rule[name] for name in names] == [exported_as] * 3
+    assert rule["regexp_uses_re2"] is True
+
+
+def test_of_two_push_rules_the_older_one_counts(paid_copy):
+    with psycopg.connect(paid_copy) as conn:
+        conn.execute("INSERT INTO push_rules (id, project_id, max_file_size) VALUES (9, 1, 7)")
+    (rule,) = exported(paid_copy, 1, "ee")["push_rule"]
+    assert rule["max_file_size"] == 50
+
+
+LICENSED = {
+    "ce": (3, 2, None, 7, True),
+    "ee-unlicensed": (None, "needs_attention", False, 0, False),
+    "ee": (3, "needs_attention", False, 7, True),
+}
+
+
+@pytest.mark.parametrize("edition", LICENSED)
+def test_values_differ_by_edition(generated_copy, edition):
+    with psycopg.connect(generated_copy) as conn:
+        conn.execute("UPDATE issues SET weight = 3, health_status = 2, work_item_type_id = 1")
+        conn.execute(
+            "UPDATE projects SET require_password_to_approve = NULL, approvals_before_merge = 7,"
+            " reset_approvals_on_push = true"
+        )
+        conn.execute("UPDATE protected_branches SET code_owner_approval_required = true")
+        conn.execute("UPDATE project_ci_cd_settings SET restrict_pipeline_cancellation_role = 1")
+    found = exported(generated_copy, 1, edition)
+    (project,), (settings,) = found["project"], found["ci_cd_settings"]
+    values = {(issue["weight"], issue["health_status"]) for issue in found["issues"]}
+    approvals = (project["require_password_to_approve"], project["approvals_before_merge"])
+    assert [(*value, *approvals, project["reset_approvals_on_push"]) for value in values] == [LICENSED[edition]]
+    assert {branch["code_owner_approval_required"] for branch in found["protected_branches"]} == {
+        edition != "ee-unlicensed"
+    }
+    assert settings["restrict_pipeline_cancellation_role"] == (1 if edition == "ce" else "maintainer")
+
+
+def test_incidents_and_epics_have_no_weight_in_the_paid_edition(generated_copy):
+    with psycopg.connect(generated_copy) as conn:
+        conn.execute("UPDATE issues SET weight = 3, work_item_type_id = 1 + id % 9")
+    weights = {
+        issue["work_item_type"]["base_type"]: issue["weight"] for issue in exported(generated_copy, 1, "ee")["issues"]
+    }
+    assert weights.keys() > {"incident", "epic"}
+    assert {name for name, weight in weights.items() if weight is None} == {"incident", "epic"}
+    assert {issue["weight"] for issue in exported(generated_copy, 1)["issues"]} == {3}

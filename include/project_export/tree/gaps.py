@@ -62,8 +62,9 @@ class Gaps:
         self._found: list[_Gap] = []
         self._problems: list[str] = []
         self._spared: set[str] = set()
-        self._came = {f"{path}.{name}": span for path, relation in tree.walk() for name, span in relation.since}
-        self._came.update((name, span) for name, span in tree.root.since if name in tree.extended().names)
+        whole = tree.extended()
+        self._came = {f"{path}.{name}": span for path, relation in whole.walk() for name, span in relation.since}
+        self._came.update((name, span) for name, span in tree.root.since if name in whole.names)
 
     def add(self, path: str, table: str, column: str | None, line: int, use: str = "", *, spared: bool = False) -> None:
         """Note that a path of the tree lacks a column, or without one a table.
