@@ -100,7 +100,8 @@ def _form(form: Form, types: dict[str, str]) -> str:
         default = json.loads(form.default)
         value = f"coalesce({value}, {_text(default) if isinstance(default, str) else form.default})"
     if form.transform is not None:
-        value = f"CASE WHEN {_where(form.when)} THEN tree_{form.transform}({value}::VARCHAR)::JSON ELSE to_json({value}) END"
+        made = f"tree_{form.transform}({value}::VARCHAR)::JSON"
+        value = f"CASE WHEN {_where(form.when)} THEN {made} ELSE to_json({value}) END"
     return value
 
 

@@ -148,7 +148,9 @@ def test_the_size_of_a_batch_changes_no_byte(session: Session, bound: BoundTree,
 def test_a_batch_shrinks_when_its_records_are_big(session: Session, bound: BoundTree) -> None:
     first = next(Reader(session, bound, 1, batch_rows=4).read("issues"))
     engine = Reader(session, bound, 1, batch_rows=4, batch_bytes=-(-len(first.data) // 2))
-    assert [chunk.rows for chunk in engine.read("issues")][:2] == [4, 2]
+    rows = [chunk.rows for chunk in engine.read("issues")]
+    assert rows[0] == 4
+    assert max(rows[1:]) < 4
 
 
 def test_a_batch_that_is_much_too_big_is_read_in_smaller_ones(session: Session, bound: BoundTree) -> None:
