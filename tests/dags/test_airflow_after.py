@@ -82,11 +82,11 @@ def test_a_create_that_is_cleared_alone_leaves_a_finished_export_as_it_is(
 ) -> None:
     run = four[0]
     assert run.ended() == "success"
-    job, units = run.job(), run.xcoms(CREATE)
+    job, units = run.job(), run.xcoms(CREATE)["return_value"]
     run.clear(task_ids=[CREATE])
     until(lambda: "stays finished, since nothing would work on it" in run.log(CREATE))
     assert run.ended() == "success"
-    assert (run.job(), run.xcoms(CREATE)) == (job, units)
+    assert (run.job(), run.xcoms(CREATE)["return_value"]) == (job, units)
 
 
 def test_a_run_that_joins_ends_at_once_with_the_others_job(trio: tuple[Run, Run, Run]) -> None:
@@ -155,7 +155,7 @@ def test_each_archive_is_an_event_of_the_asset(stage: Stage, uploaded: Run, trio
         "job_id": job.id,
         "manifest": str(job.archive_uri).replace("project.tar.gz", "project.manifest.json"),
         "partial": True,
-        "remarks": [],
+        "remarks": ["project: project.default_branch: always null, comes from the Git repository"],
         "uri": job.archive_uri,
         "bytes": job.archive_bytes,
         "sha256": job.archive_sha256,
