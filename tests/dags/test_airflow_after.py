@@ -12,6 +12,8 @@ import psycopg
 import pytest
 
 from dev.airflow import POOL
+from project_export.archive.manifest import Manifest
+from project_export.store import MANIFEST
 from tests.dags.stage import AFTER, CREATE, DAG_ID, END, EXPORT, HOLD, MERGE, SOURCE_ID, WAIT, Run, Stage, until
 
 pytestmark = pytest.mark.xdist_group("airflow")
@@ -155,6 +157,7 @@ def test_each_archive_is_an_event_of_the_asset(stage: Stage, uploaded: Run, trio
         "job_id": job.id,
         "manifest": str(job.archive_uri).replace("project.tar.gz", "project.manifest.json"),
         "partial": True,
+        "omissions": list(Manifest.from_json(uploaded.archive().with_name(MANIFEST).read_bytes()).omissions),
         "remarks": ["project: project.default_branch: always null, comes from the Git repository"],
         "uri": job.archive_uri,
         "bytes": job.archive_bytes,

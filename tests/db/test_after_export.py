@@ -22,7 +22,7 @@ from project_export.errors import (
     StoreRefused,
 )
 from project_export.ledger import Job
-from project_export.steps import Context, Created, Merged, Notice, after_export, upload
+from project_export.steps import Context, Created, Merged, Notice, after_export, event, upload
 from project_export.steps.notify import notify
 
 
@@ -286,3 +286,11 @@ def give_up(ctx: Context, created: Created) -> None:
 
 def refuse(error: Exception) -> None:
     raise error
+
+
+def test_programs_are_told_what_an_archive_lacks(ctx: Context) -> None:
+    created, merged = exported(ctx)
+    told = event(ctx, created.job_id)
+    assert (told["uri"], told["job_id"], told["project_id"], told["partial"]) == (merged.uri, created.job_id, 1, True)
+    assert told["omissions"] == list(merged.omissions)
+    assert json.loads(json.dumps(told)) == told

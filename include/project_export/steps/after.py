@@ -31,7 +31,8 @@ def event(ctx: Context, job_id: int) -> dict[str, Any]:
     """Return what programs are told of a published archive, as JSON values.
 
     source, project_id, job_id; uri, manifest (URI), bytes, sha256, records; partial: whether only some relations were
-    asked for; remarks: what the manifest says of the archive and its relations. Raises what reading the manifest does.
+    asked for; omissions: what the archive lacks; remarks: what else the manifest says of it and its relations. Raises
+    what reading the manifest does.
     """
     job = ctx.ledger.job(job_id)
     uri = str(job.archive_uri)
@@ -48,6 +49,7 @@ def event(ctx: Context, job_id: int) -> dict[str, Any]:
         "sha256": job.archive_sha256,
         "records": job.records,
         "partial": bool(job.params.get("relations")),
+        "omissions": list(manifest.omissions),
         "remarks": [*manifest.remarks, *remarks],
     }
 
