@@ -56,12 +56,12 @@ def load_into(database: str, archive: Path) -> int:
         return load(conn, archive)
 
 
-def exported(database: str, project_id: int, edition: str = "") -> Records:
-    """Return what the engine exports of a project, for each relation that has records."""
+def exported(database: str, project_id: int, edition: str = "", version: str = "") -> Records:
+    """Return what the engine exports of a project, for each relation that has records; version: as of `bind`."""
     tree = load_tree("gitlab", edition)
     found: Records = {}
     with Session(lambda: psycopg.connect(database), "test", Limits()) as session:
-        bound = bind(tree, session.catalogue(tables(tree)))
+        bound = bind(tree, session.catalogue(tables(tree)), version)
         reader = Reader(session, bound, project_id)
         for name in bound.tree.names:
             data = b"".join(chunk.data for chunk in reader.read(name))

@@ -11,16 +11,16 @@ import pytest
 import reader
 from archives import Record, Records, exported
 
-Producer = Callable[[str], Records]
+Producer = Callable[..., Records]
 
 
-def of_engine(database: str) -> Records:
-    """Return what the engine exports of project 1."""
-    return defaultdict(list, exported(database, 1))
+def of_engine(database: str, version: str = "") -> Records:
+    """Return what the engine exports of project 1 of a GitLab version, the newest unless it is given."""
+    return defaultdict(list, exported(database, 1, version=version))
 
 
-def of_reader(database: str) -> Records:
-    """Return what the second reader reads of project 1."""
+def of_reader(database: str, version: str = "") -> Records:
+    """Return what the second reader reads of project 1; it goes by what the database has, whatever the version."""
     with psycopg.connect(database) as conn:
         return reader.read_project(conn, 1)
 

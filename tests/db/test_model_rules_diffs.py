@@ -32,10 +32,6 @@ METADATA = (
     " VALUES (9001, 1, NULL, '2024-01-02', 9002, 9002, decode(repeat('bb', 20), 'hex'), NULL)"
 )
 OWN = f"'2023-01-01', '2023-01-02', '\\x{SHA}', 'own', '{{\"Signed-off-by\": \"me\"}}', 9001, 9001"
-SUCCESSOR_COMMIT = (
-    "INSERT INTO merge_request_diff_commits_b5377a7a34"
-    " (merge_request_commits_metadata_id, merge_request_diff_id, project_id, relative_order) VALUES (9001, 900, 1, 0)"
-)
 COMMIT = (
     "INSERT INTO merge_request_diff_commits (merge_request_diff_id, relative_order, authored_date, committed_date, sha,"
     " message, trailers, commit_author_id, committer_id, merge_request_commits_metadata_id, project_id) VALUES "
@@ -107,22 +103,6 @@ def test_a_person_who_is_gone_has_no_key(generated_copy, produce):
     (commit,) = commits(produce(generated_copy))
     assert "commit_author" not in commit
     assert "committer" not in commit["merge_request_commits_metadata"]
-
-
-def test_before_commits_had_metadata_their_trailers_are_as_stored(generated_copy, produce):
-    change(
-        generated_copy,
-        f"{COMMIT}({DIFF}, 0, {OWN}, NULL, NULL)",
-        f"{COMMIT}({DIFF}, 1, '2023-01-01', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)",
-        "ALTER TABLE merge_request_diff_commits DROP merge_request_commits_metadata_id, DROP project_id",
-        "DROP TABLE merge_request_commits_metadata, merge_request_diff_commits_b5377a7a34 CASCADE",
-    )
-    first, second = commits(produce(generated_copy))
-    assert first == {**AS_OWN, "trailers": {"Signed-off-by": "me"}}
-    assert second == {
-        "authored_date": "2023-01-01T00:00:00.000Z", "committed_date": None, "relative_order": 1, "sha": None,
-        "message": None, "trailers": {},
-    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("ids", "sha"), [("NULL, NULL", SHA), ("9001, NULL", OTHER), ("9009, 1", SHA)])
@@ -222,37 +202,6 @@ def test_the_second_reader_reads_external_diffs_by_their_place(generated_copy):
     with psycopg.connect(generated_copy) as conn:
         found = reader.read_project(conn, 1, external_diffs={DIFF: b"+ab\nw6k="})
     assert [one["utf8_diff"] for one in files(found)] == ["+ab\n", "é"]
-
-
-def test_rows_of_a_successor_are_read_where_the_table_has_none_of_the_diff(generated_copy, produce):
-    successor = FILES.format("merge_request_diff_files_99208b8fac", file(0, "NULL", "+successor", "false"))
-    change(generated_copy, successor, SUCCESSOR_COMMIT)
-    found = produce(generated_copy)
-    assert [one["utf8_diff"] for one in files(found)] == ["+successor"]
-    assert commits(found) == [AS_METADATA]
-    with psycopg.connect(generated_copy) as conn:
-        conn.execute(FILES.format("merge_request_diff_files", file(1, "NULL", "+table", "false")).encode())
-        conn.execute(f"{COMMIT}({DIFF}, 1, {OWN}, NULL, 1)".encode())
-    found = produce(generated_copy)
-    assert [one["utf8_diff"] for one in files(found)] == ["+table"]
-    assert commits(found) == [{**AS_OWN, "relative_order": 1}]
-
-
-def test_after_the_swap_the_partitioned_tables_are_read_and_the_archived_ones_never(generated_copy, produce):
-    change(
-        generated_copy,
-        SUCCESSOR_COMMIT,
-        FILES.format("merge_request_diff_files_99208b8fac", file(0, "NULL", "+partitioned", "false")),
-        FILES.format("merge_request_diff_files", file(1, "NULL", "+archived", "false")),
-        f"{COMMIT}({DIFF}, 1, {OWN}, NULL, 1)",
-        "ALTER TABLE merge_request_diff_files RENAME TO merge_request_diff_files_archived",
-        "ALTER TABLE merge_request_diff_files_99208b8fac RENAME TO merge_request_diff_files",
-        "ALTER TABLE merge_request_diff_commits RENAME TO merge_request_diff_commits_archived",
-        "ALTER TABLE merge_request_diff_commits_b5377a7a34 RENAME TO merge_request_diff_commits",
-    )
-    found = produce(generated_copy)
-    assert [one["utf8_diff"] for one in files(found)] == ["+partitioned"]
-    assert commits(found) == [AS_METADATA]
 
 
 @pytest.mark.parametrize(

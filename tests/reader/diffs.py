@@ -52,8 +52,9 @@ def of_commit(db: Database, row: Row, key: str) -> Any:
 
 
 def trailers(db: Database, row: Row, key: str) -> Record:
-    """The getter is a constant since 19.x; 17.0 to 18.x had none."""
-    return {} if db.has(METADATA) else row.get(key) or {}
+    """The getter is a constant since 19.0, which dropped work_item_types; 17.0 to 18.x had none."""
+    constant = db.has(METADATA) and not db.has("work_item_types")
+    return {} if constant else row.get(key) or {}
 
 
 def person(column: str) -> Any:

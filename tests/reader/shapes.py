@@ -37,11 +37,10 @@ class Shape:
 
 
 def record(db: Database, row: Row, shape: Shape) -> Record:
-    """Return the record of a row."""
-    found: Record = {column: stored(row[column]) for column in shape.columns.split() if column not in shape.values}
-    ordered = dict.fromkeys([*shape.columns.split(), *shape.values])
+    """Return the record of a row; a column that the database does not have has no key, as in its version."""
+    ordered: Record = dict.fromkeys([*shape.columns.split(), *shape.values])
     for key in ordered:
-        ordered[key] = shape.values[key](db, row, key) if key in shape.values else found[key]
+        ordered[key] = shape.values.get(key, as_stored)(db, row, key)
     for getters in (shape.nested, shape.last):
         ordered.update({key: getter(db, row, key) for key, getter in getters.items()})
     return {key: value for key, value in ordered.items() if value is not ABSENT}
@@ -92,6 +91,11 @@ def _matching(db: Database, table: str, row: Row, match: Mapping[str, str]) -> l
 # Getters that several models have
 
 
+def as_stored(_: Database, row: Row, key: str) -> Any:
+    """Return a column as it is stored."""
+    return stored(row[key]) if key in row else ABSENT
+
+
 def column(name: str) -> Getter:
     """Return a getter of a column as it is stored."""
     return lambda _, row, __: stored(row[name])
@@ -99,7 +103,7 @@ def column(name: str) -> Getter:
 
 def named(names: Mapping[int | None, str], name: str = "") -> Getter:
     """Return a getter of an enum: the name of a code; None for a code without a name (Rails' enum)."""
-    return lambda _, row, key: names.get(row[name or key])
+    return lambda _, row, key: names.get(row[name or key]) if (name or key) in row else ABSENT
 
 
 def null_is(value: Any) -> Getter:
