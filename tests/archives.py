@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -56,14 +57,19 @@ def load_into(database: str, archive: Path) -> int:
         return load(conn, archive)
 
 
-def exported(database: str, project_id: int, edition: str = "", version: str = "") -> Records:
-    """Return what the engine exports of a project, for each relation that has records; version: as of `bind`."""
+def exported(
+    database: str, project_id: int, edition: str = "", version: str = "", relations: Collection[str] = ()
+) -> Records:
+    """Return what the engine exports of a project, for each relation that has records.
+
+    version: as of `bind`. relations: only these of them, when any are named.
+    """
     tree = load_tree("gitlab", edition)
     found: Records = {}
     with Session(lambda: psycopg.connect(database), "test", Limits()) as session:
         bound = bind(tree, session.catalogue(tables(tree)), version)
         reader = Reader(session, bound, project_id)
-        for name in bound.tree.names:
+        for name in relations or bound.tree.names:
             data = b"".join(chunk.data for chunk in reader.read(name))
             records = [json.loads(line) for line in data.split(b"\n") if line not in (b"", b"null")]
             if records:

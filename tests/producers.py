@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import psycopg
@@ -14,15 +13,38 @@ from archives import Record, Records, exported
 Producer = Callable[..., Records]
 
 
+class Lazy(dict[str, list[Record]]):
+    """A project's records, each relation's made when it is asked for: most tests look at one."""
+
+    def __init__(self, make: Callable[[Collection[str]], Records]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, name: str) -> list[Record]:
+        self[name] = self._make([name]).get(name, [])
+        return self[name]
+
+    def whole(self) -> Records:
+        """Return the records of all relations."""
+        return self._make(())
+
+    values = property(lambda self: self.whole().values)
+    items = property(lambda self: self.whole().items)
+
+
 def of_engine(database: str, version: str = "") -> Records:
     """Return what the engine exports of project 1 of a GitLab version, the newest unless it is given."""
-    return defaultdict(list, exported(database, 1, version=version))
+    return Lazy(lambda relations: exported(database, 1, version=version, relations=relations))
 
 
-def of_reader(database: str, version: str = "") -> Records:
-    """Return what the second reader reads of project 1; it goes by what the database has, whatever the version."""
-    with psycopg.connect(database) as conn:
-        return reader.read_project(conn, 1)
+def of_reader(database: str) -> Records:
+    """Return what the second reader reads of project 1."""
+
+    def read(relations: Collection[str]) -> Records:
+        with psycopg.connect(database) as conn:
+            return reader.read_project(conn, 1, relations=relations)
+
+    return Lazy(read)
 
 
 PRODUCERS = [pytest.param(of_engine, id="engine"), pytest.param(of_reader, id="reader")]
