@@ -12,7 +12,7 @@ import pytest
 import reader
 import yaml
 from psycopg.sql import SQL, Identifier
-from reader import enums
+from reader import enums, notes
 
 from project_export.errors import BadRequest, SourceChanged
 from project_export.sample import generate, hostile, layouts, schema
@@ -106,7 +106,7 @@ def test_the_first_project_has_records_of_every_relation_and_nested_relation(exp
 
 def is_null(value: Any) -> bool:
     """Nothing, or the position of a diff note that has none."""
-    return value is None or (isinstance(value, dict) and value == reader.position(None))
+    return value is None or (isinstance(value, dict) and value == notes.read_position(None))
 
 
 def always_null(relations: dict[str, list[reader.Record]]) -> set[str]:
@@ -174,10 +174,12 @@ def test_every_code_of_every_enum_occurs(exports):
 
     jobs = [f"ci_pipelines.stages.{kind}" for kind in ("builds", "generic_commit_statuses", "bridges")]
     assert seen("action", "issues.events") == set(enums.EVENT_ACTION.values()) - {"pushed"}
-    assert seen("source", "ci_pipelines") == set(enums.SOURCE.values()) - {"unknown"}
+    assert seen("source", "ci_pipelines") == {
+        enums.SOURCE[code] for code in enums.SOURCE.keys() - enums.DANGLING_SOURCES - {None}
+    }
     assert seen("when", "ci_pipelines.stages.builds") >= {"on_success", "on_failure", "always", "manual", "delayed"}
     assert seen("config_source", "ci_pipelines") == set(enums.CONFIG_SOURCE.values())
-    assert seen("failure_reason", "ci_pipelines") == set(enums.PIPELINE_FAILURE.values())
+    assert seen("failure_reason", "ci_pipelines") == {None, *enums.PIPELINE_FAILURE.values()}
     assert seen("status", "ci_pipelines.stages") == set(enums.STAGE_STATUS.values())
     assert seen("failure_reason", *jobs) == set(enums.JOB_FAILURE.values())
     assert seen("state", "merge_requests") == set(enums.MERGE_REQUEST_STATE.values())
@@ -320,6 +322,8 @@ def test_every_layout_stores_the_same_projects(layout, exports, server):
         found = {number: reader.read_project(conn, number) for number in range(1, PROJECTS + 1)}
     server.drop_database("sample_layout")
     ignored = ["merge_request_commits_metadata"]
+    if layout != "gitlab.com":
+        ignored += ["trailers"]  # as stored before 19.0
     if layout == "17.1":
         ignored += [
             "namespace_id",
