@@ -113,7 +113,7 @@ def _form(form: Form, types: dict[str, str], depth: int) -> sql.Composable:
 
 
 def _where(conditions: Iterable[Condition], depth: int) -> sql.Composable:
-    tests = [sql.SQL("true")]
+    tests: list[sql.Composable] = [sql.SQL("true")]
     for name, values in accepted(conditions):
         column = _column(name, depth)
         if None in values:

@@ -247,7 +247,7 @@ def test_rows_in_addition_are_of_the_whole_hierarchy_and_the_best_of_each_identi
 
 @pytest.mark.parametrize(("rank", "best"), [(3, 6), (4, 6), (5, 7)])
 def test_a_row_of_the_own_area_counts_one_more(read: Read, rank: int, best: int) -> None:
-    members = records(read(f"UPDATE members SET rank = {rank} WHERE id = 7"), "members")
+    members = records(read(f"UPDATE members SET rank = {rank} WHERE id = 7"), "members")  # noqa: S608
     assert [member["id"] for member in members if member["person"] == 7] == [best]
 
 
