@@ -62,8 +62,8 @@ def _keys(relation: Relation, bound: BoundTree, depth: int) -> sql.Composable:
 def _nested(child: Relation, bound: BoundTree, depth: int) -> sql.Composable:
     ((own, parent),) = child.join
     inner = _alias(depth + 1)
-    conditions = [sql.SQL("{}.{} = {}.{}").format(inner, sql.Identifier(own), _alias(depth), sql.Identifier(parent))]
-    conditions.append(_where(child.where, depth + 1))
+    joined = sql.SQL("{}.{} = {}.{}").format(inner, sql.Identifier(own), _alias(depth), sql.Identifier(parent))
+    conditions = [joined, _where(child.where, depth + 1)]
     record = sql.SQL("row_to_json((SELECT r FROM (SELECT {}) AS r))").format(_keys(child, bound, depth + 1))
     columns = sql.SQL(", ").join(sql.SQL("{}.{}").format(inner, sql.Identifier(order.column)) for order in child.order)
     order = sql.SQL(" ORDER BY {}").format(columns) if child.order else sql.SQL("")

@@ -13,7 +13,7 @@ from project_export.errors import SourceChanged, TreeError
 from project_export.sample import schema
 from project_export.source import Limits, Session
 from project_export.tree import Climb, Form, Key, Lookup, Relation, bind, load, load_all, tables
-from project_export.tree.model import Source
+from project_export.tree.forms import Source
 from tests import specimen
 
 TREE = load_all("gitlab")
