@@ -8,20 +8,18 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
 import psycopg
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from project_export import cli_dags, cli_plan, cli_tree, cli_verify, shell
+from project_export import cli_check, cli_dags, cli_plan, cli_prune, cli_status, cli_tree, cli_verify, shell
 from project_export import ledger as ledgers
 from project_export.cli_errors import OMISSIONS, errors
-from project_export.cli_settings import Edition, GitlabVersion, settings
+from project_export.cli_progress import progress
+from project_export.cli_settings import Edition, GitlabRevision, GitlabVersion, settings
 from project_export.drafts import local_of
 from project_export.sample import layouts
 from project_export.sample.generate import COMPLETE
@@ -35,11 +33,29 @@ sample = typer.Typer(no_args_is_help=True, help="A database with GitLab's schema
 app.add_typer(ledger, name="ledger")
 app.add_typer(sample, name="sample")
 app.add_typer(cli_tree.app, name="tree")
+app.command()(cli_check.check)
 app.command()(cli_dags.dags)
 app.command()(cli_plan.plan)
+app.command()(cli_prune.prune)
+app.command()(cli_status.status)
 app.command()(cli_verify.verify)
 
 Dsn = Annotated[str, typer.Option("--dsn", help="libpq URI or keyword string of the database.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"project-export {metadata.version('project-export')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Take what comes before a command; the help is the module's."""
 
 
 @app.command()
@@ -54,7 +70,7 @@ def export(
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Cancel all when a relation has failed.")] = False,
     ledger_dsn: Annotated[str, typer.Option("--ledger", help="DSN of a ledger; a SQLite file in OUT when empty.")] = "",
     gitlab_version: GitlabVersion = "",
-    gitlab_revision: Annotated[str, typer.Option(help="Git revision of that GitLab; the setting when empty.")] = "",
+    gitlab_revision: GitlabRevision = "",
     edition: Edition = "",
     anew: Annotated[bool, typer.Option("--anew", help="Begin anew, also where the last export did not end.")] = False,
 ) -> None:
@@ -72,7 +88,7 @@ def export(
         "after_export": "none",  # whoever waits at the shell sees how it ends
     }
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that it ends its processes, as after Ctrl-C
-    with errors(), _bars() as show:
+    with errors(), progress() as show:
         given = settings(gitlab_version=gitlab_version, gitlab_revision=gitlab_revision, edition=edition)
         merged = shell.export(shell.Place(source, out, ledger_dsn), params, given, jobs, show, anew=anew)
     print(f"{merged.records} records, {merged.bytes} bytes")
@@ -145,24 +161,3 @@ def load(archive: Annotated[Path, typer.Argument(help="An archive that GitLab wr
     with errors(), psycopg.connect(dsn) as connection:
         project_id = load_archive(connection, archive)
     print(f"project: {project_id}")
-
-
-@contextmanager
-def _bars() -> Iterator[shell.Show]:
-    """Give a function that shows the ledger's rows as progress bars, one per relation and one for all."""
-    columns = (TextColumn("{task.description:<28}"), BarColumn(), TextColumn("{task.fields[rows]:>10} records"))
-    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as progress:
-        bars: dict[str, TaskID] = {}
-
-        def show(rows: list[ledgers.Row]) -> None:
-            by_name = {"all relations": rows}
-            for row in rows:
-                if row.state != "queued":
-                    by_name.setdefault(row.relation, []).append(row)
-            for name, its in by_name.items():
-                if name not in bars:
-                    bars[name] = progress.add_task(name, rows=0)
-                ended = sum(row.state in ("finished", "failed") for row in its)
-                progress.update(bars[name], total=len(its), completed=ended, rows=sum(row.rows for row in its))
-
-        yield show

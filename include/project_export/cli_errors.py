@@ -12,6 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from project_export.errors import BadRequest, ProjectExportError
+from project_export.settings import refusals
 
 OMISSIONS = 3
 """Exit code of an export whose archive lacks what the source has, or may have."""
@@ -28,9 +29,8 @@ def errors() -> Iterator[None]:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2 if isinstance(error, BadRequest) else 1) from None
     except ValidationError as error:
-        for one in error.errors(include_url=False):
-            variable = f"PROJECT_EXPORT_{'.'.join(map(str, one['loc'])).upper()}"
-            print(f"error: {variable}: {one['msg']}, not {one['input']!r}", file=sys.stderr)
+        for refusal in refusals(error):
+            print(f"error: {refusal}", file=sys.stderr)
         raise typer.Exit(1) from None
     except psycopg.ProgrammingError as error:
         # What libpq says of a DSN that it cannot read may hold a piece of the password.
@@ -40,6 +40,6 @@ def errors() -> Iterator[None]:
     except (OSError, psycopg.Error) as error:
         print(f"error: {str(error).strip()}", file=sys.stderr)
         raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(": ".join(["interrupted", *map(str, interrupt.args)]), file=sys.stderr)
         raise typer.Exit(130) from None

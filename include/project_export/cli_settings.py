@@ -11,6 +11,9 @@ from project_export.settings import Settings
 GitlabVersion = Annotated[
     str, typer.Option("--gitlab-version", help="Version of the GitLab whose database it is; the setting when empty.")
 ]
+GitlabRevision = Annotated[
+    str, typer.Option("--gitlab-revision", help="Git revision of that GitLab; the setting when empty.")
+]
 Edition = Annotated[str, typer.Option("--edition", help="Edition of that GitLab; the setting when empty.")]
 
 

@@ -7,7 +7,9 @@ ProjectExportError
 │   ├── JobActive          another job of this project is running; the message names it
 │   ├── JobMissing         the ledger has no such job
 │   ├── MoveRefused        a job is not in a state that allows this step
+│   ├── NotReady           several things are missing for an export; lists each with what to do
 │   ├── SettingMissing     a setting that has no default is not set
+│   ├── SettingRefused     a setting has a value that it cannot have, or comes from where it may not come from
 │   ├── LedgerOutdated     the ledger's tables are missing or of another version
 │   ├── LedgerRefused      the way to the ledger's database is one that it cannot work by
 │   ├── TreeError          a mistake in a tree file; names file, line and the nearest valid name
@@ -39,6 +41,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from textwrap import indent
 
 
 class ProjectExportError(Exception):
@@ -69,8 +72,16 @@ class MoveRefused(Permanent):
     """A job is not in a state that allows this step."""
 
 
+class NotReady(Permanent):
+    """Several things are missing for an export."""
+
+
 class SettingMissing(Permanent):
     """A setting without a default is not set."""
+
+
+class SettingRefused(Permanent):
+    """A setting has a value that it cannot have, or comes from where it may not come from."""
 
 
 class LedgerOutdated(Permanent):
@@ -232,14 +243,14 @@ def foreseen(error: Exception) -> ProjectExportError:
 
 
 def listed(headline: str, items: Iterable[object]) -> str:
-    """Return a headline and one indented line per item.
+    """Return a headline and the items below it, each line of them indented.
 
     >>> print(listed("2 names", ["a", "b"]))
     2 names:
       a
       b
     """
-    return "\n".join([f"{headline}:", *(f"  {item}" for item in items)])
+    return "\n".join([f"{headline}:", *(indent(str(item), "  ") for item in items)])
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

@@ -1,28 +1,62 @@
-"""Settings, read from the environment with the prefix PROJECT_EXPORT_.
+"""Settings, read from the environment with the prefix PROJECT_EXPORT_, and from layers below it.
 
 Nothing here is a secret: databases are named by connection ids (Airflow) or given as a DSN on the command line.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from project_export.errors import SettingMissing
+from project_export.errors import SettingMissing, SettingRefused, listed, nearest
 
 Consistency = Literal["relation", "project"]
 
+REQUIRED = ("store", "gitlab_version", "gitlab_revision")
+"""The settings without which there is no export."""
+
+_GUARDS: dict[str, Any] = {"environment_only": "it guards what an export may read and write"}
+_PARSED: dict[str, Any] = {"environment_only": "the DAG file reads it when it is parsed"}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Settings from elsewhere than the environment, by name.
+
+    where: how an error names the place of a setting, with `{}` for the setting's name. refused: names that make no
+    sense there.
+    """
+
+    where: str
+    values: Mapping[str, Any]
+    refused: Collection[str] = ()
+
+    def problems(self) -> Iterator[str]:
+        """Yield what may not be set here."""
+        for name in self.values:
+            where = self.where.format(name)
+            if name not in Settings.model_fields:
+                yield f"{where} names no setting; {nearest(name, Settings.model_fields)}"
+            elif reason := ENVIRONMENT_ONLY.get(name):
+                yield f"{where} is not allowed, since {reason}: set {variable(name)} in the environment of the tasks"
+            elif name in self.refused:
+                yield f"{where} has no effect here: set {variable(name)}"
+
 
 class Settings(BaseSettings):
-    """All settings; every field is the variable PROJECT_EXPORT_<FIELD>."""
+    """All settings; every field is the variable PROJECT_EXPORT_<FIELD>, which counts as not set when it is empty."""
 
-    model_config = SettingsConfigDict(env_prefix="PROJECT_EXPORT_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="PROJECT_EXPORT_", env_ignore_empty=True, frozen=True, extra="ignore")
 
     source_conn_id: str = Field("project_export_source", description="Connection id of the database to export from.")
     ledger_conn_id: str = Field("project_export_ledger", description="Connection id of the ledger's database.")
-    tree: str = Field("gitlab", description="A tree shipped with the package, or the path of a YAML file.")
+    tree: str = Field(
+        "gitlab", description="A tree shipped with the package, or the path of a YAML file.", json_schema_extra=_GUARDS
+    )
     edition: str = Field(
         "",
         description="Edition of the application, one that the tree tells apart: ce, ee-unlicensed (the paid package"
@@ -32,21 +66,33 @@ class Settings(BaseSettings):
         "",
         description="Tables and columns that the source may lack though its version has them, with commas:"
         " issues.title,notes. They are left out and reported as omissions.",
+        json_schema_extra=_GUARDS,
     )
-    store: str = Field("", description="Where parts and archives lie, e.g. file:///srv/exports. No default.")
+    store: str = Field(
+        "",
+        description="Where parts and archives lie, e.g. file:///srv/exports; in a shell --out. No default.",
+        json_schema_extra=_GUARDS,
+    )
     external_store: str = Field(
         "",
         description="Where the source keeps values outside of its database (GitLab's external diffs), e.g."
         " file:///var/opt/gitlab/gitlab-rails/shared/external-diffs or s3://external-diffs. Unset: they leave empty"
         " and are counted.",
+        json_schema_extra=_GUARDS,
     )
-    gitlab_version: str = Field("", description="Content of GITLAB_VERSION in the archive. No default.")
-    gitlab_revision: str = Field("", description="Content of GITLAB_REVISION in the archive. No default.")
+    gitlab_version: str = Field(
+        "", description="Content of GITLAB_VERSION in the archive; in a shell also --gitlab-version. No default."
+    )
+    gitlab_revision: str = Field(
+        "", description="Content of GITLAB_REVISION in the archive; in a shell also --gitlab-revision. No default."
+    )
     zone: str = Field("UTC", description="Zone in which times leave, e.g. Europe/Berlin; UTC ends them with Z.")
     consistency: Consistency = Field(
-        "project", description="project: all relations share one snapshot; relation: each has its own."
+        "project",
+        description="project: all relations share one snapshot; relation: each has its own.",
+        json_schema_extra=_PARSED,
     )
-    pool: str = Field("project_export", description="Airflow pool of the export tasks.")
+    pool: str = Field("project_export", description="Airflow pool of the export tasks.", json_schema_extra=_PARSED)
     units: int = Field(4, ge=1, le=512, description="Units (mapped tasks) of one export at the most: the pool's slots.")
     unit_cost: int = Field(
         200_000,
@@ -79,7 +125,9 @@ class Settings(BaseSettings):
     job_days: float = Field(7, gt=0, description="Age at which an ended job is pruned, with its parts and rows.")
     notify_email: str = Field("", description="Who gets a mail when an export has ended: addresses, with commas.")
     notify_webhook: str = Field("", description="Connection id of a webhook that gets the same as JSON.")
-    upload_allow_private: bool = Field(False, description="Whether uploads may go to private or loopback addresses.")
+    upload_allow_private: bool = Field(
+        False, description="Whether uploads may go to private or loopback addresses.", json_schema_extra=_GUARDS
+    )
     upload_timeout_seconds: float = Field(300, gt=0, description="Of each step of an upload, not of the whole.")
     statement_timeout_seconds: float = Field(900, gt=0, description="Of each statement on the source.")
     lock_timeout_seconds: float = Field(30, gt=0, description="Of each lock wait on the source.")
@@ -87,15 +135,40 @@ class Settings(BaseSettings):
         False,
         description="Whether row policies of the source may hide rows from the export; the manifest then says so. Else"
         " they fail it.",
+        json_schema_extra=_GUARDS,
     )
     allow_tables: str = Field(
         "",
         description="Views, foreign tables, and tables outside of the root table's schema, that are read all the same,"
         " as schema.table, quoted as in SQL, separated by commas.",
+        json_schema_extra=_GUARDS,
     )
     ledger_listen: bool = Field(
         True, description="Whether waiters LISTEN for changes of the ledger; else they look each second."
     )
+
+    @classmethod
+    def over(cls, *layers: Layer) -> Settings:
+        """Return the settings: each from the environment, else from the first layer that has it, else its default.
+
+        Raises SettingRefused, which lists every setting that has a bad value or is where it may not be.
+        """
+        problems = [problem for layer in layers for problem in layer.problems()]
+        given: dict[str, Any] = {}
+        where: dict[str, str] = {}
+        for layer in layers:
+            for name in layer.values.keys() - given.keys():
+                given[name], where[name] = layer.values[name], layer.where.format(name)
+        try:
+            environment = cls()
+            for name in environment.model_fields_set:
+                given.pop(name, None)
+            settings = cls(**given)
+        except ValidationError as error:
+            problems += refusals(error, where)
+        if problems:
+            raise SettingRefused(listed("settings cannot be used", problems))
+        return settings
 
     @property
     def allowed(self) -> tuple[str, ...]:
@@ -106,7 +179,31 @@ class Settings(BaseSettings):
         """Return the value of a setting that has no default; raise SettingMissing, naming the variable, when unset."""
         value = str(getattr(self, field))
         if not value:
-            variable = f"PROJECT_EXPORT_{field.upper()}"
             description = type(self).model_fields[field].description
-            raise SettingMissing(f"{variable} is not set. {description} Set it in the environment of the tasks.")
+            raise SettingMissing(f"{variable(field)} is not set. {description} Set it in the environment of the tasks.")
         return value
+
+
+ENVIRONMENT_ONLY: Mapping[str, str] = {
+    name: str(extra["environment_only"])
+    for name, field in Settings.model_fields.items()
+    if isinstance(extra := field.json_schema_extra, dict)
+}
+"""The settings that come from the environment alone, and why."""
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a setting.
+
+    >>> variable("store")
+    'PROJECT_EXPORT_STORE'
+    """
+    return f"PROJECT_EXPORT_{name.upper()}"
+
+
+def refusals(error: ValidationError, where: Mapping[str, str] | None = None) -> list[str]:
+    """Return one line for each setting whose value cannot be used. where: places, of those not in the environment."""
+    places = {str(one["loc"][0]): one for one in error.errors(include_url=False)}
+    return [
+        f"{(where or {}).get(name, variable(name))}: {one['msg']}, not {one['input']!r}" for name, one in places.items()
+    ]

@@ -30,7 +30,7 @@ from project_export import ledger, libpq
 from project_export.drafts import uri_of
 from project_export.errors import WHOLE, BadRequest, Failure, ProjectExportError, Retryable, SourceBusy, Stopped
 from project_export.ledger.states import PENDING
-from project_export.settings import Settings
+from project_export.settings import REQUIRED, Settings
 from project_export.steps import (
     Context,
     Created,
@@ -41,11 +41,14 @@ from project_export.steps import (
     Request,
     Silence,
     Worker,
+    all_at_once,
     create,
     watch,
 )
 from project_export.steps.create import params_of
+from project_export.steps.preflight import LEDGER, STORE
 from project_export.steps.process import Process
+from project_export.tree import load
 
 log = logging.getLogger(__name__)
 
@@ -65,14 +68,40 @@ class Place:
 
     def context(self, settings: Settings) -> Context:
         """Return the steps' context; a SQLite ledger is made or migrated on the way."""
+        engine = ledger.make_engine(self.ledger_dsn or sqlite_of(self.out))
         self.out.mkdir(parents=True, exist_ok=True)
-        dsn = self.ledger_dsn or f"sqlite:///{self.out.resolve()}/ledger.sqlite"
-        engine = ledger.make_engine(dsn)
         if not self.ledger_dsn:
             ledger.upgrade(engine)
+        return self._over(ledger.Ledger(engine, listen=settings.ledger_listen), settings)
+
+    def require(self, settings: Settings, project_id: int) -> None:
+        """Raise what keeps an export from beginning, without touching the folder: SettingMissing, NotReady."""
+        blank = self._over(ledger.Ledger(ledger.make_engine("sqlite://")), settings)
+        with all_at_once(blank, project_id, without=(LEDGER, STORE)):
+            for name in REQUIRED:
+                blank.settings.required(name)
+
+    def _over(self, kept: ledger.Ledger, settings: Settings) -> Context:
         settings = settings.model_copy(update={"store": uri_of(self.out.resolve())})
-        kept = ledger.Ledger(engine, listen=settings.ledger_listen)
         return Context(settings, kept, source_name(self.source), lambda: libpq.connect(self.source))
+
+
+def sqlite_of(out: Path) -> str:
+    """Return the DSN of the ledger that an export keeps in its output folder."""
+    return f"sqlite:///{out.resolve()}/ledger.sqlite"
+
+
+def kept_ledger(out: Path | None, dsn: str) -> ledger.Ledger:
+    """Return the ledger of a DSN, or of an output folder. Raises BadRequest when there is none, LedgerOutdated."""
+    if not dsn:
+        if out is None:
+            raise BadRequest("no ledger was named: give the folder of an export by --out, or a DSN by --ledger")
+        dsn = sqlite_of(out)
+        if not Path(dsn.removeprefix("sqlite:///")).exists():
+            raise BadRequest(f"{out} has no ledger: nothing was exported to it, or its ledger is one of a --ledger")
+    kept = ledger.Ledger(ledger.make_engine(dsn))
+    kept.check()
+    return kept
 
 
 def source_name(dsn: str) -> str:
@@ -102,12 +131,15 @@ def export(
     Raises what the steps raise; KeyboardInterrupt after the job was failed.
     """
     settings = settings.model_copy(update={"units": jobs})
+    request = Request.from_params(params, load(settings.tree, settings.edition))
+    place.require(settings, request.project_id)
     ctx = place.context(settings)
-    request = Request.from_params(params, ctx.tree)
     run_id = f"{_RUN}{Process.this()}:{uuid.uuid4().hex[:8]}"
     if not anew:
-        _take_up(ctx, request, run_id)
-    created = create(ctx, request, run_id=run_id, requested_by=getpass.getuser(), run_alive=_run_alive)
+        with all_at_once(ctx, request.project_id):
+            ctx.ledger.check()
+            _take_up(ctx, request, run_id)
+    created = create(ctx, request, run_id=run_id, requested_by=getpass.getuser(), run_alive=run_alive)
     try:
         with closing(_Snapshot(ctx, created)) as snapshot:
             _work(place, ctx, created, run_id, snapshot, show)
@@ -116,6 +148,8 @@ def export(
         if ctx.ledger.job(created.job_id).state in PENDING:
             reason = str(error) if isinstance(error, ProjectExportError) else "the export was interrupted"
             ctx.ledger.fail_job(created.job_id, [Failure(WHOLE, 0, reason)])
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt(f"job {created.job_id}; the same command continues it") from None
         raise
 
 
@@ -131,7 +165,7 @@ def _take_up(ctx: Context, request: Request, run_id: str) -> None:
     )
     rows = ctx.ledger.rows(job.id)
     here = all(row.uri is None or row.uri.startswith(f"{ctx.store.uri}/") for row in rows)
-    if not same or not here or (job.state in PENDING and _run_alive(job.run_id)):
+    if not same or not here or (job.state in PENDING and run_alive(job.run_id)):
         return
     if ctx.ledger.take_over(job, run_id):
         done = sum(row.state == "finished" for row in rows)
@@ -251,7 +285,7 @@ def _how(process: BaseProcess) -> str:
     return "success" if code == 0 else f"failed (exit code {code})"
 
 
-def _run_alive(run_id: str) -> bool:
+def run_alive(run_id: str) -> bool:
     """Say whether the run that holds a job may still be working: another machine's may."""
     kind, _, name = run_id.partition(":")
     process = Process.parse(name.rpartition(":")[0])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import re
 import subprocess
 import sys
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -176,6 +179,7 @@ def test_a_snapshot_that_is_asked_for_again_is_held_only_while_a_relation_needs_
     from project_export.airflow.operators import HoldSnapshot
 
     ledger = SimpleNamespace(progress=lambda job_id: SimpleNamespace(pending=pending))
+    connections(monkeypatch)
     monkeypatch.setattr(room, "task_context", lambda: SimpleNamespace(ledger=ledger))
     ti = TaskInstance()
     ti.try_number = number
@@ -267,9 +271,10 @@ def test_the_trigger_imports_in_a_thread_so_that_the_triggerer_goes_on(tmp_path,
 def test_the_trigger_keeps_names_only():
     from project_export.airflow.trigger import SnapshotTrigger
 
-    path, arguments = SnapshotTrigger(7, "source", "ledger").serialize()
+    path, arguments = SnapshotTrigger(7, "source", "ledger", {"zone": "UTC"}).serialize()
     assert path == "project_export.airflow.trigger.SnapshotTrigger"
-    assert arguments == {"job_id": 7, "source_conn_id": "source", "ledger_conn_id": "ledger"}
+    names = {"job_id": 7, "source_conn_id": "source", "ledger_conn_id": "ledger"}
+    assert arguments == {**names, "settings": {"zone": "UTC"}}
 
 
 @pytest.mark.parametrize(
@@ -308,12 +313,120 @@ def test_however_the_holding_ends_the_task_succeeds_without_another_start(ending
 def test_no_more_units_are_planned_than_airflow_maps_a_task_over(monkeypatch, caplog):
     from project_export.airflow.context import task_settings
 
+    connections(monkeypatch)
     monkeypatch.setenv("PROJECT_EXPORT_UNITS", "7")
     assert task_settings().units == 7
     assert caplog.text == ""
     monkeypatch.setenv("AIRFLOW__CORE__MAX_MAP_LENGTH", "5")
     assert task_settings().units == 5
     assert "PROJECT_EXPORT_UNITS is 7, but [core] max_map_length is 5" in caplog.text
+
+
+def connections(monkeypatch: pytest.MonkeyPatch, source_extra: Any = None, **variables: str) -> None:
+    """Give this process, which is no task, Airflow's connections and Variables."""
+    from airflow.sdk import Variable
+
+    extra = "" if source_extra is None else f"?__extra__={quote(json.dumps({'project_export': source_extra}))}"
+    monkeypatch.setenv("AIRFLOW_CONN_PROJECT_EXPORT_SOURCE", f"postgresql://jane:s3cret@127.0.0.1:1/x{extra}")
+    monkeypatch.setenv("AIRFLOW_CONN_PROJECT_EXPORT_LEDGER", "postgresql://jane:s3cret@127.0.0.1:1/x")
+    monkeypatch.setattr(Variable, "keys", lambda prefix: [key for key in variables if key.startswith(prefix)])
+    monkeypatch.setattr(Variable, "get", lambda key: variables[key])
+
+
+def test_settings_come_from_the_environment_the_connection_and_variables_in_this_order(monkeypatch):
+    from project_export.airflow.context import task_settings
+
+    monkeypatch.setenv("PROJECT_EXPORT_UNITS", "2")
+    extra = {"units": 3, "part_rows": 30}
+    variables = {"units": "4", "part_rows": "40", "zone": "Europe/Berlin"}
+    connections(monkeypatch, extra, **{f"project_export_{name}": value for name, value in variables.items()})
+    settings = task_settings()
+    assert (settings.units, settings.part_rows, settings.zone) == (2, 30, "Europe/Berlin")
+
+
+def test_settings_in_a_connection_are_not_handed_to_the_database(monkeypatch):
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+
+    from project_export.airflow.context import task_context
+
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(PostgresHook, "_create_connection", lambda _, arguments: asked.append(arguments))
+    connections(monkeypatch, {"part_rows": 30})
+    ctx = task_context()
+    ctx.connect()
+    assert (ctx.settings.part_rows, asked[0]["host"], "project_export" in asked[0]) == (30, "127.0.0.1", False)
+
+
+@pytest.mark.parametrize(
+    ("extra", "variables", "said"),
+    [
+        (
+            {"store": "file:///tmp"},
+            {},
+            "store in 'project_export' of the extra of the connection 'project_export_source'",
+        ),
+        ({"source_conn_id": "x"}, {}, "source_conn_id in 'project_export' of the extra .* has no effect here"),
+        ("units=3", {}, "'project_export' that is not an object of settings"),
+        ({}, {"project_export_allow_tables": "x.y"}, "the Variable project_export_allow_tables is not allowed"),
+        ({}, {"project_export_unit": "3"}, "the Variable project_export_unit names no setting; nearest: unit"),
+        ({}, {"project_export_units": "many"}, "the Variable project_export_units: Input should be a valid integer"),
+    ],
+)
+def test_a_setting_that_may_not_be_where_it_is_refused_by_its_place(monkeypatch, extra, variables, said):
+    from project_export.airflow.context import task_context
+    from project_export.errors import SettingRefused
+
+    connections(monkeypatch, extra, **variables)
+    with pytest.raises(SettingRefused, match=said):
+        task_context()
+
+
+def test_create_lists_connections_settings_and_store_that_are_missing_in_one_error(monkeypatch, tmp_path):
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from project_export.airflow.operators import CreateRelationExports
+
+    connections(monkeypatch, project_export_ledger_conn_id="no_such_connection")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("PROJECT_EXPORT_STORE", f"file://{tmp_path}/file/exports")
+    ti = TaskInstance()
+    with pytest.raises(AirflowFailException) as caught:
+        CreateRelationExports(task_id="create").execute(context(ti))
+    said = str(caught.value)
+    assert said.startswith("5 things are missing for an export:")
+    for missing in (
+        *("PROJECT_EXPORT_GITLAB_VERSION is not set", "PROJECT_EXPORT_GITLAB_REVISION is not set"),
+        *("ledger: Airflow has no connection 'no_such_connection'", "ENOTDIR", "source: "),
+    ):
+        assert missing in said
+    assert ti.xcoms["error"] == said
+    assert "s3cret" not in said
+
+
+def answers(monkeypatch: pytest.MonkeyPatch, commands: dict[str, tuple[int, str]]) -> None:
+    """Answer Airflow's commands, by their first word."""
+    from project_export.airflow import health
+
+    monkeypatch.setattr(health, "_run", lambda *command: commands[command[0]])
+
+
+@pytest.mark.parametrize(
+    ("pools", "said"),
+    [
+        ((0, '[{"pool": "exports", "slots": "4"}]'), None),
+        ((0, 'a warning\n[{"pool": "exports", "slots": "0"}]'), 'no slots.*airflow pools set exports 4 "exports"'),
+        ((1, "Pool exports does not exist"), 'does not exist. Make it: airflow pools set exports 4 "exports"'),
+    ],
+)
+def test_a_pool_that_is_missing_or_empty_is_found(monkeypatch, pools, said):
+    from project_export.airflow.health import findings
+
+    answers(monkeypatch, {"pools": pools, "config": (0, "http://127.0.0.1:1")})
+    pool, scheduler, triggerer = findings("exports")
+    assert (pool.check, pool.error is None) == ("pool exports", said is None)
+    assert said is None or re.search(said, str(pool.error))
+    for service in (scheduler, triggerer):
+        assert "http://127.0.0.1:1/api/v2/monitor/health does not answer" in str(service.error)
 
 
 def test_connections_of_airflow_notice_a_peer_that_is_gone_unless_they_say_otherwise(monkeypatch):

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from project_export.archive.manifest import Manifest
 from project_export.cli import app
-from project_export.shell import _run_alive
+from project_export.shell import run_alive
 from project_export.steps.process import Process
 
 COMMAND = [sys.executable, "-c", "from project_export.cli import app; app()"]
@@ -119,6 +119,9 @@ def test_an_export_from_a_shell_end_to_end(shell: Shell, generated: str, sample_
     assert not [text for text in (done.stdout.encode(), done.stderr.encode(), *kept) if password.encode() in text]
     assert not [name for name in files(shell.folder) if name.endswith(".tmp") or password in name]
 
+    said = [line for line in done.stderr.splitlines() if line.endswith(" records")]
+    assert sorted(said) == sorted(f"{one.relation}: {one.rows} records" for one in manifest.relations)
+
     checked = CliRunner().invoke(app, ["verify", str(archive)])
     assert checked.exit_code == 0
     assert "project.manifest.json says" in checked.stdout
@@ -142,6 +145,8 @@ def test_an_interrupted_export_leaves_nothing_behind(
     _, err = process.communicate(timeout=30)
     assert process.returncode == code, err
     assert "Traceback" not in err
+    if sign is signal.SIGINT:
+        assert err.splitlines()[-1] == "interrupted: job 1; the same command continues it"
     assert wait_until(lambda: not backends(source))
     assert not [child for child in children if alive(child)]
     assert not [name for name in files(shell.folder) if name.endswith((".tmp", ".tar.gz"))]
@@ -272,19 +277,19 @@ def test_a_relation_that_cannot_be_read_fails_the_export_and_is_named(
 def test_a_run_lives_as_long_as_the_very_process_that_began_it() -> None:
     me = Process.this()
     assert me.born.isdigit()
-    assert _run_alive(f"shell:{me}:abcd")
-    assert not _run_alive(f"shell:{replace(me, born='1')}:abcd")  # the number was another process's before
-    assert _run_alive(f"shell:{me.host}:{me.pid}:01234567")  # as runs were named before the beginning was told
-    assert _run_alive(f"shell:{replace(me, host='another-machine', born='1')}:abcd")
-    assert _run_alive("export_project/manual__1")
+    assert run_alive(f"shell:{me}:abcd")
+    assert not run_alive(f"shell:{replace(me, born='1')}:abcd")  # the number was another process's before
+    assert run_alive(f"shell:{me.host}:{me.pid}:01234567")  # as runs were named before the beginning was told
+    assert run_alive(f"shell:{replace(me, host='another-machine', born='1')}:abcd")
+    assert run_alive("export_project/manual__1")
     child = subprocess.Popen(["sleep", "60"])
     born = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[19]
     run = f"shell:{replace(me, pid=child.pid, born=born)}:abcd"
-    assert _run_alive(run)
+    assert run_alive(run)
     child.kill()
-    wait_until(lambda: not _run_alive(run))  # nobody has asked yet how it ended
+    wait_until(lambda: not run_alive(run))  # nobody has asked yet how it ended
     child.wait()
-    assert not _run_alive(run)
+    assert not run_alive(run)
 
 
 @pytest.mark.parametrize(
@@ -311,4 +316,6 @@ def test_wrong_use_ends_with_2_and_a_failure_with_1(
     assert said in done.stderr
     assert "Traceback" not in done.output
     assert "s3cret" not in done.output
-    assert shell.rows("SELECT state FROM project_export_job") == []
+    asked = (shell.folder / "out").exists()  # a request that is wrong by itself does not touch the folder
+    assert asked == (said in ("project 4711 is not in projects", "connection failed"))
+    assert not asked or shell.rows("SELECT state FROM project_export_job") == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -64,9 +65,37 @@ def test_a_setting_out_of_range_is_named_in_one_line(run: Run, tmp_path: Path, m
     assert done.stderr.splitlines()[-1].startswith("error: PROJECT_EXPORT_BATCH_ROWS: Input should be a valid integer")
 
 
+def test_missing_settings_are_listed_with_what_else_is_missing_and_no_folder_is_made(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("VERSION", "REVISION"):
+        monkeypatch.delenv(f"PROJECT_EXPORT_GITLAB_{name}", raising=False)
+    done = run(*export(tmp_path / "out"))
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error: 3 things are missing for an export:")
+    for said in ("PROJECT_EXPORT_GITLAB_VERSION is not set", "PROJECT_EXPORT_GITLAB_REVISION is not set", "source: "):
+        assert said in done.stderr
+    assert "s3cret" not in done.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_version_is_printed(run: Run) -> None:
+    done = run("--version")
+    assert (done.exit_code, done.stdout) == (0, f"project-export {metadata.version('project-export')}\n")
+
+
+@pytest.mark.parametrize("command", ["status", "prune"])
+def test_where_there_is_no_ledger_none_is_made(run: Run, tmp_path: Path, command: str) -> None:
+    assert "no ledger was named" in run(command).stderr
+    done = run(command, "--out", str(tmp_path / "out"))
+    assert (done.exit_code, "has no ledger" in done.stderr) == (2, True)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_cannot_be_made_is_named(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    done = run(*export(tmp_path / "file" / "out"))
+    versions = ("--gitlab-version", "18.6.0", "--gitlab-revision", "0123456789a")
+    done = run(*export(tmp_path / "file" / "out", *versions))
     assert (done.exit_code, f"{tmp_path}/file/out" in done.stderr) == (1, True)
 
 

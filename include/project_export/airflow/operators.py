@@ -101,17 +101,23 @@ class HoldSnapshot(BaseOperator):
 
     def execute(self, context: Any) -> None:
         """Hand over to the triggerer."""
-        from project_export.settings import Settings
-
         if not self.units or not self.units[0]["shared"]:
             raise AirflowSkipException("the units share no snapshot")
         if in_process():
             raise AirflowSkipException("here all tasks run one after the other, so that a unit holds the snapshot")
         if context["ti"].try_number > 1 and not self._needed():
             raise AirflowSkipException("no relation needs a snapshot any more")
-        settings = Settings()
+        from project_export.airflow.context import task_settings
+        from project_export.settings import ENVIRONMENT_ONLY
+
+        settings = task_settings()
         self.defer(
-            trigger=SnapshotTrigger(self.units[0]["job_id"], settings.source_conn_id, settings.ledger_conn_id),
+            trigger=SnapshotTrigger(
+                self.units[0]["job_id"],
+                settings.source_conn_id,
+                settings.ledger_conn_id,
+                settings.model_dump(exclude={*ENVIRONMENT_ONLY}),
+            ),
             method_name="execute",  # never called: the trigger ends the task itself
             timeout=timedelta(seconds=settings.snapshot_max_seconds + 60),
         )

@@ -20,14 +20,18 @@ _TOUCH_SECONDS = 2.0
 class SnapshotTrigger(BaseTrigger):
     """Holds a snapshot for a job and ends when nothing needs it. Knows connection ids and the job's id, no secret.
 
+    settings: those of the task, without what the triggerer's own environment has to allow.
     A triggerer that restarts runs it again: that is a new generation of the job, and all relations are read anew.
     """
 
-    def __init__(self, job_id: int, source_conn_id: str, ledger_conn_id: str) -> None:
+    def __init__(
+        self, job_id: int, source_conn_id: str, ledger_conn_id: str, settings: dict[str, Any] | None = None
+    ) -> None:
         super().__init__()
         self.job_id = job_id
         self.source_conn_id = source_conn_id
         self.ledger_conn_id = ledger_conn_id
+        self.settings = settings or {}
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what the triggerer needs to make this trigger."""
@@ -35,6 +39,7 @@ class SnapshotTrigger(BaseTrigger):
             "job_id": self.job_id,
             "source_conn_id": self.source_conn_id,
             "ledger_conn_id": self.ledger_conn_id,
+            "settings": self.settings,
         }
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
@@ -67,7 +72,7 @@ class SnapshotTrigger(BaseTrigger):
         hooks = await asyncio.to_thread(_hooks)
         source = hooks(connection=await BaseHook.aget_connection(self.source_conn_id))
         ledger = hooks(connection=await BaseHook.aget_connection(self.ledger_conn_id))
-        ctx, holder = await asyncio.to_thread(_holder, source, ledger, self.job_id)
+        ctx, holder = await asyncio.to_thread(_holder, source, ledger, self.job_id, self.settings)
         try:
             while await asyncio.to_thread(holder.needed):
                 await asyncio.sleep(_TOUCH_SECONDS)
@@ -82,13 +87,15 @@ def _hooks() -> type[PostgresHook]:
     return PostgresHook
 
 
-def _holder(source: PostgresHook, ledger: PostgresHook, job_id: int) -> tuple[Context, Holder]:
+def _holder(
+    source: PostgresHook, ledger: PostgresHook, job_id: int, settings: dict[str, Any]
+) -> tuple[Context, Holder]:
     """Return a context on two connections, and a holder, or leave nothing of them."""
     from project_export.airflow.context import make_context
     from project_export.settings import Settings
     from project_export.steps import Holder
 
-    ctx = make_context(Settings(), source, ledger)
+    ctx = make_context(Settings(**settings), source, ledger)
     try:
         return ctx, Holder(ctx, job_id)
     except BaseException:

@@ -67,6 +67,14 @@ class Jobs(Book):
             ProjectExportJob.project_id == project_id,
         )
 
+    def newest_jobs(self, most: int, project_id: int | None = None) -> list[Job]:
+        """Return so many jobs at the most, of one project or of all, the newest first."""
+        query = select(_JOB).order_by(ProjectExportJob.id.desc()).limit(most)
+        if project_id is not None:
+            query = query.where(ProjectExportJob.project_id == project_id)
+        with self._read() as connection:
+            return [job_record(found) for found in connection.execute(query).mappings()]
+
     def take_over(self, job: Job, run_id: str) -> bool:
         """Give a job to another run, and queue what was worked on; return False when it is not as it was seen.
 

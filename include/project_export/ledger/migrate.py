@@ -45,7 +45,7 @@ def check(engine: Engine) -> None:
         _refuse_newer(found)
         has = f"is at version {', '.join(found)}" if found else "has no tables"
         raise LedgerOutdated(
-            f"The ledger {has}; this package needs version {REVISION}. Run: project-export ledger upgrade"
+            f"The ledger {has}; this package needs version {REVISION}. Run: project-export ledger upgrade --dsn DSN"
         )
 
 

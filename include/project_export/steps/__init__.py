@@ -1,5 +1,6 @@
 """The verbs of an export, for any scheduler. They know no Airflow.
 
+preflight  all that an export needs, looked at in one go
 create ──► one job, its relation_export rows, a plan of units
 hold       one transaction lends its snapshot to all units
 work       a unit claims rows, streams each into a part, and marks it finished
@@ -18,6 +19,7 @@ from project_export.steps.hold import Holder
 from project_export.steps.merge import Merged, Merger
 from project_export.steps.notice import Channel, Notice
 from project_export.steps.planning import allowed, bound_tree, plan_export
+from project_export.steps.preflight import Finding, all_at_once, preflight
 from project_export.steps.prune import Pruned, prune
 from project_export.steps.request import Request
 from project_export.steps.watch import Silence, give_up, watch
@@ -27,6 +29,7 @@ __all__ = [
     "Channel",
     "Context",
     "Created",
+    "Finding",
     "Holder",
     "Merged",
     "Merger",
@@ -38,6 +41,7 @@ __all__ = [
     "Worked",
     "Worker",
     "after_export",
+    "all_at_once",
     "allowed",
     "bound_tree",
     "conclude",
@@ -46,6 +50,7 @@ __all__ = [
     "failure",
     "give_up",
     "plan_export",
+    "preflight",
     "prune",
     "watch",
 ]

@@ -10,9 +10,11 @@ from project_export.errors import JobActive, MoveRefused, StoreRefused
 from project_export.ledger import Job, JobRequest, being_exported
 from project_export.plan import Plan
 from project_export.send import shown
+from project_export.settings import REQUIRED
 from project_export.steps.active import RunAlive, living_job
 from project_export.steps.context import Context
 from project_export.steps.planning import plan_export
+from project_export.steps.preflight import all_at_once
 from project_export.steps.request import Request
 from project_export.steps.upload import check_upload
 
@@ -55,9 +57,32 @@ def create(
     Where the project is being exported by another run, request.if_running decides: join gives that job, else JobActive
     names it. A job whose run is gone does not count; it is cancelled.
     Raises SettingMissing, LedgerOutdated, ProjectNotFound, TreeError, SourceChanged, BadRequest, DeliveryFailed,
-    StoreRefused (also when there is too little space for the archive), StoreUnusable, JobActive, MoveRefused.
+    StoreRefused (also when there is too little space for the archive), StoreUnusable, JobActive, MoveRefused; where
+    several of these are true of the set-up, NotReady, which lists them.
     """
-    for name in ("store", "gitlab_version", "gitlab_revision"):
+    with all_at_once(ctx, request.project_id):
+        return _create(
+            ctx,
+            request,
+            run_id=run_id,
+            requested_by=requested_by,
+            run_alive=run_alive,
+            followed=followed,
+            watched=watched,
+        )
+
+
+def _create(
+    ctx: Context,
+    request: Request,
+    *,
+    run_id: str,
+    requested_by: str,
+    run_alive: RunAlive,
+    followed: bool,
+    watched: bool,
+) -> Created:
+    for name in REQUIRED:
         ctx.settings.required(name)
     ctx.ledger.check()
     job = ctx.ledger.job_of_run(run_id)

@@ -1,0 +1,93 @@
+"""`project-export status`: the jobs of a ledger, and the relations of one."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from project_export.cli_errors import errors
+from project_export.drafts import local_of
+from project_export.ledger import Job, Ledger, Row
+from project_export.shell import kept_ledger
+
+_PIPE_COLUMNS = 500
+"""Width where no terminal tells one: nothing is cut or wrapped."""
+
+
+def status(
+    out: Annotated[Path | None, typer.Option(help="Folder of the exports, which has their ledger.")] = None,
+    ledger: Annotated[str, typer.Option("--ledger", help="DSN of a ledger, instead of the one in OUT.")] = "",
+    job: Annotated[int, typer.Option(min=0, help="Show the relations of this job.")] = 0,
+    project_id: Annotated[int, typer.Option(min=0, help="Show the jobs of this project only.")] = 0,
+    most: Annotated[int, typer.Option("--most", min=1, help="Number of jobs at the most.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Show the jobs of a ledger, the newest first, or the relations of one with what went wrong."""
+    with errors():
+        kept = kept_ledger(out, ledger)
+        if job:
+            asked, rows = kept.job(job), [_row(row) for row in kept.rows(job)]
+            failures = [str(failure) for failure in asked.errors]
+        else:
+            asked, failures = None, []
+            rows = [_job(kept, one) for one in kept.newest_jobs(most, project_id or None)]
+    if as_json:
+        print(json.dumps(rows, indent=2, default=str))
+        return
+    if asked is not None:
+        print(f"job {asked.id} of project {asked.project_id}: {asked.state}, run {asked.run_id}")
+    _print(rows)
+    for failure in failures:
+        print(failure)
+
+
+def _job(kept: Ledger, job: Job) -> dict[str, Any]:
+    progress = kept.progress(job.id)
+    return {
+        "job": job.id,
+        "state": job.state,
+        "project": job.project_id,
+        "source": job.source,
+        "done": f"{progress.finished} of {progress.total}",
+        "records": progress.rows if job.records is None else job.records,
+        "began": _shown(job.created_at),
+        "ended": _shown(job.finished_at),
+        "archive": job.archive_uri and str(local_of(job.archive_uri) or job.archive_uri),
+    }
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {
+        "relation": row.relation if row.parts == 1 else f"{row.relation} (part {row.part + 1} of {row.parts})",
+        "state": row.state,
+        "attempt": row.attempt,
+        "records": row.rows,
+        "ended": _shown(row.finished_at),
+        "error": row.error,
+    }
+
+
+def _shown(time: datetime | None) -> str | None:
+    return None if time is None else time.isoformat(" ", "seconds")
+
+
+def _print(rows: Sequence[Mapping[str, Any]]) -> None:
+    if not rows:
+        print("no jobs")
+        return
+    console = Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS, highlight=False)
+    table = Table(box=SIMPLE)
+    for name, value in rows[0].items():
+        table.add_column(name, justify="right" if isinstance(value, int) else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    console.print(table, markup=False)

@@ -1,0 +1,176 @@
+"""Everything that an export needs, looked at in one go, so that nobody learns of it piece by piece.
+
+A check is a function that raises what is wrong; the list CHECKS says which come first, and which of them make others
+pointless. It only reads, but for a probe in the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+from project_export.errors import (
+    LedgerBusy,
+    LedgerOutdated,
+    LedgerRefused,
+    NotReady,
+    Permanent,
+    ProjectExportError,
+    ProjectNotFound,
+    SettingMissing,
+    SourceBusy,
+    SourceChanged,
+    SourceRefused,
+    StoreRefused,
+    StoreUnusable,
+    TreeError,
+    foreseen,
+    listed,
+)
+from project_export.settings import REQUIRED
+from project_export.source import Reader, Session, Tables
+from project_export.source.privileges import lacking
+from project_export.steps.context import Context
+from project_export.steps.planning import allowed, bound_tree
+from project_export.tree import BoundTree
+from project_export.tree.reads import columns
+
+SET_UP = (
+    *(SettingMissing, LedgerOutdated, LedgerRefused, LedgerBusy, StoreRefused, StoreUnusable),
+    *(TreeError, SourceChanged, SourceRefused, SourceBusy, ProjectNotFound),
+)
+"""What the set-up of an installation can be short of; each is found by a check."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of one check: what is wrong, or which check has to be well before it; neither: all is well."""
+
+    check: str
+    error: ProjectExportError | None = None
+    needs: str | None = None
+
+    def __str__(self) -> str:
+        said = self.error or (self.needs and f"not checked, since it needs: {self.needs}")
+        return f"{self.check}: {said}" if said else self.check
+
+
+class _Look:
+    """What checks share: the context, one session on the source, and the tree as it was fitted to it."""
+
+    def __init__(self, ctx: Context, project_id: int | None, opened: ExitStack) -> None:
+        self.ctx = ctx
+        self.project_id = project_id
+        self._opened = opened
+
+    @cached_property
+    def session(self) -> Session:
+        """A session that a check keeps usable by `attempt`."""
+        return self._opened.enter_context(self.ctx.session("check"))
+
+    @cached_property
+    def bound(self) -> BoundTree:
+        """The tree as this source has it."""
+        return bound_tree(self.ctx.tree, self.session, self.ctx.settings)
+
+
+@dataclass(frozen=True)
+class _Check:
+    """One check: it raises what is wrong.
+
+    needs: the checks without which it cannot say anything. hinges: those that may be why it finds something wrong.
+    """
+
+    name: str
+    look: Callable[[_Look], object]
+    needs: tuple[str, ...] = ()
+    hinges: tuple[str, ...] = ()
+
+
+def _privileges(look: _Look) -> None:
+    unread, reads = lacking(look.session, look.bound), columns(look.bound)
+    if unread:
+        what = [
+            table if len(its) == len(reads[table]) else f"{table} ({', '.join(its)})" for table, its in unread.items()
+        ]
+        message = f"this role may not read {len(unread)} table(s), or columns of them: {', '.join(what)}"
+        raise SourceRefused(f"{message}. Run what `project-export tree grants` prints.")
+
+
+def _rows(look: _Look) -> None:
+    Tables(look.session, look.bound, allowed(look.ctx.settings)).require(look.bound.tree.names)
+
+
+def _project(look: _Look) -> None:
+    assert look.project_id is not None
+    Reader(look.session, look.bound, look.project_id)
+
+
+def _setting(name: str) -> _Check:
+    return _Check(f"setting {name}", lambda look: look.ctx.settings.required(name))
+
+
+LEDGER, STORE, SOURCE, TREE, SCHEMA = "ledger", "store", "source", "tree", "tables"
+PRIVILEGES, ROWS, PROJECT = "privileges", "hidden rows", "project"
+OF_SOURCE = (SOURCE, SCHEMA, PRIVILEGES, ROWS, PROJECT)
+_STORE, _VERSION = "setting store", "setting gitlab_version"
+
+CHECKS = (
+    *(_setting(name) for name in REQUIRED),
+    _Check(LEDGER, lambda look: look.ctx.ledger.check()),
+    _Check(STORE, lambda look: look.ctx.store.check(), (_STORE,)),
+    _Check(SOURCE, lambda look: look.session),
+    _Check(TREE, lambda look: look.ctx.tree),
+    _Check(SCHEMA, lambda look: look.bound, (SOURCE, TREE), (_VERSION,)),
+    _Check(PRIVILEGES, _privileges, (SCHEMA,)),
+    _Check(ROWS, _rows, (SCHEMA,)),
+    _Check(PROJECT, _project, (SCHEMA, PRIVILEGES)),
+)
+
+
+def preflight(ctx: Context, project_id: int | None = None, without: Collection[str] = ()) -> Iterator[Finding]:
+    """Yield the outcome of each check. project_id: of a project that has to be there. without: checks to leave out."""
+    with ExitStack() as opened:
+        look = _Look(ctx, project_id, opened)
+        bad: dict[str, str] = {}
+        for check in CHECKS:
+            if check.name in without or (check.name == PROJECT and project_id is None):
+                continue
+            needs = next((bad[name] for name in check.needs if name in bad), None)
+            finding = Finding(check.name, needs=needs) if needs else _found(check, look)
+            hinge = next((bad[name] for name in check.hinges if name in bad), None)
+            if finding.error and hinge:
+                finding = Finding(check.name, needs=hinge)
+            if finding.error or finding.needs:
+                bad[check.name] = finding.needs or check.name
+            yield finding
+
+
+def _found(check: _Check, look: _Look) -> Finding:
+    try:
+        if SCHEMA in (check.name, *check.needs):
+            with look.session.attempt(check.name):
+                check.look(look)
+        else:
+            check.look(look)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is what is wrong
+        return Finding(check.name, foreseen(error))
+    return Finding(check.name)
+
+
+@contextmanager
+def all_at_once(ctx: Context, project_id: int, without: Collection[str] = ()) -> Iterator[None]:
+    """Where the set-up refuses what the block does, find out what else is missing.
+
+    Raises the block's error when nothing else is, or when all of it may pass by itself; else NotReady with all.
+    """
+    try:
+        yield
+    except SET_UP as error:
+        wrong = [finding for finding in preflight(ctx, project_id, without) if finding.error]
+        permanent = any(isinstance(finding.error, Permanent) for finding in wrong)
+        if len(wrong) < 2 or not permanent:
+            raise
+        raise NotReady(listed(f"{len(wrong)} things are missing for an export", wrong)) from error

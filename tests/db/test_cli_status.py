@@ -1,0 +1,86 @@
+"""What the shell says of a ledger, and removes by it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runs import context, files, merge, started, work
+from typer.testing import CliRunner
+
+from project_export.cli import app
+from project_export.errors import Failure
+from project_export.steps import Context
+
+
+@pytest.fixture
+def ctx(generated: str, database: str, tmp_path: Path) -> Context:
+    return context(generated, database, tmp_path / "store", units=1)
+
+
+def run(*arguments: str) -> Any:
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def jobs(database: str, *more: str) -> list[dict[str, Any]]:
+    return list(json.loads(run("status", "--ledger", database, "--json", *more)))
+
+
+def test_jobs_are_shown_newest_first_with_progress_and_archive(ctx: Context, database: str) -> None:
+    done = started(ctx, "labels")
+    assert work(ctx, done) == []
+    merged = merge(ctx, done)
+    going = started(ctx, "labels", project_id=2, run_id="dag/other")
+    newest, oldest = jobs(database)
+    assert (newest["job"], newest["state"], newest["project"], newest["done"]) == (going.job_id, "started", 2, "0 of 2")
+    assert (oldest["job"], oldest["state"], oldest["done"], oldest["records"]) == (
+        *(done.job_id, "finished", "2 of 2"),
+        merged.records,
+    )
+    assert oldest["archive"] == merged.uri.removeprefix("file://")
+    assert [job["project"] for job in jobs(database, "--project-id", "1")] == [1]
+    assert [job["job"] for job in jobs(database, "--most", "1")] == [going.job_id]
+    assert oldest["archive"] in run("status", "--ledger", database)
+
+
+def test_the_relations_of_a_job_are_shown_with_attempt_records_and_error(ctx: Context, database: str) -> None:
+    created = started(ctx, "labels")
+    claim = ctx.ledger.claim(created.job_id, 0, "dag/run/0/1")
+    assert claim is not None
+    ctx.ledger.give_back(claim, "no right [to] it", final=True)
+    ctx.ledger.fail_job(created.job_id, [Failure("labels", 1, "no right [to] it")])
+    rows = {row["relation"]: row for row in jobs(database, "--job", str(created.job_id))}
+    assert set(rows) == {"project", "labels"}
+    failed = rows[claim.relation]
+    assert (failed["state"], failed["attempt"], failed["error"]) == ("failed", 1, "no right [to] it")
+    said = run("status", "--ledger", database, "--job", str(created.job_id))
+    assert "job 1 of project 1: failed" in said
+    assert said.count("no right [to] it") == 2
+
+
+def test_a_job_that_is_not_there_is_an_error(ctx: Context, database: str) -> None:
+    done = CliRunner().invoke(app, ["status", "--ledger", database, "--job", "4711"])
+    assert (done.exit_code, "no job 4711" in done.stderr) == (1, True)
+
+
+def test_prune_removes_what_is_past_its_time_and_a_dry_run_only_says_so(
+    ctx: Context, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    created = started(ctx, "labels")
+    assert work(ctx, created) == []
+    merge(ctx, created)
+    going = started(ctx, "labels", project_id=2, run_id="dag/other")
+    command = ("prune", "--out", str(tmp_path / "store"), "--ledger", database)
+    assert "jobs: 0" in run(*command)
+    for name in ("ARCHIVE_HOURS", "JOB_DAYS"):
+        monkeypatch.setenv(f"PROJECT_EXPORT_{name}", "1e-9")
+    before = files(tmp_path)
+    assert "would be removed:\n  cancelled: 0\n  jobs: 1\n" in run(*command, "--dry-run")
+    assert files(tmp_path) == before != []
+    assert "removed:\n  cancelled: 0\n  jobs: 1\n" in run(*command)
+    assert files(tmp_path) == []
+    assert [job["job"] for job in jobs(database)] == [going.job_id]  # whether Airflow's runs live, only Airflow knows
