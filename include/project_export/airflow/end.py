@@ -36,14 +36,15 @@ class EndExport(BaseOperator):
 
     def execute(self, context: Any) -> str:
         """Return where the archive is. Raises AirflowFailException."""
-        from project_export.airflow.context import run_name, task_context
+        from project_export.airflow.context import for_good, run_name, task_context
         from project_export.steps import conclude
 
         ti = context["ti"]
         if self.units == []:
             raise AirflowSkipException("another run exports this project; its job was joined")
         reason = ti.xcom_pull(task_ids=self.creator, key=ERROR) if self.units is None else None
-        job = conclude(task_context(), run_name(context), reason or _NOBODY)
+        with for_good():
+            job = conclude(task_context(), run_name(context), reason or _NOBODY)
         if self.units is None or job is None:
             raise AirflowFailException(f"no archive was published: {reason or f'see the log of {self.creator}'}")
         if job.state == "failed":
