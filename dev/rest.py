@@ -119,7 +119,7 @@ class Rest:
     def _checked(self, answer: httpx.Response) -> dict[str, Any]:
         if not answer.is_success:
             raise RestError(f"{answer.request.method} {answer.request.url}: {answer.status_code} {answer.text}")
-        content: dict[str, Any] = answer.json()
+        content: dict[str, Any] = answer.json() if answer.content else {}  # a DELETE is answered with nothing
         return content
 
 
