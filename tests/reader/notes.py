@@ -68,7 +68,7 @@ def st_diff(_: Database, row: Row, key: str) -> Any:
 
 def discussion_id(_: Database, row: Row, key: str) -> str:
     """GitLab makes up a random SHA1 for NULL; ours is of the note's id, so that every export has the same."""
-    return hashlib.sha1(f"notes/{row['id']}".encode()).hexdigest() if row[key] is None else row[key]
+    return hashlib.sha1(str(row["id"]).encode()).hexdigest() if row[key] is None else row[key]
 
 
 NOTE_VALUES: dict[str, Getter] = {

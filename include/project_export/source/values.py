@@ -226,6 +226,11 @@ class _Shaped:
                 there = sql.SQL("({} OR {})").format(there, lost)
             else:
                 self.looks.append((every([*applies, lost]), LOST))
+                if key.elsewhere.when:  # what the row holds all the same is not the value
+                    nothing = params(form.default or "null")
+                    expression = sql.SQL("CASE WHEN {} THEN {}::json ELSE to_json({}) END").format(
+                        lost, nothing, expression
+                    )
         transform = COMPACT if form.transform is None and type_name in _JSON_TYPES else form.transform
         if transform is not None:
             of_null = transform != COMPACT and TRANSFORMS[transform].of_null
