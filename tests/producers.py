@@ -37,8 +37,8 @@ def of_engine(database: str, version: str = "") -> Records:
     return Lazy(lambda relations: exported(database, 1, version=version, relations=relations))
 
 
-def of_reader(database: str) -> Records:
-    """Return what the second reader reads of project 1."""
+def of_reader(database: str, _version: str = "") -> Records:
+    """Return what the second reader reads of project 1; it finds out by itself what the database has."""
 
     def read(relations: Collection[str]) -> Records:
         with psycopg.connect(database) as conn:

@@ -18,7 +18,7 @@ from project_export.errors import SourceRefused
 from project_export.source.node import Child, Node, Value
 from project_export.source.session import Session
 from project_export.source.sql import LONGEST
-from project_export.source.values import BLANK, ELSEWHERE, LOST, SPACES
+from project_export.source.values import BLANK, ELSEWHERE, LOST, SPACES, Due
 from project_export.tree.transforms import TRANSFORMS, Noted
 
 _RUNS = 8
@@ -26,7 +26,7 @@ _RUNS = 8
 _T = TypeVar("_T")
 
 Row = tuple[Any, ...]
-"""As `Select` says: join values, link values, flags (if any), record."""
+"""As `Select` says: join values, link values, flags (if any), what comes after nested relations (if any), record."""
 
 ReadExternal = Callable[[str, int, int], bytes | None]
 """Reads so many bytes of a file beside the database from an offset on; None where there is no such file."""
@@ -78,10 +78,18 @@ class Documents:
         """Return the document of each row without nested relations, transformed."""
         documents = [row[-1] for row in rows]
         if node.select.flagged:
-            documents = [row[-1] if not row[-2] else self._looked_at(node, row) for row in rows]
+            at = node.flags_at
+            documents = [row[-1] if not row[at] else self._looked_at(node, row) for row in rows]
         if node.parameters:
             documents = [self._replaced(node, document) for document in documents]
         return documents
+
+    def after(self, node: Node, rows: Sequence[Row]) -> list[bytes]:
+        """Return what comes after the nested relations of each row: the rest of its document."""
+        if not node.last:
+            return [b"}"] * len(rows)
+        made = [self._transformed_in(node, row, row[-2], node.due_after) for row in rows] if node.due_after else None
+        return [b"," + (text or row[-2])[1:] for row, text in zip(rows, made or repeat(None), strict=False)]
 
     def _rows(self, node: Node, keys: Sequence[tuple[bytes, ...]]) -> list[Row]:
         """Return all rows of a relation under these keys; raise _TooLarge when there is no room for them.
@@ -108,12 +116,8 @@ class Documents:
             return documents
         # Pieces of all rows are made relation by relation and then joined row by row: little Python runs per value.
         nested = [self._nested(child, rows) for child in node.children]
-        if node.last:
-            openings, closings = zip(*map(node.opened, documents), strict=True) if documents else ((), ())
-            documents = [b"".join(row) for row in zip(openings, *nested, closings, strict=True)]
-        else:
-            opened = (document[:-1] for document in documents)
-            documents = [b"".join(row) for row in zip(opened, *nested, repeat(b"}"))]
+        opened = (document[:-1] for document in documents)
+        documents = [b"".join(row) for row in zip(opened, *nested, self.after(node, rows), strict=True)]
         return [document.replace(b"{,", b"{", 1) for document in documents] if node.bare else documents
 
     def _nested(self, child: Child, rows: Sequence[Row]) -> list[bytes]:
@@ -135,14 +139,19 @@ class Documents:
 
     def _looked_at(self, node: Node, row: Row) -> bytes:
         """Do what a row's flags ask for: count codes without a name, transform values."""
-        flags = row[-2]
+        flags = row[node.flags_at]
         for bit, note, lost in node.select.noted:
             if flags & bit:
                 self._count(f"{node.path}.{note}", lost=lost)
-        due = [(key, transform, default) for bit, key, transform, default in node.select.transforms if flags & bit]
+        return self._transformed_in(node, row, row[-1], node.due)
+
+    def _transformed_in(self, node: Node, row: Row, text: bytes, dues: Sequence[Due]) -> bytes:
+        """Return a row's JSON text with the transforms done that its flags ask for."""
+        flags = row[node.flags_at]
+        due = [(key, transform, default) for bit, key, transform, default in dues if flags & bit]
         if not due:
-            return bytes(row[-1])
-        record = exact.read(row[-1].decode())
+            return text
+        record = exact.read(text.decode())
         changed = ""
         try:
             for changed, transform, default in due:

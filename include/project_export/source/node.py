@@ -17,7 +17,8 @@ Value = bytes | tuple[bytes, ...] | None
 class Node:
     """A relation ready to be read: its statement, and how to take its rows apart.
 
-    last: keys that stand after the nested relations. bare: whether no key stands before them.
+    last: keys that come after the nested relations. bare: whether no key comes before them. flags_at: where a row has
+    its flags.
     """
 
     def __init__(self, relation: Relation, statements: Statements, select: Select, path: str | None = None) -> None:
@@ -28,6 +29,10 @@ class Node:
         self.parameters = [(key.name, key.parameter) for key in relation.keys if key.parameter]
         self.last = [key.name for key in relation.keys if key.last] if relation.children else []
         self.bare = len(self.last) == len(relation.keys)
+        self.flags_at = -3 if self.last else -2
+        last = set(self.last)
+        self.due = [due for due in select.transforms if due[1] not in last]
+        self.due_after = [due for due in select.transforms if due[1] in last]
         self.children = [Child(child, self, statements) for child in relation.children]
 
     def joins(self, rows: Sequence[tuple[Any, ...]]) -> list[Value]:
@@ -38,14 +43,6 @@ class Node:
     def keys(self, values: Sequence[Value]) -> Sequence[tuple[bytes, ...]]:
         """Return such values as keys to select by."""
         return cast("Sequence[tuple[bytes, ...]]", values if self.select.join_width > 1 else [(v,) for v in values])
-
-    def opened(self, document: bytes) -> tuple[bytes, bytes]:
-        """Return what stands before and after the nested relations."""
-        if not self.last:
-            return document[:-1], b"}"
-        record = exact.read(document.decode())
-        after = exact.write({key: record.pop(key) for key in self.last})
-        return exact.write(record)[:-1], b"," + after[1:]
 
     def refused(self, keys: int, rows: int) -> SourceRefused:
         """Return the error for keys that do not lead to a row each."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from itertools import chain
+from typing import Any
 
 from project_export.source.documents import Documents, Row, split
 from project_export.source.node import Child, Node, Value
@@ -64,7 +65,7 @@ class Slices:
                 else:
                     yield data[:-1]
                     yield from self._nested(node, tuple(head))
-                    yield data[-1:]
+                    yield from self._documents.after(node, [(*head, b"")])
             yield from self._joined(node, rows)
         return count
 
@@ -80,9 +81,8 @@ class Slices:
                 yield from self._joined(node, fewer)
         else:
             yield b","
-            opening, closing = node.opened(self._documents.own(node, rows)[0])
-            yield opening
-            rest = chain(self._nested(node, rows[0]), [closing])
+            yield self._documents.own(node, rows)[0][:-1]
+            rest = chain(self._nested(node, rows[0]), self._documents.after(node, rows))
             yield next(rest).removeprefix(b"," if node.bare else b"")
             yield from rest
 
@@ -103,6 +103,7 @@ class Slices:
             yield nothing
 
 
-def _is_changed(node: Node, head: Sequence[object]) -> bool:
+def _is_changed(node: Node, head: Sequence[Any]) -> bool:
     """Whether a row's document is to be changed here, for which it has to be whole."""
-    return bool(node.parameters or node.last or (node.select.flagged and head[-1]))
+    after = sum(bit for bit, *_ in node.due_after)
+    return bool(node.parameters or (node.select.flagged and head[node.flags_at + 1] & ~after))

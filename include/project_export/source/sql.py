@@ -32,7 +32,8 @@ Query = tuple[sql.Composed, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Select:
-    """A relation's statement and what its rows are made of: join values, link values, flags (if any), record.
+    """A relation's statement and what its rows are made of: join values, link values, flags (if any), the record of the
+    keys behind the nested relations (if there are any), the record of the others.
 
     query: as bytes, since forming it for each batch costs the client 5 %.
     sliced: makes the statement for the rows of one parent, each in as many rows as its record has slices, in order;
@@ -146,10 +147,9 @@ class Statements:
         place = self._places.of(relation)
         links = [self._values.link(link, relation, params) for link in relation.links]
         links += [self._places.value(ref, place, params) for ref in refs]
-        record, shaped, flags = self._values.record(relation, params, refs)
+        record = self._values.record(relation, params, refs)
         outputs = [_text(column(name)) for name in join] + [_text(link) for link in links]
-        if flags.expression is not None:
-            outputs.append(flags.expression)
+        outputs += [one for one in (record.flags, record.after) if one is not None]
         arrays = [
             sql.SQL("{}::{}[]").format(sql.Placeholder(f"key{i}"), named(types[name])) for i, name in enumerate(join)
         ]
@@ -167,20 +167,20 @@ class Statements:
         head = sql.SQL("SELECT DISTINCT ON ({}) ").format(comma(keys)) if order and relation.one else sql.SQL("SELECT ")
         tail = sql.SQL(" FROM {}{}{}{}").format(
             source,
-            shaped,
+            record.source,
             sql.SQL(" WHERE {}").format(every(fulfilled)) if fulfilled else sql.SQL(""),
             sql.SQL(" ORDER BY {}").format(comma([*keys, *ordered(order)])) if order else sql.SQL(""),
         )
-        cut = sql.SQL("substr({}, 1, {})").format(record, sql.Literal(LONGEST + 1))
+        cut = sql.SQL("substr({}, 1, {})").format(record.text, sql.Literal(LONGEST + 1))
         tail_of_one = tail + sql.SQL(" LIMIT 1" if relation.one else " OFFSET 0")
         return Select(
             query=(head + comma([*outputs, cut]) + tail).as_bytes(None),
-            sliced=partial(_sliced, head, outputs, record, tail_of_one),
+            sliced=partial(_sliced, head, outputs, record.text, tail_of_one),
             params=params.values,
             join=join,
             links=(*relation.links, *map(str, refs)),
-            transforms=flags.transforms,
-            noted=flags.noted,
+            transforms=record.transforms,
+            noted=record.noted,
         )
 
     def _fulfilled(

@@ -43,10 +43,16 @@ Note = tuple[int, str, bool]
 
 
 @dataclass(frozen=True)
-class Flags:
-    """What a row's flags mean."""
+class Record:
+    """A row as JSON texts in UTF-8, what FROM needs for them after the table, and what its flags mean.
 
-    expression: sql.Composable | None
+    text: its keys before the nested relations. after: those behind them, None where there are none.
+    """
+
+    text: sql.Composable
+    after: sql.Composable | None
+    source: sql.Composable
+    flags: sql.Composable | None
     transforms: tuple[Due, ...]
     noted: tuple[Note, ...]
 
@@ -62,12 +68,8 @@ class Values:
         self.external = external
         self.spaces = spaces
 
-    def record(
-        self, relation: Relation, params: Params, more: Sequence[Ref] = ()
-    ) -> tuple[sql.Composable, sql.Composable, Flags]:
-        """Return the record of a row as JSON text in UTF-8, what FROM needs for it after the table, and its flags.
-
-        more: references that are read besides the relation's own.
+    def record(self, relation: Relation, params: Params, more: Sequence[Ref] = ()) -> Record:
+        """Return the record of a relation's rows. more: references that are read besides its own.
 
         The values stand in FROM, where the planner finds them: a subquery of the record's own is run for each row.
         """
@@ -88,12 +90,16 @@ class Values:
                 transforms.append((1 << len(terms), item.key.name, transform, default))
                 terms.append(_flag(condition, len(terms)))
         flags = sql.SQL("({})::int8").format(sql.SQL(" + ").join(terms)) if terms else None
-        if not shaped:
-            return sql.SQL("'{}'::bytea"), joined, Flags(flags, (), tuple(noted))
-        values = comma([sql.SQL("{} AS {}").format(s.expression, named(s.key.name)) for s in shaped])
-        source = joined + sql.SQL(" CROSS JOIN LATERAL (SELECT {}) AS r").format(values)
-        record = sql.SQL("convert_to(row_to_json(r.*)::text, 'UTF8')")
-        return record, source, Flags(flags, tuple(transforms), tuple(noted))
+        last = [item for item in shaped if item.key.last and relation.children]
+        first = [item for item in shaped if item not in last]
+        return Record(
+            text=_json("r") if first else sql.SQL("'{}'::bytea"),
+            after=_json("z") if last else None,
+            source=joined + _laterally("r", first) + _laterally("z", last),
+            flags=flags,
+            transforms=tuple(transforms),
+            noted=tuple(noted),
+        )
 
     def link(self, name: str, relation: Relation, params: Params) -> sql.Composable:
         """Return a column or derived value as it is."""
@@ -265,6 +271,18 @@ class _Shaped:
         left = "null" if form.default is None else form.default
         self.looks.append((every([*applies, unknown]), f"a code without a name was exported as {left}"))
         return named
+
+
+def _laterally(name: str, shaped: Sequence[_Shaped]) -> sql.Composable:
+    """Return what FROM needs for a row of these values."""
+    if not shaped:
+        return sql.SQL("")
+    values = comma([sql.SQL("{} AS {}").format(s.expression, named(s.key.name)) for s in shaped])
+    return sql.SQL(" CROSS JOIN LATERAL (SELECT {}) AS {}").format(values, sql.Identifier(name))
+
+
+def _json(name: str) -> sql.Composable:
+    return sql.SQL("convert_to(row_to_json({}.*)::text, 'UTF8')").format(sql.Identifier(name))
 
 
 def _matched(place: Elsewhere) -> sql.Composable:
