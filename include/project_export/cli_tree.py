@@ -84,7 +84,7 @@ def show_grants(
     with errors(), _bound(source, tree, gitlab_version) as (session, bound):
         seen = Tables(session, bound, replace(allowed(Settings()), policies=True))
         seen.require(bound.tree.names)
-    for statement in grants(seen.found.values(), role):
+    for statement in grants(seen.found.values(), bound, role):
         print(statement)
 
 

@@ -32,15 +32,21 @@ def lacking(session: Session, bound: BoundTree) -> Mapping[str, tuple[str, ...]]
     return found
 
 
-def grants(tables: Iterable[Found], role: str) -> Iterator[str]:
-    """Yield the statements that let a role read these tables, for an administrator to run."""
+def grants(tables: Iterable[Found], bound: BoundTree, role: str) -> Iterator[str]:
+    """Yield the statements that let a role read what the tree reads of these tables, for an administrator to run.
+
+    The rights are to columns: tables of which a few are read hold secrets in others.
+    """
+    reads = columns(bound)
     found = sorted(tables, key=lambda table: (table.schema, table.name))
     to = sql.Identifier(role)
     for schema in dict.fromkeys(table.schema for table in found):
         yield _text(sql.SQL("GRANT USAGE ON SCHEMA {} TO {};").format(sql.Identifier(schema), to))
     for table in found:
         name = sql.Identifier(table.schema, table.name)
-        yield _text(sql.SQL("GRANT SELECT ON TABLE {} TO {};").format(name, to))
+        its = sql.SQL(", ").join(map(sql.Identifier, sorted(reads.get(table.name, ()))))
+        if reads.get(table.name):
+            yield _text(sql.SQL("GRANT SELECT ({}) ON TABLE {} TO {};").format(its, name, to))
 
 
 def _text(statement: sql.Composed) -> str:
