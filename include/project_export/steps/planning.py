@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from project_export.errors import BadRequest, SourceBusy, SourceRefused
 from project_export.plan import Plan, make_plan
@@ -34,7 +35,8 @@ def plan_export(
     names = [name for name in bound.tree.names if not relations or name in relations or name == tree.root.name]
     Tables(session, bound, allowed(settings)).require(names)
     reader = Reader(session, bound, project_id)
-    return make_plan(bound.tree, {name: _count(session, reader, name) for name in names}, settings, split=split)
+    plan = make_plan(bound.tree, {name: _count(session, reader, name) for name in names}, settings, split=split)
+    return replace(plan, project=reader.title)
 
 
 def bound_tree(tree: Tree, session: Session, settings: Settings) -> BoundTree:
