@@ -32,13 +32,14 @@ lint: setup
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-# All checks, then all tests.
+# All checks, then all tests that are not slow.
 test: lint
-	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder -m "not slow"
 
-# Inject every fault that an export has to survive into what really runs, and print what happened.
+# Inject every fault that an export has to survive into what really runs, and print what happened; then run the slow tests.
 chaos: setup
 	$(BIN)/python -m pytest tests/chaos
+	$(BIN)/python -m pytest -m slow --ignore tests/chaos
 
 # Export 30 relations 20 times in a row through a real Airflow that runs 4 tasks at a time.
 soak: setup

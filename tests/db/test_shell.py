@@ -160,7 +160,7 @@ def test_an_interrupted_export_leaves_nothing_behind(
     ("end", "consistency", "again"),
     [
         (signal.SIGINT, "relation", {"milestones": 1, "project": 1}),
-        (signal.SIGKILL, "relation", {"milestones": 1, "project": 1}),
+        pytest.param(signal.SIGKILL, "relation", {"milestones": 1, "project": 1}, marks=pytest.mark.slow),
         (signal.SIGINT, "project", {"milestones": 2, "project": 2}),
     ],
 )

@@ -75,6 +75,7 @@ def test_every_flipped_bit_is_found(place: int, bit: int) -> None:
     assert not checked(bytes(data)).ok or isal_zlib.decompress(bytes(data), 31) == gzip.decompress(SAMPLE.data)
 
 
+@pytest.mark.slow
 def test_every_truncation_is_found(whole: Sample) -> None:
     for size in range(len(whole.data)):
         assert "damaged" in [problem.code for problem in checked(whole.data[:size]).problems]
