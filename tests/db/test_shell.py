@@ -161,7 +161,7 @@ def test_an_interrupted_export_leaves_nothing_behind(
     [
         (signal.SIGINT, "relation", {"milestones": 1, "project": 1}),
         pytest.param(signal.SIGKILL, "relation", {"milestones": 1, "project": 1}, marks=pytest.mark.slow),
-        (signal.SIGINT, "project", {"milestones": 2, "project": 2}),
+        pytest.param(signal.SIGINT, "project", {"milestones": 2, "project": 2}, marks=pytest.mark.slow),
     ],
 )
 def test_the_same_command_goes_on_with_an_export_that_was_interrupted(

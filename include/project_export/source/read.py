@@ -65,8 +65,6 @@ class Reader:
         root = bound.tree.root
         zoned = session.zone != "UTC"
         of_others = dict.fromkeys(ref for relation in bound.tree.relations for ref in root_refs(relation))
-        if bound.tree.title is not None:
-            of_others[bound.tree.title] = None
         spaces = known(SPACES, session.encoding)
         first = Statements(bound.catalogue, root, zoned=zoned, external=external is not None, spaces=spaces)
         select = first.by_key(_linked(root, bound.tree.relations), list(of_others))
@@ -85,12 +83,6 @@ class Reader:
             external=external is not None,
             spaces=spaces,
         )
-
-    @property
-    def title(self) -> str:
-        """What people call the project by; empty where nothing says it."""
-        title = self._root_values.get(str(self._bound.tree.title))
-        return title.decode() if title else ""
 
     @property
     def oddities(self) -> Counter[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 
 from project_export.errors import BadRequest, SourceBusy, SourceRefused
 from project_export.plan import Plan, make_plan
@@ -35,8 +34,7 @@ def plan_export(
     names = [name for name in bound.tree.names if not relations or name in relations or name == tree.root.name]
     Tables(session, bound, allowed(settings)).require(names)
     reader = Reader(session, bound, project_id)
-    plan = make_plan(bound.tree, {name: _count(session, reader, name) for name in names}, settings, split=split)
-    return replace(plan, project=reader.title)
+    return make_plan(bound.tree, {name: _count(session, reader, name) for name in names}, settings, split=split)
 
 
 def bound_tree(tree: Tree, session: Session, settings: Settings) -> BoundTree:

@@ -103,10 +103,7 @@ class _Binder:
             for source in relation.sources:
                 links = [parent for _, parent in source.join if parent not in derived]
                 self.present(root, root.name, f"the join of {relation.name}", links)
-        title = self.tree.title
-        if title is not None and self.root is not None and not self.root.has(title):
-            title = None
-        return replace(self.tree, root=bound, title=title, relations=tuple(map(self.top, self.tree.relations)))
+        return replace(self.tree, root=bound, relations=tuple(map(self.top, self.tree.relations)))
 
     def top(self, relation: Relation) -> Relation:
         """Bind a top-level relation; without its table it stays, empty, so that its file is as an empty one's."""

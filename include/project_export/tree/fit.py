@@ -70,7 +70,7 @@ class Fit:
 
     def fulfillable(self, when: Iterable[Condition], where: str, line: int) -> bool:
         """Whether this database has what conditions ask for."""
-        absent = [condition.ref for condition in when if not self.has(condition.ref)]
+        absent = [condition.ref for condition in when if not self._has(condition.ref)]
         for ref in absent:
             self._gaps.add(where, self._table(ref), ref.column or None, line, spared=True)
         return not absent
@@ -84,12 +84,12 @@ class Fit:
             self._gaps.add(self._path, table, column or None, row.line, spared=True)
         return not absent
 
-    def has(self, ref: Ref) -> bool:
+    def _has(self, ref: Ref) -> bool:
         """Whether this database has what a reference names."""
         if ref.row in self._tables and ref.row not in {row.name for row in self.beside}:
             return False
         if ref.row.partition(".")[0] == ROOT and ref.row not in self._tables and self._root is not None:
-            return self._root.has(_of_root(ref))
+            return self._root._has(_of_root(ref))
         table = self._table(ref)
         return table in self._catalogue and (not ref.column or ref.column in self._catalogue[table])
 
@@ -104,7 +104,7 @@ class Fit:
     def _lacking(self, form: Form) -> list[Absent]:
         """Return all that a form reads and this database lacks."""
         found = [gap for source in form.sources for gap in self._lacking_of(source)]
-        if form.of is not None and not self.has(form.of):
+        if form.of is not None and not self._has(form.of):
             found.append((self._table(form.of), form.of.column))
         return found
 
@@ -114,7 +114,7 @@ class Fit:
             if source.value is not None and source.row.table in self._catalogue:
                 there = Fit(Relation("", source.row.table), self._path, self._catalogue, self._gaps, self._root or self)
                 yield from there._lacking_of(source.value)
-        elif not self.has(source):
+        elif not self._has(source):
             yield self._table(source), source.column
 
     def _absent_of_row(self, row: Beside) -> Iterator[Absent]:
@@ -124,14 +124,14 @@ class Fit:
         if not there:
             yield row.table, ""
         for _, refs in row.match:
-            if not any(map(self.has, refs)):
+            if not any(map(self._has, refs)):
                 yield self._table(refs[0]), refs[0].column
 
     def _form(self, form: Form, where: str, line: int) -> Form | None:
         """Return a form without what this database lacks; None where nothing is left."""
         if form.constant is not None:
             return form
-        of = form.of if form.of is not None and self.has(form.of) else None
+        of = form.of if form.of is not None and self._has(form.of) else None
         sources = tuple(source for source in form.sources if not list(self._lacking_of(source)))
         for table, column in self._lacking(form):
             self._gaps.add(where, table, column or None, line, spared=bool(sources or of))

@@ -56,7 +56,7 @@ from pathlib import Path
 import yaml
 
 from project_export.errors import TreeError, nearest
-from project_export.tree.forms import Beside, Condition, Key, Order, Ref, Scalar
+from project_export.tree.forms import Beside, Condition, Key, Order, Scalar
 from project_export.tree.keys import Keys
 from project_export.tree.model import Also, Option, Relation, Span, Tree
 from project_export.tree.names import Rows, read_schema
@@ -71,7 +71,7 @@ _FILE = {
 }  # fmt: skip
 _CONTENT = {"table", "order", "key", "keys", "beside", "derived", "children", "since", "until"}
 _PLACE = {"relation", "like", "override", "one", "join", "where", "either", "also", "successor", "constant"}
-_RELATION = _CONTENT | _PLACE | {"default", "instead", "title"}
+_RELATION = _CONTENT | _PLACE | {"default", "instead"}
 _ALSO = {"join", "where", "either", "unless", "each", "best", "editions"}
 _BEST = {"by", "raised"}
 _SUCCESSOR = (_CONTENT - {"key", "since", "until"}) | {"join", "where"}
@@ -148,7 +148,6 @@ class _Reader(Keys):
             root=root,
             relations=relations,
             known=self.known,
-            title=self.title(fields["root"], root),
             editions=self.editions,
             column_since=self.dates(fields, "column_since", since),
             column_until=self.dates(fields, "column_until", until),
@@ -171,11 +170,6 @@ class _Reader(Keys):
                 self.fail(item, f"{attribute}: {table} has no column {column}; {nearest(column, self.known[table])}")
             found[name] = span
         return found
-
-    def title(self, node: yaml.Node, root: Relation) -> Ref | None:
-        """Return what people call the root's row by."""
-        title = self.mapping(node, "the root").get("title")
-        return self.ref(title, Rows(root.table, {row.name: row for row in root.beside})) if title is not None else None
 
     def options(self, node: yaml.Node | None, tree: Tree) -> Iterator[Option]:
         """Yield the optional relations: lists of them by the dotted path of their parent, or the root's name."""
@@ -215,8 +209,6 @@ class _Reader(Keys):
     def relation(self, node: yaml.Node, parents: tuple[Relation, ...]) -> Relation:
         fields = self.fields(node, _RELATION, "a relation", required=("relation",))
         name = self.text(fields["relation"])
-        if parents and "title" in fields:
-            self.fail(fields["title"], f"relation {name} is not the root, which alone has a title")
         if len(parents) > _MOST_DEPTH:
             self.fail(node, f"relation {name} is nested too deep: more than {_MOST_DEPTH}; does a shape hold itself?")
         if len(parents) < 2 and not _FILE_NAME.fullmatch(name):

@@ -21,8 +21,6 @@ def columns(bound: BoundTree) -> Mapping[str, frozenset[str]]:
     derived = dict(tree.root.derived)
     links = [link for top in tree.relations for source in top.sources for _, link in source.join]
     reads = [(tree.root.table, link) for link in links if link not in derived]
-    if tree.title is not None:
-        reads.append((_tables(tree.root, tree.root)[tree.title.row], tree.title.column))
     for relation in (tree.root, *tree.relations):
         reads += _relation(relation, bound)
     for table, column in reads:
