@@ -26,15 +26,19 @@ reading the issues of the sample costs.
 
 @dataclass(frozen=True)
 class Plan:
-    """Rows to be written to the ledger, a title per unit, and the top-level records of each relation."""
+    """Rows to be written to the ledger, a title per unit, and the top-level records of each relation.
+
+    project: what people call the project by.
+    """
 
     planned: tuple[Planned, ...]
     titles: tuple[str, ...]
     counts: Mapping[str, int]
+    project: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return what the job keeps, so that a cleared run has the same units."""
-        return {"titles": list(self.titles)}
+        return {"titles": list(self.titles), "project": self.project}
 
 
 def make_plan(tree: Tree, counts: Mapping[str, int], settings: Settings, *, split: bool) -> Plan:

@@ -112,15 +112,19 @@ def test_xcom_holds_names_and_counts_only(whole_run):
     assert sum(value["records"] for value in units.values()) == job.records
     assert whole_run.xcoms(WAIT) == whole_run.xcoms(HOLD) == {}
     archive = {"uri": job.archive_uri, "bytes": job.archive_bytes, "sha256": job.archive_sha256}
-    assert whole_run.xcoms(MERGE) == {LINK: links[MERGE], "return_value": {**archive, "records": job.records}}
+    assert whole_run.xcoms(MERGE) == {
+        LINK: links[MERGE],
+        "return_value": {**archive, "records": job.records, "omissions": 0},
+    }
     assert whole_run.xcoms(END) == {"return_value": job.archive_uri}
 
 
 def test_the_links_of_create_and_merge_say_what_the_run_is_about(stage, whole_run, early):
     job = whole_run.job()
+    project = {"project_id": ["1"], "project": ["acme/tools/project-1"], "job_id": [str(job.id)]}
     for task, about in (
-        (CREATE, {"project_id": ["1"], "job_id": [str(job.id)], "outcome": ["created"]}),
-        (MERGE, {"project_id": ["1"], "job_id": [str(job.id)], "outcome": ["published"], "archive": [job.archive_uri]}),
+        (CREATE, project | {"outcome": ["created"]}),
+        (MERGE, project | {"outcome": ["published"], "archive": [job.archive_uri]}),
     ):
         link = whole_run.get(f"taskInstances/{task}/links")["extra_links"]["Export"]
         assert link.startswith(f"{stage.airflow.url}/dags/{DAG_ID}/runs/")

@@ -25,6 +25,8 @@ from project_export.ledger import Job
 from project_export.steps import Context, Created, Merged, Notice, after_export, event, upload
 from project_export.steps.notify import notify
 
+PROJECT = "Project 1 (acme/tools/project-1)"
+
 
 @dataclass
 class Told:
@@ -86,7 +88,15 @@ def test_a_finished_export_is_told_once_with_its_archive(ctx: Context, told: Tol
     assert finished(ctx, created) == finished(ctx, created) == merged
     (notice,) = told.notices
     assert (notice.outcome, notice.subject) == ("finished", "Project was exported")
-    for part in (merged.uri, str(merged.bytes), merged.sha256, str(merged.records), "Project 1 of", runs.RUN, "jane"):
+    for part in (
+        merged.uri,
+        str(merged.bytes),
+        merged.sha256,
+        str(merged.records),
+        f"{PROJECT} of",
+        runs.RUN,
+        "jane",
+    ):
         assert part in notice.text
     assert notice.facts["archive"] == {
         "uri": merged.uri,
@@ -105,7 +115,7 @@ def test_a_failed_export_is_told_once_with_every_error_once(ctx: Context, told: 
     notify(ctx, created.job_id, "failed")
     (notice,) = told.notices
     assert (notice.outcome, notice.subject) == ("failed", "Project export error")
-    assert "Project 1 of source couldn't be exported. The errors we encountered were:" in notice.text
+    assert f"{PROJECT} of source couldn't be exported. The errors we encountered were:" in notice.text
     for relation in ("project", "labels", "milestones"):
         assert notice.text.count(f"{relation} [42501] (attempt 1): password=***") == 1
     assert "s3cret" not in notice.text + str(notice.facts)

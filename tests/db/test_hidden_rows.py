@@ -207,6 +207,33 @@ def test_a_table_in_several_schemas_of_the_search_path_fails_the_export(generate
     ]
 
 
+@pytest.mark.parametrize(
+    ("change_of", "title"),
+    [
+        ("SELECT 1", "acme/tools/project-1"),
+        ("DROP TABLE routes", ""),
+        ("ALTER TABLE routes RENAME path TO road", ""),
+        ("DELETE FROM routes", ""),
+        ("REVOKE SELECT ON routes FROM {}", ""),
+        (
+            "ALTER TABLE routes RENAME TO road; CREATE VIEW routes AS SELECT * FROM road; GRANT ALL ON routes TO {}",
+            "acme/tools/project-1",
+        ),
+    ],
+)
+def test_a_source_that_does_not_say_what_a_project_is_called_is_exported_by_its_number(
+    role: str, generated_copy: str, make: Make, change_of: str, title: str
+) -> None:
+    grant(generated_copy, role)
+    with psycopg.connect(generated_copy) as conn:
+        conn.execute(SQL(change_of).format(Identifier(role)))
+    ctx = make(role)
+    created = started(ctx, "labels")
+    assert created.project == title
+    assert work(ctx, created) == []
+    assert merge(ctx, created).omissions == ()
+
+
 def test_tree_check_names_what_may_hide_rows(generated_copy: str) -> None:
     change(generated_copy, *HIDERS["a view"])
     code, _, said = tree(generated_copy, "check")

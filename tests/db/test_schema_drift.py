@@ -32,6 +32,8 @@ SAMPLE: Catalogue = {
 REAL_REMOVALS = 20
 SUCCESSORS = {relation.successor.table for _, relation in TREE.walk() if relation.successor}
 SPARED = {row.table: row.columns for _, relation in TREE.walk() for row in relation.beside if row.optional}
+assert TREE.title is not None
+SPARED[TREE.title.row.table] = (*TREE.title.row.columns, "path")
 OPTIONAL = frozenset().union(*(option.needs for option in TREE.optional))
 
 

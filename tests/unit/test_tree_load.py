@@ -396,6 +396,7 @@ enums:
 root:
   relation: author
   table: authors
+  title: {from: books, match: {author_id: id}, where: {kind: 1}, column: title}
   beside:
     first: {from: books, match: {author_id: id}, order: [position], optional: true}
   derived:
@@ -579,6 +580,15 @@ def test_a_hierarchy_is_climbed_from_a_column(rich: Tree) -> None:
     assert rich.root.derived == (("line", climb),)
 
 
+def test_the_root_may_have_a_title(rich: Tree) -> None:
+    assert rich.title is not None
+    assert (rich.title.row.table, rich.title.row.columns, rich.title.value) == (
+        "books",
+        ("author_id", "kind"),
+        Ref("title"),
+    )
+
+
 def test_a_nested_record_may_be_another_for_some_values(rich: Tree) -> None:
     assert rich.relations[0].children[0].instead == ((0, '{"name":"none"}'), (-1, "null"))
 
@@ -596,14 +606,14 @@ def test_when_columns_came_and_went_is_of_the_whole_file(rich: Tree) -> None:
         ("[pages, books.kind]", "[pages, pages]", "4: column_since: pages stands twice"),
         ("[books.extra]", "[books.exta]", "5: column_until: books has no column exta"),
         ("{2.0: [books", "{2.x: [books", "5: column_until: '2.x' is no version"),
-        ("editions: [paid]}", "editions: [piad]}", "27: edition piad is unknown; the tree names free, paid"),
+        ("editions: [paid]}", "editions: [piad]}", "28: edition piad is unknown; the tree names free, paid"),
         ("editions: {paid: {enum: kind}}", "editions: {piad: {enum: kind}}", "edition piad is unknown"),
-        ("      page:\n", "      title:\n", "24: beside title: the name is taken, or has a dot"),
-        ("      page:\n", "      pa.ge:\n", "24: beside pa.ge: the name is taken, or has a dot"),
+        ("      page:\n", "      title:\n", "25: beside title: the name is taken, or has a dot"),
+        ("      page:\n", "      pa.ge:\n", "25: beside pa.ge: the name is taken, or has a dot"),
         (
             "    first: {from: books, match: {author_id: id}, ",
             "    first: {from: books, ",
-            "12: lookup first matches nothing",
+            "13: lookup first matches nothing",
         ),
         ("root.first: true}", "root.first: 1}", ": the row root.first is there (true) or not (false)"),
         ("{of: page}}", "{of: pgae}}", "row beside pgae is unknown; nearest: page"),
@@ -613,10 +623,18 @@ def test_when_columns_came_and_went_is_of_the_whole_file(rich: Tree) -> None:
         ("raised: {kind: id}", "raised: {kind: ib}", "table authors has no column ib"),
         ("{by: position desc, raised: {kind: id}}", "{by: position desc}", "best lacks the attribute raised"),
         ("each: [title, kind]", "each: [titel]", "table books has no column titel"),
-        ("start: id", "start: ib", "14: table authors has no column ib"),
-        ("climb: authors", "climb: author", "14: table author is unknown; nearest: authors"),
-        (", parent: id,", ",", "14: derived line lacks the attribute parent"),
+        ("start: id", "start: ib", "15: table authors has no column ib"),
+        ("climb: authors", "climb: author", "15: table author is unknown; nearest: authors"),
+        (", parent: id,", ",", "15: derived line lacks the attribute parent"),
         ("        one: true\n", "", "only a nested relation of one that joins by one column has something instead"),
+        ("where: {kind: 1}, column: title", "column: titel", "11: table books has no column titel"),
+        ("where: {kind: 1}, column: title", "count: true", "11: the title has no attribute count"),
+        ("where: {kind: 1}, column: title", "order: [id]", "the title lacks the attribute column"),
+        (
+            "    table: books\n    join",
+            "    table: books\n    title: {}\n    join",
+            "is not the root, which alone has a title",
+        ),
         ("    keys:\n      - title\n", "    instead: {}\n    keys:\n      - title\n", "only a nested relation of one"),
     ],
 )

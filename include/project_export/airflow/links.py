@@ -12,7 +12,8 @@ from airflow.sdk import BaseOperatorLink
 class ExportLink(BaseOperatorLink):
     """Leads to the task, and says in the address what the run is about.
 
-    The operator keeps it as `about`: project, job, outcome, and the archive, or until when the job can be resumed.
+    The operator keeps it as `about`: project and its title, job, outcome, archive and omissions, or until when it can
+    be resumed.
     """
 
     @property

@@ -75,7 +75,8 @@ class CreateRelationExports(BaseOperator):
         except Exception as error:
             context["ti"].xcom_push(key=ERROR, value=scrub(str(error)))
             raise
-        self.about |= {"job_id": created.job_id, "outcome": "joined" if created.joined else "created"}
+        outcome = "joined" if created.joined else "created"
+        self.about |= {"project": created.project or None, "job_id": created.job_id, "outcome": outcome}
         if created.joined:
             context["ti"].xcom_push(key=JOINED, value=created.job_id)
         alone = len(created.titles) == 1
@@ -190,7 +191,10 @@ class MergeRelationExports(BaseOperator):
         self._merger: Merger | None = None
 
     def execute(self, context: Any) -> dict[str, Any]:
-        """Return the archive's URI, size, checksum and number of records. The ledger decides, not the tasks' states."""
+        """Return the archive's URI, size, checksum and numbers of records and omissions.
+
+        The ledger decides, not the tasks' states.
+        """
         from project_export.airflow.context import for_good, run_name, task_context
         from project_export.errors import ProjectExportError
         from project_export.steps import Merger, failure
@@ -202,6 +206,7 @@ class MergeRelationExports(BaseOperator):
         self.about = {"project_id": context["params"]["project_id"], "job_id": job_id, "outcome": "failed"}
         with for_good():
             ctx = task_context()
+            self.about["project"] = ctx.ledger.job(job_id).plan.get("project")
             self._merger = Merger(
                 ctx,
                 job_id,
@@ -216,8 +221,15 @@ class MergeRelationExports(BaseOperator):
                 self.about["resumable_until"] = told["resumable_until"]
                 ti.xcom_push(key=ERROR, value=told)
                 raise
-        self.about |= {"outcome": "published", "archive": merged.uri}
-        return {"uri": merged.uri, "bytes": merged.bytes, "sha256": merged.sha256, "records": merged.records}
+        omissions = len(merged.omissions)
+        self.about |= {"outcome": "published", "archive": merged.uri, "omissions": omissions or None}
+        return {
+            "uri": merged.uri,
+            "bytes": merged.bytes,
+            "sha256": merged.sha256,
+            "records": merged.records,
+            "omissions": omissions,
+        }
 
     def on_kill(self) -> None:
         """Cancel what still is exported; an archive in the making is removed."""

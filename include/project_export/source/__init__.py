@@ -3,5 +3,6 @@
 from project_export.source.read import Chunk, Reader
 from project_export.source.relkinds import Allowed, Tables
 from project_export.source.session import Connect, Limits, Session, translate
+from project_export.source.title import title
 
-__all__ = ["Allowed", "Chunk", "Connect", "Limits", "Reader", "Session", "Tables", "translate"]
+__all__ = ["Allowed", "Chunk", "Connect", "Limits", "Reader", "Session", "Tables", "title", "translate"]

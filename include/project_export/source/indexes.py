@@ -81,6 +81,9 @@ def _ways(bound: BoundTree) -> Iterator[tuple[str, str, tuple[str, ...], frozens
     """Yield path, table, joined columns, and the columns that are compared with one value besides."""
     root = bound.tree.root
     yield root.name, root.table, root.key, frozenset()
+    title = bound.tree.title
+    if title is not None:
+        yield f"{root.name}.title", title.row.table, tuple(its for its, _ in title.row.match), _fixed(title.row.where)
     for path, relation in bound.tree.walk():
         if not relation.table:
             continue

@@ -83,7 +83,7 @@ class Tables:
     def require(self, names: Iterable[str]) -> None:
         """Raise SourceFiltered, with all there is, unless every row of the root and these relations is seen."""
         wanted = [self._bound.relation(name) for name in names]
-        read = tables(replace(self._bound.tree, relations=tuple(wanted)))
+        read = tables(replace(self._bound.tree, relations=tuple(wanted), title=None))
         doubts = [doubt for table in sorted(read) for doubt in self._doubts(table) if not doubt.allowed]
         if doubts:
             policies = any(doubt.policy for doubt in doubts)
@@ -92,7 +92,7 @@ class Tables:
 
     def remarks(self, name: str) -> tuple[str, ...]:
         """Say of a relation, for the manifest, where rows may be hidden by leave of a setting."""
-        read = tables(replace(self._bound.tree, root=self._bound.relation(name), relations=()))
+        read = tables(replace(self._bound.tree, root=self._bound.relation(name), relations=(), title=None))
         doubts = [doubt for table in sorted(read) for doubt in self._doubts(table) if doubt.allowed]
         return tuple(f"rows may be missing: {doubt.what}, which {doubt.setting} allows" for doubt in doubts)
 

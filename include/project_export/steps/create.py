@@ -31,12 +31,14 @@ class Created:
     """A job and the titles of its units, in the order of their numbers.
 
     shared: units read one common snapshot. joined: it is the job of another run, which has the units; there are none.
+    project: what people call it by.
     """
 
     job_id: int
     titles: tuple[str, ...]
     shared: bool = False
     joined: bool = False
+    project: str = ""
 
 
 def create(
@@ -156,7 +158,7 @@ def _taken(request: Request, run_id: str, other: Job) -> Created:
     if request.if_running != "join":
         raise being_exported(other)
     log.info("project %d is being exported by job %d of run %s", request.project_id, other.id, other.run_id)
-    return Created(other.id, (), joined=True)
+    return Created(other.id, (), joined=True, project=other.plan.get("project", ""))
 
 
 def _require_space(ctx: Context, request: Request, plan: Plan) -> None:
@@ -177,4 +179,5 @@ def _require_space(ctx: Context, request: Request, plan: Plan) -> None:
 
 def _created(job: Job) -> Created:
     titles = tuple(job.plan["titles"])
-    return Created(job.id, titles, shared=job.consistency == "project" and len(titles) > 1)
+    shared = job.consistency == "project" and len(titles) > 1
+    return Created(job.id, titles, shared=shared, project=job.plan.get("project", ""))

@@ -32,7 +32,8 @@ class Notice:
     def of(cls, job: Job, outcome: Outcome, omissions: Sequence[str] = ()) -> Notice:
         """Make the notice of an ended job. omissions: what its archive lacks."""
         errors = list(dict.fromkeys(scrub(str(error)) for error in job.errors))
-        project = f"Project {job.project_id} of {job.source}"
+        title = job.plan.get("project")
+        project = f"Project {job.project_id}{f' ({title})' if title else ''} of {job.source}"
         if outcome == "finished":
             lines = [
                 f"{project} was exported: {job.records} records, {job.archive_bytes} bytes.",

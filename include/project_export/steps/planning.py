@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from project_export.errors import BadRequest, SourceBusy, SourceRefused
 from project_export.plan import Plan, make_plan
 from project_export.settings import Settings
-from project_export.source import Allowed, Reader, Session, Tables
+from project_export.source import Allowed, Reader, Session, Tables, title
 from project_export.tree import BoundTree, Tree, bind, tables
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,8 @@ def plan_export(
     names = [name for name in bound.tree.names if not relations or name in relations or name == tree.root.name]
     Tables(session, bound, allowed(settings)).require(names)
     reader = Reader(session, bound, project_id)
-    return make_plan(bound.tree, {name: _count(session, reader, name) for name in names}, settings, split=split)
+    plan = make_plan(bound.tree, {name: _count(session, reader, name) for name in names}, settings, split=split)
+    return replace(plan, project=title(session, bound, project_id))
 
 
 def bound_tree(tree: Tree, session: Session, settings: Settings) -> BoundTree:

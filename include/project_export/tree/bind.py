@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from project_export.errors import SourceChanged, listed
 from project_export.tree.fit import Fit
-from project_export.tree.forms import Climb, Lookup, Source
+from project_export.tree.forms import Climb, Lookup, Ref, Source
 from project_export.tree.gaps import Gaps, LeftOut
 from project_export.tree.model import Also, Relation, Tree
 
@@ -54,6 +54,8 @@ def tables(tree: Tree) -> frozenset[str]:
     """Name every table that the tree reads."""
     whole = tree.extended()
     named = {table for relation in (whole.root, *whole.relations) for table in _tables(relation)}
+    if tree.title is not None:
+        named.add(tree.title.row.table)
     return frozenset(named.union(*(option.needs for option in tree.optional)))
 
 
@@ -103,7 +105,15 @@ class _Binder:
             for source in relation.sources:
                 links = [parent for _, parent in source.join if parent not in derived]
                 self.present(root, root.name, f"the join of {relation.name}", links)
-        return replace(self.tree, root=bound, relations=tuple(map(self.top, self.tree.relations)))
+        return replace(self.tree, root=bound, title=self.title(), relations=tuple(map(self.top, self.tree.relations)))
+
+    def title(self) -> Lookup | None:
+        """Return where the title is; None where this database cannot say it, which the archive does not notice."""
+        title = self.tree.title
+        if title is None or not isinstance(title.value, Ref):
+            return None
+        there = self.catalogue.get(title.row.table, {}).keys()
+        return title if {*title.row.columns, title.value.column} <= there else None
 
     def top(self, relation: Relation) -> Relation:
         """Bind a top-level relation; without its table it stays, empty, so that its file is as an empty one's."""

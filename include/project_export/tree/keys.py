@@ -14,6 +14,7 @@ from project_export.tree.transforms import TRANSFORMS
 
 _ROW = {"from", "match", "where", "order"}
 _LOOKUP = _ROW | {"column", "count"}
+_TITLE = _ROW | {"column"}
 _FORM = _LOOKUP | {"else", "of", "enum", "trim", "transform", "when", "default", "absent", "blank", "constant"}
 _KEY = _FORM | {"cases", "elsewhere", "wrap", "parameter", "last", "why", "editions", "layouts"}
 _CLIMB = {"climb", "start", "key", "parent", "path", "where"}
@@ -162,6 +163,12 @@ class Keys(Names):
         if isinstance(column, yaml.MappingNode):
             return Lookup(row, self.source(name, column, there))
         return Lookup(row, Ref(self.column(column or node, row.table, None if column else name)))
+
+    def title(self, node: yaml.Node | None, rows: Rows) -> Lookup | None:
+        """Return where the root's title is."""
+        if node is None:
+            return None
+        return self.lookup("title", node, self.fields(node, _TITLE, "the title", required=("from", "column")), rows)
 
     def row(self, name: str, node: yaml.Node, fields: Fields, rows: Rows) -> Beside:
         """Return a row of another table that belongs to a row."""

@@ -71,7 +71,7 @@ _FILE = {
 }  # fmt: skip
 _CONTENT = {"table", "order", "key", "keys", "beside", "derived", "children", "since", "until"}
 _PLACE = {"relation", "like", "override", "one", "join", "where", "either", "also", "successor", "constant"}
-_RELATION = _CONTENT | _PLACE | {"default", "instead"}
+_RELATION = _CONTENT | _PLACE | {"default", "instead", "title"}
 _ALSO = {"join", "where", "either", "unless", "each", "best", "editions"}
 _BEST = {"by", "raised"}
 _SUCCESSOR = (_CONTENT - {"key", "since", "until"}) | {"join", "where"}
@@ -148,6 +148,7 @@ class _Reader(Keys):
             root=root,
             relations=relations,
             known=self.known,
+            title=self.title(self.mapping(fields["root"], "the root").get("title"), Rows(root.table, {})),
             editions=self.editions,
             column_since=self.dates(fields, "column_since", since),
             column_until=self.dates(fields, "column_until", until),
@@ -209,6 +210,8 @@ class _Reader(Keys):
     def relation(self, node: yaml.Node, parents: tuple[Relation, ...]) -> Relation:
         fields = self.fields(node, _RELATION, "a relation", required=("relation",))
         name = self.text(fields["relation"])
+        if parents and "title" in fields:
+            self.fail(fields["title"], f"relation {name} is not the root, which alone has a title")
         if len(parents) > _MOST_DEPTH:
             self.fail(node, f"relation {name} is nested too deep: more than {_MOST_DEPTH}; does a shape hold itself?")
         if len(parents) < 2 and not _FILE_NAME.fullmatch(name):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from project_export.tree.forms import Beside, Condition, Derived, Key, Order, Scalar
+from project_export.tree.forms import Beside, Condition, Derived, Key, Lookup, Order, Scalar
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,7 @@ class Option:
 class Tree:
     """A whole tree file. `file` is for messages; `known`: its reference schema, table to column to type.
 
+    title: what people call the root's row; messages show it, the archive does not have it.
     editions: those of the application that the file tells apart, the usual one first.
     column_since, column_until: by `table` or `table.column`, when it came and went.
     relations: the top-level ones. optional: relations that come in addition, by `extended`.
@@ -158,6 +159,7 @@ class Tree:
     known: dict[str, dict[str, str]] = field(default_factory=dict, compare=False)
     optional: tuple[Option, ...] = ()
     uncovered: tuple[tuple[str, str], ...] = ()
+    title: Lookup | None = None
     editions: tuple[str, ...] = ()
     column_since: dict[str, Span] = field(default_factory=dict, compare=False)
     column_until: dict[str, Span] = field(default_factory=dict, compare=False)
