@@ -5,6 +5,8 @@ ISSUES ?= 100000
 LARGEST ?= $(ISSUES)
 ROUNDS ?= 3
 BIN = .venv/bin
+# Demo and tests start hundreds of processes; without bytecode each of them would compile the package anew.
+export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: setup demo up down lint test chaos soak bench constraints check-constraints env compose-test recording
 

@@ -18,8 +18,9 @@ def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["AIRFLOW_HOME"] = str(tmp_path_factory.mktemp("airflow-home"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stage(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A running Airflow; it stops after the last test here, so that the others have the machine to themselves."""
     with receiving() as receiver:
         stage = Stage(tmp_path_factory.mktemp("stage"), server, receiver)
         try:
