@@ -20,6 +20,12 @@ REPO = Path(__file__).resolve().parents[1]
 SERVER_DIR = "PROJECT_EXPORT_TEST_SERVER"
 AIRFLOW_TESTS = "tests/dags/"
 FACTS = "PROJECT_EXPORT_FACTS"
+MEMORY, ENOUGH = Path("/dev/shm"), 4 << 30
+
+
+def memory() -> Path | None:
+    """Return a folder in memory with room for the server, where a database is copied in a tenth of the time."""
+    return MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH else None
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -28,7 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     for name in [name for name in os.environ if name.startswith("PROJECT_EXPORT_") and name != FACTS]:
         del os.environ[name]  # the settings of whoever runs the tests are not theirs
-    folder = Path(tempfile.mkdtemp(prefix="project-export-tests-"))
+    folder = Path(tempfile.mkdtemp(prefix="project-export-tests-", dir=memory()))
     os.environ[SERVER_DIR] = str(folder)
     for number in (signal.SIGINT, signal.SIGTERM):  # a background run inherits SIGINT ignored
         signal.signal(number, signal.default_int_handler)

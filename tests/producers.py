@@ -19,14 +19,17 @@ class Lazy(dict[str, list[Record]]):
     def __init__(self, make: Callable[[Collection[str]], Records]) -> None:
         super().__init__()
         self._make = make
+        self._whole: Records | None = None
 
     def __missing__(self, name: str) -> list[Record]:
-        self[name] = self._make([name]).get(name, [])
+        self[name] = (self._whole or self._make([name])).get(name, [])
         return self[name]
 
     def whole(self) -> Records:
         """Return the records of all relations."""
-        return self._make(())
+        if self._whole is None:
+            self._whole = self._make(())
+        return self._whole
 
     values = property(lambda self: self.whole().values)
     items = property(lambda self: self.whole().items)

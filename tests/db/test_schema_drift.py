@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -211,10 +212,12 @@ def removable(table: str, column: str | None) -> bool:
     return bool(bound.left_out)
 
 
-REMOVABLE = [
-    *((table, column) for table, names in read(SAMPLE).items() for column in names if removable(table, column)),
-    *((table, None) for table in sorted(SAMPLE) if removable(table, None)),
-]
+def some_removable() -> Iterator[tuple[str, str | None]]:
+    """Yield of each stretch of what is read the first table or column that may be absent."""
+    names = [(table, column) for table, columns in read(SAMPLE).items() for column in (*columns, None)]
+    stretch = len(names) // REAL_REMOVALS + 1
+    for begin in range(0, len(names), stretch):
+        yield from itertools.islice((one for one in names[begin : begin + stretch] if removable(*one)), 1)
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +225,7 @@ def before(server, specimen_template):
     return specimen.export(server.uri(specimen_template), TREE)[1]
 
 
-@pytest.mark.parametrize(("table", "column"), REMOVABLE[:: len(REMOVABLE) // REAL_REMOVALS + 1])
+@pytest.mark.parametrize(("table", "column"), list(some_removable()))
 def test_what_is_allowed_to_be_absent_is_an_omission_and_the_rest_of_the_export_is_unchanged(
     table, column, before, server, specimen_template
 ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -77,7 +78,14 @@ Loader.add_multi_constructor("!ruby/object:", _object)
 
 def read_yaml(text: str) -> Any:
     """Return what YAML holds. Raise yaml.YAMLError where it has no meaning."""
-    return yaml.load(text, Loader)
+    node = _composed(text)
+    return None if node is None else Loader("").construct_document(node)
+
+
+@lru_cache(maxsize=10_000)
+def _composed(text: str) -> yaml.Node | None:
+    """Return the document in YAML; to compose it takes longest, and a sample repeats its texts."""
+    return yaml.compose(text, Loader)
 
 
 def as_json(value: Any) -> Any:
