@@ -50,7 +50,6 @@ def test_a_lock_is_not_waited_for_for_ever_and_the_other_relations_finish(
 
 
 @pytest.mark.fault("F15", "project deleted in the middle")
-@pytest.mark.quick
 def test_what_is_deleted_after_the_snapshot_is_still_exported(ground: Ground, happened: Happened) -> None:
     with ground.surviving():
         ctx = ground.context()

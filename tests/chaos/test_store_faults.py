@@ -29,7 +29,6 @@ QUICK = "before the rename"
 
 
 @pytest.mark.fault("F02", "two processes of the same unit, two of the same merge")
-@pytest.mark.quick
 def test_twins_of_a_unit_and_of_the_merge_give_one_archive(ground: Ground, happened: Happened) -> None:
     with ground.surviving():
         ctx = ground.context(units=1)
@@ -161,7 +160,7 @@ AWAY = ("probe", "write", "publish", "read", "list", "remove")
 
 
 @pytest.mark.fault("F35", "object store away")
-@pytest.mark.parametrize("step", [pytest.param(one, marks=[pytest.mark.quick] * (one == "write")) for one in AWAY])
+@pytest.mark.parametrize("step", AWAY)
 def test_an_object_store_that_is_away_at_any_step_ends_the_job_with_its_error_and_a_clear_completes_it(
     ground: Ground, happened: Happened, tmp_path: Path, step: str
 ) -> None:

@@ -79,6 +79,7 @@ def test_an_export_that_gets_no_slot_for_too_long_fails_by_the_name_of_the_pool_
     assert run.job().state == "finished"
 
 
+@pytest.mark.slow
 def test_a_create_that_is_cleared_alone_leaves_a_finished_export_as_it_is(
     stage: Stage, four: tuple[Run, Run, Run, Run]
 ) -> None:

@@ -57,6 +57,7 @@ def test_the_check_asks_airflow_for_pool_scheduler_and_triggerer(stage: Stage) -
     assert said[-4:-1] == [f"ok    pool {POOL}", "ok    scheduler", "ok    triggerer"]
 
 
+@pytest.mark.slow
 def test_the_check_without_dsns_looks_at_settings_store_and_airflow(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

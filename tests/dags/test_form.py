@@ -64,15 +64,15 @@ def test_the_form_says_what_is_asked_for(form):
         assert words in text
 
 
-@pytest.mark.parametrize("number", ["0", "-4"])
-def test_a_number_that_is_not_positive_is_refused_and_not_changed(form, stage, number):
+def test_a_number_that_is_not_positive_is_refused_and_not_changed(form, stage):
     before = [run.id for run in stage.runs()]
-    field(form).fill(number)
-    field(form).blur()
-    submit(form).press("Enter")
-    form.get_by_text("Invalid input for param project_id", exact=False).first.wait_for()
-    assert f"{number} is less than or equal to the minimum of 0" in form.inner_text()
-    assert field(form).input_value() == number
+    for number in ("0", "-4"):
+        field(form).fill(number)
+        field(form).blur()
+        submit(form).press("Enter")
+        form.get_by_text("Invalid input for param project_id", exact=False).first.wait_for()
+        form.get_by_text(f"{number} is less than or equal to the minimum of 0", exact=False).first.wait_for()
+        assert field(form).input_value() == number
     assert [run.id for run in stage.runs()] == before
 
 

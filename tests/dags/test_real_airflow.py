@@ -251,6 +251,7 @@ def test_units_that_are_cleared_together_after_the_grace_share_one_new_snapshot(
     assert not any(MERGE_UNIT in owner for owner in owners)
 
 
+@pytest.mark.slow
 def test_a_holder_that_is_marked_failed_does_not_make_a_published_run_red(stage):
     with stage.locked("lists"):
         run = stage.trigger(project_id=2)
@@ -264,6 +265,7 @@ def test_a_holder_that_is_marked_failed_does_not_make_a_published_run_red(stage)
     assert manifest.snapshot.generation == 1
 
 
+@pytest.mark.slow
 def test_the_first_failure_ends_a_run_that_is_to_fail_fast_and_a_clear_exports_what_is_missing(stage):
     stage.sql("REVOKE SELECT ON labels FROM stage_reader")
     try:

@@ -193,7 +193,14 @@ def test_the_same_command_goes_on_with_an_export_that_was_interrupted(
     assert shell.rows("SELECT id, state FROM project_export_job") == [(1, "finished"), (2, "finished")]
 
 
-@pytest.mark.parametrize("other", [["--relations", "labels"], ["--anew"], ["--description", "another"]])
+@pytest.mark.parametrize(
+    "other",
+    [
+        ["--anew"],
+        pytest.param(["--relations", "labels"], marks=pytest.mark.slow),
+        pytest.param(["--description", "another"], marks=pytest.mark.slow),
+    ],
+)
 def test_another_command_begins_anew(shell: Shell, generated_copy: str, other: list[str]) -> None:
     command = shell.export(generated_copy, "--jobs", "1", "--relations", "labels,boards")
     with locked(generated_copy, "boards"):

@@ -71,6 +71,7 @@ def _add_text(conn: psycopg.Connection[tuple[object, ...]], number: int, size: i
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+@pytest.mark.slow
 def test_fat_records_do_not_fill_the_memory(sample_database: str, repo: Path) -> None:
     with psycopg.connect(sample_database, autocommit=True) as conn:
         generate(conn, projects=1, scale=0.1)

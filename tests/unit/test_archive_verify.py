@@ -66,7 +66,7 @@ def test_an_archive_with_every_relation_and_key_has_neither_problem_nor_remark()
 
 
 @given(st.integers(0, len(SAMPLE.data) - 1), st.integers(0, 7))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_every_flipped_bit_is_found(place: int, bit: int) -> None:
     data = bytearray(SAMPLE.data)
     data[place] ^= 1 << bit

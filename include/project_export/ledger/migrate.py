@@ -32,7 +32,10 @@ def upgrade(engine: Engine) -> None:
     with answering(), writing(engine).begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
-        _refuse_newer(_versions(connection))
+        found = _versions(connection)
+        if found == [REVISION]:
+            return
+        _refuse_newer(found)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
@@ -57,6 +60,8 @@ def _versions(connection: Connection) -> list[str]:
 
 def _refuse_newer(found: list[str]) -> None:
     """Raise LedgerOutdated when a package has made the tables whose migrations this one does not have."""
+    if not found:
+        return
     from alembic.script import ScriptDirectory
 
     known = {script.revision for script in ScriptDirectory(str(_MIGRATIONS)).walk_revisions()}

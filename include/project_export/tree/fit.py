@@ -51,6 +51,8 @@ class Fit:
             if self.fulfillable(when, where, key.line) and (bound := self._form(case, where, key.line)) is not None
         )
         elsewhere = key.elsewhere and self._elsewhere(key.elsewhere, where, key.line)
+        if form is key.form and cases == key.cases and elsewhere is key.elsewhere and not key.layouts:
+            return key  # as nearly all are
         return replace(key, form=form, cases=cases, elsewhere=elsewhere, layouts=())
 
     def derived(self, name: str, value: Derived) -> Derived | None:
@@ -131,13 +133,16 @@ class Fit:
         """Return a form without what this database lacks; None where nothing is left."""
         if form.constant is not None:
             return form
-        of = form.of if form.of is not None and self._has(form.of) else None
-        sources = tuple(source for source in form.sources if not list(self._lacking_of(source)))
-        for table, column in self._lacking(form):
-            self._gaps.add(where, table, column or None, line, spared=bool(sources or of))
-        if (not sources and of is None) or not self.fulfillable(form.when, where, line):
-            return None
-        return replace(form, sources=sources, of=of)
+        lacking = self._lacking(form)
+        if lacking:
+            of = form.of if form.of is not None and self._has(form.of) else None
+            sources = tuple(source for source in form.sources if not list(self._lacking_of(source)))
+            for table, column in lacking:
+                self._gaps.add(where, table, column or None, line, spared=bool(sources or of))
+            if not sources and of is None:
+                return None
+            form = replace(form, sources=sources, of=of)
+        return form if self.fulfillable(form.when, where, line) else None
 
     def _elsewhere(self, place: Elsewhere, where: str, line: int) -> Elsewhere | None:
         """Return where a value may be; without its file where the source lacks what names it, None where it is here.
