@@ -15,7 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
-from dev.airflow import Airflow
+from dev.airflow import REPO, Airflow
 from dev.postgres import Server
 from dev.rest import Rest
 from project_export.ledger import Job, Ledger, make_engine, upgrade
@@ -43,6 +43,7 @@ class Stage:
 
     state: an empty folder for all files but those of the server. receiver: gets all notices. source_server: has the
     source, if it is not to be the one that has the ledger and Airflow's own database. more: settings of Airflow.
+    through: the way by which Airflow reaches source and ledger, as a URI. dags: the folder of DAG files.
     """
 
     def __init__(
@@ -53,6 +54,8 @@ class Stage:
         *,
         source_server: Server | None = None,
         more: Mapping[str, str] | None = None,
+        through: Callable[[str], str] = lambda uri: uri,
+        dags: Path = REPO / "dags",
     ) -> None:
         self.receiver = receiver
         self.store = state / "exports"
@@ -71,8 +74,8 @@ class Stage:
         self.ledger_uri = self._as("stage_keeper", ledger)
         self.ledger = Ledger(make_engine(self.ledger_uri))
         settings = {
-            "AIRFLOW_CONN_PROJECT_EXPORT_SOURCE": self._as("stage_reader", self.source),
-            "AIRFLOW_CONN_PROJECT_EXPORT_LEDGER": self.ledger_uri,
+            "AIRFLOW_CONN_PROJECT_EXPORT_SOURCE": through(self._as("stage_reader", self.source)),
+            "AIRFLOW_CONN_PROJECT_EXPORT_LEDGER": through(self.ledger_uri),
             "AIRFLOW_CONN_STAGE_WEBHOOK": f"{receiver.url}/notices",
             "PROJECT_EXPORT_NOTIFY_WEBHOOK": "stage_webhook",
             "PROJECT_EXPORT_UPLOAD_ALLOW_PRIVATE": "true",
@@ -87,7 +90,7 @@ class Stage:
             "PROJECT_EXPORT_SNAPSHOT_GRACE_SECONDS": str(GRACE_SECONDS),
             **(more or {}),
         }
-        self.airflow = Airflow(state / "airflow", server, settings=settings)
+        self.airflow = Airflow(state / "airflow", server, dags=dags, settings=settings)
         self.rest: Rest
 
     def start(self) -> None:
