@@ -1,4 +1,4 @@
-"""Faults, injected into what really runs. `pytest tests/chaos` runs all; among all other tests only the quick ones run.
+"""Faults, injected into what really runs: `pytest tests/chaos`. Among all other tests they are left out.
 
 Each test is marked with the number and the name of its fault. At the end a table says what happened.
 """
@@ -32,11 +32,10 @@ Happened = Callable[[str], None]
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "fault(number, name): the fault that a test injects")
-    config.addinivalue_line("markers", "quick: run it among all other tests, too")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Sort the faults by number, and leave out what is not quick unless this folder was asked for."""
+    """Sort the faults by number, and leave them out unless this folder was asked for."""
     mine = [item for item in items if FOLDER in item.path.parents]
     others = [item for item in items if FOLDER not in item.path.parents]
     for item in mine:
@@ -44,9 +43,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item.user_properties.append(("fault", (number, name)))
     mine.sort(key=lambda item: item.user_properties[0][1][0])
     asked = any(FOLDER.name in Path(arg.partition("::")[0]).parts for arg in config.args)
-    left_out = [] if asked else [item for item in mine if not item.get_closest_marker("quick")]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [*others, *(item for item in mine if item not in left_out)]
+    if not asked:
+        config.hook.pytest_deselected(items=mine)
+    items[:] = [*others, *mine] if asked else others
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

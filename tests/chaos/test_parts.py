@@ -26,7 +26,6 @@ IN_TWENTY_PARTS = {"units": 5, "part_rows": 1}
 
 
 @pytest.mark.fault("F01", f"unit killed -9 at 90 % of a relation in {PARTS} parts")
-@pytest.mark.quick
 def test_a_unit_killed_late_repeats_one_part_from_the_same_snapshot(
     sample_database: str,  # noqa: F811 - a fixture
     database: str,

@@ -25,7 +25,6 @@ from tests.chaos.ground import Ground, archive_of
 from tests.chaos.standing import digest, path
 
 RUN = "dag/run"
-QUICK = "before the rename"
 
 
 @pytest.mark.fault("F02", "two processes of the same unit, two of the same merge")
@@ -46,9 +45,7 @@ def test_twins_of_a_unit_and_of_the_merge_give_one_archive(ground: Ground, happe
 
 
 @pytest.mark.fault("F10", "merge killed -9")
-@pytest.mark.parametrize(
-    "moment", [pytest.param(one, marks=[pytest.mark.quick] * (one == QUICK)) for one in victims.MOMENTS]
-)
+@pytest.mark.parametrize("moment", victims.MOMENTS)
 def test_a_killed_merge_publishes_the_whole_archive_or_none_and_is_repeated(
     ground: Ground, happened: Happened, moment: str
 ) -> None:

@@ -213,6 +213,7 @@ def test_another_command_begins_anew(shell: Shell, generated_copy: str, other: l
     assert shell.rows("SELECT id, state FROM project_export_job") == [(1, "failed"), (2, "finished")]
 
 
+@pytest.mark.slow
 def test_an_export_is_refused_while_another_runs_and_takes_its_place_when_that_was_killed(
     shell: Shell, blocked: tuple[subprocess.Popen[str], str]
 ) -> None:
