@@ -38,6 +38,7 @@ ProjectExportError
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -45,7 +46,18 @@ from textwrap import indent
 
 
 class ProjectExportError(Exception):
-    """The root: each message says what happened, where, and what to do next."""
+    """The root: each message says what happened, where, and what to do next.
+
+    sqlstate: PostgreSQL's five characters where it refused something, else None.
+    """
+
+    sqlstate: str | None = None
+
+    @property
+    def code(self) -> str:
+        """What scripts can tell it by: the SQLSTATE, the errno of its cause (ENOSPC), or the name of its class."""
+        number = getattr(self.__cause__, "errno", None)
+        return self.sqlstate or errno.errorcode.get(number or 0, "") or type(self).__name__
 
 
 class Permanent(ProjectExportError):
@@ -139,7 +151,8 @@ WHOLE = "*"
 class Failure:
     """One relation's last error, as the ledger keeps it; relation is `*` where the job as a whole has failed.
 
-    at: when, by the ledger's clock (ISO 8601), if it is known.
+    code: see `ProjectExportError.code`; also `Killed` (its process died), `Silent` (it gave no sign of life), `Starved`
+    (no slot of the pool), `Cancelled`. at: when, by the ledger's clock (ISO 8601), if it is known.
     """
 
     relation: str
@@ -147,6 +160,12 @@ class Failure:
     message: str
     sqlstate: str | None = None
     at: str | None = field(default=None, compare=False)
+    code: str | None = None
+
+    @staticmethod
+    def whole(error: ProjectExportError, what: str = "") -> Failure:
+        """Return the failure of a job as a whole. what: goes before the error's message."""
+        return Failure(WHOLE, 0, what + str(error), error.sqlstate, code=error.code)
 
     def __str__(self) -> str:
         state = f" [{self.sqlstate}]" if self.sqlstate else ""

@@ -215,10 +215,10 @@ def test_a_row_given_back_waits_for_its_time_and_keeps_its_error(ledger: Ledger,
 def test_a_row_given_back_for_good_is_failed_and_listed(ledger: Ledger) -> None:
     job = open_job(ledger, Planned("issues", 0), Planned("notes", 1, part=1, parts=3))
     ledger.give_back(take(ledger, job), "permission denied for table issues", "42501", final=True)
-    ledger.give_back(take(ledger, job), "bad value", final=True)
+    ledger.give_back(take(ledger, job), "bad value", final=True, code="Unforeseen")
     assert ledger.failures(job.id) == [
-        Failure("issues", 1, "permission denied for table issues", "42501"),
-        Failure("notes", 1, "part 2 of 3: bad value", None),
+        Failure("issues", 1, "permission denied for table issues", "42501", code="42501"),
+        Failure("notes", 1, "part 2 of 3: bad value", None, code="Unforeseen"),
     ]
     assert ledger.claim(job.id, 0, "unit 0") is None
 
@@ -342,7 +342,7 @@ def test_all_pending_rows_of_a_job_can_be_cancelled_and_are_listed_by_their_numb
     assert (own.relation, own.sqlstate, own.message) == (second.relation, "42501", "no right")
     assert datetime.fromisoformat(str(own.at)).utcoffset() == timedelta(0)
     assert str(own).endswith(f" (at {own.at})")
-    assert others == Failure("*", 0, "2 other relation(s) or part(s) were cancelled")
+    assert others == Failure("*", 0, "2 other relation(s) or part(s) were cancelled", code="Cancelled")
 
 
 def test_only_claimed_rows_are_started(ledger: Ledger) -> None:

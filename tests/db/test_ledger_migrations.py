@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, text
 
-from project_export.errors import LedgerOutdated
-from project_export.ledger import JobRequest, Ledger, check, make_engine, migrate, upgrade
+from project_export.errors import Failure, LedgerOutdated
+from project_export.ledger import JobRequest, Ledger, Planned, check, make_engine, migrate, upgrade
 from project_export.ledger.migrate import VERSION_TABLE
 from project_export.ledger.models import REVISION, Base
 
@@ -95,6 +97,31 @@ def test_four_upgrades_at_once_all_succeed(dsn: str) -> None:
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(run, engines))
+
+
+def test_what_older_versions_wrote_as_text_becomes_facts(engine: Engine) -> None:
+    upgrade(engine)
+    ledger = Ledger(engine)
+    jobs = []
+    for number, said in enumerate(("run a was cancelled or is gone", "no right"), start=1):
+        job = ledger.open_job(JobRequest("s", "t", number, "r", "jane"), [Planned("labels", 0), Planned("boards", 1)])
+        jobs.append(job.id)
+        claim = ledger.claim(job.id, 0, "somebody")
+        assert claim is not None
+        ledger.give_back(claim, said, final=True)
+        ledger.cancel_rows(job.id, "labels had failed")
+        ledger.fail_job(job.id, [Failure("*", 0, said)])
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE relation_export SET error = 'cancelled: ' || error WHERE cancelled"))
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", "project_export.ledger:migrations")
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0004")
+    upgrade(engine)
+    assert [ledger.job(job).outcome for job in jobs] == ["cancelled", "failed"]
+    assert [[row.cancelled for row in ledger.rows(job)] for job in jobs] == [[False, True]] * 2
+    assert [failure.relation for failure in ledger.failures(jobs[1])] == ["labels", "*"]
 
 
 def test_a_ledger_without_tables_says_what_to_run(engine: Engine) -> None:

@@ -142,7 +142,7 @@ def test_a_death_counts_as_an_attempt(make: Make) -> None:
     watch(ctx, created.job_id, {0: "failed"})
     (row,) = (row for row in ctx.ledger.rows(created.job_id) if row.id == claim.row_id)
     assert (row.state, row.attempt) == ("failed", 1)
-    assert "it was the last of 1 attempt(s)" in str(row.error)
+    assert "this was the last of 1 attempt(s)" in str(row.error)
 
 
 @pytest.mark.usefixtures("hasty")

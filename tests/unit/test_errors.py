@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import re
 
@@ -47,6 +48,15 @@ def test_errors_carry_what_their_handlers_need() -> None:
     assert SourceBusy("busy", "57014").sqlstate == "57014"
     corrupt = PartCorrupt("issues", 2, "another CRC")
     assert (corrupt.relation, corrupt.part, str(corrupt)) == ("issues", 2, "another CRC")
+
+
+def test_a_code_is_what_the_database_or_the_system_said_or_the_name_of_the_class() -> None:
+    assert errors.SourceRefused("no right", "42501").code == "42501"
+    assert SourceBusy("gone").code == "SourceBusy"
+    full = errors.StoreRefused("no room")
+    full.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+    assert full.code == "ENOSPC"
+    assert errors.foreseen(KeyError("iid")).code == "Unforeseen"
 
 
 def test_the_nearest_names_are_at_most_three() -> None:

@@ -14,7 +14,7 @@ from project_export.errors import AttemptRevoked, Failure, JobActive, JobMissing
 from project_export.ledger.base import Book
 from project_export.ledger.columns import clock
 from project_export.ledger.models import ProjectExportJob, ProjectExportNotice, RelationExport
-from project_export.ledger.records import Job, JobRequest, Planned, Snapshot
+from project_export.ledger.records import Job, JobRequest, Outcome, Planned, Snapshot
 from project_export.ledger.relations import requeued
 from project_export.ledger.scrub import scrub
 from project_export.ledger.states import FAILED, FINISHED, PENDING, PROJECT_EXPORT_JOB, QUEUED, STARTED
@@ -124,7 +124,7 @@ class Jobs(Book):
         for them; MoveRefused when the job is not started, JobMissing when there is none.
         """
         archive = _archive(archive_uri, archive_bytes, archive_sha256, records)
-        if self._move(job_id, "finish", when=_merged(attempts), finished_at=clock(), **archive):
+        if self._move(job_id, "finish", when=_merged(attempts), outcome="finished", finished_at=clock(), **archive):
             return True
         if self.job(job_id).archive_uri != archive_uri:
             raise AttemptRevoked(f"Another archive of job {job_id} was published than {archive_uri}.")
@@ -140,13 +140,15 @@ class Jobs(Book):
         archive = _archive(archive_uri, archive_bytes, archive_sha256, records)
         self._move(job_id, "publish", when=_merged(attempts), **archive)
 
-    def fail_job(self, job_id: int, errors: Sequence[Failure]) -> bool:
+    def fail_job(self, job_id: int, errors: Sequence[Failure], *, cancelled: bool = False) -> bool:
         """Fail a job with its errors; return False when it was failed already (and keep the errors it has).
 
-        Raises MoveRefused when the job is finished, JobMissing when there is none.
+        cancelled: it is failed because its run is gone. Raises MoveRefused when the job is finished, JobMissing when
+        there is none.
         """
         kept = [{**asdict(error), "message": scrub(error.message)} for error in errors]
-        return self._move(job_id, "fail", errors=kept, finished_at=clock())
+        outcome: Outcome = "cancelled" if cancelled else "failed"
+        return self._move(job_id, "fail", errors=kept, outcome=outcome, finished_at=clock())
 
     def reopen_job(self, job_id: int, again: Collection[str] = (), reason: str = "the job was opened again") -> bool:
         """Start an ended job again; return False when it was started already.
@@ -159,7 +161,8 @@ class Jobs(Book):
         told = delete(ProjectExportNotice).where(ProjectExportNotice.job_id == job_id)
         tried = update(RelationExport).where(RelationExport.job_id == job_id).values(failed_attempts=0)
         rows = requeued(reason).where(RelationExport.job_id == job_id, RelationExport.state.in_(again))
-        return self._alone(job, lambda: self._move(job_id, "reopen", told, tried, rows, errors=[], finished_at=None))
+        forgotten: dict[str, Any] = {"errors": [], "outcome": None, "finished_at": None}
+        return self._alone(job, lambda: self._move(job_id, "reopen", told, tried, rows, **forgotten))
 
     def snapshot(self, job_id: int) -> Snapshot:
         """Return the job's generation and the snapshot that is held for it, if any. Raises JobMissing."""

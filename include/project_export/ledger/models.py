@@ -14,6 +14,7 @@ from sqlalchemy import (
     Index,
     Text,
     UniqueConstraint,
+    false,
     func,
     text,
 )
@@ -23,7 +24,7 @@ from project_export.ledger.columns import BigKey, UtcDateTime, clock
 from project_export.ledger.records import Outcome
 from project_export.ledger.states import PENDING, STATES
 
-REVISION = "0004"
+REVISION = "0005"
 """The migration that these models need; a test compares it with the newest one."""
 
 
@@ -72,9 +73,11 @@ class ProjectExportJob(Base):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     grace_seconds: Mapped[int] = mapped_column(server_default=text("0"))
+    outcome: Mapped[str | None]
 
     __table_args__ = (
         CheckConstraint(_among("state", STATES), name="project_export_job_state"),
+        CheckConstraint(_among("outcome", get_args(Outcome)), name="project_export_job_outcome"),
         CheckConstraint(_among("consistency", ("relation", "project")), name="project_export_job_consistency"),
         CheckConstraint("project_id > 0", name="project_export_job_project_id"),
         Index(
@@ -130,6 +133,8 @@ class RelationExport(Base):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     failed_attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    cancelled: Mapped[bool] = mapped_column(server_default=false())
+    error_code: Mapped[str | None]
 
     __table_args__ = (
         CheckConstraint(_among("state", STATES), name="relation_export_state"),

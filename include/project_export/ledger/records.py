@@ -51,7 +51,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Job:
-    """A row of project_export_job."""
+    """A row of project_export_job. outcome: how it ended, None while it is active."""
 
     id: int
     source: str
@@ -77,6 +77,7 @@ class Job:
     started_at: datetime | None
     finished_at: datetime | None
     grace_seconds: int
+    outcome: Outcome | None
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ class Row:
 
     rows and raw_bytes: so far while it is started, of the part when it is finished. remarks: what is odd, or its
     version does not have. omissions: what the source has, or may have, and the part lacks. failed_attempts: since the
-    job was opened, deaths included; `attempt` counts all there ever were.
+    job was opened, deaths included; `attempt` counts all there ever were. error_code: see `Failure.code`. cancelled: it
+    was failed only because another row had failed.
     """
 
     id: int
@@ -118,6 +120,8 @@ class Row:
     finished_at: datetime | None
     failed_attempts: int
     omissions: tuple[str, ...]
+    cancelled: bool
+    error_code: str | None
 
 
 @dataclass(frozen=True)

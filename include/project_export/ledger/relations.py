@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Update, and_, case, exists, literal, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Update, and_, case, exists, literal, select, tuple_, update
 from sqlalchemy.orm import aliased
 
 from project_export.errors import AttemptRevoked
 from project_export.ledger.columns import clock
 from project_export.ledger.models import ProjectExportJob, RelationExport
 from project_export.ledger.records import Beat, Claim, PartFacts
-from project_export.ledger.rows import CANCELLED, Rows
+from project_export.ledger.rows import Rows
 from project_export.ledger.scrub import scrub
 from project_export.ledger.states import FAILED, FINISHED, PROJECT_EXPORT_JOB, RELATION_EXPORT
 
@@ -30,6 +30,7 @@ _CLEARED: Mapping[str, Any] = {
     "heartbeat_at": None,
     "available_at": None,
     "finished_at": None,
+    "cancelled": False,
 }
 
 
@@ -142,6 +143,7 @@ class Relations(Rows):
             omissions=list(omissions),
             error=None,
             sqlstate=None,
+            error_code=None,
             finished_at=clock(),
         )
         kept = and_(_at({claim.row_id: claim.attempt}), RelationExport.state == FINISHED, RelationExport.uri == uri)
@@ -152,15 +154,23 @@ class Relations(Rows):
                 raise
 
     def give_back(
-        self, claim: Claim, message: str, sqlstate: str | None = None, *, final: bool, delay_seconds: float = 0
+        self,
+        claim: Claim,
+        message: str,
+        sqlstate: str | None = None,
+        *,
+        final: bool,
+        delay_seconds: float = 0,
+        code: str | None = None,
     ) -> None:
         """End an attempt that failed: the row is failed (final), or queued again after the delay.
 
-        Raises AttemptRevoked, having changed nothing, when the claim is lost.
+        code: see `Failure.code`. Raises AttemptRevoked, having changed nothing, when the claim is lost.
         """
         error = {
             "error": scrub(message),
             "sqlstate": sqlstate,
+            "error_code": code or sqlstate,
             "failed_attempts": RelationExport.failed_attempts + 1,
         }
         if final:
@@ -189,9 +199,12 @@ class Relations(Rows):
         with self._write() as connection:
             return self._announce(connection, statement)
 
-    def fail_rows(self, row_ids: Collection[int] | Mapping[int, int], message: str) -> int:
-        """Fail queued and started rows for good and return how many there were. row_ids: as in requeue."""
-        return self._fail(_at(row_ids), message) if row_ids else 0
+    def fail_rows(self, row_ids: Collection[int] | Mapping[int, int], message: str, code: str | None = None) -> int:
+        """Fail queued and started rows for good and return how many there were.
+
+        row_ids: as in requeue. code: see `Failure.code`.
+        """
+        return self._fail(_at(row_ids), message, code) if row_ids else 0
 
     def cancel_rows(self, job_id: int, reason: str) -> int:
         """Fail all queued and started rows of a job because of another one that is failed; return how many there were.
@@ -199,13 +212,12 @@ class Relations(Rows):
         It changes nothing where none is failed any more: the job was opened again meanwhile.
         """
         other = aliased(RelationExport)
-        own = or_(other.error.is_(None), ~other.error.startswith(CANCELLED))
-        cause = exists().where(other.job_id == job_id, other.state == FAILED, own)
-        return self._fail(and_(RelationExport.job_id == job_id, cause), CANCELLED + reason)
+        cause = exists().where(other.job_id == job_id, other.state == FAILED, ~other.cancelled)
+        return self._fail(and_(RelationExport.job_id == job_id, cause), reason, "Cancelled", cancelled=True)
 
-    def _fail(self, condition: ColumnElement[bool], message: str) -> int:
+    def _fail(self, condition: ColumnElement[bool], message: str, code: str | None, *, cancelled: bool = False) -> int:
         statement = RELATION_EXPORT.move(update(RelationExport).where(condition), "fail").values(
-            error=scrub(message), sqlstate=None, finished_at=clock()
+            error=scrub(message), sqlstate=None, error_code=code, cancelled=cancelled, finished_at=clock()
         )
         with self._write() as connection:
             return self._announce(connection, statement)
@@ -222,7 +234,7 @@ class Relations(Rows):
 def requeued(reason: str) -> Update:
     """Return the UPDATE that puts rows back in the queue; the caller says which."""
     return RELATION_EXPORT.move(update(RelationExport), "requeue").values(
-        **{**_CLEARED, "error": scrub(reason), "sqlstate": None, "queued_at": clock()}
+        **{**_CLEARED, "error": scrub(reason), "sqlstate": None, "error_code": None, "queued_at": clock()}
     )
 
 

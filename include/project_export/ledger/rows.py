@@ -13,9 +13,6 @@ from project_export.ledger.models import ProjectExportJob, RelationExport
 from project_export.ledger.records import Progress, Row
 from project_export.ledger.states import FAILED, FINISHED, PENDING, QUEUED, STARTED
 
-CANCELLED = "cancelled: "
-"""How the error of a row begins that was failed only because another one had failed."""
-
 
 class Rows(Book):
     """What can be asked about the rows of a job."""
@@ -70,7 +67,7 @@ class Rows(Book):
     def failures(self, job_id: int) -> list[Failure]:
         """Return the last error of each failed row, in the order of the archive; of cancelled ones, their number."""
         failed = self._rows(and_(RelationExport.job_id == job_id, RelationExport.state == FAILED))
-        own = [row for row in failed if not (row.error or "").startswith(CANCELLED)]
+        own = [row for row in failed if not row.cancelled]
         found = [
             Failure(
                 row.relation,
@@ -78,11 +75,13 @@ class Rows(Book):
                 (f"part {row.part + 1} of {row.parts}: " if row.parts > 1 else "") + (row.error or "no error was kept"),
                 row.sqlstate,
                 row.finished_at.isoformat(" ", "seconds") if row.finished_at else None,
+                row.error_code,
             )
             for row in own
         ]
         if len(own) < len(failed):
-            found.append(Failure(WHOLE, 0, f"{len(failed) - len(own)} other relation(s) or part(s) were cancelled"))
+            said = f"{len(failed) - len(own)} other relation(s) or part(s) were cancelled"
+            found.append(Failure(WHOLE, 0, said, code="Cancelled"))
         return found
 
     def progress(self, job_id: int) -> Progress:

@@ -18,12 +18,13 @@ from project_export.steps.ending import conclude, failure
 from project_export.steps.hold import Holder
 from project_export.steps.merge import Merged, Merger
 from project_export.steps.notice import Channel, Notice
+from project_export.steps.owner import Owner
 from project_export.steps.planning import allowed, bound_tree, plan_export
 from project_export.steps.preflight import Finding, all_at_once, preflight
 from project_export.steps.prune import Pruned, prune
 from project_export.steps.request import Request
 from project_export.steps.watch import Silence, give_up, watch
-from project_export.steps.work import Owner, Worked, Worker
+from project_export.steps.work import Worked, Worker
 
 __all__ = [
     "Channel",

@@ -6,13 +6,11 @@ import logging
 from collections.abc import Callable
 
 from project_export.errors import WHOLE, Failure, MoveRefused
-from project_export.ledger import Job, Outcome
+from project_export.ledger import Job
 from project_export.steps.context import Context
 from project_export.steps.notify import notify
 
 log = logging.getLogger(__name__)
-
-_GONE = "was cancelled or is gone"
 
 RunAlive = Callable[[str], bool]
 """Says of a run, by the name that the ledger has for it, whether it may still be working."""
@@ -32,19 +30,12 @@ def living_job(ctx: Context, project_id: int, run_alive: RunAlive) -> Job | None
 
 def cancel(ctx: Context, job: Job) -> bool:
     """Fail a job as cancelled and tell so; return False when it has ended by itself meanwhile."""
-    message = f"run {job.run_id} {_GONE}"
+    message = f"run {job.run_id} was cancelled or is gone"
     try:
-        cancelled = ctx.ledger.fail_job(job.id, [Failure(WHOLE, 0, message)])
+        cancelled = ctx.ledger.fail_job(job.id, [Failure(WHOLE, 0, message, code="Cancelled")], cancelled=True)
     except MoveRefused:
         return False
     if cancelled:
         log.warning("job %d is failed: %s", job.id, message)
         notify(ctx, job.id, "cancelled")
     return cancelled
-
-
-def outcome(job: Job) -> Outcome:
-    """Return how an ended job is told."""
-    if job.state == "finished":
-        return "finished"
-    return "cancelled" if any(error.message.endswith(_GONE) for error in job.errors) else "failed"

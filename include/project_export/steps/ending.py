@@ -53,7 +53,7 @@ def ending(
         known = foreseen(error)
         others = isinstance(known, (Stopped, MoveRefused, JobActive, JobMissing))
         if not others and (last_try or isinstance(known, Permanent)):
-            failures = known.failures if isinstance(known, RelationsFailed) else [Failure(WHOLE, 0, what + str(known))]
+            failures = known.failures if isinstance(known, RelationsFailed) else [Failure.whole(known, what)]
             _fail(ctx, job_id, failures, ask)
         if known is error:
             raise
@@ -91,10 +91,10 @@ def _until(ctx: Context, job_id: int) -> datetime | None:
 def failure(ctx: Context, job_id: int, error: ProjectExportError) -> dict[str, Any]:
     """Return what programs are told of a merge that failed, as JSON values.
 
-    job_id; errors: relation, attempt, message, sqlstate and at (ISO 8601) of each; resumable_until: until when its
-    snapshot is held (ISO 8601), null if it is not.
+    job_id; errors: relation, attempt, message, sqlstate, code and at (ISO 8601) of each; resumable_until: until when
+    its snapshot is held (ISO 8601), null if it is not.
     """
-    failures = error.failures if isinstance(error, RelationsFailed) else (Failure(WHOLE, 0, str(error)),)
+    failures = error.failures if isinstance(error, RelationsFailed) else (Failure.whole(error),)
     until = _until(ctx, job_id)
     return {
         "job_id": job_id,

@@ -27,8 +27,9 @@ from project_export.ledger import Job, Row
 from project_export.steps.context import Context
 from project_export.steps.create import resume
 from project_export.steps.ending import ending
-from project_export.steps.watch import fail_fast, release
-from project_export.steps.work import DIED, Owner, Worker
+from project_export.steps.owner import Owner
+from project_export.steps.watch import KILLED, fail_fast, release
+from project_export.steps.work import DIED, Worker
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ class Merger:
         """Export what is queued, and raise if anything has failed."""
         ledger = self._ctx.ledger
         left = [row for row in ledger.rows(self._job_id) if row.state == "started"]
-        release(self._ctx, left, DIED)
+        release(self._ctx, left, DIED, KILLED)
         fail_fast(self._ctx, ledger.job(self._job_id))
         try:
             self._worker.run()

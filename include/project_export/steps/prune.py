@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from project_export.drafts import being_written
 from project_export.errors import StoreRefused, listed
 from project_export.ledger import Ended, Job
-from project_export.steps.active import RunAlive, cancel, outcome
+from project_export.steps.active import RunAlive, cancel
 from project_export.steps.context import Context
 from project_export.steps.notify import notify
 from project_export.store import manifest_of
@@ -83,7 +83,7 @@ class _Pruning:
                 else:
                     self._remove_files(ended, expired=job.id in archives)
         for job in ledger.recently_ended(_TELL_HOURS * _HOUR_SECONDS) if not self._dry_run else ():
-            notify(self._ctx, job.id, outcome(job))
+            notify(self._ctx, job.id, job.outcome or "failed")
         log.info("%s: %s", "would be pruned" if self._dry_run else "pruned", self._pruned)
         if self._refused:
             raise StoreRefused(listed(f"{len(self._refused)} job(s) could not be pruned", self._refused))

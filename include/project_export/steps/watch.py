@@ -13,10 +13,12 @@ from datetime import datetime, timedelta
 from project_export.ledger import Job, Progress, Row
 from project_export.settings import Settings
 from project_export.steps.context import Context
-from project_export.steps.process import Process
+from project_export.steps.owner import Owner
 
 log = logging.getLogger(__name__)
 
+KILLED, SILENT, STARVED = "Killed", "Silent", "Starved"
+"""Codes of what no exception says; see `Failure.code`."""
 _MOST_DEATHS = 2
 _BEATS, _MOST_SILENT_SECONDS = 4, 30.0
 
@@ -56,13 +58,14 @@ def watch(ctx: Context, job_id: int, ended: Mapping[int, str], silence: Silence 
     started = ctx.ledger.started(job_id)
     for unit, how in ended.items():
         dead = [row for row in started if _unit(row) == unit]
-        release(ctx, dead, f"the task of its unit {unit} ended as {how} without finishing it (killed? out of memory?)")
+        reason = f"the task of its unit {unit} ended as {how} without finishing it (killed? out of memory?)"
+        release(ctx, dead, reason, KILLED)
     hung_seconds = ctx.settings.hung_seconds
     silent = [row for row in ctx.ledger.stale(job_id, hung_seconds) if _unit(row) not in ended]
     living = {row.owner for row in started if row.id not in {one.id for one in silent}}
     for row in silence.lasting(silent) if silence is not None else silent:
         end = "" if row.owner in living else _ended(row)
-        release(ctx, [row], f"no sign of life for {hung_seconds:.0f} s{end}; the attempt was revoked")
+        release(ctx, [row], f"no sign of life for {hung_seconds:.0f} s{end}; the attempt was revoked", SILENT)
     job = ctx.ledger.job(job_id)
     fail_fast(ctx, job)
     progress = ctx.ledger.progress(job_id)
@@ -107,22 +110,23 @@ def give_up(ctx: Context, job_id: int, reason: str) -> bool:
     if not ctx.ledger.stalled(job_id, ctx.settings.slot_wait_seconds):
         return False
     queued = [row for row in ctx.ledger.rows(job_id) if row.state == "queued"]
-    failed = ctx.ledger.fail_rows({row.id: row.attempt for row in queued[:1]}, reason)
+    failed = ctx.ledger.fail_rows({row.id: row.attempt for row in queued[:1]}, reason, STARVED)
     ctx.ledger.cancel_rows(job_id, reason)
     return bool(failed)
 
 
-def release(ctx: Context, rows: Sequence[Row], reason: str) -> None:
-    """Queue started rows again whose process is gone.
+def release(ctx: Context, rows: Sequence[Row], reason: str, code: str) -> None:
+    """Queue started rows again whose process is gone. code: of the failure that this may be.
 
     The second death in a row's life fails it, and it alone, and so does a death in its last attempt.
     """
     for row in rows:
         seen = {row.id: row.attempt}
+        tries = row.failed_attempts + 1
         if row.deaths + 1 >= _MOST_DEATHS:
-            changed = ctx.ledger.fail_rows(seen, f"{reason}; it was the {row.deaths + 1}. time")
-        elif row.failed_attempts + 1 >= ctx.settings.max_attempts:
-            changed = ctx.ledger.fail_rows(seen, f"{reason}; it was the last of {row.failed_attempts + 1} attempt(s)")
+            changed = ctx.ledger.fail_rows(seen, f"{reason}; this was the second time", code)
+        elif tries >= ctx.settings.max_attempts:
+            changed = ctx.ledger.fail_rows(seen, f"{reason}; this was the last of {tries} attempt(s)", code)
         else:
             changed = ctx.ledger.requeue(seen, reason, died=True)
         if changed:
@@ -131,7 +135,8 @@ def release(ctx: Context, rows: Sequence[Row], reason: str) -> None:
 
 def _ended(row: Row) -> str:
     """End the frozen process that holds a row, for it would keep its unit's task, and so the run, for ever."""
-    process = Process.parse((row.owner or "").partition(" ")[2])
+    owner = Owner.parse(row.owner)
+    process = owner.process if owner else None
     if process is None:
         return ""
     who = f" from process {process.pid} on {process.host}"
@@ -144,6 +149,6 @@ def _sign(row: Row) -> tuple[int, datetime | None]:
 
 
 def _unit(row: Row) -> int | None:
-    """Return the number of the unit that holds a row, from its owner (run/unit/try)."""
-    parts = (row.owner or "").rsplit("/", 2)
-    return int(parts[1]) if len(parts) == 3 and parts[1].lstrip("-").isdigit() else None
+    """Return the number of the unit that holds a row."""
+    owner = Owner.parse(row.owner)
+    return owner.unit if owner else None

@@ -33,10 +33,10 @@ from project_export.ledger import Beat, Claim, Job
 from project_export.source import Reader
 from project_export.steps.context import Context
 from project_export.steps.create import resume
+from project_export.steps.owner import Owner
 from project_export.steps.patience import patiently
-from project_export.steps.process import Process
 from project_export.steps.sessions import UnitSource
-from project_export.steps.watch import fail_fast, release
+from project_export.steps.watch import KILLED, fail_fast, release
 
 log = logging.getLogger(__name__)
 
@@ -72,30 +72,6 @@ class Worked:
         more = len(self.relations) - _MOST_NAMES
         names = ", ".join(self.relations[:_MOST_NAMES]) + (f" +{more}" if more > 0 else "")
         return f"{names}: {self.rows:,} records" if names else "nothing was left to do"
-
-
-@dataclass(frozen=True)
-class Owner:
-    """Who works: the run, its unit, and the try of the unit; `text` is how the ledger keeps it, with the process."""
-
-    run_id: str
-    unit: int
-    attempt: int
-
-    @property
-    def text(self) -> str:
-        """run/unit/try, and the process that asks (see `Process`)."""
-        return f"{self.name} {Process.this()}"
-
-    @property
-    def name(self) -> str:
-        """run/unit/try."""
-        return f"{self.prefix}{self.attempt}"
-
-    @property
-    def prefix(self) -> str:
-        """What all tries of the unit begin with."""
-        return f"{self.run_id}/{self.unit}/"
 
 
 @dataclass(frozen=True)
@@ -190,7 +166,7 @@ class Worker:
 
     def _claim(self) -> Claim | None:
         """Claim a row; first give back what was claimed when the ledger's answer was lost."""
-        ledger, owner = self._ctx.ledger, self._owner.text
+        ledger, owner = self._ctx.ledger, str(self._owner.here())
         if self._unheard:
             lost = {row.id: row.attempt for row in ledger.started(self._job_id) if row.owner == owner}
             ledger.requeue(lost, "the ledger's answer to the claim was lost")
@@ -262,9 +238,10 @@ class Worker:
         text = "%s: attempt %d failed%s: %s"
         unforeseen = error.__cause__ if isinstance(error, Unforeseen) else None
         log.error(text, what, claim.attempt, " for good" if final else "", error, exc_info=unforeseen)
-        sqlstate = getattr(error, "sqlstate", None)
         self.patiently(
-            lambda: self._ctx.ledger.give_back(claim, str(error), sqlstate, final=final, delay_seconds=delay)
+            lambda: self._ctx.ledger.give_back(
+                claim, str(error), error.sqlstate, final=final, delay_seconds=delay, code=error.code
+            )
         )
         if final:
             fail_fast(self._ctx, self._ctx.ledger.job(self._job_id))
@@ -284,8 +261,9 @@ class Worker:
     def _release_dead(self) -> None:
         """Queue the rows again that an earlier try of this very unit held when it died; a second death fails a row."""
         started = self._ctx.ledger.started(self._job_id)
-        held = [row for row in started if row.owner and row.owner.startswith(self._owner.prefix)]
-        release(self._ctx, [row for row in held if str(row.owner).partition(" ")[0] != self._owner.name], DIED)
+        held = [(row, Owner.parse(row.owner)) for row in started]
+        dead = [row for row, owner in held if owner is not None and owner.earlier_try_of(self._owner)]
+        release(self._ctx, dead, DIED, KILLED)
 
     @contextmanager
     def _beating(self) -> Iterator[None]:
