@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from project_export import cli_progress
-from project_export.cli_progress import progress
+from project_export.cli import progress as cli_progress
+from project_export.cli.progress import progress
 
 
 def row(relation: str, state: str, rows: int = 0) -> Any:

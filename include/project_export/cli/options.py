@@ -1,4 +1,4 @@
-"""Settings that commands of the shell take as options as well."""
+"""Options that several commands take; some of them are settings as well."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ GitlabVersion = Annotated[
 GitlabRevision = Annotated[
     str, typer.Option("--gitlab-revision", help="Git revision of that GitLab; the setting when empty.")
 ]
+Dsn = Annotated[str, typer.Option("--dsn", help="libpq URI or keyword string of the database.")]
 Edition = Annotated[str, typer.Option("--edition", help="Edition of that GitLab; the setting when empty.")]
 
 

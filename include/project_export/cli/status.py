@@ -14,7 +14,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from project_export.cli_errors import errors
+from project_export.cli.exits import errors
 from project_export.drafts import local_of
 from project_export.ledger import Job, Ledger, Row
 from project_export.shell import kept_ledger

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from project_export.cli_errors import errors
+from project_export.cli.exits import errors
 from project_export.drafts import Target, uri_of
 
 

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from project_export import libpq
-from project_export.cli_errors import errors
-from project_export.cli_settings import GitlabVersion, settings
+from project_export.cli.exits import errors
+from project_export.cli.options import GitlabVersion, settings
 from project_export.plan import Plan
 from project_export.shell import source_name
 from project_export.source import Limits, Session

@@ -12,8 +12,8 @@ import typer
 
 from project_export import libpq
 from project_export.airflow import health
-from project_export.cli_errors import errors
-from project_export.cli_settings import Edition, GitlabRevision, GitlabVersion, settings
+from project_export.cli.exits import errors
+from project_export.cli.options import Edition, GitlabRevision, GitlabVersion, settings
 from project_export.drafts import local_of, uri_of
 from project_export.errors import BadRequest
 from project_export.ledger import Ledger, make_engine

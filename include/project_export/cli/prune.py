@@ -10,8 +10,8 @@ import psycopg
 import typer
 
 from project_export import shell
-from project_export.cli_errors import errors
-from project_export.cli_settings import settings
+from project_export.cli.exits import errors
+from project_export.cli.options import settings
 from project_export.drafts import uri_of
 from project_export.errors import BadRequest
 from project_export.steps import Context

@@ -12,8 +12,8 @@ from typing import Annotated
 import typer
 
 from project_export import libpq
-from project_export.cli_errors import errors
-from project_export.cli_settings import GitlabVersion, settings
+from project_export.cli.exits import errors
+from project_export.cli.options import GitlabVersion, settings
 from project_export.settings import Settings
 from project_export.source import Limits, Reader, Session, Tables
 from project_export.source.coverage import coverage

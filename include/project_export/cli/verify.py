@@ -18,7 +18,7 @@ from project_export.archive.importer import GITLAB
 from project_export.archive.manifest import Manifest
 from project_export.archive.verify import Report
 from project_export.archive.verify import verify as verify_archive
-from project_export.cli_errors import errors
+from project_export.cli.exits import errors
 from project_export.errors import ProjectExportError
 from project_export.store import MANIFEST
 from project_export.tree import load_all

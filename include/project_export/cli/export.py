@@ -1,0 +1,56 @@
+"""`project-export export`: one project, without Airflow."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from project_export import shell
+from project_export.cli.exits import OMISSIONS, errors
+from project_export.cli.options import Edition, GitlabRevision, GitlabVersion, settings
+from project_export.cli.progress import progress
+from project_export.drafts import local_of
+
+
+def export(
+    project_id: Annotated[int, typer.Option(help="The project's id in the source.")],
+    source: Annotated[str, typer.Option(help="DSN of the database to read: libpq URI or keyword string.")],
+    out: Annotated[Path, typer.Option(help="Folder for the archive, its parts and the ledger.")],
+    relations: Annotated[str, typer.Option(help="Names of relations, separated by commas; all when empty.")] = "",
+    jobs: Annotated[int, typer.Option(min=1, help="Processes at the most.")] = os.cpu_count() or 1,
+    description: Annotated[str, typer.Option(help="Replaces the project's description in the archive.")] = "",
+    consistency: Annotated[str, typer.Option(help="project: one snapshot for all; relation: one for each.")] = "",
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Cancel all when a relation has failed.")] = False,
+    ledger_dsn: Annotated[str, typer.Option("--ledger", help="DSN of a ledger; a SQLite file in OUT when empty.")] = "",
+    gitlab_version: GitlabVersion = "",
+    gitlab_revision: GitlabRevision = "",
+    edition: Edition = "",
+    anew: Annotated[bool, typer.Option("--anew", help="Begin anew, also where the last export did not end.")] = False,
+) -> None:
+    """Export one project, without Airflow. The last line says where the archive is.
+
+    The same command continues an export that was interrupted or failed. Exit code 3 when it was exported with
+    omissions: the source has, or may have, what the archive lacks.
+    """
+    params = {
+        "project_id": project_id,
+        "relations": [name.strip() for name in relations.split(",") if name.strip()],
+        "description": description or None,
+        "consistency": consistency or None,
+        "fail_fast": fail_fast,
+        "after_export": "none",  # whoever waits at the shell sees how it ends
+    }
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that it ends its processes, as after Ctrl-C
+    with errors(), progress() as show:
+        given = settings(gitlab_version=gitlab_version, gitlab_revision=gitlab_revision, edition=edition)
+        merged = shell.export(shell.Place(source, out, ledger_dsn), params, given, jobs, show, anew=anew)
+    print(f"{merged.records} records, {merged.bytes} bytes")
+    for omission in merged.omissions:
+        print(f"omission: {omission}", file=sys.stderr)
+    print(f"archive: {local_of(merged.uri)}")
+    raise typer.Exit(OMISSIONS if merged.omissions else 0)
