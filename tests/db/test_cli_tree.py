@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 
 import psycopg
 import pytest
@@ -11,6 +12,7 @@ from reader import read_project
 from runs import assert_equal
 from typer.testing import CliRunner
 
+from dev.postgres import program
 from project_export.cli import app
 from project_export.sample import schema
 from project_export.sample.generate import COMPLETE, generate
@@ -186,3 +188,51 @@ def test_coverage_names_a_key_that_never_has_a_value(specimen_copy):
     assert "UNSEEN: issues.weight" in out.splitlines()
     assert "UNSEEN: merge_requests.notes.suggestions.to_content" in out.splitlines()
     assert "merge_requests.notes.suggestions: 0 records" in out.splitlines()
+
+
+# The statements.
+
+
+@pytest.mark.parametrize("relation", load("gitlab").names)
+def test_the_statements_of_a_relation_run_in_psql_as_they_are_printed(unchanged, relation):
+    code, printed, _ = run("sql", relation, "--source", unchanged)
+    assert code == 0
+    tree = load("gitlab")
+    expected = {path for path, nested in tree.walk() if nested.table and path.split(".")[0] == relation}
+    paths = re.findall(r"^-- (\S+)$", printed, re.MULTILINE)
+    assert expected <= set(paths)
+    variables = [option for n in range(3) for option in ("-v", f"key{n}={{1}}")]
+    command = [str(program("psql")), unchanged, "-X", "-q", "-v", "ON_ERROR_STOP=1", *variables]
+    done = subprocess.run(command, input=printed, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_plans_are_those_of_a_projects_first_rows(generated):
+    code, printed, _ = run("sql", "issues", "--source", generated, "--explain")
+    assert code == 0
+    plans = dict(re.findall(r"^-- (\S+)\n.*;\n((?:--   .*\n)+)", printed, re.MULTILINE))
+    assert "issues_pkey" in plans["issues"] or "Seq Scan on issues" in plans["issues"]
+    assert re.search(r"cost=\d", plans["issues.notes"])
+    assert re.search(r"cost=\d", plans["issues.notes.author"])
+
+
+def test_the_statements_can_be_read_without_a_database():
+    code, printed, _ = run("sql", "labels")
+    assert code == 0
+    assert [line for line in printed.splitlines() if line.startswith("-- ")] == [
+        "-- labels (keys)",
+        "-- labels",
+        "-- labels.priorities",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["isues"], "relation isues is unknown; nearest: issues"),
+        (["issues", "--explain"], "--explain needs a database that plans: give --source DSN"),
+    ],
+)
+def test_what_has_no_statements_is_said(words, said):
+    code, _, err = run("sql", *words)
+    assert (code, said in err) == (2, True)

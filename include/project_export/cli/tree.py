@@ -14,13 +14,15 @@ import typer
 from project_export import libpq
 from project_export.cli.exits import errors
 from project_export.cli.options import GitlabVersion, settings
+from project_export.errors import BadRequest, nearest
 from project_export.settings import Settings
 from project_export.source import Limits, Reader, Session, Tables
 from project_export.source.coverage import coverage
 from project_export.source.indexes import joins
 from project_export.source.privileges import grants, lacking
+from project_export.source.queries import asked, explained
 from project_export.steps import allowed, bound_tree
-from project_export.tree import BoundTree, Relation, load, load_all
+from project_export.tree import BoundTree, Relation, bind, load, load_all, tables
 from project_export.tree.describe import document
 
 app = typer.Typer(no_args_is_help=True, help="The tree: what it exports, and whether a database has it.")
@@ -86,6 +88,38 @@ def show_grants(
         seen.require(bound.tree.names)
     for statement in grants(seen.found.values(), bound, role):
         print(statement)
+
+
+@app.command("sql")
+def show_sql(
+    relation: Annotated[str, typer.Argument(help="A top-level relation, or the root.")],
+    source: Annotated[str, typer.Option(help="DSN of a database; the newest layout when empty.")] = "",
+    explain: Annotated[bool, typer.Option("--explain", help="Show PostgreSQL's plans; needs SOURCE.")] = False,
+    project_id: Annotated[int, typer.Option(min=1, help="The project whose rows are planned for.")] = 1,
+    tree: Name = "",
+    gitlab_version: GitlabVersion = "",
+) -> None:
+    """Print the statements that an export runs for a relation and all that nests in it.
+
+    For psql, which needs the keys of a batch before each statement that reads by them: \\set key0 '{1,2,3}'
+    """
+    with errors():
+        if explain and not source:
+            raise BadRequest("--explain needs a database that plans: give --source DSN")
+        known = load(tree or Settings().tree, Settings().edition)
+        if relation not in known.extended().names:
+            raise BadRequest(f"relation {relation} is unknown; {nearest(relation, known.extended().names)}")
+        if source:
+            with _bound(source, tree, gitlab_version) as (session, bound):
+                found = list(explained(session, bound, relation, project_id) if explain else asked(bound, relation))
+        else:
+            whole = {table: known.known[table] for table in tables(known)}
+            found = list(asked(bind(known, whole, gitlab_version), relation))
+    for one in found:
+        print(f"-- {one.path}\n{one.query};")
+        for line in one.plan:
+            print(f"--   {line}")
+        print()
 
 
 @app.command("coverage")

@@ -85,6 +85,11 @@ class Reader:
         )
 
     @property
+    def root_values(self) -> Mapping[str, bytes | None]:
+        """The values of the project on which its relations join, and to which they refer, as PostgreSQL's texts."""
+        return self._root_values
+
+    @property
     def oddities(self) -> Counter[str]:
         """What was odd about the values that were read, and how often; nothing is missing for that."""
         return self._documents.oddities

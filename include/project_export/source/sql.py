@@ -133,6 +133,10 @@ class Statements:
         rows = self._rows(relation, {}, parent, params)
         return sql.SQL("SELECT count(*) FROM ({}) AS t").format(rows), params.values
 
+    def many(self, link: str) -> bool:
+        """Say whether the root's value of this name is an array, any element of which joins."""
+        return self._values.link_type(link, self._root).startswith("_")
+
     def _select(
         self,
         relation: Relation,
@@ -250,8 +254,7 @@ class Statements:
         for own, link in source.join:
             own_type = named(self._catalogue[table][own])
             value = params(parent[link].decode())
-            many = self._values.link_type(link, self._root).startswith("_")
-            form = sql.SQL("{} = ANY({}::text::{}[])") if many else sql.SQL("{} = {}::text::{}")
+            form = sql.SQL("{} = ANY({}::text::{}[])") if self.many(link) else sql.SQL("{} = {}::text::{}")
             equal.append(form.format(column(own), value, own_type))
         return every([*equal, *self._fulfilled(source.where, source.either, Place(table), params)])
 
