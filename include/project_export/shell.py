@@ -30,6 +30,7 @@ from project_export import ledger, libpq
 from project_export.drafts import uri_of
 from project_export.errors import WHOLE, BadRequest, Failure, ProjectExportError, Retryable, SourceBusy, Stopped
 from project_export.ledger.states import PENDING
+from project_export.request import Request
 from project_export.settings import REQUIRED, Settings
 from project_export.steps import (
     Context,
@@ -38,14 +39,12 @@ from project_export.steps import (
     Merged,
     Merger,
     Owner,
-    Request,
     Silence,
     Worker,
     all_at_once,
     create,
     watch,
 )
-from project_export.steps.create import params_of
 from project_export.steps.preflight import LEDGER, STORE
 from project_export.steps.process import Process
 from project_export.tree import load
@@ -159,7 +158,7 @@ def _take_up(ctx: Context, request: Request, run_id: str) -> None:
     if job is None or not job.run_id.startswith(_RUN) or job.state == "finished":
         return
     same = (job.params, job.description, job.consistency) == (
-        json.loads(json.dumps(params_of(request))),
+        json.loads(json.dumps(request.kept())),
         request.description,
         request.consistency or ctx.settings.consistency,
     )

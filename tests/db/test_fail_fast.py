@@ -15,7 +15,8 @@ from runs import assert_same, attempts, backends, context, locked, merge, path_o
 
 from project_export.errors import BadRequest, Failure, RelationsFailed, UnitFailed
 from project_export.ledger import Row
-from project_export.steps import Context, Created, Request, watch
+from project_export.request import Request
+from project_export.steps import Context, Created, watch
 
 Start = Callable[..., tuple[Context, Created]]
 

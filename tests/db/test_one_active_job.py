@@ -12,7 +12,8 @@ import runs
 
 from project_export.errors import BadRequest, JobActive, ProjectExportError, StoreRefused
 from project_export.ledger import Job
-from project_export.steps import Context, Created, Notice, Request, create
+from project_export.request import Request
+from project_export.steps import Context, Created, Notice, create
 from project_export.store import Store
 
 

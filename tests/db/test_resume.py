@@ -22,7 +22,8 @@ from project_export.errors import RelationsFailed, SnapshotMissing
 from project_export.ledger import Ledger
 from project_export.ledger.columns import clock
 from project_export.ledger.models import ProjectExportJob, RelationExport
-from project_export.steps import Context, Created, Holder, Owner, Request, Worker, conclude, create, failure, watch
+from project_export.request import Request
+from project_export.steps import Context, Created, Holder, Owner, Worker, conclude, create, failure, watch
 from project_export.steps.ending import resumable_until
 
 Make = Callable[..., Context]

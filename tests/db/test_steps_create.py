@@ -27,7 +27,8 @@ from project_export.errors import (
     StoreRefused,
     TreeError,
 )
-from project_export.steps import Context, Created, Request, create
+from project_export.request import Request
+from project_export.steps import Context, Created, create
 from project_export.tree import load
 
 Make = Callable[..., Context]
@@ -181,7 +182,7 @@ def test_a_source_that_is_down_is_worth_a_retry(make: Make) -> None:
 def test_a_tree_with_a_misspelt_column_is_refused_before_any_row_is_read(make: Make, tmp_path: Path) -> None:
     tree = Path(load("gitlab").file)
     text = tree.read_text("utf-8")
-    for schema in ("../sample/columns.tsv", "gitlab-paid.tsv", "gitlab-layouts.tsv"):
+    for schema in ("gitlab-columns.tsv", "gitlab-paid.tsv", "gitlab-layouts.tsv"):
         text = text.replace(schema, str(tree.parent / schema))
     assert "keys: [name, user_id, awardable_type" in text
     (tmp_path / "tree.yaml").write_text(text.replace("keys: [name, user_id, awardable_type", "keys: [name, usr_id"))

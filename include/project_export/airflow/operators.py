@@ -48,7 +48,8 @@ class CreateRelationExports(BaseOperator):
         from project_export.airflow.runs import run_alive
         from project_export.errors import JobActive
         from project_export.ledger.scrub import scrub
-        from project_export.steps import Request, create
+        from project_export.request import Request
+        from project_export.steps import create
 
         self.about = {"project_id": context["params"]["project_id"], "outcome": "refused"}
         try:

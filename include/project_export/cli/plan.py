@@ -15,9 +15,10 @@ from project_export import libpq
 from project_export.cli.exits import errors
 from project_export.cli.options import GitlabVersion, settings
 from project_export.plan import Plan
+from project_export.request import Request
 from project_export.shell import source_name
 from project_export.source import Limits, Session
-from project_export.steps import Request, plan_export
+from project_export.steps import plan_export
 from project_export.tree import load
 
 _PIPE_COLUMNS = 500

@@ -1,8 +1,10 @@
 """The facts behind the sample's schema, as GitLab's db/structure.sql declares them (the commit is named in each file).
 
-    columns.tsv      table, column, type, not_null, default
-    keys.tsv         kind (pk, unique, index, gin, fk), table, name, columns, detail (what follows the columns)
-    partitions.tsv   table, strategy, partition, bounds
+They are beside the tree `gitlab`, which reads the columns as its reference schema:
+
+    gitlab-columns.tsv      table, column, type, not_null, default
+    gitlab-keys.tsv         kind (pk, unique, index, gin, fk), table, name, columns, detail (what follows the columns)
+    gitlab-partitions.tsv   table, strategy, partition, bounds
 
 Foreign keys to tables that are not among them (organizations, epics, ...) are left out. Loose ones, which GitLab keeps
 in application code, do not exist here either, so ids may dangle as they do there.
@@ -14,9 +16,11 @@ from collections.abc import Iterator
 from importlib import resources
 from typing import NamedTuple
 
+from project_export import trees
+
 
 class Column(NamedTuple):
-    """One row of columns.tsv; `not_null` and `default` are SQL, empty when there is none."""
+    """One row of gitlab-columns.tsv; `not_null` and `default` are SQL, empty when there is none."""
 
     table: str
     name: str
@@ -31,7 +35,7 @@ class Column(NamedTuple):
 
 
 class Key(NamedTuple):
-    """One row of keys.tsv; `columns` and `detail` are SQL."""
+    """One row of gitlab-keys.tsv; `columns` and `detail` are SQL."""
 
     kind: str
     table: str
@@ -46,7 +50,7 @@ class Key(NamedTuple):
 
 
 class Partition(NamedTuple):
-    """One row of partitions.tsv; `strategy` and `bounds` are SQL."""
+    """One row of gitlab-partitions.tsv; `strategy` and `bounds` are SQL."""
 
     table: str
     strategy: str
@@ -56,17 +60,17 @@ class Partition(NamedTuple):
 
 def columns() -> Iterator[Column]:
     """Yield every column, tables and columns in GitLab's order; partitions are not among the tables."""
-    return (Column(*line) for line in _rows("columns.tsv"))
+    return (Column(*line) for line in _rows("gitlab-columns.tsv"))
 
 
 def keys() -> Iterator[Key]:
     """Yield every key and index."""
-    return (Key(*line) for line in _rows("keys.tsv"))
+    return (Key(*line) for line in _rows("gitlab-keys.tsv"))
 
 
 def partitions() -> Iterator[Partition]:
     """Yield every partition of the partitioned tables."""
-    return (Partition(*line) for line in _rows("partitions.tsv"))
+    return (Partition(*line) for line in _rows("gitlab-partitions.tsv"))
 
 
 def text(name: str) -> str:
@@ -75,6 +79,7 @@ def text(name: str) -> str:
 
 
 def _rows(name: str) -> Iterator[list[str]]:
-    rows = (line.split("\t") for line in text(name).splitlines() if not line.startswith("#"))
+    facts = resources.files(trees).joinpath(name).read_text(encoding="utf-8")
+    rows = (line.split("\t") for line in facts.splitlines() if not line.startswith("#"))
     next(rows)
     return rows

@@ -111,7 +111,7 @@ class _Building:
         ]
 
     def _add_tables(self, added: dict[str, dict[str, list[list[str]]]]) -> None:
-        """Add tables: `columns` as in columns.tsv without the table, `keys` as [kind, name, columns, detail]."""
+        """Add tables: `columns` as in gitlab-columns.tsv without the table, `keys` as [kind, name, columns, detail]."""
         for table, content in added.items():
             self.columns += (Column(table, *column) for column in content["columns"])
             self.keys += (Key(kind, table, *rest) for kind, *rest in content["keys"])
@@ -122,11 +122,11 @@ class _Building:
         self.keys = [key for key in self.keys if key.name not in dropped]
 
     def _add_keys(self, added: list[list[str]]) -> None:
-        """Add keys: as in keys.tsv."""
+        """Add keys: as in gitlab-keys.tsv."""
         self.keys += (Key(*key) for key in added)
 
     def _add_columns(self, added: dict[str, list[list[str]]]) -> None:
-        """Add columns at the end of their tables: as in columns.tsv without the table."""
+        """Add columns at the end of their tables: as in gitlab-columns.tsv without the table."""
         self._must_exist(added, {column.table for column in self.columns})
         self.columns += (Column(table, *column) for table, columns in added.items() for column in columns)
 

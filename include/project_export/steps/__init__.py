@@ -22,7 +22,6 @@ from project_export.steps.owner import Owner
 from project_export.steps.planning import allowed, bound_tree, plan_export
 from project_export.steps.preflight import Finding, all_at_once, preflight
 from project_export.steps.prune import Pruned, prune
-from project_export.steps.request import Request
 from project_export.steps.watch import Silence, give_up, watch
 from project_export.steps.work import Worked, Worker
 
@@ -37,7 +36,6 @@ __all__ = [
     "Notice",
     "Owner",
     "Pruned",
-    "Request",
     "Silence",
     "Worked",
     "Worker",

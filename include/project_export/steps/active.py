@@ -1,4 +1,4 @@
-"""The one active job of a project: whose run lives, and whose does not and is failed as cancelled."""
+"""The one active job of a project: find it, cancel it when its run is gone, reopen an ended one."""
 
 from __future__ import annotations
 
@@ -39,3 +39,13 @@ def cancel(ctx: Context, job: Job) -> bool:
         log.warning("job %d is failed: %s", job.id, message)
         notify(ctx, job.id, "cancelled")
     return cancelled
+
+
+def resume(ctx: Context, job: Job) -> None:
+    """Reopen an ended job: requeue its failed rows, or all rows if it had finished."""
+    if job.state not in ("failed", "finished"):
+        return
+    again = ("failed",) if job.state == "failed" else ("failed", "finished")
+    if ctx.ledger.reopen_job(job.id, again, "the run was cleared or retried"):
+        queued = ctx.ledger.progress(job.id).queued
+        log.info("job %d was %s and is open again; %d relation(s) or part(s) are queued", job.id, job.state, queued)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from project_export.errors import JobActive, MoveRefused, StoreRefused
 from project_export.ledger import Job, JobRequest, being_exported
 from project_export.plan import Plan
-from project_export.send import shown
+from project_export.request import Request
 from project_export.settings import REQUIRED
-from project_export.steps.active import RunAlive, living_job
+from project_export.steps.active import RunAlive, living_job, resume
 from project_export.steps.context import Context
 from project_export.steps.planning import plan_export
 from project_export.steps.preflight import all_at_once
-from project_export.steps.request import Request
 from project_export.steps.upload import check_upload
 
 log = logging.getLogger(__name__)
@@ -118,7 +116,7 @@ def _create(
         requested_by=requested_by,
         consistency=consistency,
         description=request.description,
-        params=params_of(request),
+        params=request.kept(),
         plan=plan.as_json(),
         grace_seconds=round(ctx.settings.snapshot_grace_seconds) if watched else 0,
     )
@@ -134,21 +132,6 @@ def _create(
     for unit, title in enumerate(plan.titles):
         log.info("unit %d: %s", unit, title)
     return _created(job)
-
-
-def resume(ctx: Context, job: Job) -> None:
-    """Start an ended job again: what failed is queued anew, of a finished job, which is wanted again, everything."""
-    if job.state not in ("failed", "finished"):
-        return
-    again = ("failed",) if job.state == "failed" else ("failed", "finished")
-    if ctx.ledger.reopen_job(job.id, again, "the run was cleared or retried"):
-        queued = ctx.ledger.progress(job.id).queued
-        log.info("job %d was %s and is open again; %d relation(s) or part(s) are queued", job.id, job.state, queued)
-
-
-def params_of(request: Request) -> dict[str, Any]:
-    """Return what a job keeps of its request: no secret of the URL."""
-    return {**asdict(request), "upload_url": request.upload_url and shown(request.upload_url)}
 
 
 def _taken(request: Request, run_id: str, other: Job) -> Created:

@@ -24,8 +24,8 @@ from project_export.errors import (
     UnitUnfinished,
 )
 from project_export.ledger import Job, Row
+from project_export.steps.active import resume
 from project_export.steps.context import Context
-from project_export.steps.create import resume
 from project_export.steps.ending import ending
 from project_export.steps.owner import Owner
 from project_export.steps.watch import KILLED, fail_fast, release

@@ -14,7 +14,6 @@ from project_export.steps.context import Context
 
 log = logging.getLogger(__name__)
 
-METHODS = ("PUT", "POST")
 DELAYS_SECONDS = (1.0, 4.0, 16.0)
 
 

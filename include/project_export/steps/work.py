@@ -31,8 +31,8 @@ from project_export.errors import (
 )
 from project_export.ledger import Beat, Claim, Job
 from project_export.source import Reader
+from project_export.steps.active import resume
 from project_export.steps.context import Context
-from project_export.steps.create import resume
 from project_export.steps.owner import Owner
 from project_export.steps.patience import patiently
 from project_export.steps.sessions import UnitSource

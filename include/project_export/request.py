@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from project_export.errors import BadRequest, nearest
-from project_export.send import Place
+from project_export.send import Place, shown
 from project_export.settings import Consistency
-from project_export.steps.upload import METHODS
 from project_export.tree import Tree
 
 IfRunning = Literal["fail", "join", "wait"]
 AfterExport = Literal["notify", "none", "upload"]
+_METHODS = ("PUT", "POST")
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,10 @@ class Request:
             *_after_export(params),
         )
 
+    def kept(self) -> dict[str, Any]:
+        """Return what a job keeps of its request: no secret of the URL."""
+        return {**asdict(self), "upload_url": self.upload_url and shown(self.upload_url)}
+
 
 def _after_export(params: Mapping[str, Any]) -> tuple[Any, str | None, Any]:
     after_export = _one_of(params, "after_export", get_args(AfterExport))
@@ -87,7 +91,7 @@ def _after_export(params: Mapping[str, Any]) -> tuple[Any, str | None, Any]:
         raise BadRequest("upload_url is for after_export=upload only")
     if url is not None:
         Place.parse(url)
-    return after_export, url, _one_of(params, "upload_http_method", METHODS)
+    return after_export, url, _one_of(params, "upload_http_method", _METHODS)
 
 
 def _one_of(params: Mapping[str, Any], name: str, valid: Sequence[str]) -> Any:
