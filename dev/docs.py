@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
 from project_export.settings import Settings
 
 REPO = Path(__file__).resolve().parents[1]
+PACKAGE = REPO / "include" / "project_export"
 OPERATE = REPO / "docs" / "operate.md"
+CONTRIBUTING = REPO / "CONTRIBUTING.md"
 
 
 def settings_table() -> str:
@@ -20,12 +23,42 @@ def settings_table() -> str:
     return "\n".join(lines)
 
 
+def layers() -> str:
+    """Return the layers of the import contract, the highest first, with what each of their modules is for."""
+    contract = re.search(
+        r"^layers = \[\n(.*?)^\]", (REPO / "pyproject.toml").read_text("utf-8"), re.DOTALL | re.MULTILINE
+    )
+    assert contract is not None
+    names = re.findall(r'"([^"]+)"', contract[1])
+    width = max(len(name) for layer in names for name in layer.split(" | ")) + 2
+    blocks = []
+    for layer in names:
+        lines = [f"{name:<{width}}{_purpose(name)}" for name in layer.split(" | ")]
+        blocks.append("\n".join(lines))
+    return "```text\n" + f"\n{'─' * width}\n".join(blocks) + "\n```"
+
+
+def _purpose(name: str) -> str:
+    """Return the first sentence of a module's docstring."""
+    file = PACKAGE / name / "__init__.py" if (PACKAGE / name).is_dir() else PACKAGE / f"{name}.py"
+    text = ast.get_docstring(ast.parse(file.read_text("utf-8"))) or ""
+    return re.split(r"(?<=\.)\s|\n\n", text.replace("\n", " "), maxsplit=1)[0]
+
+
 def with_settings(page: str) -> str:
     """Return the operator's page with the table between its marks."""
-    return re.sub(
-        r"(?<=<!-- settings -->\n).*?(?=<!-- /settings -->)", lambda _: settings_table() + "\n", page, flags=re.DOTALL
-    )
+    return _between("settings", settings_table(), page)
+
+
+def with_layers(page: str) -> str:
+    """Return the contributors' page with the layers between their marks."""
+    return _between("layers", layers(), page)
+
+
+def _between(mark: str, text: str, page: str) -> str:
+    return re.sub(rf"(?<=<!-- {mark} -->\n).*?(?=<!-- /{mark} -->)", lambda _: text + "\n", page, flags=re.DOTALL)
 
 
 if __name__ == "__main__":
     OPERATE.write_text(with_settings(OPERATE.read_text("utf-8")), "utf-8")
+    CONTRIBUTING.write_text(with_layers(CONTRIBUTING.read_text("utf-8")), "utf-8")

@@ -1,4 +1,4 @@
-"""A file is there whole or not at all: it is written under a temporary name and published by one atomic step.
+"""A file is complete or absent: it is written under a temporary name and published in one atomic step.
 
 Everything that the operating system or a remote store refuses is raised as StoreRefused, with the path, the name of
 the error, and what to do; what no retry can help as StoreUnusable.

@@ -1,4 +1,4 @@
-"""Values that a source keeps in files beside its database: read from the store that the settings name, never written.
+"""Values that a source keeps in files outside its database; they are only read.
 
 A local path is walked folder by folder and follows no link below the store's own folder, so that a name from the
 database cannot lead anywhere else.

@@ -1,4 +1,4 @@
-"""What a connection to PostgreSQL needs wherever it leads: patience with limits, and nothing that a session keeps.
+"""What every connection to PostgreSQL needs: time limits, and nothing that a session would keep.
 
 A machine that is gone says nothing: without PATIENCE, a process that waits for an answer waits for two hours, Linux's
 own time until it asks. A pooler gives each transaction another session, in which other clients have left settings,

@@ -1,4 +1,4 @@
-"""What a job will cost, how its relations are split into parts, and which unit is to begin with which.
+"""What a job will cost, how its relations are split into parts, and which unit starts with which.
 
 A unit is a worker that claims rows; the plan only says where each starts. A relation's cost is its top-level records
 times the relations that are read for each of them.

@@ -1,4 +1,4 @@
-"""What somebody asks for, checked."""
+"""What somebody asks for, validated."""
 
 from __future__ import annotations
 

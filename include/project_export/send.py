@@ -1,4 +1,4 @@
-"""One HTTP request to a place that somebody named: no redirect, no proxy, constant memory, and nowhere private.
+"""One HTTP request to a URL that somebody gave: no redirects, no proxy, constant memory, no private addresses.
 
 The name is resolved once, every address is judged, and the connection goes to an address that was judged: a name that
 resolves to something else a moment later changes nothing. What a URL may hold of secrets (user, password, query) is in

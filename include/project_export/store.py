@@ -1,4 +1,4 @@
-"""Where parts, archives and manifests lie: a local folder, or any place that universal_pathlib opens (s3://, ...).
+"""Where parts, archives and manifests are kept: a local folder, or whatever universal_pathlib opens (s3://).
 
     <root>/<source>/<project_id>/<job_id>/<begin of the archive's SHA-256>/project.tar.gz
                                                                           project.manifest.json

@@ -53,8 +53,12 @@ def test_a_huge_note_is_exported_whole_in_bounded_memory_and_said(
         manifest = Manifest.from_json(archive.with_name("project.manifest.json").read_bytes())
         assert [text[:8] for relation in manifest.relations for text in relation.remarks if remark[8:] in text]
         assert verify(archive, manifest).problems == ()
-        (finding,) = verify(archive, manifest, limits=GITLAB).problems
-        assert (finding.code, finding.where.partition(":")[0]) == ("limit", "tree/project/issues.ndjson")
+        note, line = verify(archive, manifest, limits=GITLAB).problems
+        assert {(one.code, one.where.partition(":")[0]) for one in (note, line)} == {
+            ("limit", "tree/project/issues.ndjson")
+        }
+        assert "45000000 characters of 1000000" in note.message
+        assert "bytes in a line; 52428800 are read" in line.message
         megabytes = int(report.read_text())
         assert megabytes < FAT_MB
     happened(f"exported in {megabytes} MB, SAME; log and manifest say it, verify --gitlab-limits refuses it")

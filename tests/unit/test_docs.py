@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 import typer
 
-from dev.docs import with_settings
+from dev.docs import with_layers, with_settings
 from project_export.cli import app
 from project_export.errors import Failure
 from project_export.tree import load
 
 REPO = Path(__file__).resolve().parents[2]
-PAGES = sorted([REPO / "README.md", *(REPO / "docs").glob("*.md")])
+PAGES = sorted([REPO / "README.md", REPO / "CONTRIBUTING.md", *(REPO / "docs").glob("*.md")])
 ADRS = REPO / "docs" / "adr"
 
 
@@ -61,6 +61,11 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
 def test_the_table_of_settings_is_current() -> None:
     page = (REPO / "docs" / "operate.md").read_text("utf-8")
     assert page == with_settings(page), "write it by: python -m dev.docs"
+
+
+def test_the_layers_are_those_of_the_import_contract() -> None:
+    page = (REPO / "CONTRIBUTING.md").read_text("utf-8")
+    assert page == with_layers(page), "write it by: python -m dev.docs"
 
 
 def test_every_message_that_an_operator_is_told_of_is_one_of_the_code(repo: Path) -> None:

@@ -1,4 +1,4 @@
-"""The one room that knows Airflow: it turns tasks, triggers and params into the verbs of `steps`.
+"""The only package that knows Airflow: it turns tasks, triggers and params into the verbs of `steps`.
 
 health      what only Airflow knows of its readiness, for the shell's check; it imports nothing of it
 form        what the DAG file may know while it is parsed
