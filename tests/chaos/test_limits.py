@@ -31,8 +31,8 @@ CONNECTIONS = 8
 """Of two units, their signs of life and the holder, on either side."""
 PLAIN_MB = 150
 FAT_MB = {"of today": 250, "without a discussion": 600}
-"""What a process may take for one record of 60 MB. It takes about 125, but if a value of it has to be computed, the record
-is read whole: of a note that GitLab wrote before it stored discussions."""
+"""What a process may take for one record of 60 MB. It takes about 125; but if a value of it has to be computed, as of a
+note that GitLab wrote before it stored discussions, the record is read whole."""
 
 
 @pytest.mark.fault("F18", "notes of 45 and 60 MB")
