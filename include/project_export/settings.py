@@ -133,7 +133,7 @@ class Settings(BaseSettings):
     lock_timeout_seconds: float = Field(30, gt=0, description="Of each lock wait on the source.")
     allow_row_security: bool = Field(
         False,
-        description="Whether row policies of the source may hide rows from the export; the manifest then says so. Else"
+        description="Whether row policies of the source may hide rows from the export; that is an omission. Else"
         " they fail it.",
         json_schema_extra=_GUARDS,
     )

@@ -91,10 +91,21 @@ class Tables:
             raise SourceFiltered(message, _POLICY if policies else None)
 
     def remarks(self, name: str) -> tuple[str, ...]:
-        """Say of a relation, for the manifest, where rows may be hidden by leave of a setting."""
+        """Say of a relation which of its tables may hide rows; a setting names each of them."""
+        return self._allowed_doubts(name, policy=False)
+
+    def omissions(self, name: str) -> tuple[str, ...]:
+        """Say of a relation which row policies hide rows of it; a setting allows all of them at once."""
+        return self._allowed_doubts(name, policy=True)
+
+    def _allowed_doubts(self, name: str, *, policy: bool) -> tuple[str, ...]:
         read = tables(replace(self._bound.tree, root=self._bound.relation(name), relations=(), title=None))
-        doubts = [doubt for table in sorted(read) for doubt in self._doubts(table) if doubt.allowed]
-        return tuple(f"rows may be missing: {doubt.what}, which {doubt.setting} allows" for doubt in doubts)
+        doubts = [doubt for table in sorted(read) for doubt in self._doubts(table)]
+        return tuple(
+            f"rows may be missing: {doubt.what}, which {doubt.setting} allows"
+            for doubt in doubts
+            if doubt.allowed and doubt.policy == policy
+        )
 
     def _doubts(self, table: str) -> Iterator[_Doubt]:
         root = self.found.get(self._bound.tree.root.table)

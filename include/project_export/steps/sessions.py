@@ -102,8 +102,9 @@ class UnitSource:
 
     def omissions(self, claim: Claim, reader: Reader) -> list[str]:
         """Return what the source has, or may have, and the row's part lacks."""
-        left_out = self._bound.omissions(claim.relation) if self._bound is not None and claim.part == 0 else ()
-        return [*left_out, *_counted(reader.omissions)]
+        known = [self._bound, self._tables] if claim.part == 0 else []
+        said = [text for one in known if one is not None for text in one.omissions(claim.relation)]
+        return [*said, *_counted(reader.omissions)]
 
     def close(self) -> None:
         """End the session."""
