@@ -289,6 +289,7 @@ def test_the_first_failure_ends_a_run_that_is_to_fail_fast_and_a_clear_exports_w
     assert records == second_reading(stage, 1)
 
 
+@pytest.mark.slow
 def test_a_cancelled_run_leaves_the_source_in_peace_and_the_next_run_takes_over(stage):
     with stage.locked("lists"):
         run = stage.trigger(project_id=2, consistency="relation")

@@ -161,7 +161,10 @@ def test_a_batch_that_is_much_too_big_is_read_in_smaller_ones(session: Session, 
     assert b"".join(chunk.data for chunk in chunks) == whole
 
 
-@pytest.mark.parametrize(("batch_bytes", "longest", "slice_"), [(1, 1 << 20, 16 << 10), (1, 60, 7), (1500, 300, 64)])
+@pytest.mark.parametrize(
+    ("batch_bytes", "longest", "slice_"),
+    [pytest.param(1, 1 << 20, 16 << 10, marks=pytest.mark.slow), (1, 60, 7), (1500, 300, 64)],
+)
 def test_what_does_not_fit_leaves_in_the_same_bytes(
     session: Session, bound: BoundTree, monkeypatch: pytest.MonkeyPatch, batch_bytes: int, longest: int, slice_: int
 ) -> None:

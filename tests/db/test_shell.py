@@ -133,7 +133,9 @@ def test_an_export_from_a_shell_end_to_end(shell: Shell, generated: str, sample_
         assert conn.execute("SELECT id FROM projects").fetchone() == (int(loaded.stdout.split()[-1]),)
 
 
-@pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("sign", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_an_interrupted_export_leaves_nothing_behind(
     shell: Shell, blocked: tuple[subprocess.Popen[str], str], sign: signal.Signals, code: int
 ) -> None:
@@ -196,7 +198,7 @@ def test_the_same_command_goes_on_with_an_export_that_was_interrupted(
 @pytest.mark.parametrize(
     "other",
     [
-        ["--anew"],
+        pytest.param(["--anew"], marks=pytest.mark.slow),
         pytest.param(["--relations", "labels"], marks=pytest.mark.slow),
         pytest.param(["--description", "another"], marks=pytest.mark.slow),
     ],
