@@ -51,7 +51,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print the table: fault, what happened, verdict."""
     rows: dict[str, list[str]] = {}
-    for outcome in ("passed", "failed", "error", "skipped"):
+    for outcome in ("passed", "failed", "error", "skipped", "xfailed"):
         for report in terminalreporter.stats.get(outcome, []):
             said = getattr(report, "user_properties", ())
             for number, name in (value for key, value in said if key == "fault"):
@@ -62,7 +62,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
                     number,
                     name,
                     happened,
-                    outcome if outcome in ("passed", "skipped") else "FAILED",
+                    outcome if outcome in ("passed", "skipped", "xfailed") else "FAILED",
                 ]
     if rows:
         terminalreporter.section("faults")

@@ -65,9 +65,23 @@ def test_an_archive_with_every_relation_and_key_has_neither_problem_nor_remark()
     assert set(report.records) > {"project", "issues", "merge_requests", "ci_pipelines", "user_contributions"}
 
 
-@given(st.integers(0, len(SAMPLE.data) - 1), st.integers(0, 7))
+BITS = given(st.integers(0, len(SAMPLE.data) - 1), st.integers(0, 7))
+
+
+@BITS
 @settings(max_examples=100, deadline=None)
+def test_a_flipped_bit_is_found(place: int, bit: int) -> None:
+    found_flipped(place, bit)
+
+
+@pytest.mark.slow
+@BITS
+@settings(max_examples=400, deadline=None)
 def test_every_flipped_bit_is_found(place: int, bit: int) -> None:
+    found_flipped(place, bit)
+
+
+def found_flipped(place: int, bit: int) -> None:
     data = bytearray(SAMPLE.data)
     data[place] ^= 1 << bit
     assert not checked(bytes(data), SAMPLE.manifest).ok
