@@ -12,8 +12,9 @@ from pathlib import Path
 from bench.peers import PEERS
 from bench.proc import client_cpu
 from bench.run import Cost
-from project_export.archive.merge import Member, StoredPart, write_archive
 from project_export.archive.part import PartWriter
+from project_export.archive.pieces import Member, StoredPart, archive_pieces
+from project_export.store import LocalStore, assemble
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class Merging:
     def __init__(self, folder: Path, uri: str, size: int) -> None:
         self._folder = folder
         self._parts: list[StoredPart] = []
+        self._store = LocalStore(folder)
         shutil.rmtree(folder, ignore_errors=True)
         (folder / "parts").mkdir(parents=True)
         (folder / "tree").mkdir()
@@ -83,11 +85,12 @@ class Merging:
             for chunk in chunks:
                 writer.write(chunk, chunk.count(b"\n"))
             facts = writer.finish()
-        self._parts.append(StoredPart("issues", len(self._parts), facts, lambda: path.open("rb")))
+        self._parts.append(StoredPart("issues", len(self._parts), facts, path.as_uri()))
 
     def _ours(self) -> None:
         with (self._folder / "out").open("wb") as out:
-            write_archive([Member("issues.ndjson", tuple(self._parts))], out, mtime=0)
+            pieces = archive_pieces([Member("issues.ndjson", tuple(self._parts))], mtime=0)
+            assemble(pieces, self._store.open, out)
 
     def _shell(self, command: str) -> None:
         subprocess.run(["/bin/sh", "-c", command], cwd=self._folder, check=True)

@@ -23,9 +23,9 @@ from dev.rest import Rest, RestError
 from dev.stack import DAG_ID, Stack, StackError
 from project_export.archive.manifest import Manifest
 from project_export.archive.verify import Report, verify
-from project_export.drafts import local_of
 from project_export.errors import ProjectExportError
 from project_export.ledger import Job, Ledger, make_engine
+from project_export.store.uris import shown
 
 STATE = REPO / ".state"
 SCALE = 25.0
@@ -85,7 +85,7 @@ def _demo(stack: Stack, project_id: int, scale: float | None, console: Console) 
         run_id = rest.trigger(DAG_ID, {"project_id": project_id})
         console.print(f"Run {run_id} of {DAG_ID}, project {project_id}")
         job = _follow(stack, rest, run_id, console)
-        archive = Path(local_of(job.archive_uri or "") or "")
+        archive = Path(shown(str(job.archive_uri)))
         _print_report(archive, _verified(archive), console)
     return archive
 

@@ -19,8 +19,8 @@ from dev.airflow import REPO
 from dev.demo import STATE
 from dev.progress import relations_table
 from dev.stack import DAG_ID, Stack, StackError
-from project_export.drafts import local_of
 from project_export.ledger import Ledger, make_engine
+from project_export.store.uris import shown
 
 IMAGE = REPO / "docs" / "images" / "export.svg"
 PROJECT_ID, SCALE, WIDTH, RUN_SECONDS = 1, 25.0, 96, 300
@@ -56,7 +56,7 @@ def _record(stack: Stack, console: Console) -> None:
     job = ledger.job_of_run(f"{DAG_ID}/{run_id}")
     assert job is not None
     console.print(relations_table(ledger.rows(job.id)), "")
-    archive = Path(local_of(job.archive_uri or "") or "")
+    archive = Path(shown(str(job.archive_uri)))
     os.chdir(archive.parent)
     names = _run(console, "tar", "--list", "--file", archive.name).splitlines()
     console.print(Text("\n".join([*names[:NAMES], f"({len(names) - NAMES} more)", ""])))

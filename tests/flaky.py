@@ -64,7 +64,7 @@ class FlakyFileSystem(MemoryFileSystem):
         return super().ls(*args, **kwargs)
 
     def info(self, *args: Any, **kwargs: Any) -> Any:
-        _meet(self.refused, "list")
+        _meet(self.refused, "read")
         return super().info(*args, **kwargs)
 
     def exists(self, *args: Any, **kwargs: Any) -> bool:

@@ -1,46 +1,41 @@
-"""Values that a source keeps in files outside its database; they are only read.
-
-A local path is walked folder by folder and follows no link below the store's own folder, so that a name from the
-database cannot lead anywhere else.
-"""
+"""Values that a source keeps in files outside its database; they are only read."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
+from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import BinaryIO
 
 from upath import UPath
 
-from project_export.drafts import local_of, refusing
-from project_export.store import folder_uri
+from project_export.store.refusals import Refusals, local_refusals, remote_refusals
+from project_export.store.uris import place, uri_of
 
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-class External:
-    """The store at `uri`: file:// or an absolute path, or the URI of any fsspec file system.
+class External(ABC):
+    """A source's files. The file that was read last stays open: values in one file are read one after the other."""
 
-    The file that was read last stays open, since values that lie in one file are asked for one after the other.
-    Raises BadRequest when the URI is relative or names no folder.
-    """
-
-    def __init__(self, uri: str) -> None:
-        self._uri = folder_uri(uri)
+    def __init__(self, uri: str, refusals: Refusals) -> None:
+        self._uri = uri
+        self._refusals = refusals
         self._name = ""
         self._file: BinaryIO | None = None
 
     def read(self, name: str, offset: int, size: int) -> bytes | None:
-        """Return `size` bytes of a file from `offset` on, fewer where it is shorter, None where there is no such file.
+        """Return `size` bytes of a file from `offset` on, fewer where it is shorter, None where it does not exist.
 
-        Raises ValueError where the name leads out of the store, over a link, or to what is no file; StoreRefused
-        where the store is not there or cannot be read.
+        Raises ValueError where the name leads out of the folder, over a link, or to something that is not a file;
+        StoreRefused where the folder does not exist or cannot be read.
         """
         names = name.split("/")
         if not {"", ".", ".."}.isdisjoint(names) or "\0" in name:
-            raise ValueError(f"the file {name!r} lies outside of the store {self._uri}")
-        with refusing(f"{self._uri}/{name}"):
+            raise ValueError(f"the file {name!r} is outside of the store {self._uri}")
+        with self._refusals(f"{self._uri}/{name}"):
             if self._file is None or name != self._name:
                 self.close()
                 self._file, self._name = self._open(names), name
@@ -56,24 +51,29 @@ class External:
         if file is not None:
             file.close()
 
+    @abstractmethod
     def _open(self, names: list[str]) -> BinaryIO | None:
-        root = local_of(self._uri)
-        if root is not None:
-            return self._open_local(os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), names)
-        try:
-            return UPath(self._uri, *names).open("rb")
-        except FileNotFoundError:
-            if not UPath(self._uri).is_dir():
-                raise
-            return None
+        """Open a file, or return None where the folder exists and the file does not."""
 
-    def _open_local(self, folder: int, names: list[str]) -> BinaryIO | None:
+
+class _Local(External):
+    """Files below a local folder.
+
+    A path is walked folder by folder and follows no link, so that a name from the database cannot lead anywhere else.
+    """
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(uri_of(root), local_refusals)
+        self._root = root
+
+    def _open(self, names: list[str]) -> BinaryIO | None:
+        folder = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for name in names:
                 above, folder = folder, os.open(name, _OPEN, dir_fd=folder)
                 os.close(above)
             if not stat.S_ISREG(os.fstat(folder).st_mode):
-                raise ValueError(f"{'/'.join(names)!r} in the store {self._uri} is no file")
+                raise ValueError(f"{'/'.join(names)!r} in the store {self._uri} is not a file")
             return os.fdopen(os.dup(folder), "rb")
         except FileNotFoundError:
             return None
@@ -83,3 +83,27 @@ class External:
             raise
         finally:
             os.close(folder)
+
+
+class _Remote(External):
+    """Files of an object store."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(uri, remote_refusals)
+
+    def _open(self, names: list[str]) -> BinaryIO | None:
+        try:
+            return UPath(self._uri, *names).open("rb")
+        except FileNotFoundError:
+            if not UPath(self._uri).is_dir():
+                raise
+            return None
+
+
+def open_external(uri: str) -> External:
+    """Return the files below `uri`: an absolute path, a file:// URI, or the URI of any file system of fsspec.
+
+    Nothing is opened yet. Raises BadRequest when it is relative or does not name a folder.
+    """
+    found = place(uri)
+    return _Local(found) if isinstance(found, Path) else _Remote(found)

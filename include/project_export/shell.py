@@ -27,7 +27,6 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from project_export import ledger, libpq
-from project_export.drafts import uri_of
 from project_export.errors import WHOLE, BadRequest, Failure, ProjectExportError, Retryable, SourceBusy, Stopped
 from project_export.ledger.states import PENDING
 from project_export.request import Request
@@ -47,6 +46,7 @@ from project_export.steps import (
 )
 from project_export.steps.preflight import LEDGER, STORE
 from project_export.steps.process import Process
+from project_export.store.uris import uri_of
 from project_export.tree import load
 
 log = logging.getLogger(__name__)

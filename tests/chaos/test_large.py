@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from project_export.archive.layout import members
-from project_export.archive.merge import StoredPart, write_archive
 from project_export.archive.part import PartWriter
+from project_export.archive.pieces import StoredPart, archive_pieces
 from project_export.archive.verify import verify
+from project_export.store import assemble
 from tests.chaos.conftest import Happened
-from tests.unit.archive_samples import MTIME, manifest_of, part_of
+from tests.unit.archive_samples import MTIME, manifest_of, opened, part_of, stored
 
 MIB, GIB = 1 << 20, 1 << 30
 LINES, PARTS = 256, 33
@@ -30,12 +31,12 @@ def test_an_archive_beyond_all_32_bit_limits_is_read_whole(tmp_path: Path, happe
     part = one_part(line)
     relations = (
         ("project", True, (part_of(b"{}", "project", rows=1),)),
-        ("commit_notes", False, tuple(StoredPart("commit_notes", i, part.facts, part.open) for i in range(PARTS))),
+        ("commit_notes", False, tuple(StoredPart("commit_notes", i, part.facts, part.uri) for i in range(PARTS))),
     )
     files = members("18.6.0", "0123456789a", "project", relations)
     path = tmp_path / "project.tar.gz"
     with path.open("wb") as out:
-        facts = write_archive(files, out, MTIME)
+        facts = assemble(archive_pieces(files, MTIME), opened, out)
     size = PARTS * LINES * MIB
     assert size > 8 * GIB
     read = []
@@ -69,7 +70,7 @@ def one_part(line: bytes) -> StoredPart:
     writer = PartWriter(out, 1)
     for _ in range(LINES):
         writer.write(line, 1)
-    return StoredPart("commit_notes", 0, writer.finish(), lambda: io.BytesIO(out.getvalue()))
+    return stored(StoredPart("commit_notes", 0, writer.finish(), ""), out.getvalue())
 
 
 def last_line(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

@@ -186,8 +186,8 @@ def test_an_object_store_that_is_away_at_any_step_ends_the_job_with_its_error_an
                 assert [notice.outcome for notice in notices] == ["failed"]
                 assert "EndpointConnectionError" in notices[0].text
             if step in ("list", "remove"):
-                leftover = ctx.store.part(ctx.key(ctx.ledger.job(created.job_id)), "labels", 0, 9)
-                with leftover.writing() as out:
+                key = ctx.key(ctx.ledger.job(created.job_id))
+                with ctx.store.writing(key, ctx.store.part(key, "labels", 0, 9)) as out:
                     out.write(b"of an attempt that does not count")
             with flaky.refusing(step) if step in ("list", "remove") else nullcontext():
                 merged = merge(ctx, created, attempt=2)

@@ -21,7 +21,7 @@ from project_export.errors import AttemptRevoked
 from project_export.ledger import Ledger
 from project_export.source import Chunk, Reader
 from project_export.steps import Merger, Owner, Worker, watch
-from project_export.store import Store
+from project_export.store import LocalStore
 
 DAY = 86_400
 Target = Callable[..., None]
@@ -43,7 +43,7 @@ def merge_and_die(source: str, ledger_dsn: str, folder: Path, job_id: int, run_i
         "before the rename": (Path, "replace", 1),
         "before the manifest": (Path, "replace", 2),
         "before the ledger": (Ledger, "finish_job", 1),
-        "before the removal": (Store, "remove_others", 1),
+        "before the removal": (LocalStore, "remove_others", 1),
     }
     owner, name, calls = places[moment]
     setattr(owner, name, _killing(getattr(owner, name), calls))

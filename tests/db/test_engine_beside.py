@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from project_export.errors import SourceRefused, StoreRefused, TreeError
-from project_export.external import External
+from project_export.external import External, open_external
 from project_export.source import Limits, Reader, Session
 from project_export.tree import bind, load, tables
 
@@ -160,7 +160,7 @@ def film(database: str, tmp_path: Path) -> Iterator[Callable[..., Reader]]:
     (store / "50%" / "of-7" / "link").symlink_to("tin")
     (tmp_path / "cabinet.yaml").write_text(CABINET)
     tree = load(str(tmp_path / "cabinet.yaml"))
-    external = External(str(store))
+    external = open_external(str(store))
     with psycopg.connect(database) as conn:
         conn.execute(CABINET_SQL)
     sessions: list[Session] = []
@@ -214,7 +214,7 @@ def test_a_value_whose_file_is_not_there_is_the_default_and_counted(
     assert dict(reader.omissions) == {f"films.reel: {said}": 1}
 
 
-@pytest.mark.parametrize(("tin", "said"), [(4, "lies outside of the store"), (5, "leads over a link")])
+@pytest.mark.parametrize(("tin", "said"), [(4, "is outside of the store"), (5, "leads over a link")])
 def test_a_file_that_must_not_be_followed_fails_its_relation_and_names_the_row(
     film: Callable[..., Reader], tin: int, said: str
 ) -> None:
@@ -230,7 +230,7 @@ def test_without_a_store_it_is_only_counted(film: Callable[..., Reader]) -> None
 
 def test_a_store_that_is_not_there_can_be_tried_again(film: Callable[..., Reader]) -> None:
     with pytest.raises(StoreRefused, match="ENOENT"):
-        records(film(1, False, 0, 3, External("/nowhere/at/all")), "films")
+        records(film(1, False, 0, 3, open_external("/nowhere/at/all")), "films")
 
 
 def test_what_is_read_from_files_counts_for_the_size_of_a_batch(database: str, tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_what_is_read_from_files_counts_for_the_size_of_a_batch(database: str, t
         conn.execute(CABINET_SQL)
         conn.execute("INSERT INTO films SELECT i, 1, 1, i, NULL, false, 0, 5000 FROM generate_series(3, 50) AS i")
     tree = load(str(tmp_path / "cabinet.yaml"))
-    external = External(str(tmp_path))
+    external = open_external(str(tmp_path))
     with Session(lambda: psycopg.connect(database), "test", Limits()) as session:
         bound = bind(tree, session.catalogue(tables(tree)))
         reader = Reader(session, bound, 1, batch_bytes=4000, external=external.read)

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from project_export.errors import TreeError
-from project_export.external import External
+from project_export.external import External, open_external
 from project_export.source import Limits, Reader, Session
 from project_export.tree import bind, load, tables
 
@@ -130,7 +130,7 @@ def test_white_space_alone_that_was_packed_or_lies_in_a_file_counts_as_null(
             " (1, %s, NULL, NULL, NULL, %s)",
             [packed, len(content), packed, content.decode()],
         )
-    external = External(str(tmp_path / "store"))
+    external = open_external(str(tmp_path / "store"))
     assert [record["note"] for record in records(database, tree, external)[0]["notes"]] == [note, note]
     external.close()
 

@@ -14,7 +14,7 @@ from project_export.errors import BadRequest, JobActive, ProjectExportError, Sto
 from project_export.ledger import Job
 from project_export.request import Request
 from project_export.steps import Context, Created, Notice, create
-from project_export.store import Store
+from project_export.store import open_store
 
 
 class Told:
@@ -165,7 +165,7 @@ def test_some_relations_are_not_measured_by_the_whole_archive(ctx: Context) -> N
 
 def test_a_store_that_does_not_say_how_much_is_free_is_taken(ctx: Context) -> None:
     settings = ctx.settings.model_copy(update={"store": "memory://exports"})
-    assert Store(settings.store).free_bytes() is None
+    assert open_store(settings.store).free_bytes() is None
     trigger(Context(settings, ctx.ledger, ctx.source, ctx.connect), "dag/first")
 
 

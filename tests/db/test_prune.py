@@ -12,7 +12,7 @@ import runs
 
 from project_export.errors import DeliveryFailed, Failure, StoreRefused
 from project_export.steps import Channel, Context, Created, Notice, Pruned, prune
-from project_export.store import Store
+from project_export.store import LocalStore
 
 HOURS_OF_A_WEEK = 7 * 24
 
@@ -200,14 +200,14 @@ def test_where_the_store_refuses_the_rows_stay_and_the_others_are_pruned(
     first, second = exported(ctx, "dag/first"), exported(ctx, "dag/second")
     for created in (first, second):
         age(database, created, HOURS_OF_A_WEEK + 1)
-    remove = Store.remove
+    remove = LocalStore.remove
 
-    def refusing(self: Store, uri: str) -> None:
+    def refusing(self: LocalStore, uri: str) -> None:
         if f"/1/{first.job_id}/" in uri:
             raise StoreRefused(f"{uri}: EACCES")
         remove(self, uri)
 
-    monkeypatch.setattr(Store, "remove", refusing)
+    monkeypatch.setattr(LocalStore, "remove", refusing)
     with pytest.raises(StoreRefused, match=r"1 job\(s\) could not be pruned:\n  .*EACCES"):
         pruned(ctx)
     assert [job.id for job in ctx.ledger.ended_jobs()] == [first.job_id]

@@ -16,7 +16,7 @@ from project_export.archive.verify import verify
 from project_export.errors import AttemptRevoked
 from project_export.ledger import JobRequest, Planned
 from project_export.steps import Context, Created
-from project_export.steps import merge as merging
+from project_export.store import LocalStore
 
 
 @pytest.fixture
@@ -26,15 +26,15 @@ def ctx(generated_copy: str, database: str, tmp_path: Path) -> Context:
 
 def late(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], object]) -> None:
     """Let something happen when the next merge has written its archive."""
-    write = merging.write_archive
+    assemble = LocalStore.assemble
 
-    def write_and_wait(*arguments: Any) -> Any:
-        monkeypatch.setattr(merging, "write_archive", write)
-        facts = write(*arguments)
+    def assemble_and_wait(*arguments: Any) -> Any:
+        monkeypatch.setattr(LocalStore, "assemble", assemble)
+        facts = assemble(*arguments)
         meanwhile()
         return facts
 
-    monkeypatch.setattr(merging, "write_archive", write_and_wait)
+    monkeypatch.setattr(LocalStore, "assemble", assemble_and_wait)
 
 
 def export_changed(ctx: Context, created: Created, source: str) -> Path:

@@ -17,8 +17,8 @@ from project_export.errors import Failure, ProjectExportError, RelationsFailed, 
 from project_export.ledger import Job, Ledger
 from project_export.source import Chunk, Reader
 from project_export.steps import Context, Created, Notice, after, after_export, watch
-from project_export.steps import merge as merging
 from project_export.steps import work as working
+from project_export.store import LocalStore
 
 RELATIONS = ("labels", "milestones")
 Make = Callable[..., Context]
@@ -173,7 +173,7 @@ def test_what_nobody_foresaw_in_the_merge_ends_the_job_in_its_last_try(
     created = runs.started(ctx, *RELATIONS)
     assert runs.work(ctx, created) == []
     with monkeypatch.context() as broken:
-        broken.setattr(merging, "write_archive", raising(RuntimeError("boom")))
+        broken.setattr(LocalStore, "assemble", raising(RuntimeError("boom")))
         for number, last in enumerate((False, True), start=1):
             with pytest.raises(Unforeseen, match="RuntimeError: boom"):
                 runs.merge(ctx, created, attempt=number, last_try=last)
@@ -242,7 +242,7 @@ def test_what_cannot_be_tidied_up_after_the_publication_fails_nothing(
     created = runs.started(remote, *RELATIONS)
     assert runs.work(remote, created) == []
     leftover = remote.store.part(remote.key(job(remote, created)), "labels", 0, 9)
-    with leftover.writing() as out:
+    with remote.store.writing(remote.key(job(remote, created)), leftover) as out:
         out.write(b"of an attempt that does not count")
     with flaky.refusing(step):
         runs.merge(remote, created)
@@ -255,7 +255,7 @@ def test_an_end_that_the_ledger_does_not_take_hides_no_error(
 ) -> None:
     created = runs.started(ctx, *RELATIONS)
     assert runs.work(ctx, created) == []
-    monkeypatch.setattr(merging, "write_archive", raising(RuntimeError("boom")))
+    monkeypatch.setattr(LocalStore, "assemble", raising(RuntimeError("boom")))
 
     def finished_meanwhile(ledger: Ledger, job_id: int, errors: list[Failure]) -> bool:
         from project_export.errors import MoveRefused

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import BinaryIO
 
 from project_export.archive.layout import members, relation_file, root_file
 from project_export.archive.manifest import Manifest, ManifestPart, ManifestRelation, ManifestSnapshot
-from project_export.archive.merge import ArchiveFacts, Member, StoredPart, write_archive
 from project_export.archive.part import PartWriter
+from project_export.archive.pieces import Member, Run, StoredPart, archive_pieces
+from project_export.store import Assembled, assemble
 
 MTIME = 1_700_000_000
+STORED: dict[str, bytes] = {}
+"""The stored bytes of each part that `part_of` made, by URI."""
 
 
 def part_of(
@@ -20,12 +24,24 @@ def part_of(
     out = io.BytesIO()
     writer = PartWriter(out, level)
     writer.write(data, data.count(b"\n") if rows is None else rows)
-    return StoredPart(relation, part, writer.finish(), lambda: io.BytesIO(out.getvalue()))
+    return stored(StoredPart(relation, part, writer.finish(), ""), out.getvalue())
 
 
-def archive_of(files: Sequence[Member]) -> tuple[bytes, ArchiveFacts]:
+def stored(part: StoredPart, data: bytes) -> StoredPart:
+    """Return the part as one of which these bytes are stored."""
+    uri = f"stored:{len(STORED)}"
+    STORED[uri] = data
+    return replace(part, uri=uri)
+
+
+def opened(uri: str) -> BinaryIO:
+    """Open a part that `part_of` made."""
+    return io.BytesIO(STORED[uri])
+
+
+def archive_of(files: Sequence[Member | Run]) -> tuple[bytes, Assembled]:
     out = io.BytesIO()
-    facts = write_archive(files, out, MTIME)
+    facts = assemble(archive_pieces(files, MTIME), opened, out)
     return out.getvalue(), facts
 
 
@@ -53,7 +69,7 @@ def sample() -> Sample:
 
 
 def manifest_of(
-    relations: Sequence[tuple[str, bool, Sequence[StoredPart]]], facts: ArchiveFacts, names: set[str]
+    relations: Sequence[tuple[str, bool, Sequence[StoredPart]]], facts: Assembled, names: set[str]
 ) -> Manifest:
     entries = []
     for relation, _, parts in relations:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from archive_samples import archive_of, part_of
 
-from project_export.archive.merge import Member
+from project_export.archive.pieces import Member
 
 NAME = "tree/project/issues.ndjson"
 

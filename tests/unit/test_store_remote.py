@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import flaky
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
-from project_export.drafts import Target
 from project_export.errors import ArtifactMissing, ProjectExportError, StoreRefused, StoreUnusable
-from project_export.external import External
-from project_export.store import JobKey, Store
+from project_export.external import open_external
+from project_export.store import JobKey, Store, manifest_of, open_store
 
 JOB = JobKey("source", 42, 7)
 REFUSALS = (
@@ -24,8 +25,8 @@ REFUSALS = (
 )
 STEPS: dict[str, tuple[str, Callable[[Store], object]]] = {
     "probe": ("write", lambda store: store.check()),
-    "write": ("write", lambda store: put(store.part(JOB, "issues", 0, 1))),
-    "publish": ("write", lambda store: put(store.manifest(JOB, "ab" * 32))),
+    "write": ("write", lambda store: put(store, store.part(JOB, "issues", 0, 1))),
+    "publish": ("write", lambda store: put(store, manifest_of(store.archive(JOB, "ab" * 32)))),
     "read": ("read", lambda store: store.open(there(store))),
     "list": ("list", lambda store: store.files(JOB)),
     "remove": ("remove", lambda store: store.remove(there(store))),
@@ -35,17 +36,17 @@ STEPS: dict[str, tuple[str, Callable[[Store], object]]] = {
 @pytest.fixture
 def store() -> Iterator[Store]:
     with flaky.empty() as uri:
-        store = Store(uri)
-        put(store.part(JOB, "labels", 0, 1))
+        store = open_store(uri)
+        put(store, there(store))
         yield store
 
 
 def there(store: Store) -> str:
-    return store.part(JOB, "labels", 0, 1).uri
+    return store.part(JOB, "labels", 0, 1)
 
 
-def put(target: Target) -> None:
-    with target.writing() as out:
+def put(store: Store, uri: str) -> None:
+    with store.writing(JOB, uri) as out:
         out.write(b"content")
 
 
@@ -84,11 +85,11 @@ def test_a_missing_bucket_is_not_retried(store: Store) -> None:
 @pytest.mark.parametrize("uri", ["nosuch://bucket/exports", "S3://bucket/exports", "s3://bucket/exports"])
 def test_a_scheme_that_nothing_opens_and_a_package_that_is_missing_are_found_by_the_probe(uri: str) -> None:
     with pytest.raises(StoreUnusable, match="://bucket/exports"):
-        Store(uri).check()
+        open_store(uri).check()
 
 
 def test_what_a_step_raises_itself_is_left_as_it_is(store: Store) -> None:
-    with pytest.raises(ZeroDivisionError), store.part(JOB, "issues", 0, 1).writing():
+    with pytest.raises(ZeroDivisionError), store.writing(JOB, store.part(JOB, "issues", 0, 1)):
         raise ZeroDivisionError
     with flaky.refusing("read", error=MemoryError()), pytest.raises(MemoryError):
         store.open(there(store))
@@ -104,6 +105,15 @@ def test_a_read_that_breaks_off_is_a_refusal(store: Store, monkeypatch: pytest.M
         file.read()
 
 
+def test_an_object_of_another_size_than_was_sent_is_a_refusal(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut(fs: MemoryFileSystem, lpath: str, rpath: str) -> None:
+        fs.pipe_file(rpath, Path(lpath).read_bytes()[:-1])
+
+    monkeypatch.setattr("flaky.FlakyFileSystem.put_file", cut)
+    with pytest.raises(StoreRefused, match="7 bytes were sent, and 6 are stored"):
+        put(store, there(store))
+
+
 def test_a_store_that_does_not_answer_is_not_taken_for_an_empty_one(store: Store) -> None:
     with flaky.refusing("list"):
         for ask in (lambda: store.files(JOB), lambda: store.remove_others(JOB, set())):
@@ -116,7 +126,7 @@ def test_a_store_that_does_not_answer_is_not_taken_for_an_empty_one(store: Store
 
 def test_a_source_s_own_files_are_refused_in_the_same_way(store: Store) -> None:
     name = there(store).removeprefix(f"{store.uri}/")
-    external = External(store.uri)
+    external = open_external(store.uri)
     for error, kind in ((flaky.EndpointConnectionError(), StoreRefused), (ImportError("no s3fs"), StoreUnusable)):
         with flaky.refusing(error=error), pytest.raises(kind):
             external.read(name, 0, 7)

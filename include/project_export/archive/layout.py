@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from project_export.archive.merge import Member, StoredPart
+from project_export.archive.pieces import Member, StoredPart
 from project_export.errors import ArchiveBroken
 
 FORMAT_VERSION = "0.2.4"

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 
 from pydantic import TypeAdapter, ValidationError
 
-from project_export.archive.merge import ArchiveFacts
 from project_export.errors import ArchiveBroken
+from project_export.store import Assembled
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Manifest:
     consistency: str
     snapshot: ManifestSnapshot
     created_at: str
-    archive: ArchiveFacts
+    archive: Assembled
     relations: tuple[ManifestRelation, ...]
     remarks: tuple[str, ...] = ()
 

@@ -14,14 +14,13 @@ from project_export import libpq
 from project_export.airflow import health
 from project_export.cli.exits import errors
 from project_export.cli.options import Edition, GitlabRevision, GitlabVersion, settings
-from project_export.drafts import local_of, uri_of
 from project_export.errors import BadRequest
 from project_export.ledger import Ledger, make_engine
 from project_export.settings import Settings
 from project_export.shell import source_name
 from project_export.steps import Context, Finding, preflight
 from project_export.steps.preflight import LEDGER, OF_SOURCE
-from project_export.store import folder_uri
+from project_export.store.uris import place, uri_of
 
 
 def check(
@@ -74,11 +73,10 @@ def _findings(
 
 def _nearest(store: str) -> str:
     """Return the store, or where it would be made: the nearest folder that is there. Raises BadRequest."""
-    uri = folder_uri(store)
-    local = local_of(uri)
-    if local is None:
-        return uri
-    return uri_of(next(folder for folder in (local, *local.parents) if folder.exists()))
+    found = place(store)
+    if isinstance(found, str):
+        return found
+    return uri_of(next(folder for folder in (found, *found.parents) if folder.exists()))
 
 
 def _connect(source: str) -> psycopg.Connection[Any]:

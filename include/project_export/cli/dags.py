@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from project_export.cli.exits import errors
-from project_export.drafts import Target, uri_of
+from project_export.store import replacing
 
 
 def dags(to: Annotated[Path, typer.Option(help="Airflow's DAG folder, or one below it; made when missing.")]) -> None:
@@ -22,6 +22,6 @@ def dags(to: Annotated[Path, typer.Option(help="Airflow's DAG folder, or one bel
                 path, content = folder / source.name, source.read_bytes()
                 before = path.read_bytes() if path.exists() else None
                 if before != content:
-                    with Target(uri_of(path), "dags").writing() as out:  # Airflow may read it at any moment
+                    with replacing(path, "dags") as out:  # Airflow may read it at any moment
                         out.write(content)
                 print(f"{path}: {'written' if before is None else 'unchanged' if before == content else 'replaced'}")

@@ -14,7 +14,7 @@ from project_export import shell
 from project_export.cli.exits import OMISSIONS, errors
 from project_export.cli.options import Edition, GitlabRevision, GitlabVersion, settings
 from project_export.cli.progress import progress
-from project_export.drafts import local_of
+from project_export.store.uris import shown
 
 
 def export(
@@ -52,5 +52,5 @@ def export(
     print(f"{merged.records} records, {merged.bytes} bytes")
     for omission in merged.omissions:
         print(f"omission: {omission}", file=sys.stderr)
-    print(f"archive: {local_of(merged.uri)}")
+    print(f"archive: {shown(merged.uri)}")
     raise typer.Exit(OMISSIONS if merged.omissions else 0)

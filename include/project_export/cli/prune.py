@@ -12,10 +12,10 @@ import typer
 from project_export import shell
 from project_export.cli.exits import errors
 from project_export.cli.options import settings
-from project_export.drafts import uri_of
 from project_export.errors import BadRequest
 from project_export.steps import Context
 from project_export.steps import prune as prune_exports
+from project_export.store.uris import uri_of
 
 
 def prune(

@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from project_export.cli.exits import errors
-from project_export.drafts import local_of
 from project_export.ledger import Job, Ledger, Row
 from project_export.shell import kept_ledger
+from project_export.store.uris import shown
 
 _PIPE_COLUMNS = 500
 """Width where no terminal tells one: nothing is cut or wrapped."""
@@ -61,7 +61,7 @@ def _job(kept: Ledger, job: Job) -> dict[str, Any]:
         "records": progress.rows if job.records is None else job.records,
         "began": _shown(job.created_at),
         "ended": _shown(job.finished_at),
-        "archive": job.archive_uri and str(local_of(job.archive_uri) or job.archive_uri),
+        "archive": job.archive_uri and shown(job.archive_uri),
     }
 
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from project_export.external import External
+from project_export.external import External, open_external
 from project_export.ledger import Job, Ledger
 from project_export.settings import Settings
 from project_export.source import Connect, Limits, Session
 from project_export.steps.notice import Channel
-from project_export.store import JobKey, Store
+from project_export.store import JobKey, Store, open_store
 from project_export.tree import Tree, load
 
 
@@ -36,13 +36,13 @@ class Context:
 
     @cached_property
     def store(self) -> Store:
-        """The artifact store. Raises SettingMissing."""
-        return Store(self.settings.required("store"))
+        """The artifact store. Raises SettingMissing, BadRequest."""
+        return open_store(self.settings.required("store"))
 
     def external(self) -> External | None:
         """Open the store of what the source keeps outside of its database, if there is one. Raises BadRequest."""
         uri = self.settings.external_store
-        return External(uri) if uri else None
+        return open_external(uri) if uri else None
 
     def session(self, name: str, snapshot: str | None = None, *, most_seconds: float = 0) -> Session:
         """Open a session on the source; see `Session`. most_seconds: after which the server ends it; 0: never."""

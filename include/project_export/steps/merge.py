@@ -5,16 +5,14 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, fields
-from functools import partial
 from importlib.metadata import version
 
 from project_export.archive.layout import members, relation_file, root_file
 from project_export.archive.manifest import Manifest, ManifestPart, ManifestRelation, ManifestSnapshot
-from project_export.archive.merge import ArchiveFacts, StoredPart, write_archive
 from project_export.archive.oversize import too_large
 from project_export.archive.part import PartFacts
+from project_export.archive.pieces import StoredPart, archive_pieces
 from project_export.errors import (
     PartCorrupt,
     RelationsFailed,
@@ -30,6 +28,7 @@ from project_export.steps.ending import ending
 from project_export.steps.owner import Owner
 from project_export.steps.watch import KILLED, fail_fast, release
 from project_export.steps.work import DIED, Worker
+from project_export.store import Assembled, digest_of, manifest_of
 
 log = logging.getLogger(__name__)
 
@@ -125,19 +124,17 @@ class Merger:
             ctx.settings.required("gitlab_version"),
             ctx.settings.required("gitlab_revision"),
             ctx.tree.root.name,
-            [(name, one.get(name, True), [self._stored(row) for row in its]) for name, its in by_relation.items()],
+            [(name, one.get(name, True), [_stored(row) for row in its]) for name, its in by_relation.items()],
         )
+        pieces = archive_pieces(files, int(job.created_at.timestamp()))
         key = ctx.key(job)
-        with closing(ctx.store.new_archive(key)) as draft:
-            facts = write_archive(files, draft.out, int(job.created_at.timestamp()))
-            uri = ctx.store.archive(key, facts.sha256)
-            draft.publish(uri)
+        uri = ctx.store.archive(key, digest_of(pieces))
+        facts = ctx.store.assemble(key, pieces, uri)
         remarks = too_large(facts.bytes, sum(member.size for member in files))
         for remark in remarks:
             log.warning("%s: %s", uri, remark)
         records = sum(row.rows for row in rows)
-        manifest = ctx.store.manifest(key, facts.sha256)
-        with manifest.writing() as out:
+        with ctx.store.writing(key, manifest_of(uri)) as out:
             written = {member.name for member in files}
             described = _manifest(ctx.tree.root.name, job, by_relation, written, facts, remarks)
             out.write(described.to_json().encode())
@@ -149,14 +146,15 @@ class Merger:
         omissions = ctx.ledger.omissions(job.id)
         log.info("%s: %d records, %d bytes%s", uri, records, facts.bytes, ", with omissions" if omissions else "")
         try:
-            removed = ctx.store.remove_others(key, {uri, manifest.uri, *(row.uri for row in rows if row.uri)})
+            removed = ctx.store.remove_others(key, {uri, manifest_of(uri), *(row.uri for row in rows if row.uri)})
             log.info("%d unreferenced file(s) removed", len(removed))
         except (StoreRefused, StoreUnusable) as error:
             log.warning("unreferenced files stay until prune_exports removes them: %s", error)
         return Merged(uri, facts.bytes, facts.sha256, records, omissions)
 
-    def _stored(self, row: Row) -> StoredPart:
-        return StoredPart(row.relation, row.part, _facts(row), partial(self._ctx.store.open, str(row.uri)))
+
+def _stored(row: Row) -> StoredPart:
+    return StoredPart(row.relation, row.part, _facts(row), str(row.uri))
 
 
 def _facts(row: Row) -> PartFacts:
@@ -168,7 +166,7 @@ def _manifest(
     job: Job,
     by_relation: Mapping[str, Sequence[Row]],
     written: Collection[str],
-    facts: ArchiveFacts,
+    facts: Assembled,
     remarks: tuple[str, ...],
 ) -> Manifest:
     relations = []

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from project_export.drafts import being_written
 from project_export.errors import StoreRefused, listed
 from project_export.ledger import Ended, Job
 from project_export.steps.active import RunAlive, cancel
@@ -120,7 +119,7 @@ class _Pruning:
         if not expired:
             kept |= published
         files = store.files(key).items()
-        doomed = {uri: size for uri, size in files if uri not in kept and not being_written(uri)}
+        doomed = {uri: size for uri, size in files if uri not in kept and not store.being_written(uri)}
         self._remove(job, doomed)
         self._pruned.leftovers += len(doomed.keys() - published)
         if expired:

@@ -219,8 +219,9 @@ class Worker:
     ) -> tuple[PartFacts, str, tuple[str, ...]]:
         """Write a row's part; return what is known of it, its URI, and what is to be said of its records."""
         assert source.session is not None
-        target = self._ctx.store.part(self._ctx.key(job), claim.relation, claim.part, claim.attempt)
-        with _memory_named(what), target.writing() as out, source.session.attempt(what):
+        key = self._ctx.key(job)
+        uri = self._ctx.store.part(key, claim.relation, claim.part, claim.attempt)
+        with _memory_named(what), self._ctx.store.writing(key, uri) as out, source.session.attempt(what):
             writer = PartWriter(out, self._ctx.settings.compress_level)
             oversize = Oversize()
             self._current = _Attempt(claim, writer)
@@ -229,7 +230,7 @@ class Worker:
                 oversize.add(chunk.data, chunk.rows)
                 if self._gone:
                     raise self._revocation(claim, what)
-            return writer.finish(), target.uri, oversize.remarks
+            return writer.finish(), uri, oversize.remarks
 
     def _give_back(self, claim: Claim, error: ProjectExportError, what: str) -> None:
         """Say why an attempt failed. The last of `max_attempts` is final; a cleared run has as many again."""

@@ -19,7 +19,7 @@ HOOK = "CHAOS_HOOK"
 """The environment variable that names the file; in it is a key of PLACES, or nothing."""
 PLACES = {
     "unit": ("project_export.source.read", "Reader.read", "boards"),
-    "merge": ("project_export.steps.merge", "write_archive", None),
+    "merge": ("project_export.store.base", "Store.assemble", None),
     "after": ("project_export.steps.after", "upload", None),
 }
 """Module, function, and of which relation, if it is asked for one."""

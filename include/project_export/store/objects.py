@@ -1,0 +1,116 @@
+"""A store in an object store, or in any other file system of fsspec."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import BinaryIO
+
+from upath import UPath
+
+from project_export.errors import StoreRefused, StoreUnusable
+from project_export.store.base import JobKey, Store
+from project_export.store.refusals import OTHER_STEP, SET_UP, reading, remote_refusals
+from project_export.store.temporary import TemporaryFile, sweep
+
+_sweep_once = cache(sweep)
+
+
+class ObjectStore(Store):
+    """The store at `uri`, e.g. s3://bucket/exports. An object takes its place whole, so nothing here is locked.
+
+    UPath's own is_dir, iterdir and unlink take a store that does not answer for an empty one, so its file system is
+    asked directly.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+
+    @contextmanager
+    def writing(self, job: JobKey, uri: str) -> Iterator[BinaryIO]:
+        """See `Store.writing`. The file is written to the local folder for temporary files, and uploaded when whole.
+
+        The size of the object is compared with what was sent.
+        """
+        self._check(uri)
+        folder = Path(tempfile.gettempdir())
+        _sweep_once(folder)  # no store lists what killed processes left there
+        with closing(
+            TemporaryFile(folder, uri.rpartition("/")[2], str(int(job.job_id)), f"{folder} (for {uri})")
+        ) as file:
+            yield file.out
+            with remote_refusals(uri):
+                file.out.flush()
+                _upload(file.path, UPath(uri))
+
+    def open(self, uri: str) -> BinaryIO:
+        """See `Store.open`."""
+        self._check(uri)
+        with remote_refusals(uri):
+            return reading(UPath(uri).open("rb"), uri, remote_refusals)
+
+    def remove(self, uri: str) -> None:
+        """See `Store.remove`."""
+        self._check(uri)
+        with remote_refusals(uri), suppress(FileNotFoundError):
+            remote = UPath(uri)
+            remote.fs.rm_file(remote.path)
+
+    def files(self, job: JobKey) -> dict[str, int]:
+        """See `Store.files`."""
+        found: dict[str, int] = {}
+        top = self._folder(job)
+        folders = [top]
+        for folder in folders:
+            with remote_refusals(folder), suppress(FileNotFoundError, NotADirectoryError):
+                for uri, size in _entries(folder):
+                    if size is not None:
+                        found[uri] = size
+                    elif folder == top:
+                        folders.append(uri)
+        return found
+
+    def remove_folder(self, job: JobKey) -> None:
+        """See `Store.remove_folder`."""
+
+    def being_written(self, uri: str) -> bool:
+        """See `Store.being_written`: an object is never seen before it is whole."""
+        return False
+
+    def free_bytes(self) -> None:
+        """See `Store.free_bytes`."""
+
+    def local_path(self, uri: str) -> None:
+        """See `Store.local_path`."""
+        self._check(uri)
+
+    def _check(self, uri: str) -> None:
+        self._inside(uri, uri, self.uri)
+
+
+def _upload(path: Path, remote: UPath) -> None:
+    sent = path.stat().st_size
+    try:
+        remote.fs.put_file(str(path), remote.path)
+    except FileNotFoundError as error:
+        if not path.exists():
+            raise
+        raise StoreUnusable(f"{remote}: there is no such bucket or folder: {error}. {SET_UP}") from error
+    remote.fs.invalidate_cache(remote.path)
+    stored = int(remote.fs.info(remote.path)["size"])
+    if stored != sent:
+        raise StoreRefused(f"{remote}: {sent} bytes were sent, and {stored} are stored. {OTHER_STEP}")
+
+
+def _entries(folder: str) -> Iterator[tuple[str, int | None]]:
+    """Yield what is in a folder: URIs and sizes, None as the size of a folder."""
+    remote = UPath(folder)
+    remote.fs.invalidate_cache(remote.path)
+    for entry in remote.fs.ls(remote.path, detail=True):
+        path = str(entry["name"]).rstrip("/")
+        if path.strip("/") != remote.path.strip("/"):  # some stores keep an empty object in place of a folder
+            size = None if entry["type"] == "directory" else int(entry["size"] or 0)
+            yield f"{folder}/{path.rpartition('/')[2]}", size

@@ -1,0 +1,113 @@
+"""What an operating system or an object store refuses → StoreRefused, ArtifactMissing or StoreUnusable.
+
+The message has the path, the name of the error, and the next step. StoreUnusable is what no retry can help.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, BinaryIO
+
+from project_export.errors import ArtifactMissing, ProjectExportError, StoreRefused, StoreUnusable
+
+BUFFER = 256 << 10
+
+NEXT_STEP = {
+    errno.ENOSPC: "Free space there, then retry.",
+    errno.EDQUOT: "Raise the quota or free space there, then retry.",
+    errno.EACCES: "Let the user of the tasks read and write there, then retry.",
+    errno.EPERM: "Let the user of the tasks read and write there, then retry.",
+    errno.EROFS: "Mount it for writing, then retry.",
+    errno.ENOENT: "It was removed, or is not mounted here: export it again, or mount the store.",
+    errno.EMFILE: "Raise the limit of open files, then retry.",
+    errno.ENFILE: "Raise the limit of open files, then retry.",
+}
+OTHER_STEP = "See that the store is reachable and healthy, then retry."
+SET_UP = "See that the setting names an existing place, and that what it needs is installed where the tasks run."
+_MISCONFIGURED = ("ImportError", "ValueError", "ParamValidationError")
+"""Classes by which the libraries of object stores report a missing package or a malformed URI; the last one is
+botocore's, which is not imported here."""
+
+Refusals = Callable[[object], AbstractContextManager[None]]
+
+
+@contextmanager
+def local_refusals(path: object) -> Iterator[None]:
+    """Raise every OSError of this block as StoreRefused, or as ArtifactMissing where the file does not exist."""
+    try:
+        yield
+    except ProjectExportError:
+        raise
+    except OSError as error:
+        raise _refused(path, error) from error
+
+
+@contextmanager
+def remote_refusals(path: object) -> Iterator[None]:
+    """Raise every exception of this block as StoreRefused, ArtifactMissing or StoreUnusable.
+
+    The libraries of object stores have classes of their own for a lost connection, throttling or credentials. They
+    share nothing but Exception (s3fs passes on what botocore raises when the server does not answer).
+    """
+    try:
+        yield
+    except (ProjectExportError, MemoryError):
+        raise
+    except OSError as error:
+        raise _refused(path, error) from error
+    except Exception as error:
+        name = type(error).__name__
+        if not {one.__name__ for one in type(error).__mro__}.isdisjoint(_MISCONFIGURED):
+            raise StoreUnusable(f"{path}: {name}, {error}. {SET_UP}") from error
+        raise StoreRefused(f"{path}: {name}, {error}. {OTHER_STEP}") from error
+
+
+def _refused(path: object, error: OSError) -> StoreRefused | ArtifactMissing:
+    # Remote file systems raise some of these without a number.
+    by_class = {FileNotFoundError: errno.ENOENT, PermissionError: errno.EACCES}
+    code = error.errno or by_class.get(type(error), 0)
+    kind = ArtifactMissing if code == errno.ENOENT else StoreRefused
+    name = errno.errorcode.get(code, type(error).__name__)
+    return kind(f"{path}: {name}, {error.strerror or error}. {NEXT_STEP.get(code, OTHER_STEP)}")
+
+
+def reading(raw: Any, uri: str, refusals: Refusals) -> BinaryIO:
+    """Return an opened file for reading, buffered, whose errors are refusals of `uri`."""
+    return io.BufferedReader(_Guarded(raw, uri, refusals), BUFFER)
+
+
+def writing(raw: Any, uri: str, refusals: Refusals) -> BinaryIO:
+    """Return an opened file for writing, buffered, whose errors are refusals of `uri`."""
+    return io.BufferedWriter(_Guarded(raw, uri, refusals), BUFFER)
+
+
+class _Guarded(io.RawIOBase):
+    """A raw file whose errors are refusals; errors of the block around it stay what they are."""
+
+    def __init__(self, file: Any, uri: str, refusals: Refusals) -> None:
+        self._file = file
+        self._uri = uri
+        self._refusals = refusals
+
+    def readable(self) -> bool:
+        return bool(self._file.readable())
+
+    def writable(self) -> bool:
+        return bool(self._file.writable())
+
+    def readinto(self, buffer: Any) -> int:
+        with self._refusals(self._uri):
+            return int(self._file.readinto(buffer))
+
+    def write(self, data: Any) -> int:
+        with self._refusals(self._uri):
+            return int(self._file.write(data))
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            with self._refusals(self._uri):
+                self._file.close()

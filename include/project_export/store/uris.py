@@ -1,0 +1,59 @@
+"""URIs of files and folders. The URI of a local file is percent-encoded, as in RFC 8089."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import quote, unquote_to_bytes
+
+from project_export.errors import BadRequest
+
+_LOCAL = "file://"
+
+
+def place(uri: str) -> Path | str:
+    """Return the path of a local folder or file, or the URI of one that is not local.
+
+    uri: a URI, or an absolute path, which is taken literally. A slash at its end is removed.
+    Raises BadRequest for a relative path, and for a URI that does not name anything below a root or a bucket.
+
+    >>> place("file:///srv/my%20exports/100%25/"), place("/srv/100%25"), place("s3://bucket/exports/")
+    (PosixPath('/srv/my exports/100%'), PosixPath('/srv/100%25'), 's3://bucket/exports')
+    """
+    local = _local_of(uri) if "://" in uri else Path(uri)
+    if local is None and uri.partition("://")[2].strip("/"):
+        return uri.rstrip("/")
+    if local is not None and local.is_absolute() and local.name:
+        return local
+    raise BadRequest(
+        f"The store {uri!r} is neither an absolute path nor the URI of a folder. Give e.g. file:///srv/exports."
+    )
+
+
+def uri_of(place: str | Path) -> str:
+    """Return the URI of a place: of an absolute path the percent-encoded file:// URI, a URI as it is.
+
+    >>> uri_of(Path("/srv/my exports/100%")), uri_of("s3://bucket/exports")
+    ('file:///srv/my%20exports/100%25', 's3://bucket/exports')
+    """
+    return f"{_LOCAL}{quote(os.fsencode(place))}" if isinstance(place, Path) else place
+
+
+def shown(uri: str) -> str:
+    """Return a URI as people read it: a local file's path, any other URI as it is.
+
+    >>> shown("file:///srv/my%20exports"), shown("s3://bucket/exports")
+    ('/srv/my exports', 's3://bucket/exports')
+    """
+    return str(place(uri))
+
+
+def path_of(uri: str) -> Path:
+    """Return the path of a file:// URI; the inverse of `uri_of`. Raises ValueError for any other URI."""
+    if not uri.startswith(_LOCAL):
+        raise ValueError(f"{uri} is not the URI of a local file")
+    return Path(os.fsdecode(unquote_to_bytes(uri.removeprefix(_LOCAL))))
+
+
+def _local_of(uri: str) -> Path | None:
+    return path_of(uri) if uri.startswith(_LOCAL) else None
