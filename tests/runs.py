@@ -14,9 +14,10 @@ import reader
 from archives import Records, read_archive
 
 from project_export import ledger
+from project_export.merged import Merged
 from project_export.request import Request
 from project_export.settings import Settings
-from project_export.steps import Context, Created, Merged, Merger, Owner, Worker, create
+from project_export.steps import Context, Created, Merger, Owner, Worker, create
 
 RUN = "dag/run"
 FROM_GIT = {"default_branch", "source_branch_sha", "target_branch_sha"}

@@ -1,7 +1,8 @@
 """What a job will cost, how its relations are split into parts, and which unit starts with which.
 
 A unit is a worker that claims rows; the plan only says where each starts. A relation's cost is its top-level records
-times the relations that are read for each of them.
+times the relations that are read for each of them, or its KiB where those are more: a few large records cost as much as
+many small ones.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from project_export.ledger import Planned
+from project_export.producers import Estimate
 from project_export.settings import Settings
 from project_export.tree import Relation, Tree
 
@@ -41,17 +43,19 @@ class Plan:
         return {"titles": list(self.titles), "project": self.project}
 
 
-def make_plan(tree: Tree, counts: Mapping[str, int], settings: Settings, *, split: bool) -> Plan:
-    """Plan the relations named in `counts` (name → top-level records).
+def make_plan(tree: Tree, estimates: Mapping[str, Estimate], settings: Settings, *, split: bool) -> Plan:
+    """Plan the relations named in `estimates`.
 
     split: whether big relations may be split, which needs one snapshot for all parts. The number of units grows with
     the cost, up to settings.units; the largest parts go first, each to the unit with the least so far.
     """
     most = PARTS_PER_UNIT * settings.units if split else 1
     pieces: list[tuple[int, str, int, int]] = []
-    for name, rows in counts.items():
-        parts = min(most, max(1, -(-rows // settings.part_rows)))
-        cost = max(1, rows * _breadth(_find(tree, name)) // parts)
+    for name, estimate in estimates.items():
+        wanted = max(-(-estimate.records // settings.part_rows), -(-estimate.bytes // settings.part_bytes))
+        parts = max(1, min(most, wanted, estimate.records))
+        whole = max(estimate.records * _breadth(tree.relation(name)), estimate.bytes >> 10)
+        cost = max(1, whole // parts)
         pieces += [(cost, name, part, parts) for part in range(parts)]
     total = sum(cost for cost, *_ in pieces)
     units = max(1, min(settings.units, len(pieces), total // settings.unit_cost))
@@ -63,15 +67,11 @@ def make_plan(tree: Tree, counts: Mapping[str, int], settings: Settings, *, spli
         heapq.heappush(loads, (load + cost, unit))
         planned.append(Planned(name, order[name], unit=unit, estimate=cost, part=part, parts=parts))
     titles = (_title([piece for piece in planned if piece.unit == unit]) for unit in range(units))
-    return Plan(tuple(planned), tuple(titles), dict(counts))
+    return Plan(tuple(planned), tuple(titles), {name: estimate.records for name, estimate in estimates.items()})
 
 
 def _breadth(relation: Relation) -> int:
     return sum(1 for _ in relation.walk())
-
-
-def _find(tree: Tree, name: str) -> Relation:
-    return next(relation for relation in (tree.root, *tree.relations) if relation.name == name)
 
 
 def _title(pieces: list[Planned]) -> str:

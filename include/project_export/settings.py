@@ -103,6 +103,9 @@ class Settings(BaseSettings):
     batch_rows: int = Field(1000, ge=1, description="Records of a relation that are read together at the most.")
     batch_bytes: int = Field(4 << 20, ge=1 << 16, description="Size of a batch, in bytes, that reading aims at.")
     part_rows: int = Field(5_000, ge=1, description="Records above which a relation is split (shared snapshot only).")
+    part_bytes: int = Field(
+        64 << 20, ge=1, description="Bytes in the source's tables above which a relation is split, as for records."
+    )
     compress_level: int = Field(1, ge=0, le=3, description="ISA-L level of the parts.")
     heartbeat_seconds: float = Field(5, gt=0, description="Time between two signs of life of a unit.")
     hung_seconds: float = Field(120, gt=0, description="A running unit without a sign of life for so long is hung.")

@@ -29,13 +29,13 @@ from psycopg.conninfo import conninfo_to_dict
 from project_export import ledger, libpq
 from project_export.errors import WHOLE, BadRequest, Failure, ProjectExportError, Retryable, SourceBusy, Stopped
 from project_export.ledger.states import PENDING
+from project_export.merged import Merged
 from project_export.request import Request
 from project_export.settings import REQUIRED, Settings
 from project_export.steps import (
     Context,
     Created,
     Holder,
-    Merged,
     Merger,
     Owner,
     Silence,

@@ -22,7 +22,8 @@ from project_export.errors import (
     StoreRefused,
 )
 from project_export.ledger import Job
-from project_export.steps import Context, Created, Merged, Notice, after_export, event, upload
+from project_export.merged import Merged
+from project_export.steps import Context, Created, Notice, after_export, event, upload
 from project_export.steps.notify import notify
 
 PROJECT = "Project 1 (acme/tools/project-1)"

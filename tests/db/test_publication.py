@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -93,3 +95,36 @@ def test_a_job_is_finished_by_an_archive_of_its_present_rows_alone(ctx: Context)
     with pytest.raises(AttemptRevoked):
         ctx.ledger.finish_job(job.id, "file:///a", 1, "ab", 1, attempts=0)
     assert ctx.ledger.job(job.id).state == "started"
+
+
+def test_a_merge_that_is_cleared_after_the_gitlab_version_was_changed_publishes_another_archive(
+    generated_copy: str, database: str, tmp_path: Path
+) -> None:
+    before = context(generated_copy, database, tmp_path, units=1)
+    created = started(before, "labels")
+    work(before, created)
+    old = path_of(merge(before, created))
+    again = path_of(merge(before, created, attempt=2))
+    assert again == old
+    after = context(generated_copy, database, tmp_path, units=1, gitlab_version="18.9.0")
+    new = path_of(merge(after, created, attempt=3))
+    assert new.parent != old.parent
+    assert after.ledger.job(created.job_id).archive_uri == new.as_uri()
+    with tarfile.open(new) as tar:
+        version = tar.extractfile("./GITLAB_VERSION")
+        assert version is not None
+        assert version.read() == b"18.9.0"
+    assert not old.exists()
+
+
+def test_a_broken_file_in_the_archives_place_is_replaced_and_not_taken_for_it(ctx: Context) -> None:
+    created = started(ctx, "labels")
+    work(ctx, created)
+    path = path_of(merge(ctx, created))
+    whole = path.read_bytes()
+    for broken in (whole[:-1], whole[:100] + b"X" + whole[101:]):
+        path.write_bytes(broken)
+        merged = merge(ctx, created, attempt=2)
+        assert path_of(merged) == path
+        assert path.read_bytes() == whole
+        assert merged.sha256 == hashlib.sha256(whole).hexdigest()

@@ -17,6 +17,7 @@ from runs import assert_equal, attempts, context, merge, path_of, started, termi
 
 from dev.postgres import Server
 from project_export.errors import SnapshotMissing, SourceRefused, UnitUnfinished
+from project_export.ledger import Claim
 from project_export.sample import schema
 from project_export.sample.generate import generate
 from project_export.steps import Context, Holder
@@ -158,10 +159,10 @@ def test_on_a_standby_a_part_counts_only_while_its_snapshot_is_held(
     holder = Holder(ctx, created.job_id)
     confirm = UnitSource.confirm
 
-    def confirm_too_late(source: UnitSource) -> None:
+    def confirm_too_late(source: UnitSource, claim: Claim) -> None:
         terminate(standby, "%snapshot%")
         wait_until(lambda: not holds(standby))
-        confirm(source)
+        confirm(source, claim)
 
     monkeypatch.setattr(UnitSource, "confirm", confirm_too_late)
     with pytest.raises((SnapshotMissing, UnitUnfinished), match="snapshot"):

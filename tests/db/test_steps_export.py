@@ -37,8 +37,9 @@ from project_export.archive.manifest import Manifest
 from project_export.archive.oversize import too_large
 from project_export.archive.verify import verify
 from project_export.errors import Permanent, RelationsFailed, SourceBusy, SourceRefused, UnitFailed, UnitUnfinished
+from project_export.merged import Merged
 from project_export.settings import Consistency
-from project_export.steps import Context, Created, Holder, Merged
+from project_export.steps import Context, Created, Holder
 
 Make = Callable[..., Context]
 

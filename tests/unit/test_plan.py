@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from project_export.plan import PARTS_PER_UNIT, Plan, make_plan
+from project_export.producers import KINDS, Estimate
 from project_export.settings import Settings
-from project_export.tree import load
+from project_export.tree import load, model
 
 TREE = load("gitlab")
 COUNTS = st.dictionaries(st.sampled_from(TREE.names), st.integers(0, 200_000), min_size=1)
@@ -17,7 +18,7 @@ QUICKLY = settings(max_examples=30, deadline=None)
 
 
 def plan(counts: dict[str, int], *, split: bool = True, **changed: int) -> Plan:
-    return make_plan(TREE, counts, Settings(**changed), split=split)
+    return make_plan(TREE, {name: Estimate(count) for name, count in counts.items()}, Settings(**changed), split=split)
 
 
 @given(COUNTS, st.booleans(), st.integers(1, 12))
@@ -51,6 +52,31 @@ def test_a_big_relation_is_split_only_where_all_parts_share_a_snapshot() -> None
     counts = {"project": 1, "issues": 50_001}
     assert Counter(piece.relation for piece in plan(counts).planned) == {"issues": 11, "project": 1}
     assert Counter(piece.relation for piece in plan(counts, split=False).planned) == {"issues": 1, "project": 1}
+
+
+MIB = 1 << 20
+
+
+def test_a_relation_of_few_large_records_is_split_by_its_bytes_and_never_into_more_parts_than_records() -> None:
+    def parts(records: int, size: int) -> int:
+        return len(make_plan(TREE, {"snippets": Estimate(records, size)}, Settings(), split=True).planned)
+
+    assert [parts(100, size) for size in (0, 64 * MIB, 64 * MIB + 1, 320 * MIB)] == [1, 1, 2, 5]
+    assert parts(3, 320 * MIB) == 3
+    assert parts(1, 320 * MIB) == 1
+    assert parts(0, 0) == 1
+    assert parts(5_001, 1) == 2
+
+
+def test_large_records_make_a_relation_cost_more_than_many_small_ones() -> None:
+    found = make_plan(
+        TREE, {"labels": Estimate(1000), "snippets": Estimate(10, 32 * MIB)}, Settings(units=1), split=True
+    ).planned
+    assert [(piece.relation, piece.estimate) for piece in found] == [("snippets", 32 << 10), ("labels", 2000)]
+
+
+def test_each_kind_that_a_tree_may_name_has_a_producer() -> None:
+    assert set(KINDS) == set(model.KINDS)
 
 
 def test_a_relation_has_no_more_parts_than_balance_the_units() -> None:

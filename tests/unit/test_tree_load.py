@@ -142,6 +142,16 @@ def test_the_shipped_tree_has_the_project_and_its_23_relations() -> None:
     assert {relation.table for _, relation in tree.walk() if relation.table} <= set(tree.known)
 
 
+def test_a_top_level_relation_has_a_kind_which_is_records_by_default(write: Write) -> None:
+    assert {relation.kind for relation in load(write()).relations} == {"records"}
+    named = write(("  - relation: books\n", "  - relation: books\n    kind: records\n"))
+    assert load(named).relations[0].kind == "records"
+    unknown = refused(write(("  - relation: books\n", "  - relation: books\n    kind: record\n")))
+    assert unknown == "15: kind record is unknown; nearest: records"
+    nested = refused(write(("one: true, join: {id: author_id}}", "one: true, join: {id: author_id}, kind: records}")))
+    assert "is not at the top level, where alone a relation has a kind" in nested
+
+
 def test_a_tree_is_read_once(write: Write) -> None:
     path = write()
     assert load(path) is load(path)

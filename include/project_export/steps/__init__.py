@@ -16,7 +16,7 @@ from project_export.steps.context import Context
 from project_export.steps.create import Created, create
 from project_export.steps.ending import conclude, failure
 from project_export.steps.hold import Holder
-from project_export.steps.merge import Merged, Merger
+from project_export.steps.merge import Merger
 from project_export.steps.notice import Channel, Notice
 from project_export.steps.owner import Owner
 from project_export.steps.planning import allowed, bound_tree, plan_export
@@ -31,7 +31,6 @@ __all__ = [
     "Created",
     "Finding",
     "Holder",
-    "Merged",
     "Merger",
     "Notice",
     "Owner",

@@ -7,9 +7,9 @@ from typing import Any
 from project_export.archive.manifest import Manifest
 from project_export.errors import MoveRefused
 from project_export.ledger import Job
+from project_export.merged import Merged
 from project_export.steps.context import Context
 from project_export.steps.ending import ending
-from project_export.steps.merge import Merged
 from project_export.steps.notify import notify
 from project_export.steps.upload import upload
 from project_export.store import manifest_of

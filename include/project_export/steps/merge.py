@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from importlib.metadata import version
 
 from project_export.archive.layout import members, relation_file, root_file
@@ -22,6 +22,7 @@ from project_export.errors import (
     UnitUnfinished,
 )
 from project_export.ledger import Job, Row
+from project_export.merged import Merged
 from project_export.steps.active import resume
 from project_export.steps.context import Context
 from project_export.steps.ending import ending
@@ -33,20 +34,6 @@ from project_export.store import Assembled, digest_of, manifest_of
 log = logging.getLogger(__name__)
 
 MERGE_UNIT = -1
-
-
-@dataclass(frozen=True)
-class Merged:
-    """The published archive: its URI, size in bytes, SHA-256 (hex) and number of records.
-
-    omissions: what the source has, or may have, and the archive lacks.
-    """
-
-    uri: str
-    bytes: int
-    sha256: str
-    records: int
-    omissions: tuple[str, ...] = ()
 
 
 class Merger:

@@ -6,10 +6,11 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from project_export.errors import BadRequest, SourceBusy, SourceRefused
+from project_export.errors import BadRequest
 from project_export.plan import Plan, make_plan
+from project_export.producers import Estimate, Project, kind_of
 from project_export.settings import Settings
-from project_export.source import Allowed, Reader, Session, Tables, title
+from project_export.source import Allowed, Session, Tables, title
 from project_export.tree import BoundTree, Tree, bind, tables
 
 log = logging.getLogger(__name__)
@@ -33,9 +34,9 @@ def plan_export(
         if name not in bound.tree.names:
             raise BadRequest(f"relation {name} is optional, and this source does not have it; see `tree check`")
     names = [name for name in bound.tree.names if not relations or name in relations or name == tree.root.name]
-    Tables(session, bound, allowed(settings)).require(names)
-    reader = Reader(session, bound, project_id)
-    plan = make_plan(bound.tree, {name: _count(session, reader, name) for name in names}, settings, split=split)
+    seen = Tables(session, bound, allowed(settings))
+    seen.require(names)
+    plan = make_plan(bound.tree, _estimates(Project(session, bound, seen, project_id), names), settings, split=split)
     return replace(plan, project=title(session, bound, project_id))
 
 
@@ -49,13 +50,10 @@ def allowed(settings: Settings) -> Allowed:
     return Allowed.of(settings.allow_tables, policies=settings.allow_row_security)
 
 
-def _count(session: Session, reader: Reader, name: str) -> int:
-    """Return the number of a relation's records; what cannot be counted is planned as small, and fails by itself."""
-    try:
-        with session.attempt(f"count {name}"):
-            return reader.count(name)
-    except (SourceRefused, SourceBusy) as error:
-        if session.lost:
-            raise
-        log.warning("%s cannot be counted: %s", name, error)
-        return 1
+def _estimates(project: Project, names: Sequence[str]) -> dict[str, Estimate]:
+    """Return what each relation will take, in the order of the names."""
+    kinds = {name: kind_of(project.bound.relation(name)) for name in names}
+    found: dict[str, Estimate] = {}
+    for kind in dict.fromkeys(kinds.values()):
+        found.update(kind.estimates(project, [name for name in names if kinds[name] is kind]))
+    return {name: found[name] for name in names}

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 
 from project_export.errors import AttemptRevoked, SnapshotMissing, SourceBusy
 from project_export.ledger import Claim, Job
-from project_export.source import Reader, Session, Tables
+from project_export.producers import Kind, Producer, Project, kind_of
+from project_export.source import Session, Tables
 from project_export.steps.context import Context
 from project_export.steps.hold import borrow, lend
 from project_export.steps.planning import allowed, bound_tree
-from project_export.tree import BoundTree
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +34,7 @@ class UnitSource:
         self._lends = lends
         self._shared = job.consistency == "project"
         self._generation = 0
-        self._bound: BoundTree | None = None
-        self._tables: Tables | None = None
+        self._project: Project | None = None
         self._external = ctx.external()
 
     def ready(self) -> bool:
@@ -56,55 +54,40 @@ class UnitSource:
             session.renew()
         return self.session is not None
 
-    def reader(self, claim: Claim) -> Reader:
-        """Return a reader for a claimed row. Raises AttemptRevoked when the row belongs to another snapshot."""
+    def kind(self, claim: Claim) -> Kind:
+        """Return the kind of a claimed row's relation."""
+        return kind_of(self._ctx.tree.relation(claim.relation))
+
+    def producer(self, claim: Claim) -> Producer:
+        """Return what makes a claimed row's part. Raises AttemptRevoked when the row belongs to another snapshot."""
+        kind = self.kind(claim)
         assert self.session is not None, "ready() comes first"
-        if self._shared and claim.generation != self._generation:
+        if kind.needs.snapshot and self._shared and claim.generation != self._generation:
             self._ctx.ledger.requeue({claim.row_id: claim.attempt}, "claimed by a unit with an older snapshot")
             self.close()
             message = f"{claim.relation} is to be read from snapshot generation {claim.generation}"
             raise AttemptRevoked(f"{message}, not from generation {self._generation}")
         with self.session.attempt(claim.relation):
-            if self._bound is None or self._tables is None:
-                self._bound = bound_tree(self._ctx.tree, self.session, self._ctx.settings)
-                self._tables = Tables(self.session, self._bound, allowed(self._ctx.settings))
-            self._tables.require([claim.relation])
-            return Reader(
-                self.session,
-                self._bound,
-                self._job.project_id,
-                batch_rows=self._ctx.settings.batch_rows,
-                batch_bytes=self._ctx.settings.batch_bytes,
-                parameters={"description": self._job.description},
-                external=self._external.read if self._external else None,
-            )
+            if self._project is None or self._project.session is not self.session:
+                self._project = self._seen(self.session)
+            return kind.producer(self._project, claim.relation, claim.part, claim.parts)
 
-    def confirm(self) -> None:
+    def confirm(self, claim: Claim) -> None:
         """Raise SnapshotMissing when what was just read may be wrong, and end the session.
 
         On a standby, rows that a snapshot sees may be removed once the transaction that exported it has ended, and
         are then missing without an error in the transactions that imported it (seen in PostgreSQL 15).
         """
         session = self.session
-        if session is None or session.snapshot is None or not session.one("SELECT pg_is_in_recovery()")[0]:
+        if not self.kind(claim).needs.snapshot or session is None or session.snapshot is None:
+            return
+        if not session.one("SELECT pg_is_in_recovery()")[0]:
             return
         try:
             self._ctx.session(f"{self._name} confirms", session.snapshot).close()
         except SnapshotMissing:
             self.close()
             raise
-
-    def remarks(self, claim: Claim, reader: Reader) -> list[str]:
-        """Say what has to be said of a row that was read: what was left out or hidden, and what was odd."""
-        known = [self._bound, self._tables] if claim.part == 0 else []
-        said = [text for one in known if one is not None for text in one.remarks(claim.relation)]
-        return [*said, *_counted(reader.oddities)]
-
-    def omissions(self, claim: Claim, reader: Reader) -> list[str]:
-        """Return what the source has, or may have, and the row's part lacks."""
-        known = [self._bound, self._tables] if claim.part == 0 else []
-        said = [text for one in known if one is not None for text in one.omissions(claim.relation)]
-        return [*said, *_counted(reader.omissions)]
 
     def close(self) -> None:
         """End the session."""
@@ -114,6 +97,20 @@ class UnitSource:
         self.lending = False
         if session is not None:
             session.close()
+
+    def _seen(self, session: Session) -> Project:
+        settings = self._ctx.settings
+        bound = bound_tree(self._ctx.tree, session, settings)
+        return Project(
+            session,
+            bound,
+            Tables(session, bound, allowed(settings)),
+            self._job.project_id,
+            parameters={"description": self._job.description},
+            external=self._external.read if self._external else None,
+            batch_rows=settings.batch_rows,
+            batch_bytes=settings.batch_bytes,
+        )
 
     def _open(self) -> None:
         if not self._shared:
@@ -153,7 +150,3 @@ class UnitSource:
         except SourceBusy as error:
             log.warning("the snapshot that this unit lends is lost: %s", error)
             session.close()
-
-
-def _counted(found: Counter[str]) -> list[str]:
-    return [f"{text} ({count} times)" if count > 1 else text for text, count in found.items()]

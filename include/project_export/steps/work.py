@@ -30,7 +30,7 @@ from project_export.errors import (
     listed,
 )
 from project_export.ledger import Beat, Claim, Job
-from project_export.source import Reader
+from project_export.producers import Producer
 from project_export.steps.active import resume
 from project_export.steps.context import Context
 from project_export.steps.owner import Owner
@@ -184,9 +184,9 @@ class Worker:
         what = _named(claim)
         log.info("%s: attempt %d", what, claim.attempt)
         try:
-            reader = source.reader(claim)
-            facts, uri, remarks = self._write(job, claim, reader, source, what)
-            source.confirm()
+            producer = source.producer(claim)
+            facts, uri, remarks = self._write(job, claim, producer, source, what)
+            source.confirm(claim)
         except AttemptRevoked:
             raise
         except Exception as error:
@@ -203,8 +203,8 @@ class Worker:
         finally:
             self._current = None
         try:
-            kept = [*source.remarks(claim, reader), *remarks]
-            omissions = source.omissions(claim, reader)
+            kept = [*producer.remarks, *remarks]
+            omissions = producer.omissions
             self.patiently(lambda: self._ctx.ledger.finish(claim, facts, uri, kept, omissions))
         except AttemptRevoked:
             self._ctx.store.discard(uri)
@@ -215,7 +215,7 @@ class Worker:
         return facts
 
     def _write(
-        self, job: Job, claim: Claim, reader: Reader, source: UnitSource, what: str
+        self, job: Job, claim: Claim, producer: Producer, source: UnitSource, what: str
     ) -> tuple[PartFacts, str, tuple[str, ...]]:
         """Write a row's part; return what is known of it, its URI, and what is to be said of its records."""
         assert source.session is not None
@@ -223,14 +223,15 @@ class Worker:
         uri = self._ctx.store.part(key, claim.relation, claim.part, claim.attempt)
         with _memory_named(what), self._ctx.store.writing(key, uri) as out, source.session.attempt(what):
             writer = PartWriter(out, self._ctx.settings.compress_level)
-            oversize = Oversize()
+            oversize = Oversize() if source.kind(claim).needs.line_limit else None
             self._current = _Attempt(claim, writer)
-            for chunk in reader.read(claim.relation, claim.part, claim.parts):
+            for chunk in producer.chunks():
                 writer.write(chunk.data, chunk.rows)
-                oversize.add(chunk.data, chunk.rows)
+                if oversize is not None:
+                    oversize.add(chunk.data, chunk.rows)
                 if self._gone:
                     raise self._revocation(claim, what)
-            return writer.finish(), uri, oversize.remarks
+            return writer.finish(), uri, () if oversize is None else oversize.remarks
 
     def _give_back(self, claim: Claim, error: ProjectExportError, what: str) -> None:
         """Say why an attempt failed. The last of `max_attempts` is final; a cleared run has as many again."""

@@ -58,7 +58,7 @@ import yaml
 from project_export.errors import TreeError, nearest
 from project_export.tree.forms import Beside, Condition, Key, Order, Scalar
 from project_export.tree.keys import Keys
-from project_export.tree.model import Also, Option, Relation, Span, Tree
+from project_export.tree.model import KINDS, Also, Option, Relation, Span, Tree
 from project_export.tree.names import Rows, read_schema
 from project_export.tree.nodes import Fields
 from project_export.tree.versions import dated, since, spans, until
@@ -70,7 +70,7 @@ _FILE = {
     "optional", "uncovered",
 }  # fmt: skip
 _CONTENT = {"table", "order", "key", "keys", "beside", "derived", "children", "since", "until"}
-_PLACE = {"relation", "like", "override", "one", "join", "where", "either", "also", "successor", "constant"}
+_PLACE = {"relation", "like", "override", "one", "join", "where", "either", "also", "successor", "constant", "kind"}
 _RELATION = _CONTENT | _PLACE | {"default", "instead", "title"}
 _ALSO = {"join", "where", "either", "unless", "each", "best", "editions"}
 _BEST = {"by", "raised"}
@@ -233,6 +233,8 @@ class _Reader(Keys):
             self.fail(node, f"relation {name} has no join to {parents[-1].name}")
         if not parents and "join" in fields:
             self.fail(fields["join"], f"{name} is the root, which joins nothing")
+        if "kind" in fields and len(parents) != 1:
+            self.fail(fields["kind"], f"relation {name} is not at the top level, where alone a relation has a kind")
         table = self.known_table(fields["table"])
         one = self.flag(fields.get("one"))
         order = tuple(self.order(item, table) for item in self.items(fields.get("order"), "order"))
@@ -264,6 +266,7 @@ class _Reader(Keys):
             successor=self.successor(fields, name, one, parents),
             default=self.default(fields, keys, one and len(parents) > 1),
             instead=self.instead(fields, one and len(parents) > 1),
+            kind=self.choose(fields["kind"], dict.fromkeys(KINDS), "kind") if "kind" in fields else KINDS[0],
             line=line,
         )
         child_nodes = self.items(fields.get("children"), "children")

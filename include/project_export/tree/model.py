@@ -63,6 +63,10 @@ class Also:
     editions: tuple[str, ...] = ()
 
 
+KINDS = ("records",)
+"""What a relation can be made of: `records` are rows of the source as lines of JSON. The first is the default."""
+
+
 @dataclass(frozen=True)
 class Relation:
     """Rows of one table, under a parent's rows.
@@ -83,6 +87,7 @@ class Relation:
     default: what is exported for a nested one without a row: JSON text by key; other keys are null, many are empty
     instead: what is exported for a nested one whose parent has this value in the column that joins: JSON text
     optional: whether only some databases have it
+    kind: what a top-level one is made of; see KINDS
     """
 
     name: str
@@ -105,6 +110,7 @@ class Relation:
     default: tuple[tuple[str, str], ...] | None = None
     instead: tuple[tuple[Scalar, str], ...] = ()
     optional: bool = False
+    kind: str = KINDS[0]
     line: int = 0
 
     @property
@@ -175,6 +181,11 @@ class Tree:
     def names(self) -> tuple[str, ...]:
         """Names of the root and the top-level relations, in the order of the archive."""
         return (self.root.name, *(relation.name for relation in self.relations))
+
+    def relation(self, name: str) -> Relation:
+        """Return the root or a top-level relation, an optional one too. Raises KeyError."""
+        whole = self.extended()
+        return {relation.name: relation for relation in (whole.root, *whole.relations)}[name]
 
     def path(self, option: Option) -> str:
         """Return the dotted path of an optional relation."""
