@@ -17,9 +17,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.sql import SQL, Identifier, Literal
-from runs import wait_until
 
 from dev.postgres import free_port
+from tests.runs import wait_until
 
 MODES = ("transaction", "session", "statement")
 SIZE = 8

@@ -22,6 +22,8 @@ AIRFLOW_TESTS = "tests/dags/"
 FACTS = "PROJECT_EXPORT_FACTS"
 MEMORY, ENOUGH = Path("/dev/shm"), 4 << 30
 
+pytest.register_assert_rewrite("tests")  # an assertion in a helper shows its values, as one in a test does
+
 
 def memory() -> Path | None:
     """Return a folder in memory with room for the server, where a database is copied in a tenth of the time."""

@@ -7,8 +7,9 @@ from typing import Any
 
 import psycopg
 import pytest
-import reader
-from archives import Record, Records, exported
+
+from tests import reader
+from tests.archives import Record, Records, exported
 
 Producer = Callable[..., Records]
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import reader
-from archives import Records, read_archive
 
 from project_export import ledger
 from project_export.merged import Merged
 from project_export.request import Request
 from project_export.settings import Settings
 from project_export.steps import Context, Created, Merger, Owner, Worker, create
+from tests import reader
+from tests.archives import Records, read_archive
 
 RUN = "dag/run"
 FROM_GIT = {"default_branch", "source_branch_sha", "target_branch_sha"}

@@ -12,12 +12,11 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from runs import context, merge, started, work
-
 from project_export.shell import source_name
 from project_export.steps import Context, Created
 from tests.chaos.standing import Standing, Undisturbed
 from tests.conftest import REPO
+from tests.runs import context, merge, started, work
 
 SPAWN = multiprocessing.get_context("spawn")
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
-from archives import read_archive
-from runs import assert_equal, context, files, merge, path_of, started, wait_until, work
 from sqlalchemy import text
 
 from project_export.archive.manifest import Manifest
 from project_export.archive.verify import verify
 from project_export.ledger import Job, Ledger, make_engine
+from tests.archives import read_archive
+from tests.runs import assert_equal, context, files, merge, path_of, started, wait_until, work
 
 GONE_SECONDS = 20
 OURS = "starts_with(application_name, 'project_export')"

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import attempts, locked, started, wait_until
 
 from tests.chaos import victims
 from tests.chaos.conftest import Happened
 from tests.chaos.ground import Ground
+from tests.runs import attempts, locked, started, wait_until
 
 RUN = "dag/run"
 HUNG_SECONDS = 3

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from runs import attempts, merge, path_of, started, work
 
 from project_export.archive.importer import GITLAB
 from project_export.archive.manifest import Manifest
@@ -23,6 +22,7 @@ from tests.chaos.conftest import Happened
 from tests.chaos.ground import Ground
 from tests.chaos.standing import OURS, sessions
 from tests.chaos.test_parts import held
+from tests.runs import attempts, merge, path_of, started, work
 
 RUN = "dag/run"
 MB = 1_000_000

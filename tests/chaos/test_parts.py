@@ -10,7 +10,6 @@ from threading import Event, Thread
 
 import psycopg
 import pytest
-from runs import merge, path_of, started, worker
 
 from project_export.sample.generate import generate
 from project_export.steps import Context, Created, Holder
@@ -19,6 +18,7 @@ from tests.chaos.conftest import Happened
 from tests.chaos.ground import Ground
 from tests.chaos.standing import Undisturbed
 from tests.db.conftest import sample_database  # noqa: F401 - a fixture
+from tests.runs import merge, path_of, started, worker
 
 RUN = "dag/run"
 PARTS = 20

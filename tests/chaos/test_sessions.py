@@ -7,7 +7,6 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
-from runs import merge, started, work
 from typer.testing import CliRunner
 
 from project_export.cli import app
@@ -15,6 +14,7 @@ from project_export.steps import Holder
 from tests.bouncer import THEIRS, bouncing, fresh, neighbours
 from tests.chaos.conftest import Happened
 from tests.chaos.ground import Ground, archive_of
+from tests.runs import merge, started, work
 
 POLICY = "row policies of public.issues apply to this role [SQLSTATE 42501]: use a role with BYPASSRLS"
 

@@ -6,14 +6,14 @@ import time
 
 import psycopg
 import pytest
-from archives import read_archive
-from runs import attempts, locked, merge, started, work
 
 from dev.postgres import Server
 from project_export.errors import ProjectNotFound, RelationsFailed
 from project_export.steps import Holder
+from tests.archives import read_archive
 from tests.chaos.conftest import Happened
 from tests.chaos.ground import Ground, archive_of
+from tests.runs import attempts, locked, merge, started, work
 
 HOSTILE = "\u2028 \u2029 <script>& \r\n\t \x01\x7f \\u0000 \\ \" ' \ufeff \ufffe \U0001f600 \u202e;DROP"
 

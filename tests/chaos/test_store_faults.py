@@ -10,19 +10,19 @@ from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-import flaky
 import psycopg
 import pytest
-from archives import read_archive
-from runs import attempts, merge, path_of, started, work
 
 from project_export.errors import RelationsFailed, StoreRefused
 from project_export.steps import Context, Created, Holder, Notice
 from project_export.store import ARCHIVE, manifest_of
+from tests import flaky
+from tests.archives import read_archive
 from tests.chaos import victims
 from tests.chaos.conftest import Happened
 from tests.chaos.ground import Ground, archive_of
 from tests.chaos.standing import digest, path
+from tests.runs import attempts, merge, path_of, started, work
 
 RUN = "dag/run"
 

@@ -14,14 +14,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from runs import context
-
 from project_export.archive import merge as archive
 from project_export.errors import AttemptRevoked
 from project_export.ledger import Ledger
 from project_export.source import Chunk, Reader
 from project_export.steps import Merger, Owner, Worker, watch
 from project_export.store import LocalStore
+from tests.runs import context
 
 DAY = 86_400
 Target = Callable[..., None]

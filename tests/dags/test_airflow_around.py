@@ -11,13 +11,13 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
-from bouncer import bouncing
 from psycopg.conninfo import conninfo_to_dict
-from runs import assert_same
 
 from dev.postgres import Server
+from tests.bouncer import bouncing
 from tests.dags.stage import Stage
 from tests.receiver import receiving
+from tests.runs import assert_same
 
 pytestmark = pytest.mark.slow
 

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-import runs
-from receiver import Receiver, receiving
 
 from project_export.errors import (
     DeliveryFailed,
@@ -25,6 +23,8 @@ from project_export.ledger import Job
 from project_export.merged import Merged
 from project_export.steps import Context, Created, Notice, after_export, event, upload
 from project_export.steps.notify import notify
+from tests import runs
+from tests.receiver import Receiver, receiving
 
 PROJECT = "Project 1 (acme/tools/project-1)"
 

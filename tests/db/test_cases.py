@@ -14,14 +14,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from archives import Record, Records, exported
-from dumps import load_dump
-from producers import PRODUCERS, Producer, merge_request, note, of_reader, walk
 from psycopg.sql import SQL, Identifier
-from runs import assert_equal, context, merge, path_of, started, work
 
 from dev.postgres import Server
 from project_export.archive.verify import verify
+from tests.archives import Record, Records, exported
+from tests.dumps import load_dump
+from tests.producers import PRODUCERS, Producer, merge_request, note, of_reader, walk
+from tests.runs import assert_equal, context, merge, path_of, started, work
 
 CASES = (
     *("01", "02", "04", "05", "07", "09", "12", "14", "14b", "16"),

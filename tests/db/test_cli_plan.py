@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import backends, context, started, wait_until
 from typer.testing import CliRunner
 
 from project_export.cli import app
+from tests.runs import backends, context, started, wait_until
 
 
 def plan(source: str, *words: str, project_id: int = 1) -> tuple[int, str, str]:

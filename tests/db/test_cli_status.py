@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import context, files, merge, started, work
 from typer.testing import CliRunner
 
 from project_export.cli import app
 from project_export.errors import Failure
 from project_export.steps import Context
+from tests.runs import context, files, merge, started, work
 
 
 @pytest.fixture

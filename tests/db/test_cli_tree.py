@@ -7,9 +7,6 @@ import subprocess
 
 import psycopg
 import pytest
-from archives import exported, load_into, write_archive
-from reader import read_project
-from runs import assert_equal
 from typer.testing import CliRunner
 
 from dev.postgres import program
@@ -19,6 +16,9 @@ from project_export.sample.generate import COMPLETE, generate
 from project_export.source import Limits, Session
 from project_export.source.indexes import Join, joins
 from project_export.tree import Lookup, bind, load, tables
+from tests.archives import exported, load_into, write_archive
+from tests.reader import read_project
+from tests.runs import assert_equal
 
 WITHOUT_INDEX = ["merge_requests.metrics"]
 """GitLab's only index on that join is a partial one."""

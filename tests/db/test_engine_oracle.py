@@ -8,12 +8,12 @@ from typing import Any
 
 import psycopg
 import pytest
-import reader
-from archives import Records, exported
-from runs import assert_equal
 
 from project_export.source import Limits, Reader, Session, documents, slices, sql
 from project_export.tree import BoundTree, bind, load, tables
+from tests import reader
+from tests.archives import Records, exported
+from tests.runs import assert_equal
 
 TREE = load("gitlab")
 BIG = ("issues", "merge_requests", "ci_pipelines")

@@ -11,12 +11,24 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
-from runs import assert_same, attempts, backends, context, locked, merge, path_of, started, wait_until, work, worker
 
 from project_export.errors import BadRequest, Failure, RelationsFailed, UnitFailed
 from project_export.ledger import Row
 from project_export.request import Request
 from project_export.steps import Context, Created, watch
+from tests.runs import (
+    assert_same,
+    attempts,
+    backends,
+    context,
+    locked,
+    merge,
+    path_of,
+    started,
+    wait_until,
+    work,
+    worker,
+)
 
 Start = Callable[..., tuple[Context, Created]]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from reader import read_project
-from reader.values import line
 
 from tests import specimen
+from tests.reader import read_project
+from tests.reader.values import line
 
 FOLDER = Path(__file__).resolve().parents[1] / "golden" / "by_hand"
 PLACES = {

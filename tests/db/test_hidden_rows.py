@@ -9,9 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from archives import read_archive
 from psycopg.sql import SQL, Identifier
-from runs import RUN, assert_same, context, merge, path_of, started, work
 from typer.testing import CliRunner
 
 from project_export.archive.manifest import Manifest
@@ -21,6 +19,8 @@ from project_export.source import Limits, Session
 from project_export.steps import Context
 from project_export.tree import bind, load, tables
 from project_export.tree.reads import columns
+from tests.archives import read_archive
+from tests.runs import RUN, assert_same, context, merge, path_of, started, work
 
 Make = Callable[..., Context]
 

@@ -9,9 +9,10 @@ import base64
 
 import psycopg
 import pytest
-import reader
-from archives import Record
-from producers import PRODUCERS, Producer
+
+from tests import reader
+from tests.archives import Record
+from tests.producers import PRODUCERS, Producer
 
 DIFF = 900
 """The id of the newest diff of the first project's first merge request, which the tests make (900 in statements)."""

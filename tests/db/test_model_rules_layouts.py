@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
-from archives import exported
-from producers import PRODUCERS, Producer, of_reader
-from runs import assert_equal
-from test_model_rules_diffs import (
+
+from dev.postgres import Server
+from project_export.sample import schema
+from project_export.sample.generate import generate
+from tests.archives import exported
+from tests.db.test_model_rules_diffs import (
     AS_METADATA,
     AS_OWN,
     COMMIT,
@@ -25,10 +27,8 @@ from test_model_rules_diffs import (
     file,
     files,
 )
-
-from dev.postgres import Server
-from project_export.sample import schema
-from project_export.sample.generate import generate
+from tests.producers import PRODUCERS, Producer, of_reader
+from tests.runs import assert_equal
 
 VERSIONS = {"17.1": "17.1.0", "18.6": "18.6.0", "19.5": "19.5.0", "gitlab.com": "19.5.0-pre"}
 """The version of GitLab that has each layout."""

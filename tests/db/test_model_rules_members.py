@@ -9,10 +9,11 @@ from typing import Any
 
 import psycopg
 import pytest
-import reader
-from archives import Record
-from producers import PRODUCERS, Producer
 from psycopg.sql import SQL, Identifier
+
+from tests import reader
+from tests.archives import Record
+from tests.producers import PRODUCERS, Producer
 
 GROUPS = (
     "INSERT INTO namespaces (id, name, path, type, parent_id, traversal_ids) VALUES"

@@ -10,7 +10,8 @@ import re
 
 import psycopg
 import pytest
-from producers import PRODUCERS, Producer, note, walk
+
+from tests.producers import PRODUCERS, Producer, note, walk
 
 
 @pytest.fixture(params=PRODUCERS)

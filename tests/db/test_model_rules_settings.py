@@ -9,9 +9,10 @@ from typing import Any
 
 import psycopg
 import pytest
-import reader
-from archives import Records
-from producers import PRODUCERS, Producer, walk
+
+from tests import reader
+from tests.archives import Records
+from tests.producers import PRODUCERS, Producer, walk
 
 
 @pytest.fixture(params=PRODUCERS)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from runs import context, merge, path_of, started, work
 from typer.testing import CliRunner
 
 from project_export.cli import app
 from project_export.errors import SourceChanged
 from project_export.steps.notice import Notice
+from tests.runs import context, merge, path_of, started, work
 
 LACKS = "issues.description: left out, the source has no issues.description; this was allowed"
 UNKNOWN = "issues.health_status: a code without a name was exported as null (2 times)"

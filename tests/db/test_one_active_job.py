@@ -8,13 +8,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import runs
 
 from project_export.errors import BadRequest, JobActive, ProjectExportError, StoreRefused
 from project_export.ledger import Job
 from project_export.request import Request
 from project_export.steps import Context, Created, Notice, create
 from project_export.store import open_store
+from tests import runs
 
 
 class Told:

@@ -9,9 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from archives import exported, read_archive
 from psycopg.sql import SQL, Composable, Identifier
-from runs import context, merge, path_of, started, work
 from typer.testing import CliRunner
 
 from dev.postgres import Server
@@ -21,6 +19,8 @@ from project_export.errors import BadRequest
 from project_export.sample import schema
 from project_export.source import Limits, Session
 from project_export.tree import Catalogue, bind, load, tables
+from tests.archives import exported, read_archive
+from tests.runs import context, merge, path_of, started, work
 
 TREE = load("gitlab", "ee")
 PAID = [option.relation for option in TREE.optional]

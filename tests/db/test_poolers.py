@@ -11,7 +11,6 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 from psycopg.sql import SQL, Identifier
-from runs import assert_same, backends, context, merge, path_of, started, wait_until, work
 from sqlalchemy import text
 
 from project_export.errors import LedgerRefused, SourceBusy, SourceRefused
@@ -19,6 +18,7 @@ from project_export.ledger import JobRequest, Ledger, Planned, engine_over, make
 from project_export.source import Limits, Session
 from project_export.steps import Holder
 from tests.bouncer import SIZE, THEIRS, bouncing, everywhere, fresh, neighbours, settings
+from tests.runs import assert_same, backends, context, merge, path_of, started, wait_until, work
 
 SESSIONS = 200
 OURS = Limits(statement_seconds=901, lock_seconds=31, idle_seconds=601, transaction_seconds=3601)

@@ -9,13 +9,13 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
-from runs import context, files, started
 from typer.testing import CliRunner
 
 from project_export.cli import app
 from project_export.errors import NotReady, SettingMissing, SourceBusy, SourceRefused
 from project_export.ledger import Ledger, make_engine
 from project_export.steps import Context, preflight
+from tests.runs import context, files, started
 
 Make = Callable[..., Context]
 VERSION = ["--gitlab-version", "18.6.0", "--gitlab-revision", "0123456789a"]

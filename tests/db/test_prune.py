@@ -8,11 +8,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
-import runs
 
 from project_export.errors import DeliveryFailed, Failure, StoreRefused
 from project_export.steps import Channel, Context, Created, Notice, Pruned, prune
 from project_export.store import LocalStore
+from tests import runs
 
 HOURS_OF_A_WEEK = 7 * 24
 

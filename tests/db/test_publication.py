@@ -10,8 +10,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from archives import read_archive
-from runs import context, merge, path_of, started, work
 
 from project_export.archive.manifest import Manifest
 from project_export.archive.verify import verify
@@ -19,6 +17,8 @@ from project_export.errors import AttemptRevoked
 from project_export.ledger import JobRequest, Planned
 from project_export.steps import Context, Created
 from project_export.store import LocalStore
+from tests.archives import read_archive
+from tests.runs import context, merge, path_of, started, work
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ from typing import Any
 
 import psycopg
 import pytest
-import reader
 import yaml
+
+from tests import reader
 
 Keys = dict[str, set[tuple[str, ...]]]
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import context, merge, path_of, started, work
 
 from tests.archives import exported, load_into, read_archive, write_archive
+from tests.runs import context, merge, path_of, started, work
 
 ARCHIVES = (
     "gitlab-13.5-issues-and-merge-requests",

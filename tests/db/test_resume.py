@@ -15,7 +15,6 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
-from runs import RUN, assert_same, attempts, backends, context, locked, merge, path_of, wait_until, work
 from sqlalchemy import update
 
 from project_export.errors import RelationsFailed, SnapshotMissing
@@ -25,6 +24,7 @@ from project_export.ledger.models import ProjectExportJob, RelationExport
 from project_export.request import Request
 from project_export.steps import Context, Created, Holder, Owner, Worker, conclude, create, failure, watch
 from project_export.steps.ending import resumable_until
+from tests.runs import RUN, assert_same, attempts, backends, context, locked, merge, path_of, wait_until, work
 
 Make = Callable[..., Context]
 RELATIONS = ("labels", "boards", "milestones")

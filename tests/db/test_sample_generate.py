@@ -9,14 +9,14 @@ from typing import Any
 
 import psycopg
 import pytest
-import reader
 import yaml
 from psycopg.sql import SQL, Identifier
-from reader import enums, notes
 
 from project_export.errors import BadRequest, SourceChanged
 from project_export.sample import generate, hostile, layouts, schema
 from project_export.sample.values import NASTY
+from tests import reader
+from tests.reader import enums, notes
 
 PROJECTS = 3
 VALUES = {

@@ -8,15 +8,15 @@ from typing import NamedTuple
 
 import psycopg
 import pytest
-import reader
 import yaml
 from psycopg.sql import SQL
-from reader import ruby
-from reader.notes import read_position
 
 from project_export.sample import generate, layouts, schema
 from project_export.sample.hostile import forms
 from project_export.sample.writer import Writer
+from tests import reader
+from tests.reader import ruby
+from tests.reader.notes import read_position
 
 PROJECTS = 5
 

@@ -9,11 +9,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-import reader
-from archives import Records, read_archive
 from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL, Identifier, Literal
-from runs import assert_equal, attempts, context, merge, path_of, started, terminate, wait_until, work, worker
 
 from dev.postgres import Server
 from project_export.errors import SnapshotMissing, SourceRefused, UnitUnfinished
@@ -22,6 +19,9 @@ from project_export.sample import schema
 from project_export.sample.generate import generate
 from project_export.steps import Context, Holder
 from project_export.steps.sessions import UnitSource
+from tests import reader
+from tests.archives import Records, read_archive
+from tests.runs import assert_equal, attempts, context, merge, path_of, started, terminate, wait_until, work, worker
 
 Make = Callable[..., Context]
 CHANGES = (

@@ -17,13 +17,13 @@ import psutil
 import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
-from runs import assert_same, backends, files, locked, terminate, wait_until
 from typer.testing import CliRunner
 
 from project_export.archive.manifest import Manifest
 from project_export.cli import app
 from project_export.shell import run_alive
 from project_export.steps.process import Process
+from tests.runs import assert_same, backends, files, locked, terminate, wait_until
 
 COMMAND = [sys.executable, "-c", "from project_export.cli import app; app()"]
 

@@ -9,11 +9,11 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
-from runs import backends, locked, terminate, wait_until
 
 from dev.postgres import Server
 from project_export.errors import SnapshotMissing, SourceBusy, SourceRefused
 from project_export.source import Limits, Session, translate
+from tests.runs import backends, locked, terminate, wait_until
 
 Open = Callable[..., Session]
 

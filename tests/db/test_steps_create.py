@@ -11,7 +11,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from runs import context, merge, started, work
 
 from project_export import ledger
 from project_export.errors import (
@@ -30,6 +29,7 @@ from project_export.errors import (
 from project_export.request import Request
 from project_export.steps import Context, Created, create
 from project_export.tree import load
+from tests.runs import context, merge, started, work
 
 Make = Callable[..., Context]
 

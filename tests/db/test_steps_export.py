@@ -15,9 +15,18 @@ from typing import Any
 
 import psycopg
 import pytest
-from archives import read_archive
 from psycopg.sql import SQL, Identifier
-from runs import (
+
+from project_export.archive.importer import Limits
+from project_export.archive.manifest import Manifest
+from project_export.archive.oversize import too_large
+from project_export.archive.verify import verify
+from project_export.errors import Permanent, RelationsFailed, SourceBusy, SourceRefused, UnitFailed, UnitUnfinished
+from project_export.merged import Merged
+from project_export.settings import Consistency
+from project_export.steps import Context, Created, Holder
+from tests.archives import read_archive
+from tests.runs import (
     assert_same,
     attempts,
     backends,
@@ -31,15 +40,6 @@ from runs import (
     work,
     worker,
 )
-
-from project_export.archive.importer import Limits
-from project_export.archive.manifest import Manifest
-from project_export.archive.oversize import too_large
-from project_export.archive.verify import verify
-from project_export.errors import Permanent, RelationsFailed, SourceBusy, SourceRefused, UnitFailed, UnitUnfinished
-from project_export.merged import Merged
-from project_export.settings import Consistency
-from project_export.steps import Context, Created, Holder
 
 Make = Callable[..., Context]
 

@@ -14,8 +14,17 @@ from typing import Any
 
 import psycopg
 import pytest
-from archives import read_archive
-from runs import (
+from sqlalchemy import update
+
+from project_export.errors import AttemptRevoked, LedgerBusy, RelationsFailed, SnapshotMissing
+from project_export.ledger import Beat, Ledger, Row, Snapshot
+from project_export.ledger.columns import clock
+from project_export.ledger.models import RelationExport
+from project_export.source import Session
+from project_export.steps import Context, Created, Holder, Silence, Worker, give_up, patience, watch
+from project_export.steps.process import Process
+from tests.archives import read_archive
+from tests.runs import (
     RUN,
     assert_same,
     attempts,
@@ -31,15 +40,6 @@ from runs import (
     work,
     worker,
 )
-from sqlalchemy import update
-
-from project_export.errors import AttemptRevoked, LedgerBusy, RelationsFailed, SnapshotMissing
-from project_export.ledger import Beat, Ledger, Row, Snapshot
-from project_export.ledger.columns import clock
-from project_export.ledger.models import RelationExport
-from project_export.source import Session
-from project_export.steps import Context, Created, Holder, Silence, Worker, give_up, patience, watch
-from project_export.steps.process import Process
 
 Make = Callable[..., Context]
 ONE = ("labels",)

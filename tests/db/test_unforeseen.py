@@ -7,10 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import flaky
 import pytest
-import runs
-from receiver import receiving
 
 from project_export.archive.part import PartWriter
 from project_export.errors import Failure, ProjectExportError, RelationsFailed, StoreRefused, StoreUnusable, Unforeseen
@@ -19,6 +16,8 @@ from project_export.source import Chunk, Reader
 from project_export.steps import Context, Created, Notice, after, after_export, watch
 from project_export.steps import work as working
 from project_export.store import LocalStore
+from tests import flaky, runs
+from tests.receiver import receiving
 
 RELATIONS = ("labels", "milestones")
 Make = Callable[..., Context]

@@ -15,14 +15,12 @@ from typing import Any, Literal
 import psycopg
 import pytest
 import yaml
-from archives import read_archive
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 from psycopg.sql import SQL
 from psycopg.sql import Identifier as Id
 from psycopg.types.json import Jsonb
-from runs import context, merge, path_of, started, work
 
 from dev.postgres import Server
 from project_export.archive.manifest import Manifest
@@ -30,6 +28,8 @@ from project_export.archive.verify import Report, verify
 from project_export.errors import SourceRefused
 from project_export.source import Limits, Reader, Session
 from project_export.tree import bind, load, tables
+from tests.archives import read_archive
+from tests.runs import context, merge, path_of, started, work
 
 Export = Callable[..., Path]
 

@@ -15,14 +15,14 @@ from typing import Any
 
 from psycopg import Connection
 
-from .database import Database, Edition, Record
-from .issues import ISSUE
-from .members import project_members
-from .merge_requests import EXTERNAL_PULL_REQUEST, MERGE_REQUEST
-from .notes import COMMIT_NOTE
-from .pipelines import ci_pipelines
-from .planning import BOARD, MILESTONE_WITH_EVENTS, RELEASE, SNIPPET, TOP_LABEL
-from .settings import (
+from tests.reader.database import Database, Edition, Record
+from tests.reader.issues import ISSUE
+from tests.reader.members import project_members
+from tests.reader.merge_requests import EXTERNAL_PULL_REQUEST, MERGE_REQUEST
+from tests.reader.notes import COMMIT_NOTE
+from tests.reader.pipelines import ci_pipelines
+from tests.reader.planning import BOARD, MILESTONE_WITH_EVENTS, RELEASE, SNIPPET, TOP_LABEL
+from tests.reader.settings import (
     AUTO_DEVOPS,
     BADGE,
     CI_CD_SETTINGS,
@@ -36,7 +36,7 @@ from .settings import (
     PROTECTED_TAG,
     SERVICE_DESK_SETTING,
 )
-from .shapes import Shape, null_last, record
+from tests.reader.shapes import Shape, null_last, record
 
 __all__ = ["read_project"]
 

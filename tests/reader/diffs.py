@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from .database import Database, Record, Row
-from .enums import DIFF_TYPE
-from .ruby import BLANK, SPACE
-from .shapes import ABSENT, Shape, named, null_is_column, record
-from .values import stored
+from tests.reader.database import Database, Record, Row
+from tests.reader.enums import DIFF_TYPE
+from tests.reader.ruby import BLANK, SPACE
+from tests.reader.shapes import ABSENT, Shape, named, null_is_column, record
+from tests.reader.values import stored
 
 COMMITS = ("merge_request_diff_commits", "merge_request_diff_commits_b5377a7a34")
 FILES = ("merge_request_diff_files", "merge_request_diff_files_99208b8fac")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .database import Database, Row
-from .enums import (
+from tests.reader.database import Database, Row
+from tests.reader.enums import (
     ADD_OR_REMOVE,
     BASE_TYPE,
     DESIGN_EVENT,
@@ -16,9 +16,9 @@ from .enums import (
     WORK_ITEM_TYPE,
     ZOOM_STATUS,
 )
-from .notes import awards, events, notes
-from .planning import LABEL, MILESTONE, MILESTONE_WITH_EVENTS, label_links
-from .shapes import Getter, Shape, many, named, null_is, one
+from tests.reader.notes import awards, events, notes
+from tests.reader.planning import LABEL, MILESTONE, MILESTONE_WITH_EVENTS, label_links
+from tests.reader.shapes import Getter, Shape, many, named, null_is, one
 
 
 def base_type(db: Database, row: Row) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from .database import Database, Record, Row
-from .shapes import Shape, one, record
+from tests.reader.database import Database, Record, Row
+from tests.reader.shapes import Shape, one, record
 
 MINIMAL_ACCESS = 5
 MEMBER = Shape(

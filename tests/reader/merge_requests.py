@@ -6,14 +6,14 @@ from typing import Any
 
 import yaml
 
-from .database import Database, Record, Row
-from .diffs import diff_head_sha, merge_request_diff
-from .enums import MERGE_REQUEST_STATE, PULL_REQUEST_STATUS, REVIEWER_STATE
-from .issues import TIMELOG, resource_events
-from .notes import awards, events, notes
-from .planning import MILESTONE_WITH_EVENTS, label_links
-from .ruby import as_json, read_yaml
-from .shapes import Getter, Shape, many, named, newest, null_is, one
+from tests.reader.database import Database, Record, Row
+from tests.reader.diffs import diff_head_sha, merge_request_diff
+from tests.reader.enums import MERGE_REQUEST_STATE, PULL_REQUEST_STATUS, REVIEWER_STATE
+from tests.reader.issues import TIMELOG, resource_events
+from tests.reader.notes import awards, events, notes
+from tests.reader.planning import MILESTONE_WITH_EVENTS, label_links
+from tests.reader.ruby import as_json, read_yaml
+from tests.reader.shapes import Getter, Shape, many, named, newest, null_is, one
 
 
 def merge_params(_: Database, row: Row, key: str) -> Record:

@@ -8,11 +8,11 @@ from typing import Any
 
 import yaml
 
-from .database import Database, Row
-from .enums import EVENT_ACTION, IMPORT_SOURCE, PUSH_ACTION, REF_TYPE
-from .ruby import Symbol, Tagged, as_json, read_inspected_hash, read_yaml
-from .shapes import Getter, Shape, many, named, null_is_column, one
-from .values import stored
+from tests.reader.database import Database, Row
+from tests.reader.enums import EVENT_ACTION, IMPORT_SOURCE, PUSH_ACTION, REF_TYPE
+from tests.reader.ruby import Symbol, Tagged, as_json, read_inspected_hash, read_yaml
+from tests.reader.shapes import Getter, Shape, many, named, null_is_column, one
+from tests.reader.values import stored
 
 # lib/gitlab/diff/position.rb and lib/gitlab/diff/formatters
 POSITION = "base_sha start_sha head_sha old_path new_path position_type"

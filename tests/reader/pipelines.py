@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .database import Database, Record, Row
-from .enums import (
+from tests.reader.database import Database, Record, Row
+from tests.reader.enums import (
     CONFIG_SOURCE,
     DANGLING_SOURCES,
     EXTERNAL,
@@ -15,8 +15,8 @@ from .enums import (
     SOURCE,
     STAGE_STATUS,
 )
-from .merge_requests import EXTERNAL_PULL_REQUEST, MERGE_REQUEST_COLUMNS
-from .shapes import Getter, Shape, column, many, named, null_is, null_last, one, record
+from tests.reader.merge_requests import EXTERNAL_PULL_REQUEST, MERGE_REQUEST_COLUMNS
+from tests.reader.shapes import Getter, Shape, column, many, named, null_is, null_last, one, record
 
 SHA256 = 1
 """project_repositories.object_format"""

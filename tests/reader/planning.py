@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from .database import Database, Row
-from .enums import LINK_TYPE, LIST_TYPE
-from .notes import awards, events, notes
-from .ruby import SPACE
-from .shapes import Shape, many, named, null_is, null_is_column, null_last, one
+from tests.reader.database import Database, Row
+from tests.reader.enums import LINK_TYPE, LIST_TYPE
+from tests.reader.notes import awards, events, notes
+from tests.reader.ruby import SPACE
+from tests.reader.shapes import Shape, many, named, null_is, null_is_column, null_last, one
 
 DEFAULT_COLOUR = "#6699cc"
 """concerns/base_label.rb"""

@@ -6,11 +6,18 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from .database import Database, Record, Row
-from .enums import AUTO_CANCEL, CANCELLATION_ROLE, DEPLOY_STRATEGY, PROCESS_MODE, SQUASH_OPTION, VARIABLES_ROLE
-from .ruby import titleize
-from .shapes import ABSENT, Getter, Shape, many, named, null_is, record
-from .values import stored
+from tests.reader.database import Database, Record, Row
+from tests.reader.enums import (
+    AUTO_CANCEL,
+    CANCELLATION_ROLE,
+    DEPLOY_STRATEGY,
+    PROCESS_MODE,
+    SQUASH_OPTION,
+    VARIABLES_ROLE,
+)
+from tests.reader.ruby import titleize
+from tests.reader.shapes import ABSENT, Getter, Shape, many, named, null_is, record
+from tests.reader.values import stored
 
 DELETION_SCHEDULED = 2
 """namespaces.state"""

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .database import Database, Record, Row
-from .values import stored
+from tests.reader.database import Database, Record, Row
+from tests.reader.values import stored
 
 Getter = Callable[[Database, Row, str], Any]
 """What a model's method of a key's name returns for a row."""

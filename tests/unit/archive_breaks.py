@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from archive_files import BUNDLE, OID, SHA, good_files, member, packed, written
+from tests.unit.archive_files import BUNDLE, OID, SHA, good_files, member, packed, written
 
 Files = dict[str, bytes]
 ISSUES = "tree/project/issues.ndjson"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from archive_breaks import ISSUES, MEMBERS, PIPELINES, REQUESTS, SETTINGS, Break, changed, updated
-from archive_files import POSITION
+from tests.unit.archive_breaks import ISSUES, MEMBERS, PIPELINES, REQUESTS, SETTINGS, Break, changed, updated
+from tests.unit.archive_files import POSITION
 
 PROJECT = "tree/project.json"
 FEATURES = "tree/project/project_feature.ndjson"

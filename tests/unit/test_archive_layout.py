@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from archive_samples import part_of
 
 from project_export.archive.layout import members
 from project_export.errors import ArchiveBroken
+from tests.unit.archive_samples import part_of
 
 ROOT = ("project", True, [part_of(b"{}", "project", rows=1)])
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from archive_samples import sample
 
 from project_export.archive.manifest import Manifest
 from project_export.errors import ArchiveBroken
+from tests.unit.archive_samples import sample
 
 
 def test_a_manifest_reads_back_as_it_was_written() -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import yaml
-from archive_files import POSITION, packed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from project_export.archive.findings import PROBLEMS, WARNINGS
 from project_export.archive.models import SHIPPED, Check, models
 from project_export.archive.verify import verify_file
 from project_export.tree import Tree, load, load_all
+from tests.unit.archive_files import POSITION, packed
 
 RULES = {"source", "fails", "names", "codes", "longest", "cut", "between", "like", "filled", "needs", "either", "above"}
 FIELDS = {"keys", "nested", "ignored", "rejected", "objects"} | RULES

@@ -6,11 +6,11 @@ import zlib
 from itertools import pairwise
 
 import pytest
-from archive_samples import opened, part_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from project_export.archive.part import BLOCK, PartWriter
+from tests.unit.archive_samples import opened, part_of
 
 # Long enough to cross a block, cut anywhere.
 TEXT = b"".join(b'{"iid":%d}\n' % i for i in range(BLOCK // 8))

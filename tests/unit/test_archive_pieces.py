@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from archive_samples import MTIME, archive_of, opened, part_of, sample
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from project_export.archive.pieces import Member, Run, archive_pieces, relation_
 from project_export.archive.tar import file_header, padding
 from project_export.errors import ArchiveBroken
 from project_export.store import Glue, assemble, digest_of
+from tests.unit.archive_samples import MTIME, archive_of, opened, part_of, sample
 
 GIB = 1 << 30
 

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from archive_samples import archive_of, part_of
 
 from project_export.archive.pieces import Member
+from tests.unit.archive_samples import archive_of, part_of
 
 NAME = "tree/project/issues.ndjson"
 

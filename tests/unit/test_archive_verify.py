@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from archive_files import good_files, member, packed
-from archive_samples import Sample, sample
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from isal import isal_zlib
@@ -18,6 +16,8 @@ from project_export.archive.importer import GITLAB, Limits
 from project_export.archive.manifest import Manifest
 from project_export.archive.verify import Report, verify, verify_file
 from project_export.errors import ArtifactMissing, StoreRefused
+from tests.unit.archive_files import good_files, member, packed
+from tests.unit.archive_samples import Sample, sample
 
 SAMPLE = sample()
 FIXED = {

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from archive_breaks import CONTAINER, FILES, HARMLESS, LINES, LOOSER, RECORDS, STRICTER, Break
-from archive_files import good_files, packed
-from archive_model_breaks import DROPPED, MODELS, TAKEN, WARNED
 
 from project_export.archive.importer import GITLAB, Limits
 from project_export.archive.verify import Report, verify
+from tests.unit.archive_breaks import CONTAINER, FILES, HARMLESS, LINES, LOOSER, RECORDS, STRICTER, Break
+from tests.unit.archive_files import good_files, packed
+from tests.unit.archive_model_breaks import DROPPED, MODELS, TAKEN, WARNED
 
 BROKEN = [*CONTAINER, *FILES, *LINES, *RECORDS]
 

@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from archive_files import good_files, packed
-from archive_samples import sample
 from typer.testing import CliRunner, Result
 
 from project_export.cli import app
 from project_export.store import MANIFEST
+from tests.unit.archive_files import good_files, packed
+from tests.unit.archive_samples import sample
 
 
 def run(*arguments: object) -> Result:

@@ -8,12 +8,12 @@ import tracemalloc
 from collections.abc import Sequence
 
 import pytest
-from archive_files import BUNDLE, PACK, SHA, good_files, packed
 
 from project_export.archive.bundle import wrong
 from project_export.archive.findings import Findings
 from project_export.archive.lfs import LfsObjects
 from project_export.archive.verify import verify_file
+from tests.unit.archive_files import BUNDLE, PACK, SHA, good_files, packed
 
 ISSUES = "tree/project/issues.ndjson"
 

@@ -3,12 +3,12 @@ from __future__ import annotations
 import io
 
 import pytest
-from archive_files import packed
 from hypothesis import given
 from hypothesis import strategies as st
 
 from project_export.archive.strict import lines
 from project_export.archive.verify import Report, verify_file
+from tests.unit.archive_files import packed
 
 ISSUES = "tree/project/issues.ndjson"
 FIXED = {

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archive_files import SHA, packed, written
 
 from project_export.archive.importer import GITLAB
 from project_export.archive.verify import Report, verify_file
 from project_export.tree import Tree, load, load_all
+from tests.unit.archive_files import SHA, packed, written
 
 FIXED = {
     "VERSION": b"0.2.4",

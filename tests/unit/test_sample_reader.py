@@ -6,7 +6,8 @@ from datetime import date, datetime, timedelta, timezone
 
 import pytest
 import yaml
-from reader import diffs, enums, merge_requests, notes, planning, ruby, settings, shapes, values
+
+from tests.reader import diffs, enums, merge_requests, notes, planning, ruby, settings, shapes, values
 
 
 def test_times_are_utc_with_three_decimals_cut_off():

@@ -12,10 +12,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from receiver import Receiver, receiving
 
 from project_export.errors import BadRequest, DeliveryFailed, DeliveryRefused
 from project_export.send import CHUNK, MOST_INTERIM, Place, public, send, shown
+from tests.receiver import Receiver, receiving
 
 GZIP = {"Content-Type": "application/gzip"}
 PRIVATE = [

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import flaky
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from project_export.errors import ArtifactMissing, ProjectExportError, StoreRefused, StoreUnusable
 from project_export.external import open_external
 from project_export.store import JobKey, Store, manifest_of, open_store
+from tests import flaky
 
 JOB = JobKey("source", 42, 7)
 REFUSALS = (
@@ -109,7 +109,7 @@ def test_an_object_of_another_size_than_was_sent_is_a_refusal(store: Store, monk
     def cut(fs: MemoryFileSystem, lpath: str, rpath: str) -> None:
         fs.pipe_file(rpath, Path(lpath).read_bytes()[:-1])
 
-    monkeypatch.setattr("flaky.FlakyFileSystem.put_file", cut)
+    monkeypatch.setattr("tests.flaky.FlakyFileSystem.put_file", cut)
     with pytest.raises(StoreRefused, match="7 bytes were sent, and 6 are stored"):
         put(store, there(store))
 
