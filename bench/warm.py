@@ -97,14 +97,14 @@ class Warm:
         job = None
         while (job is None or job.state not in ("finished", "failed")) and _seconds(triggered) < RUN_SECONDS:
             time.sleep(POLL_SECONDS)
-            job = self._ledger.job_of_run(f"{DAG_ID}/{run_id}")
+            job = self._ledger.queries.job_of_run(f"{DAG_ID}/{run_id}")
         cpu = _since(before, self._cpu())
         if job is None or job.state != "finished" or job.finished_at is None:
             raise RuntimeError(
                 f"The run {run_id} has not published its archive: {self._rest.task_states(DAG_ID, run_id)}"
             )
         self._rest.wait_for_run(DAG_ID, run_id, RUN_SECONDS)  # the task behind the merge would disturb the next run
-        rows = self._ledger.rows(job.id)
+        rows = self._ledger.queries.rows(job.id)
         tasks = self._tasks(run_id)
         create, wait, merge = tasks[CREATE][0], tasks[WAIT][0], tasks[MERGE][0]
         marks = {

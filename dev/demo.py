@@ -149,8 +149,8 @@ def _follow(stack: Stack, rest: Rest, run_id: str, console: Console) -> Job:
         while True:
             # The run's state is asked first, so that the last look at the ledger sees all of an ended run.
             state = rest.run_state(DAG_ID, run_id)
-            job = ledger.job_of_run(f"{DAG_ID}/{run_id}")
-            show(ledger.rows(job.id) if job else [])
+            job = ledger.queries.job_of_run(f"{DAG_ID}/{run_id}")
+            show(ledger.queries.rows(job.id) if job else [])
             if state in ("success", "failed"):
                 break
             time.sleep(POLL_SECONDS)

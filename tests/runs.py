@@ -70,7 +70,7 @@ def merge(ctx: Context, created: Created, attempt: int = 1, *, last_try: bool = 
 
 def attempts(ctx: Context, created: Created) -> dict[str, int]:
     """Return the number of attempts of each relation."""
-    return {row.relation: row.attempt for row in ctx.ledger.rows(created.job_id)}
+    return {row.relation: row.attempt for row in ctx.ledger.queries.rows(created.job_id)}
 
 
 def path_of(merged: Merged) -> Path:

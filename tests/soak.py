@@ -60,7 +60,7 @@ def test_all_of_many_runs_in_a_row_end_green(stage: Stage) -> None:
         (tries,) = (task["try_number"] for task in run.tasks() if task["task_id"] == WAIT)
         retried += tries > 1
         job = run.job()
-        relations = {row.relation for row in stage.ledger.rows(job.id)}
+        relations = {row.relation for row in stage.ledger.queries.rows(job.id)}
         assert len(relations) == RELATIONS
         records.add(job.records)
         print(

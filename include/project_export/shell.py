@@ -144,9 +144,9 @@ def export(
             _work(place, ctx, created, run_id, snapshot, show)
             return _merge(ctx, created, run_id)
     except BaseException as error:
-        if ctx.ledger.job(created.job_id).state in PENDING:
+        if ctx.ledger.queries.job(created.job_id).state in PENDING:
             reason = str(error) if isinstance(error, ProjectExportError) else "the export was interrupted"
-            ctx.ledger.fail_job(created.job_id, [Failure(WHOLE, 0, reason)])
+            ctx.ledger.jobs.fail(created.job_id, [Failure(WHOLE, 0, reason)])
         if isinstance(error, KeyboardInterrupt):
             raise KeyboardInterrupt(f"job {created.job_id}; the same command continues it") from None
         raise
@@ -154,7 +154,7 @@ def export(
 
 def _take_up(ctx: Context, request: Request, run_id: str) -> None:
     """Make the project's last job that of this run, if it is one of the shell's that did not finish what is asked."""
-    job = ctx.ledger.last_job(ctx.source, ctx.tree.name, request.project_id)
+    job = ctx.ledger.queries.latest_job(ctx.source, ctx.tree.name, request.project_id)
     if job is None or not job.run_id.startswith(_RUN) or job.state == "finished":
         return
     same = (job.params, job.description, job.consistency) == (
@@ -162,11 +162,11 @@ def _take_up(ctx: Context, request: Request, run_id: str) -> None:
         request.description,
         request.consistency or ctx.settings.consistency,
     )
-    rows = ctx.ledger.rows(job.id)
+    rows = ctx.ledger.queries.rows(job.id)
     here = all(row.uri is None or row.uri.startswith(f"{ctx.store.uri}/") for row in rows)
     if not same or not here or (job.state in PENDING and run_alive(job.run_id)):
         return
-    if ctx.ledger.take_over(job, run_id):
+    if ctx.ledger.jobs.take_over(job, run_id):
         done = sum(row.state == "finished" for row in rows)
         text = "job %d goes on: %d of its %d relation(s) or part(s) were exported (--anew begins anew)"
         log.warning(text, job.id, done, len(rows))
@@ -227,7 +227,7 @@ def _work(place: Place, ctx: Context, created: Created, run_id: str, snapshot: _
             with _undisturbed():
                 ended = {unit: _how(process) for unit, process in units.items() if not process.is_alive()}
                 _, over = watch(ctx, created.job_id, ended, silence)
-                show(ctx.ledger.rows(created.job_id))
+                show(ctx.ledger.queries.rows(created.job_id))
                 snapshot.touch()
     except BaseException:
         for process in units.values():

@@ -109,7 +109,7 @@ class Standing:
         with engine.connect() as connection:
             job_id = connection.execute(text(query), {"project": project_id}).scalar_one()
         with closing(Ledger(engine)) as ledger:
-            return ledger.job(job_id)
+            return ledger.queries.job(job_id)
 
     def assert_nothing_left(self) -> None:
         """Hold that no session on the source, no open transaction on the ledger and no temporary file is left."""

@@ -52,7 +52,7 @@ def test_nobody_whose_clock_is_wrong_takes_a_unit_for_stale(
         created = started(ctx)
         with locked(ground.source, "lists"):
             unit = started_at(of_unit, victims.work_unit)
-            wait_until(lambda: "boards" in {row.relation for row in ctx.ledger.started(created.job_id)})
+            wait_until(lambda: "boards" in {row.relation for row in ctx.ledger.queries.rows(created.job_id, "started")})
             waiter = started_at(of_others, victims.wait_for_units, {"hung_seconds": HUNG_SECONDS})
             time.sleep(HUNG_SECONDS + 2)
             assert (unit.is_alive(), waiter.is_alive()) == (True, True)

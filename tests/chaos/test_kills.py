@@ -100,7 +100,7 @@ def test_when_the_holder_of_the_snapshot_dies_all_is_read_from_one_new_snapshot(
                 f"project_export job {run.job().id} snapshot",
             )
             assert ended == [(True,)]
-            until(lambda: theatre.ledger.snapshot(run.job().id).generation == 2)
+            until(lambda: theatre.ledger.queries.job(run.job().id).snapshot_generation == 2)
         manifest = theatre.assert_whole(run)
         assert manifest.snapshot.generation == 2
     happened("another snapshot taken, all relations read again from it, SAME")

@@ -91,7 +91,7 @@ def test_many_parts_take_no_more_connections_and_memory_than_few(
                 conn.execute(query.encode(), [MANY // 5])
         ctx = ground.context(units=512, part_rows=1)
         created = started(ctx)
-        rows = len(ctx.ledger.rows(created.job_id))
+        rows = len(ctx.ledger.queries.rows(created.job_id))
         assert rows >= MANY
         most = 0
         with held(ctx, created):
@@ -99,7 +99,7 @@ def test_many_parts_take_no_more_connections_and_memory_than_few(
                 ground.process(victims.measured, created, RUN, report, victims.work_until_told, unit)
                 for unit, report in enumerate(reports)
             ]
-            while (finished := ctx.ledger.progress(created.job_id).finished) < ENOUGH:
+            while (finished := ctx.ledger.queries.progress(created.job_id).finished) < ENOUGH:
                 assert all(unit.is_alive() for unit in units)
                 most = max(most, len(sessions(ground.source, OURS)), len(sessions(ground.ledger_uri, "true")))
                 time.sleep(0.2)
@@ -107,9 +107,9 @@ def test_many_parts_take_no_more_connections_and_memory_than_few(
                 unit.terminate()
             for unit in units:
                 unit.join(60)
-            ctx.ledger.fail_job(created.job_id, [Failure("*", 0, "enough")])
+            ctx.ledger.jobs.fail(created.job_id, [Failure("*", 0, "enough")])
         assert [unit.exitcode for unit in units] == [0, 0]
-        assert {row.attempt for row in ctx.ledger.rows(created.job_id) if row.state == "finished"} == {1}
+        assert {row.attempt for row in ctx.ledger.queries.rows(created.job_id) if row.state == "finished"} == {1}
         megabytes = max(int(report.read_text()) for report in reports)
         assert most <= CONNECTIONS
         assert megabytes < PLAIN_MB
@@ -170,9 +170,9 @@ def test_a_unit_that_the_kernel_kills_is_judged_so_and_its_retry_exports_the_res
             unit = ground.process(victims.in_group, created, RUN, folder, victims.work_unit)
             unit.join(120)
         assert unit.exitcode == -signal.SIGKILL
-        dead = [row.relation for row in ctx.ledger.started(created.job_id)]
+        dead = [row.relation for row in ctx.ledger.queries.rows(created.job_id, "started")]
         watch(ctx, created.job_id, {0: "failed"})
-        (row,) = (row for row in ctx.ledger.rows(created.job_id) if row.deaths)
+        (row,) = (row for row in ctx.ledger.queries.rows(created.job_id) if row.deaths)
         assert (dead, row.state) == ([row.relation], "queued")
         assert "out of memory?" in str(row.error)
         assert work(ctx, created, attempt=2) == []

@@ -46,11 +46,11 @@ def test_a_unit_killed_late_repeats_one_part_from_the_same_snapshot(
             victim = ground.process(victims.work_and_die, created, RUN, PARTS, IN_TWENTY_PARTS)
             victim.join(120)
             assert victim.exitcode == -signal.SIGKILL
-            states = [row.state for row in ctx.ledger.rows(created.job_id) if row.relation == "issues"]
+            states = [row.state for row in ctx.ledger.queries.rows(created.job_id) if row.relation == "issues"]
             assert (len(states), states.count("finished"), states.count("started")) == (PARTS, 18, 1)
             again = worker(ctx, created, attempt=2).run()
         assert again.parts == 2
-        repeated = [row for row in ctx.ledger.rows(created.job_id) if row.attempt > 1]
+        repeated = [row for row in ctx.ledger.queries.rows(created.job_id) if row.attempt > 1]
         assert [(row.relation, row.attempt, row.deaths) for row in repeated] == [("issues", 2, 1)]
         manifest = ground.undisturbed.assert_same(path_of(merge(ctx, created)), 1, ("issues",))
         assert manifest.snapshot.generation == 1

@@ -91,7 +91,7 @@ def test_many_triggers_at_once_give_one_export(theatre: Theatre, happened: Happe
         theatre.assert_whole(winner)
         losers = [run for run in runs if run is not winner]
         assert all(f"is being exported by job {winner.job().id}" in run.log(CREATE) for run in losers[:3])
-        assert [theatre.ledger.job_of_run(f"{DAG_ID}/{run.id}") for run in losers] == [None] * (TRIGGERS - 1)
+        assert [theatre.ledger.queries.job_of_run(f"{DAG_ID}/{run.id}") for run in losers] == [None] * (TRIGGERS - 1)
         assert not any(run.notices() for run in losers)
     happened(f"one exported, {TRIGGERS - 1} refused with its name, none of them told")
 
@@ -152,7 +152,7 @@ def test_a_run_that_is_cancelled_and_deleted_leaves_nothing_and_the_next_one_wor
                 theatre.rest.call("DELETE", f"/dags/{DAG_ID}/dagRuns/{run.id}")
         pruning = theatre.rest.trigger(PRUNE, {})
         assert theatre.rest.wait_for_run(PRUNE, pruning, 60) == "success"
-        ended = theatre.ledger.job(job.id)
+        ended = theatre.ledger.queries.job(job.id)
         assert (ended.state, "was cancelled or is gone" in ended.errors[0].message) == ("failed", True)
         theatre.assert_whole(theatre.trigger(project_id=1))
     happened(f"queries cancelled after {seconds:.0f} s, the job failed as cancelled, the next run SAME")

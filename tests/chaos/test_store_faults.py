@@ -37,10 +37,11 @@ def test_twins_of_a_unit_and_of_the_merge_give_one_archive(ground: Ground, happe
             for twin in twins:
                 twin.join(60)
             assert 0 in {twin.exitcode for twin in twins}
-        job = ctx.ledger.job(created.job_id)
+        job = ctx.ledger.queries.job(created.job_id)
         assert job.state == "finished"
         assert digest(path_of(merge(ctx, created))) == job.archive_sha256
-        assert len({(row.relation, row.part) for row in ctx.ledger.rows(job.id)}) == len(ctx.ledger.rows(job.id))
+        rows = ctx.ledger.queries.rows(job.id)
+        assert len({(row.relation, row.part) for row in rows}) == len(rows)
     happened("each row had one winner, SAME")
 
 
@@ -54,7 +55,7 @@ def test_a_killed_merge_publishes_the_whole_archive_or_none_and_is_repeated(
     with ground.surviving():
         created = exported(ctx)
         kill_merge(ground, created, moment)
-        assert (ctx.ledger.job(created.job_id).archive_uri is not None) == late
+        assert (ctx.ledger.queries.job(created.job_id).archive_uri is not None) == late
         first = path_of(merge(ctx, created, attempt=2))
         assert set(attempts(ctx, created).values()) == {1}
 
@@ -100,7 +101,7 @@ def test_a_store_that_refuses_fails_the_export_after_bounded_tries(ground: Groun
             assert work(ctx, created) != []
             with pytest.raises(Exception, match=r"E(ROFS|ACCES)"):
                 merge(ctx, created)
-        job = ctx.ledger.job(created.job_id)
+        job = ctx.ledger.queries.job(created.job_id)
         assert job.state == "failed"
         assert all("EROFS" in error.message or "EACCES" in error.message for error in job.errors)
         assert {error.attempt for error in job.errors} == {2}
@@ -168,7 +169,7 @@ def test_an_object_store_that_is_away_at_any_step_ends_the_job_with_its_error_an
         if step == "probe":
             with flaky.refusing("write"), pytest.raises(StoreRefused, match="EndpointConnectionError"):
                 started(ctx)
-            assert ctx.ledger.job_of_run("dag/run") is None
+            assert ctx.ledger.queries.job_of_run("dag/run") is None
         created = started(ctx, watched=True)
         with closing(Holder(ctx, created.job_id)) as holder:
             if step == "write":
@@ -186,13 +187,13 @@ def test_an_object_store_that_is_away_at_any_step_ends_the_job_with_its_error_an
                 assert [notice.outcome for notice in notices] == ["failed"]
                 assert "EndpointConnectionError" in notices[0].text
             if step in ("list", "remove"):
-                key = ctx.key(ctx.ledger.job(created.job_id))
+                key = ctx.key(ctx.ledger.queries.job(created.job_id))
                 with ctx.store.writing(key, ctx.store.part(key, "labels", 0, 9)) as out:
                     out.write(b"of an attempt that does not count")
             with flaky.refusing(step) if step in ("list", "remove") else nullcontext():
                 merged = merge(ctx, created, attempt=2)
             assert not holder.needed()
-        job = ctx.ledger.job(created.job_id)
+        job = ctx.ledger.queries.job(created.job_id)
         assert (job.state, job.snapshot_generation) == ("finished", 1)
         assert set(attempts(ctx, created).values()) <= ({1, 3} if step == "write" else {1})
         for name in (merged.uri, manifest_of(merged.uri)):

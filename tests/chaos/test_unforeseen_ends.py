@@ -69,7 +69,7 @@ def test_what_is_cleared_after_the_grace_reads_all_from_one_new_snapshot_in_para
         with theatre.locked("release_links"):
             run.clear(task_ids=[[EXPORT, unit] for unit in range(len(units))], include_downstream=True)
             until(lambda: theatre.sessions(waiting=True))
-            until(lambda: theatre.ledger.progress(run.job().id).pending == 1)
+            until(lambda: theatre.ledger.queries.progress(run.job().id).pending == 1)
         manifest = theatre.assert_whole(run)
         assert manifest.snapshot.generation == 2
         assert set(theatre.attempts(run).values()) == {2}

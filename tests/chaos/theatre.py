@@ -89,7 +89,7 @@ class Theatre(Stage, Standing):
 
     def rows(self, run: Run) -> dict[str, Row]:
         """Return the rows of a run's job by relation; there are no split relations here."""
-        return {row.relation: row for row in self.ledger.rows(run.job().id)}
+        return {row.relation: row for row in self.ledger.queries.rows(run.job().id)}
 
     def attempts(self, run: Run) -> dict[str, int]:
         """Return the attempts of the relations that took more than one."""

@@ -14,12 +14,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from project_export.archive import merge as archive
 from project_export.errors import AttemptRevoked
-from project_export.ledger import Ledger
+from project_export.ledger import Claims, Jobs
 from project_export.source import Chunk, Reader
 from project_export.steps import Merger, Owner, Worker, watch
-from project_export.store import LocalStore
+from project_export.store import LocalStore, pieces
 from tests.runs import context
 
 DAY = 86_400
@@ -37,11 +36,11 @@ MOMENTS = (
 def merge_and_die(source: str, ledger_dsn: str, folder: Path, job_id: int, run_id: str, moment: str) -> None:
     """Merge a job, and be killed by SIGKILL at one of the MOMENTS."""
     places: dict[str, tuple[Any, str, int]] = {
-        "in the tar": (archive._Gzip, "append", 3),
+        "in the tar": (pieces, "_copy", 3),
         "before the sync": (os, "fsync", 1),
         "before the rename": (Path, "replace", 1),
         "before the manifest": (Path, "replace", 2),
-        "before the ledger": (Ledger, "finish_job", 1),
+        "before the ledger": (Jobs, "finish", 1),
         "before the removal": (LocalStore, "remove_others", 1),
     }
     owner, name, calls = places[moment]
@@ -133,7 +132,7 @@ def work_and_die(
     source: str, ledger_dsn: str, folder: Path, job_id: int, run_id: str, parts: int, settings: dict[str, Any]
 ) -> None:
     """Work as the first try of a unit that borrows its snapshot; be killed when its part of this number is written."""
-    Ledger.finish = _killing(Ledger.finish, parts)  # type: ignore[method-assign]
+    Claims.finish = _killing(Claims.finish, parts)  # type: ignore[method-assign]
     Worker(context(source, ledger_dsn, folder, **settings), job_id, Owner(run_id, 0, 1), alone=False).run()
 
 

@@ -201,7 +201,7 @@ class Run:
 
     def job(self) -> Job:
         """Return the job of the run."""
-        job = self.stage.ledger.job_of_run(f"{DAG_ID}/{self.id}")
+        job = self.stage.ledger.queries.job_of_run(f"{DAG_ID}/{self.id}")
         assert job is not None
         return job
 

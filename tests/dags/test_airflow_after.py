@@ -43,10 +43,10 @@ def four(stage: Stage, uploaded: Run, refused: Run) -> tuple[Run, Run, Run, Run]
     assert uploaded.ended() == "success"
     with without_pool(stage):
         starved = stage.trigger(project_id=4, **BOARDS)
-        until(lambda: stage.ledger.job_of_run(f"{DAG_ID}/{starved.id}"))
+        until(lambda: stage.ledger.queries.job_of_run(f"{DAG_ID}/{starved.id}"))
         an_hour_passes(stage)
         first = stage.trigger(project_id=1, **BOARDS)
-        until(lambda: stage.ledger.job_of_run(f"{DAG_ID}/{first.id}"))
+        until(lambda: stage.ledger.queries.job_of_run(f"{DAG_ID}/{first.id}"))
         joining = stage.trigger(project_id=1, **BOARDS, if_running="join")
         waiting = stage.trigger(project_id=1, **BOARDS, if_running="wait")
         until(lambda: waiting.states()[CREATE] == "up_for_reschedule")
@@ -178,15 +178,15 @@ def test_retention_runs_as_a_dag(stage: Stage, trio: tuple[Run, Run, Run]) -> No
             "UPDATE project_export_job SET finished_at = finished_at - interval '25 hours' WHERE id = %s",
             [first.job().id],
         )
-    gone = stage.ledger.open_job(first_request(first), [])
+    gone = stage.ledger.jobs.open(first_request(first), [])
     archive = first.archive()
     assert prune(stage, dry_run=True) == (1, 1)
     assert archive.exists()
-    assert stage.ledger.job(gone.id).state == "started"
+    assert stage.ledger.queries.job(gone.id).state == "started"
     assert prune(stage, dry_run=False) == (1, 1)
     assert not archive.exists()
     assert waiting.archive().exists()
-    assert stage.ledger.job(gone.id).state == "failed"
+    assert stage.ledger.queries.job(gone.id).state == "failed"
 
 
 @contextmanager

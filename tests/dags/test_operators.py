@@ -465,8 +465,8 @@ def test_connections_of_airflow_may_have_another_cursor(database, cursor):
     upgrade(make_engine(database))
     ctx = make_context(Settings(), PostgresHook(connection=connection), PostgresHook(connection=connection))
     ctx.ledger.check()
-    job = ctx.ledger.open_job(JobRequest("s", "t", 1, "run", "jane"), [Planned("issues", 0)])
-    assert [row.relation for row in ctx.ledger.rows(job.id)] == ["issues"]
+    job = ctx.ledger.jobs.open(JobRequest("s", "t", 1, "run", "jane"), [Planned("issues", 0)])
+    assert [row.relation for row in ctx.ledger.queries.rows(job.id)] == ["issues"]
     with ctx.session("test") as session:
         assert list(session.rows(b"SELECT relation FROM relation_export")) == [(b"issues",)]
         assert session.catalogue(frozenset({"relation_export"}))["relation_export"]["relation"] == "text"

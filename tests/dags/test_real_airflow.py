@@ -163,8 +163,8 @@ def test_what_is_refused_fails_in_the_first_task_says_why_and_leaves_nothing(sta
     assert f"no archive was published: {why}" in run.log(END)
     assert run.xcoms(CREATE)["error"].startswith(why)
     assert {task["try_number"] for task in run.tasks() if task["task_id"] in (CREATE, WAIT, MERGE, END)} == {1}
-    assert stage.ledger.job_of_run(f"{DAG_ID}/{run.id}") is None
-    owners = [stage.ledger.job(int(folder.name)).run_id for folder in stage.job_folders(conf["project_id"])]
+    assert stage.ledger.queries.job_of_run(f"{DAG_ID}/{run.id}") is None
+    owners = [stage.ledger.queries.job(int(folder.name)).run_id for folder in stage.job_folders(conf["project_id"])]
     assert f"{DAG_ID}/{run.id}" not in owners
 
 
@@ -196,7 +196,7 @@ def test_a_relation_that_fails_makes_the_run_red_and_clearing_what_failed_makes_
         stage.sql("GRANT SELECT ON lists TO stage_reader")
     assert run.states()[HOLD] == "deferred"
     job = run.job()
-    rows = stage.ledger.rows(job.id)
+    rows = stage.ledger.queries.rows(job.id)
     log = run.log(MERGE)
     assert "boards [42501]" in log
     assert "permission denied for table lists" in log
@@ -220,7 +220,7 @@ def test_a_relation_that_fails_makes_the_run_red_and_clearing_what_failed_makes_
     assert run.job().id == job.id
     # The snapshot was still held, so that only what was missing was read.
     assert manifest.snapshot.generation == 1
-    assert {row.relation: row.attempt for row in stage.ledger.rows(job.id) if row.attempt > 1} == {"boards": 2}
+    assert {row.relation: row.attempt for row in stage.ledger.queries.rows(job.id) if row.attempt > 1} == {"boards": 2}
     assert [notice["outcome"] for notice in run.notices()] == ["failed", "finished"]
 
 
@@ -239,14 +239,14 @@ def test_units_that_are_cleared_together_after_the_grace_share_one_new_snapshot(
     with stage.locked("release_links"):
         run.clear(task_ids=[[EXPORT, index] for index in range(len(units))], include_downstream=True)
         until(lambda: stage.sessions(waiting=True))
-        until(lambda: stage.ledger.progress(run.job().id).queued == 0)
+        until(lambda: stage.ledger.queries.progress(run.job().id).queued == 0)
         # While one unit waits for the lock, the others have done all the rest.
         assert len(stage.sessions(waiting=True)) == 1
     assert run.ended() == "success"
     records, manifest = read(run)
     assert records == second_reading(stage, 2)
     assert manifest.snapshot.generation == 2
-    owners = {(row.owner or "").rpartition("/")[0] for row in stage.ledger.rows(run.job().id)}
+    owners = {(row.owner or "").rpartition("/")[0] for row in stage.ledger.queries.rows(run.job().id)}
     assert len(owners) > 1
     assert not any(MERGE_UNIT in owner for owner in owners)
 

@@ -80,7 +80,7 @@ def finished(ctx: Context, created: Created, url: str | None = None, *, last_try
 
 
 def job(ctx: Context, created: Created) -> Job:
-    return ctx.ledger.job(created.job_id)
+    return ctx.ledger.queries.job(created.job_id)
 
 
 def test_a_finished_export_is_told_once_with_its_archive(ctx: Context, told: Told) -> None:
@@ -282,8 +282,8 @@ def test_without_an_archive_nothing_is_done(ctx: Context, told: Told) -> None:
 
 def test_a_cancelled_export_is_not_finished(ctx: Context, told: Told, receiver: Receiver) -> None:
     created, _ = exported(ctx)
-    ctx.ledger.reopen_job(created.job_id)
-    ctx.ledger.fail_job(created.job_id, [Failure("*", 0, "the run was cancelled")])
+    ctx.ledger.jobs.reopen(created.job_id)
+    ctx.ledger.jobs.fail(created.job_id, [Failure("*", 0, "the run was cancelled")])
     with pytest.raises(MoveRefused, match="cannot finish: it is failed"):
         finished(ctx, created)
     assert told.notices == []
@@ -291,8 +291,8 @@ def test_a_cancelled_export_is_not_finished(ctx: Context, told: Told, receiver: 
 
 def give_up(ctx: Context, created: Created) -> None:
     """Fail every relation for good, as a unit does."""
-    while claim := ctx.ledger.claim(created.job_id, 0, "unit"):
-        ctx.ledger.give_back(claim, "password=s3cret", "42501", final=True)
+    while claim := ctx.ledger.claims.claim(created.job_id, 0, "unit"):
+        ctx.ledger.claims.give_back(claim, "password=s3cret", "42501", final=True)
 
 
 def refuse(error: Exception) -> None:

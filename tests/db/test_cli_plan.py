@@ -49,7 +49,7 @@ def test_the_plan_is_that_of_create(generated: str, database: str, tmp_path: Pat
     said = described(generated, "--units", "3")
     ctx = context(generated, database, tmp_path, units=3, unit_cost=1, part_rows=3)
     created = started(ctx)
-    rows = ctx.ledger.rows(created.job_id)
+    rows = ctx.ledger.queries.rows(created.job_id)
     assert tuple(unit["begins_with"] for unit in said["units"]) == created.titles
     for its in said["relations"]:
         own = [row for row in rows if row.relation == its["relation"]]

@@ -49,10 +49,10 @@ def test_jobs_are_shown_newest_first_with_progress_and_archive(ctx: Context, dat
 
 def test_the_relations_of_a_job_are_shown_with_attempt_records_and_error(ctx: Context, database: str) -> None:
     created = started(ctx, "labels")
-    claim = ctx.ledger.claim(created.job_id, 0, "dag/run/0/1")
+    claim = ctx.ledger.claims.claim(created.job_id, 0, "dag/run/0/1")
     assert claim is not None
-    ctx.ledger.give_back(claim, "no right [to] it", final=True)
-    ctx.ledger.fail_job(created.job_id, [Failure("labels", 1, "no right [to] it")])
+    ctx.ledger.claims.give_back(claim, "no right [to] it", final=True)
+    ctx.ledger.jobs.fail(created.job_id, [Failure("labels", 1, "no right [to] it")])
     rows = {row["relation"]: row for row in jobs(database, "--job", str(created.job_id))}
     assert set(rows) == {"project", "labels"}
     failed = rows[claim.relation]

@@ -56,11 +56,11 @@ def may_read(source: str, role: str) -> None:
 
 
 def row(ctx: Context, created: Created, relation: str) -> Row:
-    return next(row for row in ctx.ledger.rows(created.job_id) if row.relation == relation)
+    return next(row for row in ctx.ledger.queries.rows(created.job_id) if row.relation == relation)
 
 
 def states(ctx: Context, created: Created) -> dict[str, str]:
-    return {row.relation: row.state for row in ctx.ledger.rows(created.job_id)}
+    return {row.relation: row.state for row in ctx.ledger.queries.rows(created.job_id)}
 
 
 def fail_labels(ctx: Context, created: Created) -> None:
@@ -87,7 +87,7 @@ def test_the_first_failure_cancels_what_runs_and_what_waits_and_a_clear_exports_
     own, others = caught.value.failures
     assert (own.relation, own.sqlstate) == ("labels", "42501")
     assert str(others) == "2 other relation(s) or part(s) were cancelled"
-    assert ctx.ledger.job(created.job_id).errors == (own, others)
+    assert ctx.ledger.queries.job(created.job_id).errors == (own, others)
 
     may_read(generated_copy, role)
     assert work(ctx, created, attempt=2) == []
@@ -103,29 +103,29 @@ def test_without_it_the_others_are_exported(start: Start) -> None:
 
 def test_the_watch_cancels_what_is_pending_when_the_process_that_failed_did_not(start: Start) -> None:
     ctx, created = start(fail_fast=True)
-    ctx.ledger.fail_rows([row(ctx, created, "labels").id], "killed twice")
+    ctx.ledger.claims.fail_rows([row(ctx, created, "labels").id], "killed twice")
     progress, _ = watch(ctx, created.job_id, {})
     assert (progress.failed, progress.pending) == (3, 0)
 
 
 def test_what_was_queued_again_meanwhile_is_not_cancelled(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     ctx, created = start(fail_fast=True)
-    ctx.ledger.fail_rows([row.id for row in ctx.ledger.rows(created.job_id)], "killed twice")
-    failures = ctx.ledger.failures
+    ctx.ledger.claims.fail_rows([row.id for row in ctx.ledger.queries.rows(created.job_id)], "killed twice")
+    failures = ctx.ledger.queries.failures
 
     def read_before_the_clear(job_id: int) -> list[Failure]:
         found = failures(job_id)
-        ctx.ledger.requeue([row.id for row in ctx.ledger.rows(job_id)], "the run was cleared")
+        ctx.ledger.claims.requeue([row.id for row in ctx.ledger.queries.rows(job_id)], "the run was cleared")
         return found
 
-    monkeypatch.setattr(ctx.ledger, "failures", read_before_the_clear)
+    monkeypatch.setattr(ctx.ledger.queries, "failures", read_before_the_clear)
     progress, _ = watch(ctx, created.job_id, {})
     assert (progress.failed, progress.queued) == (0, 3)
 
 
 def test_the_merge_exports_nothing_more_when_a_relation_has_failed(start: Start) -> None:
     ctx, created = start(fail_fast=True)
-    ctx.ledger.fail_rows([row(ctx, created, "labels").id], "killed twice")
+    ctx.ledger.claims.fail_rows([row(ctx, created, "labels").id], "killed twice")
     with pytest.raises(RelationsFailed, match=r"killed twice(.|\n)*2 other relation"):
         merge(ctx, created)
     assert attempts(ctx, created) == {"project": 0, "labels": 0, "releases": 0}

@@ -90,7 +90,7 @@ def test_row_policies_fail_the_export_before_a_row_is_read_and_all_are_named(
     said = str(caught.value).splitlines()
     assert [line.split()[3] for line in said[1:]] == ["public.issues", "public.labels"]
     assert all("BYPASSRLS, or set PROJECT_EXPORT_ALLOW_ROW_SECURITY=true" in line for line in said[1:])
-    assert ctx.ledger.job_of_run(RUN) is None
+    assert ctx.ledger.queries.job_of_run(RUN) is None
     assert started(ctx, "milestones").job_id
 
 
@@ -102,7 +102,7 @@ def test_a_policy_that_came_after_create_is_an_error_of_its_relation(
     created = started(ctx)
     change(generated_copy, *POLICY)
     work(ctx, created)
-    failed = {failure.relation: failure for failure in ctx.ledger.failures(created.job_id)}
+    failed = {failure.relation: failure for failure in ctx.ledger.queries.failures(created.job_id)}
     assert failed["issues"].sqlstate == "42501"
     assert "row policies of public.issues apply" in failed["issues"].message
     assert "PROJECT_EXPORT_ALLOW_ROW_SECURITY=true" in failed["issues"].message

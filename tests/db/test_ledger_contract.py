@@ -11,11 +11,11 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text, update
+from sqlalchemy import Connection, Engine, text, update
 from sqlalchemy.exc import IntegrityError
 
 from project_export.errors import AttemptRevoked, Failure, JobActive, JobMissing, MoveRefused
-from project_export.ledger import Beat, Claim, Job, JobRequest, Ledger, Planned, Row, make_engine, upgrade
+from project_export.ledger import Beat, Claim, Job, JobRequest, Ledger, Planned, Row, jobs, make_engine, upgrade
 from project_export.ledger.columns import clock
 from project_export.ledger.models import Base, ProjectExportJob, RelationExport
 
@@ -56,17 +56,17 @@ def ledger(engine: Engine) -> Ledger:
 
 
 def open_job(ledger: Ledger, *planned: Planned) -> Job:
-    return ledger.open_job(REQUEST, planned or (Planned("issues", 0),))
+    return ledger.jobs.open(REQUEST, planned or (Planned("issues", 0),))
 
 
 def take(ledger: Ledger, job: Job, unit: int = 0) -> Claim:
-    claim = ledger.claim(job.id, unit, "unit 0")
+    claim = ledger.claims.claim(job.id, unit, "unit 0")
     assert claim is not None
     return claim
 
 
 def row(ledger: Ledger, row_id: int, job: Job) -> Row:
-    return next(row for row in ledger.rows(job.id) if row.id == row_id)
+    return next(row for row in ledger.queries.rows(job.id) if row.id == row_id)
 
 
 def age(engine: Engine, column: str) -> None:
@@ -77,13 +77,13 @@ def age(engine: Engine, column: str) -> None:
 
 def test_an_opened_job_is_started_and_keeps_what_was_asked(ledger: Ledger) -> None:
     job = open_job(ledger, Planned("labels", 1, unit=3, estimate=7), Planned("issues", 0, part=1, parts=2))
-    assert ledger.job(job.id) == job
+    assert ledger.queries.job(job.id) == job
     for name in ("source", "tree", "project_id", "run_id", "requested_by", "description", "params", "plan"):
         assert getattr(job, name) == getattr(REQUEST, name)
     assert (job.state, job.consistency, job.errors, job.snapshot_generation) == ("started", "project", (), 0)
     assert job.started_at is not None
     assert job.started_at.tzinfo is not None
-    issues, labels = ledger.rows(job.id)
+    issues, labels = ledger.queries.rows(job.id)
     assert (issues.relation, issues.part, issues.parts, issues.state, issues.attempt) == ("issues", 1, 2, "queued", 0)
     assert (labels.relation, labels.unit, labels.estimate, labels.remarks) == ("labels", 3, 7, ())
 
@@ -96,7 +96,7 @@ def test_rows_come_in_the_order_of_the_archive(ledger: Ledger) -> None:
         Planned("labels", 0),
         Planned("issues", 1, part=0, parts=2),
     )
-    assert [(row.relation, row.part) for row in ledger.rows(job.id)] == [
+    assert [(row.relation, row.part) for row in ledger.queries.rows(job.id)] == [
         ("labels", 0),
         ("issues", 0),
         ("issues", 1),
@@ -107,29 +107,29 @@ def test_rows_come_in_the_order_of_the_archive(ledger: Ledger) -> None:
 def test_a_job_that_cannot_write_all_its_rows_is_not_opened(ledger: Ledger) -> None:
     with pytest.raises(IntegrityError):
         open_job(ledger, Planned("issues", 0), Planned("issues", 0))
-    assert ledger.job_of_run("manual__1") is None
+    assert ledger.queries.job_of_run("manual__1") is None
 
 
 def test_a_second_job_of_the_project_is_refused_and_told_which_one_runs(ledger: Ledger) -> None:
     job = open_job(ledger)
     with pytest.raises(JobActive, match=rf"Project 42 .* job {job.id}: run manual__1, started since .* by jane"):
         open_job(ledger)
-    assert ledger.active_job("gitlab_db", "gitlab", 42) == job
-    ledger.fail_job(job.id, [])
-    assert ledger.active_job("gitlab_db", "gitlab", 42) is None
+    assert ledger.queries.active_job("gitlab_db", "gitlab", 42) == job
+    ledger.jobs.fail(job.id, [])
+    assert ledger.queries.active_job("gitlab_db", "gitlab", 42) is None
     assert open_job(ledger).id > job.id
 
 
 def test_a_place_that_becomes_free_while_it_is_asked_for_is_taken(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job, active_job = open_job(ledger), ledger.active_job
+    job, active_job = open_job(ledger), jobs.active_job
 
-    def ended_meanwhile(source: str, tree: str, project_id: int) -> Job | None:
-        ledger.fail_job(job.id, [])
-        return active_job(source, tree, project_id)
+    def ended_meanwhile(connection: Connection, source: str, tree: str, project_id: int) -> Job | None:
+        ledger.jobs.fail(job.id, [])
+        return active_job(connection, source, tree, project_id)
 
-    monkeypatch.setattr(ledger, "active_job", ended_meanwhile)
+    monkeypatch.setattr(jobs, "active_job", ended_meanwhile)
     assert open_job(ledger).id > job.id
 
 
@@ -145,30 +145,30 @@ def test_many_who_open_and_end_jobs_of_a_project_at_once_are_refused_by_name_or_
             except JobActive:
                 continue
             opened += 1
-            ledger.fail_job(job.id, [])
+            ledger.jobs.fail(job.id, [])
             with suppress(JobActive):
-                opened += ledger.reopen_job(job.id)
-                ledger.fail_job(job.id, [])
+                opened += ledger.jobs.reopen(job.id)
+                ledger.jobs.fail(job.id, [])
         return opened
 
     with ThreadPoolExecutor(10) as pool:
         assert sum(pool.map(run, range(10))) > 0
-    assert ledger.active_job("gitlab_db", "gitlab", 42) is None
+    assert ledger.queries.active_job("gitlab_db", "gitlab", 42) is None
 
 
 def test_the_newest_job_of_a_run_is_found(ledger: Ledger) -> None:
-    ledger.fail_job(open_job(ledger).id, [])
+    ledger.jobs.fail(open_job(ledger).id, [])
     newest = open_job(ledger)
-    assert ledger.job_of_run("manual__1") == newest
-    assert ledger.job_of_run("manual__2") is None
+    assert ledger.queries.job_of_run("manual__1") == newest
+    assert ledger.queries.job_of_run("manual__2") is None
 
 
 def test_a_missing_job_is_said(ledger: Ledger) -> None:
-    for ask in (ledger.job, ledger.progress, ledger.snapshot, ledger.reopen_job):
+    for ask in (ledger.queries.job, ledger.queries.progress, ledger.watch.in_grace, ledger.jobs.reopen):
         with pytest.raises(JobMissing, match="no job 7"):
             ask(7)
     with pytest.raises(JobMissing):
-        ledger.fail_job(7, [])
+        ledger.jobs.fail(7, [])
 
 
 def test_a_unit_claims_its_own_rows_then_others_and_the_largest_first(ledger: Ledger) -> None:
@@ -181,77 +181,77 @@ def test_a_unit_claims_its_own_rows_then_others_and_the_largest_first(ledger: Le
         Planned("e", 4, unit=2, estimate=5),
     )
     assert [take(ledger, job).relation for _ in range(5)] == ["c", "d", "a", "b", "e"]
-    assert ledger.claim(job.id, 0, "unit 0") is None
+    assert ledger.claims.claim(job.id, 0, "unit 0") is None
 
 
 def test_a_row_that_killed_a_process_comes_last(ledger: Ledger) -> None:
     job = open_job(ledger, Planned("big", 0, estimate=100), Planned("small", 1, estimate=1))
     killer = take(ledger, job)
-    assert ledger.requeue([killer.row_id], "its process was killed", died=True) == 1
+    assert ledger.claims.requeue([killer.row_id], "its process was killed", died=True) == 1
     assert [take(ledger, job).relation for _ in range(2)] == ["small", "big"]
     assert row(ledger, killer.row_id, job).deaths == 1
 
 
 def test_a_claim_carries_the_next_attempt_and_the_generation(ledger: Ledger) -> None:
     job = open_job(ledger, Planned("issues", 0, part=1, parts=2))
-    ledger.begin_generation(job.id, 1, "00000003-1", "snapshot lost")
+    ledger.jobs.begin_generation(job.id, 1, "00000003-1", "snapshot lost")
     first = take(ledger, job)
     assert first == Claim(first.row_id, job.id, "issues", 1, 2, attempt=1, generation=1)
-    ledger.give_back(first, "lost connection", "08006", final=False)
+    ledger.claims.give_back(first, "lost connection", "08006", final=False)
     assert take(ledger, job).attempt == 2
 
 
 def test_a_row_given_back_waits_for_its_time_and_keeps_its_error(ledger: Ledger, engine: Engine) -> None:
     job = open_job(ledger)
     claim = take(ledger, job)
-    ledger.give_back(claim, "canceling statement", "57014", final=False, delay_seconds=60)
+    ledger.claims.give_back(claim, "canceling statement", "57014", final=False, delay_seconds=60)
     waiting = row(ledger, claim.row_id, job)
     assert (waiting.state, waiting.error, waiting.sqlstate) == ("queued", "canceling statement", "57014")
-    assert ledger.claim(job.id, 0, "unit 0") is None
+    assert ledger.claims.claim(job.id, 0, "unit 0") is None
     age(engine, "available_at")
     assert take(ledger, job).attempt == 2
 
 
 def test_a_row_given_back_for_good_is_failed_and_listed(ledger: Ledger) -> None:
     job = open_job(ledger, Planned("issues", 0), Planned("notes", 1, part=1, parts=3))
-    ledger.give_back(take(ledger, job), "permission denied for table issues", "42501", final=True)
-    ledger.give_back(take(ledger, job), "bad value", final=True, code="Unforeseen")
-    assert ledger.failures(job.id) == [
+    ledger.claims.give_back(take(ledger, job), "permission denied for table issues", "42501", final=True)
+    ledger.claims.give_back(take(ledger, job), "bad value", final=True, code="Unforeseen")
+    assert ledger.queries.failures(job.id) == [
         Failure("issues", 1, "permission denied for table issues", "42501", code="42501"),
         Failure("notes", 1, "part 2 of 3: bad value", None, code="Unforeseen"),
     ]
-    assert ledger.claim(job.id, 0, "unit 0") is None
+    assert ledger.claims.claim(job.id, 0, "unit 0") is None
 
 
 def test_an_ended_job_gives_no_rows_and_its_claims_are_lost_at_the_next_beat(ledger: Ledger) -> None:
     job = open_job(ledger, Planned("issues", 0), Planned("labels", 1))
     claim = take(ledger, job)
-    ledger.fail_job(job.id, [])
-    assert ledger.claim(job.id, 0, "unit 0") is None
-    assert ledger.beat([Beat(claim.row_id, claim.attempt, 1, 10)]) == {claim.row_id}
+    ledger.jobs.fail(job.id, [])
+    assert ledger.claims.claim(job.id, 0, "unit 0") is None
+    assert ledger.claims.beat([Beat(claim.row_id, claim.attempt, 1, 10)]) == {claim.row_id}
 
 
 def test_beats_write_progress_and_name_the_rows_that_are_lost(ledger: Ledger, engine: Engine) -> None:
     job = open_job(ledger, *(Planned(f"r{n}", n) for n in range(4)))
     alive, other, requeued, failed = (take(ledger, job) for _ in range(4))
-    ledger.requeue([requeued.row_id], "hung")
-    ledger.fail_rows([failed.row_id], "killed")
+    ledger.claims.requeue([requeued.row_id], "hung")
+    ledger.claims.fail_rows([failed.row_id], "killed")
     age(engine, "heartbeat_at")
     beats = [Beat(claim.row_id, claim.attempt, 10 + claim.row_id, 1000) for claim in (alive, requeued, failed)]
-    assert ledger.beat([*beats, Beat(other.row_id, other.attempt + 1, 1, 1)]) == {
+    assert ledger.claims.beat([*beats, Beat(other.row_id, other.attempt + 1, 1, 1)]) == {
         requeued.row_id,
         failed.row_id,
         other.row_id,
     }
     assert row(ledger, alive.row_id, job).rows == 10 + alive.row_id
-    assert [stale.id for stale in ledger.stale(job.id, 60)] == [other.row_id]
-    assert ledger.beat([]) == set()
+    assert [stale.id for stale in ledger.watch.stale(job.id, 60)] == [other.row_id]
+    assert ledger.claims.beat([]) == set()
 
 
 def test_a_finished_row_keeps_the_facts_of_its_part(ledger: Ledger) -> None:
     job = open_job(ledger)
     claim = take(ledger, job)
-    ledger.finish(claim, Facts(), "file:///parts/issues.0.1", ["column x was left out"])
+    ledger.claims.finish(claim, Facts(), "file:///parts/issues.0.1", ["column x was left out"])
     done = row(ledger, claim.row_id, job)
     assert (done.state, done.uri, done.remarks) == ("finished", "file:///parts/issues.0.1", ("column x was left out",))
     assert Facts(done.rows, done.raw_bytes, done.stored_bytes, done.crc32, done.stored_crc32, done.sha256) == Facts()
@@ -262,70 +262,70 @@ def test_a_finished_row_keeps_the_facts_of_its_part(ledger: Ledger) -> None:
 def test_a_revoked_attempt_changes_nothing(ledger: Ledger) -> None:
     job = open_job(ledger)
     zombie = take(ledger, job)
-    ledger.requeue([zombie.row_id], "hung")
+    ledger.claims.requeue([zombie.row_id], "hung")
     for current in (None, take):
         if current:
             current(ledger, job)
-        before = ledger.rows(job.id)
+        before = ledger.queries.rows(job.id)
         with pytest.raises(AttemptRevoked, match=rf"Attempt 1 of issues \(part 1 of 1, job {job.id}\)"):
-            ledger.finish(zombie, Facts(), "file:///zombie")
+            ledger.claims.finish(zombie, Facts(), "file:///zombie")
         with pytest.raises(AttemptRevoked):
-            ledger.give_back(zombie, "too late", final=True)
-        assert ledger.beat([Beat(zombie.row_id, zombie.attempt, 9, 9)]) == {zombie.row_id}
-        assert ledger.rows(job.id) == before
+            ledger.claims.give_back(zombie, "too late", final=True)
+        assert ledger.claims.beat([Beat(zombie.row_id, zombie.attempt, 9, 9)]) == {zombie.row_id}
+        assert ledger.queries.rows(job.id) == before
 
 
 def test_a_row_is_finished_once(ledger: Ledger) -> None:
     job = open_job(ledger)
     claim = take(ledger, job)
-    ledger.finish(claim, Facts(), "file:///a")
+    ledger.claims.finish(claim, Facts(), "file:///a")
     with pytest.raises(AttemptRevoked):
-        ledger.finish(claim, Facts(), "file:///b")
+        ledger.claims.finish(claim, Facts(), "file:///b")
     assert row(ledger, claim.row_id, job).uri == "file:///a"
 
 
 def test_a_finish_may_be_repeated_when_its_answer_was_lost(ledger: Ledger) -> None:
     job = open_job(ledger)
     claim = take(ledger, job)
-    ledger.finish(claim, Facts(), "file:///a")
-    before = ledger.rows(job.id)
-    ledger.finish(claim, Facts(), "file:///a")
-    assert ledger.rows(job.id) == before
-    ledger.requeue([claim.row_id], "the part is corrupt")
+    ledger.claims.finish(claim, Facts(), "file:///a")
+    before = ledger.queries.rows(job.id)
+    ledger.claims.finish(claim, Facts(), "file:///a")
+    assert ledger.queries.rows(job.id) == before
+    ledger.claims.requeue([claim.row_id], "the part is corrupt")
     with pytest.raises(AttemptRevoked):
-        ledger.finish(claim, Facts(), "file:///a")
+        ledger.claims.finish(claim, Facts(), "file:///a")
 
 
 def test_a_requeued_part_no_longer_counts(ledger: Ledger) -> None:
     job = open_job(ledger)
     claim = take(ledger, job)
-    ledger.finish(claim, Facts(), "file:///a", ["odd"])
-    assert ledger.requeue([claim.row_id], "the part is corrupt") == 1
+    ledger.claims.finish(claim, Facts(), "file:///a", ["odd"])
+    assert ledger.claims.requeue([claim.row_id], "the part is corrupt") == 1
     again = row(ledger, claim.row_id, job)
     assert (again.state, again.error, again.attempt) == ("queued", "the part is corrupt", 1)
     assert (again.uri, again.sha256, again.rows, again.remarks, again.finished_at) == (None, None, 0, (), None)
-    assert ledger.requeue([claim.row_id], "twice") == 0
-    assert ledger.requeue([], "none") == 0
+    assert ledger.claims.requeue([claim.row_id], "twice") == 0
+    assert ledger.claims.requeue([], "none") == 0
 
 
 def test_a_judge_that_saw_an_older_attempt_leaves_the_newer_one_alone(ledger: Ledger) -> None:
     job = open_job(ledger)
     seen = take(ledger, job)
-    ledger.requeue({seen.row_id: seen.attempt}, "hung")
+    ledger.claims.requeue({seen.row_id: seen.attempt}, "hung")
     current = take(ledger, job)
-    assert ledger.requeue({seen.row_id: seen.attempt}, "hung", died=True) == 0
-    assert ledger.fail_rows({seen.row_id: seen.attempt}, "hung") == 0
-    assert ledger.fail_rows({seen.row_id: current.attempt}, "killed twice") == 1
-    assert ledger.failures(job.id) == [Failure("issues", 2, "killed twice")]
+    assert ledger.claims.requeue({seen.row_id: seen.attempt}, "hung", died=True) == 0
+    assert ledger.claims.fail_rows({seen.row_id: seen.attempt}, "hung") == 0
+    assert ledger.claims.fail_rows({seen.row_id: current.attempt}, "killed twice") == 1
+    assert ledger.queries.failures(job.id) == [Failure("issues", 2, "killed twice")]
 
 
 def test_queued_and_started_rows_can_be_failed_but_not_finished_ones(ledger: Ledger) -> None:
     job = open_job(ledger, Planned("a", 0), Planned("b", 1), Planned("c", 2))
-    ledger.finish(take(ledger, job), Facts(), "file:///a")
+    ledger.claims.finish(take(ledger, job), Facts(), "file:///a")
     take(ledger, job)
-    assert ledger.fail_rows([row.id for row in ledger.rows(job.id)], "out of memory") == 2
-    assert [row.state for row in ledger.rows(job.id)] == ["finished", "failed", "failed"]
-    assert ledger.fail_rows([], "none") == 0
+    assert ledger.claims.fail_rows([row.id for row in ledger.queries.rows(job.id)], "out of memory") == 2
+    assert [row.state for row in ledger.queries.rows(job.id)] == ["finished", "failed", "failed"]
+    assert ledger.claims.fail_rows([], "none") == 0
 
 
 def test_all_pending_rows_of_a_job_can_be_cancelled_and_are_listed_by_their_number(ledger: Ledger) -> None:
@@ -333,12 +333,12 @@ def test_all_pending_rows_of_a_job_can_be_cancelled_and_are_listed_by_their_numb
         ledger, *(Planned(name, place) for place, name in enumerate(("issues", "labels", "notes", "boards")))
     )
     first, second, running = (take(ledger, job) for _ in range(3))
-    ledger.finish(first, Facts(), "file:///first")
-    ledger.give_back(second, "no right", "42501", final=True)
-    assert ledger.cancel_rows(job.id, "labels had failed") == 2
-    assert ledger.beat([Beat(running.row_id, running.attempt, 1, 1)]) == {running.row_id}
-    assert ledger.cancel_rows(job.id, "labels had failed") == 0
-    own, others = ledger.failures(job.id)
+    ledger.claims.finish(first, Facts(), "file:///first")
+    ledger.claims.give_back(second, "no right", "42501", final=True)
+    assert ledger.claims.cancel_rows(job.id, "labels had failed") == 2
+    assert ledger.claims.beat([Beat(running.row_id, running.attempt, 1, 1)]) == {running.row_id}
+    assert ledger.claims.cancel_rows(job.id, "labels had failed") == 0
+    own, others = ledger.queries.failures(job.id)
     assert (own.relation, own.sqlstate, own.message) == (second.relation, "42501", "no right")
     assert datetime.fromisoformat(str(own.at)).utcoffset() == timedelta(0)
     assert str(own).endswith(f" (at {own.at})")
@@ -347,20 +347,22 @@ def test_all_pending_rows_of_a_job_can_be_cancelled_and_are_listed_by_their_numb
 
 def test_only_claimed_rows_are_started(ledger: Ledger) -> None:
     job = open_job(ledger, Planned("a", 0), Planned("b", 1))
-    assert ledger.started(job.id) == []
+    assert ledger.queries.rows(job.id, "started") == []
     claim = take(ledger, job)
-    assert [(row.id, row.state, row.owner) for row in ledger.started(job.id)] == [(claim.row_id, "started", "unit 0")]
-    ledger.finish(claim, Facts(), "file:///a")
-    assert ledger.started(job.id) == []
+    assert [(row.id, row.state, row.owner) for row in ledger.queries.rows(job.id, "started")] == [
+        (claim.row_id, "started", "unit 0")
+    ]
+    ledger.claims.finish(claim, Facts(), "file:///a")
+    assert ledger.queries.rows(job.id, "started") == []
 
 
 def test_only_rows_without_a_sign_of_life_are_stale(ledger: Ledger, engine: Engine) -> None:
     job = open_job(ledger, Planned("a", 0), Planned("b", 1))
     claim = take(ledger, job)
-    assert ledger.stale(job.id, 60) == []
+    assert ledger.watch.stale(job.id, 60) == []
     age(engine, "heartbeat_at")
-    assert [row.id for row in ledger.stale(job.id, 60)] == [claim.row_id]
-    assert ledger.stale(job.id, 7200) == []
+    assert [row.id for row in ledger.watch.stale(job.id, 60)] == [claim.row_id]
+    assert ledger.watch.stale(job.id, 7200) == []
 
 
 def test_a_job_stalls_when_no_row_of_any_job_was_worked_on_for_a_while(ledger: Ledger, engine: Engine) -> None:
@@ -369,42 +371,42 @@ def test_a_job_stalls_when_no_row_of_any_job_was_worked_on_for_a_while(ledger: L
             connection.execute(update(model).values({name: clock(-3600) for name in columns}))
 
     waits = open_job(ledger, Planned("a", 0), Planned("b", 1))
-    assert not ledger.stalled(waits.id, 60)
+    assert not ledger.watch.stalled(waits.id, 60)
     aged(RelationExport, queued_at=True)
-    assert not ledger.stalled(waits.id, 60)
+    assert not ledger.watch.stalled(waits.id, 60)
     aged(ProjectExportJob, updated_at=True)
-    assert ledger.stalled(waits.id, 60)
-    assert not ledger.stalled(waits.id, 7200)
+    assert ledger.watch.stalled(waits.id, 60)
+    assert not ledger.watch.stalled(waits.id, 7200)
 
-    other = ledger.open_job(replace(REQUEST, project_id=43, run_id="manual__2"), [Planned("a", 0)])
-    assert ledger.stalled(waits.id, 60)
+    other = ledger.jobs.open(replace(REQUEST, project_id=43, run_id="manual__2"), [Planned("a", 0)])
+    assert ledger.watch.stalled(waits.id, 60)
     claim = take(ledger, other)
-    assert not ledger.stalled(waits.id, 60)
+    assert not ledger.watch.stalled(waits.id, 60)
     aged(RelationExport, started_at=True)
-    ledger.beat([Beat(claim.row_id, claim.attempt, 1, 1)])
-    assert not ledger.stalled(waits.id, 60)
+    ledger.claims.beat([Beat(claim.row_id, claim.attempt, 1, 1)])
+    assert not ledger.watch.stalled(waits.id, 60)
     aged(RelationExport, heartbeat_at=True)
-    assert ledger.stalled(waits.id, 60)
-    ledger.finish(claim, Facts(), "file:///a")
-    assert not ledger.stalled(waits.id, 60)
+    assert ledger.watch.stalled(waits.id, 60)
+    ledger.claims.finish(claim, Facts(), "file:///a")
+    assert not ledger.watch.stalled(waits.id, 60)
     aged(RelationExport, finished_at=True)
-    ledger.finish_job(other.id, "file:///x", 1, "ab", 1)
-    assert not ledger.stalled(waits.id, 60)
+    ledger.jobs.finish(other.id, "file:///x", 1, "ab", 1)
+    assert not ledger.watch.stalled(waits.id, 60)
     aged(ProjectExportJob, finished_at=True)
-    assert not ledger.stalled(waits.id, 60), "the job itself is untouched"
+    assert not ledger.watch.stalled(waits.id, 60), "the job itself is untouched"
     aged(ProjectExportJob, updated_at=True)
-    assert ledger.stalled(waits.id, 60)
-    ledger.fail_rows([row.id for row in ledger.rows(waits.id)], "no")
-    assert not ledger.stalled(waits.id, 60)
+    assert ledger.watch.stalled(waits.id, 60)
+    ledger.claims.fail_rows([row.id for row in ledger.queries.rows(waits.id)], "no")
+    assert not ledger.watch.stalled(waits.id, 60)
 
 
 def test_progress_counts_and_sums(ledger: Ledger) -> None:
     job = open_job(ledger, *(Planned(f"r{n}", n, estimate=10) for n in range(5)))
-    ledger.finish(take(ledger, job), Facts(), "file:///a")
-    ledger.give_back(take(ledger, job), "no", final=True)
+    ledger.claims.finish(take(ledger, job), Facts(), "file:///a")
+    ledger.claims.give_back(take(ledger, job), "no", final=True)
     started = take(ledger, job)
-    ledger.beat([Beat(started.row_id, 1, 4, 400)])
-    progress = ledger.progress(job.id)
+    ledger.claims.beat([Beat(started.row_id, 1, 4, 400)])
+    progress = ledger.queries.progress(job.id)
     assert (progress.queued, progress.started, progress.finished, progress.failed) == (2, 1, 1, 1)
     assert (progress.pending, progress.done, progress.total) == (3, 1, 5)
     assert (progress.rows, progress.raw_bytes, progress.estimate) == (7, 700, 50)
@@ -413,35 +415,35 @@ def test_progress_counts_and_sums(ledger: Ledger) -> None:
 
 
 def test_a_job_without_rows_has_nothing_pending(ledger: Ledger) -> None:
-    job = ledger.open_job(REQUEST, [])
-    assert (ledger.progress(job.id).pending, ledger.progress(job.id).total) == (0, 0)
+    job = ledger.jobs.open(REQUEST, [])
+    assert (ledger.queries.progress(job.id).pending, ledger.queries.progress(job.id).total) == (0, 0)
 
 
 def test_a_generation_has_one_snapshot_that_of_the_first_holder(ledger: Ledger) -> None:
     job = open_job(ledger)
-    assert ledger.snapshot(job.id).id is None
-    ledger.begin_generation(job.id, 1, "00000003-1", "first")
-    held = ledger.snapshot(job.id)
-    assert (held.generation, held.id) == (1, "00000003-1")
-    assert held.at is not None
+    assert ledger.queries.job(job.id).snapshot_id is None
+    ledger.jobs.begin_generation(job.id, 1, "00000003-1", "first")
+    held = ledger.queries.job(job.id)
+    assert (held.snapshot_generation, held.snapshot_id) == (1, "00000003-1")
+    assert held.snapshot_at is not None
     with pytest.raises(AttemptRevoked, match="another holder was first"):
-        ledger.begin_generation(job.id, 1, "00000004-1", "a second that saw the same")
-    assert ledger.snapshot(job.id) == held
+        ledger.jobs.begin_generation(job.id, 1, "00000004-1", "a second that saw the same")
+    assert ledger.queries.job(job.id) == held
 
 
 def test_a_new_generation_requeues_what_older_ones_have_done_but_not_what_has_failed_for_good(ledger: Ledger) -> None:
     job = open_job(ledger, *(Planned(f"r{n}", n) for n in range(4)))
-    ledger.begin_generation(job.id, 1, "00000003-1", "first")
-    ledger.finish(take(ledger, job), Facts(), "file:///a")
-    ledger.give_back(take(ledger, job), "permission denied", "42501", final=True)
+    ledger.jobs.begin_generation(job.id, 1, "00000003-1", "first")
+    ledger.claims.finish(take(ledger, job), Facts(), "file:///a")
+    ledger.claims.give_back(take(ledger, job), "permission denied", "42501", final=True)
     running = take(ledger, job)
-    ledger.begin_generation(job.id, 2, "00000005-1", "the snapshot's holder is gone")
-    assert ledger.snapshot(job.id).id == "00000005-1"
-    assert [row.state for row in ledger.rows(job.id)] == ["queued", "failed", "queued", "queued"]
+    ledger.jobs.begin_generation(job.id, 2, "00000005-1", "the snapshot's holder is gone")
+    assert ledger.queries.job(job.id).snapshot_id == "00000005-1"
+    assert [row.state for row in ledger.queries.rows(job.id)] == ["queued", "failed", "queued", "queued"]
     reason = "the snapshot's holder is gone"
-    assert [row.error for row in ledger.rows(job.id)] == [reason, "permission denied", reason, None]
+    assert [row.error for row in ledger.queries.rows(job.id)] == [reason, "permission denied", reason, None]
     with pytest.raises(AttemptRevoked):
-        ledger.finish(running, Facts(), "file:///old")
+        ledger.claims.finish(running, Facts(), "file:///old")
     assert take(ledger, job).generation == 2
 
 
@@ -450,21 +452,21 @@ def test_a_generation_begins_only_from_the_one_before_it(ledger: Ledger) -> None
     take(ledger, job)
     for generation in (0, 2):
         with pytest.raises(AttemptRevoked):
-            ledger.begin_generation(job.id, generation, "00000003-1", "lost")
-    ledger.begin_generation(job.id, 1, "00000003-1", "lost")
+            ledger.jobs.begin_generation(job.id, generation, "00000003-1", "lost")
+    ledger.jobs.begin_generation(job.id, 1, "00000003-1", "lost")
     take(ledger, job)
     with pytest.raises(AttemptRevoked):
-        ledger.begin_generation(job.id, 1, "00000004-1", "a twin says so too")
-    assert [row.state for row in ledger.rows(job.id)] == ["started"]
+        ledger.jobs.begin_generation(job.id, 1, "00000004-1", "a twin says so too")
+    assert [row.state for row in ledger.queries.rows(job.id)] == ["started"]
 
 
 def test_a_job_is_finished_once_with_its_archive(ledger: Ledger) -> None:
     job = open_job(ledger)
-    assert ledger.finish_job(job.id, "file:///p.tar.gz", 10, "cd" * 32, 3) is True
-    assert ledger.finish_job(job.id, "file:///p.tar.gz", 10, "cd" * 32, 3) is False
-    with pytest.raises(AttemptRevoked, match=r"Another archive of job \d+ was published than file:///other\.tar\.gz"):
-        ledger.finish_job(job.id, "file:///other.tar.gz", 1, "ef" * 32, 1)
-    done = ledger.job(job.id)
+    assert ledger.jobs.finish(job.id, "file:///p.tar.gz", 10, "cd" * 32, 3) is True
+    assert ledger.jobs.finish(job.id, "file:///p.tar.gz", 10, "cd" * 32, 3) is False
+    with pytest.raises(AttemptRevoked, match=r"Another archive of job \d+ was published, not file:///other\.tar\.gz"):
+        ledger.jobs.finish(job.id, "file:///other.tar.gz", 1, "ef" * 32, 1)
+    done = ledger.queries.job(job.id)
     assert (done.state, done.archive_uri, done.archive_bytes, done.archive_sha256, done.records) == (
         "finished",
         "file:///p.tar.gz",
@@ -474,45 +476,45 @@ def test_a_job_is_finished_once_with_its_archive(ledger: Ledger) -> None:
     )
     assert done.finished_at is not None
     with pytest.raises(MoveRefused, match=rf"Job {job.id} cannot fail: it is finished"):
-        ledger.fail_job(job.id, [])
+        ledger.jobs.fail(job.id, [])
 
 
 def test_a_job_is_failed_once_with_all_its_errors(ledger: Ledger) -> None:
     job = open_job(ledger)
     errors = (Failure("issues", 3, "no", "42501"), Failure("notes", 1, "postgresql://u:p@h/d is down"))
-    assert ledger.fail_job(job.id, errors) is True
-    assert ledger.fail_job(job.id, []) is False
-    assert ledger.job(job.id).errors == (errors[0], Failure("notes", 1, "postgresql://***@h/d is down"))
+    assert ledger.jobs.fail(job.id, errors) is True
+    assert ledger.jobs.fail(job.id, []) is False
+    assert ledger.queries.job(job.id).errors == (errors[0], Failure("notes", 1, "postgresql://***@h/d is down"))
     with pytest.raises(MoveRefused, match="cannot finish: it is failed; finish is allowed when it is started"):
-        ledger.finish_job(job.id, "file:///p.tar.gz", 10, "cd" * 32, 3)
+        ledger.jobs.finish(job.id, "file:///p.tar.gz", 10, "cd" * 32, 3)
 
 
 def test_an_ended_job_is_reopened_unless_another_is_active(ledger: Ledger) -> None:
     job = open_job(ledger)
-    ledger.fail_job(job.id, [Failure("issues", 1, "no")])
-    assert ledger.reopen_job(job.id) is True
-    assert ledger.reopen_job(job.id) is False
-    again = ledger.job(job.id)
+    ledger.jobs.fail(job.id, [Failure("issues", 1, "no")])
+    assert ledger.jobs.reopen(job.id) is True
+    assert ledger.jobs.reopen(job.id) is False
+    again = ledger.queries.job(job.id)
     assert (again.state, again.errors, again.finished_at) == ("started", (), None)
-    ledger.finish_job(job.id, "file:///p.tar.gz", 10, "cd" * 32, 3)
+    ledger.jobs.finish(job.id, "file:///p.tar.gz", 10, "cd" * 32, 3)
     other = open_job(ledger)
     with pytest.raises(JobActive, match=f"job {other.id}"):
-        ledger.reopen_job(job.id)
-    assert ledger.job(job.id).state == "finished"
+        ledger.jobs.reopen(job.id)
+    assert ledger.queries.job(job.id).state == "finished"
 
 
 def test_a_job_that_is_opened_again_is_told_anew_when_it_ends(ledger: Ledger) -> None:
     job = open_job(ledger)
-    ledger.fail_job(job.id, [])
-    assert [ledger.take_notice(job.id, "failed", "mail") for _ in range(2)] == [True, False]
-    assert [ledger.reopen_job(job.id) for _ in range(2)] == [True, False]
-    assert [ledger.take_notice(job.id, "failed", "mail") for _ in range(2)] == [True, False]
+    ledger.jobs.fail(job.id, [])
+    assert [ledger.notices.take(job.id, "failed", "mail") for _ in range(2)] == [True, False]
+    assert [ledger.jobs.reopen(job.id) for _ in range(2)] == [True, False]
+    assert [ledger.notices.take(job.id, "failed", "mail") for _ in range(2)] == [True, False]
 
 
 def test_errors_are_kept_whole_and_without_credentials(ledger: Ledger) -> None:
     job = open_job(ledger)
     claim = take(ledger, job)
-    ledger.give_back(claim, "host=h password=s3cret: " + "x" * 50_000 + "\x00", final=False)
+    ledger.claims.give_back(claim, "host=h password=s3cret: " + "x" * 50_000 + "\x00", final=False)
     assert row(ledger, claim.row_id, job).error == "host=h password=*** " + "x" * 50_000 + "\\x00"
 
 
@@ -523,7 +525,7 @@ def test_times_are_in_utc_whatever_the_session_says(
     engine.dispose()
     job = open_job(ledger)
     take(ledger, job)
-    (started,) = ledger.rows(job.id)
+    (started,) = ledger.queries.rows(job.id)
     times = (job.created_at, job.started_at, started.started_at, started.heartbeat_at)
     assert {time.tzinfo for time in times if time} == {timezone.utc}
     assert all(time and abs(time - datetime.now(timezone.utc)) < timedelta(minutes=10) for time in times)
@@ -533,19 +535,19 @@ def test_deleting_a_job_deletes_its_rows(ledger: Ledger, engine: Engine) -> None
     job = open_job(ledger)
     with engine.begin() as connection:
         connection.execute(text("DELETE FROM project_export_job"))
-    assert ledger.rows(job.id) == []
+    assert ledger.queries.rows(job.id) == []
 
 
 def test_progress_tells_how_much_is_done_and_how_long_the_rest_takes(ledger: Ledger, engine: Engine) -> None:
     job = open_job(ledger, Planned("big", 0, estimate=75), Planned("small", 1, estimate=25))
-    begun = ledger.progress(job.id)
+    begun = ledger.queries.progress(job.id)
     assert (begun.share, begun.seconds_left) == (0, None)
     big = take(ledger, job)
     with engine.begin() as connection:
         connection.execute(update(RelationExport).values(started_at=clock(-30)))
-    ledger.finish(big, Facts(), "file:///big")
-    most = ledger.progress(job.id)
+    ledger.claims.finish(big, Facts(), "file:///big")
+    most = ledger.queries.progress(job.id)
     assert most.share == 0.75
     assert most.seconds_left == pytest.approx(10, abs=5)
-    ledger.finish(take(ledger, job), Facts(), "file:///small")
-    assert ledger.progress(job.id).share == 1
+    ledger.claims.finish(take(ledger, job), Facts(), "file:///small")
+    assert ledger.queries.progress(job.id).share == 1

@@ -79,9 +79,9 @@ def test_the_package_asks_for_its_newest_migration() -> None:
 def test_an_upgrade_of_an_up_to_date_ledger_changes_nothing(engine: Engine) -> None:
     upgrade(engine)
     ledger = Ledger(engine)
-    job = ledger.open_job(JobRequest("s", "t", 1, "r", "jane"), [])
+    job = ledger.jobs.open(JobRequest("s", "t", 1, "r", "jane"), [])
     upgrade(engine)
-    assert ledger.job(job.id) == job
+    assert ledger.queries.job(job.id) == job
     ledger.check()
 
 
@@ -104,13 +104,13 @@ def test_what_older_versions_wrote_as_text_becomes_facts(engine: Engine) -> None
     ledger = Ledger(engine)
     jobs = []
     for number, said in enumerate(("run a was cancelled or is gone", "no right"), start=1):
-        job = ledger.open_job(JobRequest("s", "t", number, "r", "jane"), [Planned("labels", 0), Planned("boards", 1)])
+        job = ledger.jobs.open(JobRequest("s", "t", number, "r", "jane"), [Planned("labels", 0), Planned("boards", 1)])
         jobs.append(job.id)
-        claim = ledger.claim(job.id, 0, "somebody")
+        claim = ledger.claims.claim(job.id, 0, "somebody")
         assert claim is not None
-        ledger.give_back(claim, said, final=True)
-        ledger.cancel_rows(job.id, "labels had failed")
-        ledger.fail_job(job.id, [Failure("*", 0, said)])
+        ledger.claims.give_back(claim, said, final=True)
+        ledger.claims.cancel_rows(job.id, "labels had failed")
+        ledger.jobs.fail(job.id, [Failure("*", 0, said)])
     with engine.begin() as connection:
         connection.execute(text("UPDATE relation_export SET error = 'cancelled: ' || error WHERE cancelled"))
     with engine.begin() as connection:
@@ -119,9 +119,9 @@ def test_what_older_versions_wrote_as_text_becomes_facts(engine: Engine) -> None
         config.attributes["connection"] = connection
         command.downgrade(config, "0004")
     upgrade(engine)
-    assert [ledger.job(job).outcome for job in jobs] == ["cancelled", "failed"]
-    assert [[row.cancelled for row in ledger.rows(job)] for job in jobs] == [[False, True]] * 2
-    assert [failure.relation for failure in ledger.failures(jobs[1])] == ["labels", "*"]
+    assert [ledger.queries.job(job).outcome for job in jobs] == ["cancelled", "failed"]
+    assert [[row.cancelled for row in ledger.queries.rows(job)] for job in jobs] == [[False, True]] * 2
+    assert [failure.relation for failure in ledger.queries.failures(jobs[1])] == ["labels", "*"]
 
 
 def test_a_ledger_without_tables_says_what_to_run(engine: Engine) -> None:

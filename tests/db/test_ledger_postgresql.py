@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from dev.postgres import Server
 from project_export.errors import AttemptRevoked, JobActive, LedgerBusy
 from project_export.ledger import Beat, JobRequest, Ledger, Planned, make_engine, upgrade
-from project_export.ledger.rows import progress_query
+from project_export.ledger.queries import progress_query
 
 REQUEST = JobRequest(source="s", tree="t", project_id=1, run_id="manual__1", requested_by="jane")
 
@@ -56,28 +56,28 @@ def statements(engine: Engine) -> list[str]:
 
 
 def test_eight_threads_claim_each_of_forty_rows_once(ledger: Ledger) -> None:
-    job = ledger.open_job(REQUEST, [Planned(f"r{n}", n, unit=n % 8) for n in range(40)])
+    job = ledger.jobs.open(REQUEST, [Planned(f"r{n}", n, unit=n % 8) for n in range(40)])
     together = threading.Barrier(8)
 
     def claim_all(unit: int) -> list[int]:
         together.wait()
         taken = []
-        while claim := ledger.claim(job.id, unit, f"unit {unit}"):
+        while claim := ledger.claims.claim(job.id, unit, f"unit {unit}"):
             taken.append(claim.row_id)
         return taken
 
     with ThreadPoolExecutor(8) as threads:
         taken = Counter(row for rows in threads.map(claim_all, range(8)) for row in rows)
-    assert taken == Counter(row.id for row in ledger.rows(job.id))
-    assert {row.attempt for row in ledger.rows(job.id)} == {1}
+    assert taken == Counter(row.id for row in ledger.queries.rows(job.id))
+    assert {row.attempt for row in ledger.queries.rows(job.id)} == {1}
 
 
 def test_a_claim_passes_by_a_row_that_somebody_else_is_taking(ledger: Ledger, engine: Engine) -> None:
-    job = ledger.open_job(REQUEST, [Planned("first", 0), Planned("second", 1)])
+    job = ledger.jobs.open(REQUEST, [Planned("first", 0), Planned("second", 1)])
     with engine.connect() as other, ThreadPoolExecutor(1) as threads:
         other.execute(text("SELECT 1 FROM relation_export WHERE relation = 'first' FOR UPDATE"))
         try:
-            claim = threads.submit(ledger.claim, job.id, 0, "unit 0").result(30)
+            claim = threads.submit(ledger.claims.claim, job.id, 0, "unit 0").result(30)
         finally:
             other.rollback()
     assert claim is not None
@@ -91,7 +91,7 @@ def test_twenty_triggers_at_once_open_one_job(ledger: Ledger, database: str) -> 
         engine = make_engine(database)
         together.wait(30)
         try:
-            return Ledger(engine).open_job(REQUEST, [Planned("issues", 0)]).id
+            return Ledger(engine).jobs.open(REQUEST, [Planned("issues", 0)]).id
         except JobActive as refused:
             return str(refused)
         finally:
@@ -101,109 +101,103 @@ def test_twenty_triggers_at_once_open_one_job(ledger: Ledger, database: str) -> 
         answers = list(threads.map(trigger, range(20)))
     (opened,) = (answer for answer in answers if isinstance(answer, int))
     assert sum(f"by job {opened}:" in answer for answer in answers if isinstance(answer, str)) == 19
-    assert len(ledger.rows(opened)) == 1
+    assert len(ledger.queries.rows(opened)) == 1
 
 
 def test_no_row_starts_in_a_generation_that_has_ended(ledger: Ledger) -> None:
-    job = ledger.open_job(REQUEST, [Planned(f"r{n}", n) for n in range(200)])
+    job = ledger.jobs.open(REQUEST, [Planned(f"r{n}", n) for n in range(200)])
     ended = threading.Event()
 
     def work(unit: int) -> None:
         while not ended.is_set():
-            if claim := ledger.claim(job.id, unit, "unit"):
+            if claim := ledger.claims.claim(job.id, unit, "unit"):
                 try:
-                    ledger.finish(claim, Facts(), "file:///part")
+                    ledger.claims.finish(claim, Facts(), "file:///part")
                 except AttemptRevoked:
                     continue
 
     with ThreadPoolExecutor(4) as threads:
         units = [threads.submit(work, unit) for unit in range(4)]
         for generation in range(1, 11):
-            ledger.begin_generation(job.id, generation, f"0000000{generation}-1", "lost")
-            assert {row.generation for row in ledger.rows(job.id) if row.state != "queued"} <= {generation}
-        while ledger.progress(job.id).pending:
+            ledger.jobs.begin_generation(job.id, generation, f"0000000{generation}-1", "lost")
+            assert {row.generation for row in ledger.queries.rows(job.id) if row.state != "queued"} <= {generation}
+        while ledger.queries.progress(job.id).pending:
             threading.Event().wait(0.05)
         ended.set()
         for unit in units:
             unit.result()
-    assert {row.generation for row in ledger.rows(job.id)} == {10}
+    assert {row.generation for row in ledger.queries.rows(job.id)} == {10}
 
 
 def test_the_hot_statements_are_one_each(ledger: Ledger, statements: list[str]) -> None:
-    job = ledger.open_job(REQUEST, [Planned(f"r{n}", n) for n in range(3)])
+    job = ledger.jobs.open(REQUEST, [Planned(f"r{n}", n) for n in range(3)])
     claims = []
     for _ in range(3):
         statements.clear()
-        claim = ledger.claim(job.id, 0, "unit 0")
+        claim = ledger.claims.claim(job.id, 0, "unit 0")
         assert claim is not None
         claims.append(claim)
         assert len(statements) == 1
     statements.clear()
-    ledger.beat([Beat(claim.row_id, claim.attempt, 1, 1) for claim in claims])
+    ledger.claims.beat([Beat(claim.row_id, claim.attempt, 1, 1) for claim in claims])
     assert len(statements) == 1
     statements.clear()
-    ledger.finish(claims[0], Facts(), "file:///part")
+    ledger.claims.finish(claims[0], Facts(), "file:///part")
     assert len(statements) == 1
     assert "pg_notify" in statements[0]
 
 
 def test_a_change_after_the_read_wakes_the_wait(ledger: Ledger) -> None:
-    job = ledger.open_job(REQUEST, [Planned("issues", 0)])
-    claim = ledger.claim(job.id, 0, "unit 0")
+    job = ledger.jobs.open(REQUEST, [Planned("issues", 0)])
+    claim = ledger.claims.claim(job.id, 0, "unit 0")
     assert claim is not None
-    with ledger.listening(job.id) as wait:
-        assert ledger.progress(job.id).pending == 1
-        ledger.finish(claim, Facts(), "file:///part")
+    with ledger.watch.listening(job.id) as wait:
+        assert ledger.queries.progress(job.id).pending == 1
+        ledger.claims.finish(claim, Facts(), "file:///part")
         assert wait(30) is True
         assert wait(0.1) is False
 
 
 def test_a_wait_ends_when_another_thread_changes_the_job(ledger: Ledger) -> None:
-    job = ledger.open_job(REQUEST, [Planned("issues", 0)])
-    claim = ledger.claim(job.id, 0, "unit 0")
+    job = ledger.jobs.open(REQUEST, [Planned("issues", 0)])
+    claim = ledger.claims.claim(job.id, 0, "unit 0")
     assert claim is not None
-    with ledger.listening(job.id) as wait, ThreadPoolExecutor(1) as threads:
+    with ledger.watch.listening(job.id) as wait, ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(wait, 60)
-        ledger.give_back(claim, "no", final=True)
+        ledger.claims.give_back(claim, "no", final=True)
         assert waiting.result(30) is True
 
 
 def test_other_jobs_claims_and_beats_wake_nobody(ledger: Ledger) -> None:
-    job = ledger.open_job(REQUEST, [Planned("issues", 0)])
-    other = ledger.open_job(JobRequest("s", "t", 2, "manual__2", "jane"), [Planned("issues", 0)])
-    with ledger.listening(job.id) as wait:
-        ledger.fail_job(other.id, [])
-        claim = ledger.claim(job.id, 0, "unit 0")
+    job = ledger.jobs.open(REQUEST, [Planned("issues", 0)])
+    other = ledger.jobs.open(JobRequest("s", "t", 2, "manual__2", "jane"), [Planned("issues", 0)])
+    with ledger.watch.listening(job.id) as wait:
+        ledger.jobs.fail(other.id, [])
+        claim = ledger.claims.claim(job.id, 0, "unit 0")
         assert claim is not None
-        ledger.beat([Beat(claim.row_id, claim.attempt, 1, 1)])
+        ledger.claims.beat([Beat(claim.row_id, claim.attempt, 1, 1)])
         assert wait(0.3) is False
 
 
 def test_each_change_of_a_state_is_announced(ledger: Ledger) -> None:
-    job = ledger.open_job(REQUEST, [Planned("issues", 0)])
-    claim = ledger.claim(job.id, 0, "unit 0")
+    job = ledger.jobs.open(REQUEST, [Planned("issues", 0)])
+    claim = ledger.claims.claim(job.id, 0, "unit 0")
     assert claim is not None
-    with ledger.listening(job.id) as wait:
+    with ledger.watch.listening(job.id) as wait:
         for change in (
-            lambda: ledger.requeue([claim.row_id], "hung"),
-            lambda: ledger.fail_rows([claim.row_id], "killed"),
-            lambda: ledger.begin_generation(job.id, 1, "00000003-1", "lost"),
-            lambda: ledger.fail_job(job.id, []),
-            lambda: ledger.reopen_job(job.id),
-            lambda: ledger.finish_job(job.id, "file:///p", 1, "ab", 1),
+            lambda: ledger.claims.requeue([claim.row_id], "hung"),
+            lambda: ledger.claims.fail_rows([claim.row_id], "killed"),
+            lambda: ledger.jobs.begin_generation(job.id, 1, "00000003-1", "lost"),
+            lambda: ledger.jobs.fail(job.id, []),
+            lambda: ledger.jobs.reopen(job.id),
+            lambda: ledger.jobs.finish(job.id, "file:///p", 1, "ab", 1),
         ):
             change()
             assert wait(30) is True
 
 
-def test_waiting_for_a_change_ends_after_the_timeout(ledger: Ledger) -> None:
-    job = ledger.open_job(REQUEST, [])
-    ledger.wait_for_change(job.id, 0.1)
-    assert ledger.job(job.id) == job
-
-
 def test_listening_leaves_no_listener_behind(ledger: Ledger, engine: Engine) -> None:
-    with ledger.listening(1) as wait:
+    with ledger.watch.listening(1) as wait:
         wait(0)
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM pg_listening_channels()")).scalar_one() == 0
@@ -217,7 +211,7 @@ def test_a_session_that_hears_nothing_sleeps_a_second_at_most(
     dsns = iter([server.uri(), database])
     deaf = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(next(dsns)))
     naps: list[float] = []
-    with Ledger(deaf).listening(1) as wait:
+    with Ledger(deaf).watch.listening(1) as wait:
         monkeypatch.setattr(time, "sleep", naps.append)
         assert wait(30) is False
         assert wait(0.2) is False
@@ -226,19 +220,25 @@ def test_a_session_that_hears_nothing_sleeps_a_second_at_most(
 
 
 def test_a_lost_ledger_is_said_and_can_be_retried(ledger: Ledger, engine: Engine, database: str) -> None:
-    job = ledger.open_job(REQUEST, [])
-    with ledger.listening(job.id) as wait, psycopg.connect(database, autocommit=True) as other:
+    job = ledger.jobs.open(REQUEST, [])
+    with ledger.watch.listening(job.id) as wait, psycopg.connect(database, autocommit=True) as other:
         other.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'project_export ledger'"
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name = 'project_export ledger'"
         )
         with pytest.raises(LedgerBusy, match="The ledger's database did not answer"):
             wait(30)
-    assert ledger.job(job.id) == job
+    assert ledger.queries.job(job.id) == job
 
 
 def test_an_unreachable_ledger_does_not_tell_its_password() -> None:
     ledger = Ledger(make_engine("postgresql://jane:s3cret@127.0.0.1:1/ledger"))
-    for ask in (lambda: ledger.job(1), ledger.check, lambda: ledger.wait_for_change(1, 1)):
+
+    def listen() -> None:
+        with ledger.watch.listening(1):
+            pass
+
+    for ask in (lambda: ledger.queries.job(1), ledger.check, listen):
         with pytest.raises(LedgerBusy, match=r"127\.0\.0\.1") as refused:
             ask()
         assert "s3cret" not in str(refused.value)
@@ -255,8 +255,8 @@ def test_a_keyword_string_and_a_driver_in_the_scheme_are_taken(database: str) ->
 
 
 def test_progress_over_ten_thousand_rows_uses_an_index(ledger: Ledger, engine: Engine) -> None:
-    big = ledger.open_job(REQUEST, [Planned(f"r{n}", n, estimate=2) for n in range(10_000)])
-    ledger.claim(big.id, 0, "unit 0")
+    big = ledger.jobs.open(REQUEST, [Planned(f"r{n}", n, estimate=2) for n in range(10_000)])
+    ledger.claims.claim(big.id, 0, "unit 0")
     with engine.begin() as connection:
         connection.execute(
             text(
@@ -273,7 +273,7 @@ def test_progress_over_ten_thousand_rows_uses_an_index(ledger: Ledger, engine: E
             )
         )
         connection.execute(text("ANALYZE relation_export"))
-    progress = ledger.progress(big.id)
+    progress = ledger.queries.progress(big.id)
     assert (progress.total, progress.started, progress.estimate) == (10_000, 1, 20_000)
     query = progress_query(big.id).compile(engine, compile_kwargs={"literal_binds": True})
     with engine.connect() as connection:
@@ -287,7 +287,7 @@ def test_a_ledger_that_became_a_standby_does_not_answer(database: str, ledger: L
         name = psycopg.sql.Identifier(str(connection.info.dbname))
         connection.execute(psycopg.sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(name))
     with pytest.raises(LedgerBusy, match="cannot execute INSERT in a read-only transaction"):
-        Ledger(make_engine(database)).open_job(REQUEST, [Planned("a", 0)])
+        Ledger(make_engine(database)).jobs.open(REQUEST, [Planned("a", 0)])
 
 
 def test_a_peer_that_is_gone_is_noticed_within_a_minute(database: str, ledger: Ledger) -> None:

@@ -36,62 +36,62 @@ def ledger(engine: Engine) -> Ledger:
 
 
 def ended(ledger: Ledger, engine: Engine, hours_ago: float, *, archive: bool = True, project_id: int = 42) -> Job:
-    job = ledger.open_job(replace(REQUEST, project_id=project_id), [Planned("issues", 0)])
+    job = ledger.jobs.open(replace(REQUEST, project_id=project_id), [Planned("issues", 0)])
     if archive:
-        ledger.finish_job(job.id, *ARCHIVE)
+        ledger.jobs.finish(job.id, *ARCHIVE)
     else:
-        ledger.fail_job(job.id, [Failure("issues", 1, "no")])
+        ledger.jobs.fail(job.id, [Failure("issues", 1, "no")])
     with engine.begin() as connection:
         connection.execute(
             update(ProjectExportJob)
             .where(ProjectExportJob.id == job.id)
             .values(finished_at=clock(-hours_ago * HOUR), updated_at=clock(-hours_ago * HOUR))
         )
-    return ledger.job(job.id)
+    return ledger.queries.job(job.id)
 
 
 def test_of_many_who_tell_an_outcome_at_once_one_is_let(ledger: Ledger) -> None:
-    job = ledger.open_job(REQUEST, [])
+    job = ledger.jobs.open(REQUEST, [])
     together = threading.Barrier(8)
 
     def take(_: int) -> bool:
         together.wait(30)
-        return ledger.take_notice(job.id, "failed", "email")
+        return ledger.notices.take(job.id, "failed", "email")
 
     with ThreadPoolExecutor(8) as threads:
         assert sorted(threads.map(take, range(8))) == [False] * 7 + [True]
 
 
 def test_each_outcome_and_channel_has_a_notice_of_its_own(ledger: Ledger) -> None:
-    first, second = ledger.open_job(REQUEST, []), ledger.open_job(replace(REQUEST, project_id=43), [])
-    assert ledger.take_notice(first.id, "failed", "email")
-    assert ledger.take_notice(first.id, "failed", "webhook")
-    assert ledger.take_notice(first.id, "finished", "email")
-    assert ledger.take_notice(second.id, "failed", "email")
+    first, second = ledger.jobs.open(REQUEST, []), ledger.jobs.open(replace(REQUEST, project_id=43), [])
+    assert ledger.notices.take(first.id, "failed", "email")
+    assert ledger.notices.take(first.id, "failed", "webhook")
+    assert ledger.notices.take(first.id, "finished", "email")
+    assert ledger.notices.take(second.id, "failed", "email")
 
 
 def test_a_notice_that_could_not_be_sent_can_be_taken_again(ledger: Ledger) -> None:
-    job = ledger.open_job(REQUEST, [])
-    assert ledger.take_notice(job.id, "failed", "email")
-    ledger.release_notice(job.id, "failed", "email")
-    assert ledger.take_notice(job.id, "failed", "email")
-    assert not ledger.take_notice(job.id, "failed", "email")
+    job = ledger.jobs.open(REQUEST, [])
+    assert ledger.notices.take(job.id, "failed", "email")
+    ledger.notices.release(job.id, "failed", "email")
+    assert ledger.notices.take(job.id, "failed", "email")
+    assert not ledger.notices.take(job.id, "failed", "email")
 
 
 def test_a_published_job_is_still_started_and_has_its_archive(ledger: Ledger) -> None:
-    job = ledger.open_job(REQUEST, [])
-    ledger.publish_job(job.id, *ARCHIVE, attempts=0)
-    found = ledger.job(job.id)
+    job = ledger.jobs.open(REQUEST, [])
+    ledger.jobs.publish(job.id, *ARCHIVE, attempts=0)
+    found = ledger.queries.job(job.id)
     assert (found.state, found.archive_uri, found.archive_bytes, found.records) == ("started", ARCHIVE[0], 10, 3)
-    ledger.fail_job(job.id, [])
+    ledger.jobs.fail(job.id, [])
     with pytest.raises(MoveRefused, match="cannot publish: it is failed"):
-        ledger.publish_job(job.id, *ARCHIVE, attempts=0)
+        ledger.jobs.publish(job.id, *ARCHIVE, attempts=0)
 
 
 def test_an_archive_expires_by_the_age_of_the_export(ledger: Ledger, engine: Engine) -> None:
     old, _ = ended(ledger, engine, 25), ended(ledger, engine, 23)
     ended(ledger, engine, 25, archive=False)
-    assert ledger.expired_archives(24 * HOUR) == [old]
+    assert ledger.retention.expired_archives(24 * HOUR) == [old]
 
 
 def test_the_last_archive_of_a_project_in_work_does_not_expire(ledger: Ledger, engine: Engine) -> None:
@@ -101,36 +101,36 @@ def test_the_last_archive_of_a_project_in_work_does_not_expire(ledger: Ledger, e
         ended(ledger, engine, 49, project_id=43),
     )
     ended(ledger, engine, 48, archive=False)
-    active = ledger.open_job(REQUEST, [])
-    assert ledger.expired_archives(24 * HOUR) == [older, other]
-    assert last not in ledger.expired_jobs(24 * HOUR, 24 * HOUR)
-    ledger.fail_job(active.id, [])
-    assert ledger.expired_archives(24 * HOUR) == [older, last, other]
+    active = ledger.jobs.open(REQUEST, [])
+    assert ledger.retention.expired_archives(24 * HOUR) == [older, other]
+    assert last not in ledger.retention.expired_jobs(24 * HOUR, 24 * HOUR)
+    ledger.jobs.fail(active.id, [])
+    assert ledger.retention.expired_archives(24 * HOUR) == [older, last, other]
 
 
 def test_a_job_stays_as_long_as_its_archive(ledger: Ledger, engine: Engine) -> None:
     failed, finished = ended(ledger, engine, 200, archive=False), ended(ledger, engine, 200)
     ended(ledger, engine, 100, archive=False)
-    assert ledger.expired_jobs(168 * HOUR, 24 * HOUR) == [failed, finished]
-    assert ledger.expired_jobs(168 * HOUR, 300 * HOUR) == [failed]
+    assert ledger.retention.expired_jobs(168 * HOUR, 24 * HOUR) == [failed, finished]
+    assert ledger.retention.expired_jobs(168 * HOUR, 300 * HOUR) == [failed]
 
 
 def test_active_and_ended_jobs_are_listed(ledger: Ledger, engine: Engine) -> None:
     done, failed = ended(ledger, engine, 1), ended(ledger, engine, 1, archive=False)
-    active = ledger.open_job(REQUEST, [])
-    assert ledger.active_jobs() == [active]
-    assert ledger.ended_jobs() == [done, failed]
+    active = ledger.jobs.open(REQUEST, [])
+    assert ledger.retention.active_jobs() == [active]
+    assert ledger.retention.ended_jobs() == [done, failed]
 
 
 def test_a_job_that_was_opened_or_ended_again_is_not_locked(ledger: Ledger, engine: Engine) -> None:
     job = ended(ledger, engine, 30)
-    ledger.reopen_job(job.id)
-    with ledger.locked(job) as locked:
+    ledger.jobs.reopen(job.id)
+    with ledger.retention.locked(job) as locked:
         assert locked is None
-    ledger.finish_job(job.id, *ARCHIVE)
-    with ledger.locked(job) as locked:
+    ledger.jobs.finish(job.id, *ARCHIVE)
+    with ledger.retention.locked(job) as locked:
         assert locked is None
-    with ledger.locked(ledger.job(job.id)) as locked:
+    with ledger.retention.locked(ledger.queries.job(job.id)) as locked:
         assert locked is not None
 
 
@@ -139,11 +139,11 @@ def test_a_locked_job_is_opened_again_only_after_the_lock(ledger: Ledger, engine
     order = []
 
     def reopen() -> None:
-        ledger.reopen_job(job.id)
+        ledger.jobs.reopen(job.id)
         order.append("opened")
 
     with ThreadPoolExecutor(1) as thread:
-        with ledger.locked(job) as locked:
+        with ledger.retention.locked(job) as locked:
             assert locked is not None
             opening = thread.submit(reopen)
             threading.Event().wait(0.2)
@@ -151,36 +151,38 @@ def test_a_locked_job_is_opened_again_only_after_the_lock(ledger: Ledger, engine
             locked.forget_archive()
         opening.result(30)
     assert order == ["forgotten", "opened"]
-    assert (ledger.job(job.id).archive_uri, ledger.job(job.id).archive_bytes) == (None, 10)
+    assert (ledger.queries.job(job.id).archive_uri, ledger.queries.job(job.id).archive_bytes) == (None, 10)
 
 
 def test_what_is_forgotten_is_remembered_when_the_files_could_not_be_removed(ledger: Ledger, engine: Engine) -> None:
     job = ended(ledger, engine, 30)
-    with pytest.raises(RuntimeError), ledger.locked(job) as locked:
+    with pytest.raises(RuntimeError), ledger.retention.locked(job) as locked:
         assert locked is not None
         locked.delete()
         raise RuntimeError("the disk is gone")
-    assert ledger.job(job.id) == job
+    assert ledger.queries.job(job.id) == job
 
 
 def test_a_deleted_job_takes_its_relations_and_notices_along(ledger: Ledger, engine: Engine) -> None:
     job = ended(ledger, engine, 30)
-    ledger.take_notice(job.id, "finished", "email")
-    with ledger.locked(job) as locked:
+    ledger.notices.take(job.id, "finished", "email")
+    with ledger.retention.locked(job) as locked:
         assert locked is not None
         locked.delete()
-    assert ledger.ended_jobs() == []
-    assert ledger.rows(job.id) == []
-    with ledger.locked(job) as locked:
+    assert ledger.retention.ended_jobs() == []
+    assert ledger.queries.rows(job.id) == []
+    with ledger.retention.locked(job) as locked:
         assert locked is None
 
 
-def test_the_size_of_the_last_archive_is_known_after_it_was_pruned(ledger: Ledger, engine: Engine) -> None:
-    assert ledger.last_archive_bytes("s", "t", 42) is None
+def test_the_latest_archive_is_known_after_it_was_pruned(ledger: Ledger, engine: Engine) -> None:
+    assert ledger.queries.latest_archive("s", "t", 42) is None
     job = ended(ledger, engine, 30)
     ended(ledger, engine, 30, archive=False)
-    with ledger.locked(job) as locked:
+    with ledger.retention.locked(job) as locked:
         assert locked is not None
         locked.forget_archive()
-    assert ledger.last_archive_bytes("s", "t", 42) == 10
-    assert ledger.last_archive_bytes("s", "t", 43) is None
+    latest = ledger.queries.latest_archive("s", "t", 42)
+    assert latest is not None
+    assert (latest.id, latest.archive_uri, latest.archive_bytes) == (job.id, None, 10)
+    assert ledger.queries.latest_archive("s", "t", 43) is None

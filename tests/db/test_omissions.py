@@ -54,7 +54,8 @@ def test_an_archive_without_omissions_has_none_anywhere(generated, database, tmp
     merged = merge(ctx, created)
     manifest = json.loads(path_of(merged).with_name("project.manifest.json").read_text(encoding="utf-8"))
     assert (merged.omissions, manifest["omissions"]) == ((), [])
-    assert Notice.of(ctx.ledger.job(created.job_id), "finished", merged.omissions).subject == "Project was exported"
+    job = ctx.ledger.queries.job(created.job_id)
+    assert Notice.of(job, "finished", merged.omissions).subject == "Project was exported"
 
 
 def test_omissions_are_at_the_top_of_the_manifest_and_in_the_notice(generated_copy, database, tmp_path):
@@ -70,7 +71,7 @@ def test_omissions_are_at_the_top_of_the_manifest_and_in_the_notice(generated_co
     assert merged.omissions == (LACKS, UNKNOWN)
     text = path_of(merged).with_name("project.manifest.json").read_text(encoding="utf-8")
     assert text.startswith('{\n  "omissions": [\n    "issues.description: left out')
-    notice = Notice.of(ctx.ledger.job(created.job_id), "finished", merged.omissions)
+    notice = Notice.of(ctx.ledger.queries.job(created.job_id), "finished", merged.omissions)
     assert notice.subject == "Project was exported with omissions"
     assert LACKS in notice.text
     assert notice.facts["omissions"] == [LACKS, UNKNOWN]

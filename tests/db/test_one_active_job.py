@@ -57,12 +57,12 @@ def test_fifty_triggers_at_once_give_one_running_job(ctx: Context, told: Told) -
     with ThreadPoolExecutor(50) as threads:
         ended = list(threads.map(run, range(50)))
     (created,) = [one for one in ended if isinstance(one, Created)]
-    (job,) = ctx.ledger.active_jobs()
+    (job,) = ctx.ledger.retention.active_jobs()
     assert job.id == created.job_id
     refused = {str(error) for error in ended if isinstance(error, JobActive)}
     assert len(refused) == 1
     assert f"is being exported by job {job.id}: run {job.run_id}" in refused.pop()
-    assert (ctx.ledger.ended_jobs(), told.notices) == ([], [])
+    assert (ctx.ledger.retention.ended_jobs(), told.notices) == ([], [])
 
 
 def test_fifty_who_would_join_all_get_the_one_job(ctx: Context, told: Told) -> None:
@@ -77,7 +77,7 @@ def test_fifty_who_would_join_all_get_the_one_job(ctx: Context, told: Told) -> N
     assert len({one.job_id for one in ended}) == 1
     assert sorted(one.joined for one in ended) == [False] + [True] * 49
     assert all(one.titles == () for one in ended if one.joined)
-    assert (len(ctx.ledger.active_jobs()), told.notices) == (1, [])
+    assert (len(ctx.ledger.retention.active_jobs()), told.notices) == (1, [])
 
 
 def test_a_refused_run_does_not_touch_the_source(ctx: Context) -> None:
@@ -101,12 +101,12 @@ def test_twins_of_a_create_get_the_same_job(ctx: Context) -> None:
     with ThreadPoolExecutor(4) as threads:
         ended = list(threads.map(run, range(4)))
     assert len(set(ended)) == 1
-    assert len(ctx.ledger.active_jobs()) == 1
+    assert len(ctx.ledger.retention.active_jobs()) == 1
 
 
 def test_other_projects_run_side_by_side(ctx: Context) -> None:
     assert trigger(ctx, "dag/first").job_id != trigger(ctx, "dag/second", project_id=2).job_id
-    assert len(ctx.ledger.active_jobs()) == 2
+    assert len(ctx.ledger.retention.active_jobs()) == 2
 
 
 @pytest.mark.parametrize("if_running", ["fail", "join", "wait"])
@@ -114,7 +114,7 @@ def test_a_job_whose_run_is_gone_is_taken_over_and_told_as_cancelled(ctx: Contex
     gone = trigger(ctx, "dag/gone")
     created = trigger(ctx, "dag/new", alive=False, if_running=if_running)
     assert (created.joined, created.job_id != gone.job_id) == (False, True)
-    assert ctx.ledger.job(gone.job_id).state == "failed"
+    assert ctx.ledger.queries.job(gone.job_id).state == "failed"
     (notice,) = told.notices
     assert (notice.outcome, notice.facts["job_id"]) == ("cancelled", gone.job_id)
     assert notice.facts["errors"] == ["run dag/gone was cancelled or is gone"]
@@ -144,12 +144,12 @@ def test_too_little_space_is_refused_before_the_export(ctx: Context, monkeypatch
     set_free(monkeypatch, 10)
     with pytest.raises(StoreRefused, match=r"has 10 bytes free; the archive may take \d+, and its parts as much"):
         trigger(ctx, "dag/first")
-    assert ctx.ledger.active_jobs() == []
+    assert ctx.ledger.retention.active_jobs() == []
 
 
 def test_twice_the_last_archive_has_to_be_free(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     last = trigger(ctx, "dag/first", relations=[])
-    ctx.ledger.finish_job(last.job_id, "file:///a", 10**12, "ab" * 32, 1)
+    ctx.ledger.jobs.finish(last.job_id, "file:///a", 10**12, "ab" * 32, 1)
     set_free(monkeypatch, 2 * 10**12 - 1)
     with pytest.raises(StoreRefused, match="the archive may take 1000000000000"):
         trigger(ctx, "dag/second", relations=[])
@@ -159,7 +159,7 @@ def test_twice_the_last_archive_has_to_be_free(ctx: Context, monkeypatch: pytest
 
 def test_some_relations_are_not_measured_by_the_whole_archive(ctx: Context) -> None:
     last = trigger(ctx, "dag/first", relations=[])
-    ctx.ledger.finish_job(last.job_id, "file:///a", 10**18, "ab" * 32, 1)
+    ctx.ledger.jobs.finish(last.job_id, "file:///a", 10**18, "ab" * 32, 1)
     trigger(ctx, "dag/second", relations=["labels"])
 
 
@@ -189,7 +189,7 @@ def test_a_store_that_does_not_say_how_much_is_free_is_taken(ctx: Context) -> No
 def test_what_cannot_be_is_refused_before_a_job_exists(ctx: Context, params: dict[str, object], message: str) -> None:
     with pytest.raises(BadRequest, match=message):
         trigger(ctx, "dag/first", **params)
-    assert ctx.ledger.active_jobs() == []
+    assert ctx.ledger.retention.active_jobs() == []
 
 
 def test_the_ledger_keeps_no_secret_of_an_upload_url(ctx: Context) -> None:
@@ -197,7 +197,7 @@ def test_the_ledger_keeps_no_secret_of_an_upload_url(ctx: Context) -> None:
     url = "http://jane:pa55@127.0.0.1:9/up?X-Amz-Signature=s3cret"
     ctx = Context(settings, ctx.ledger, ctx.source, ctx.connect)
     created = trigger(ctx, "dag/first", after_export="upload", upload_url=url)
-    job: Job = ctx.ledger.job(created.job_id)
+    job: Job = ctx.ledger.queries.job(created.job_id)
     assert job.params["upload_url"] == "http://127.0.0.1:9/up"
     assert "pa55" not in str(job) + repr(Request(1, upload_url=url))
 

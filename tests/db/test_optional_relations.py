@@ -171,7 +171,7 @@ def test_without_their_tables_there_is_one_line_and_no_row(generated, database, 
     caplog.set_level(logging.INFO)
     ctx = context(generated, database, tmp_path, edition="ee")
     created = started(ctx)
-    assert [row.relation for row in ctx.ledger.rows(created.job_id)] == list(TREE.names)
+    assert [row.relation for row in ctx.ledger.queries.rows(created.job_id)] == list(TREE.names)
     lines = [record.getMessage() for record in caplog.records if "push_rule" in record.getMessage()]
     assert len(lines) == 1
     assert lines[0].startswith("optional, and not in this source: issues.issuable_sla, issues.iteration, ")
@@ -182,7 +182,10 @@ def test_a_request_for_one_that_the_source_does_not_have_is_refused(generated, p
     with pytest.raises(BadRequest, match="relation push_rule is optional, and this source does not have it"):
         started(context(generated, database, tmp_path, edition="ee"), "push_rule")
     ctx = context(paid, database, tmp_path, edition="ee")
-    assert {row.relation for row in ctx.ledger.rows(started(ctx, "push_rule").job_id)} == {"project", "push_rule"}
+    assert {row.relation for row in ctx.ledger.queries.rows(started(ctx, "push_rule").job_id)} == {
+        "project",
+        "push_rule",
+    }
 
 
 def test_a_check_shows_them_or_names_them_as_absent(generated, paid, monkeypatch):

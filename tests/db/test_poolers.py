@@ -89,7 +89,7 @@ def test_an_export_is_the_same_with_poolers_before_source_and_ledger(
             holder = Holder(ctx, created.job_id)
             assert work(ctx, created) == []
             holder.close()
-            with ctx.ledger.listening(created.job_id) as wait:
+            with ctx.ledger.watch.listening(created.job_id) as wait:
                 wait(0.1)
             archive = path_of(merge(ctx, created))
             ctx.ledger.close()
@@ -198,9 +198,9 @@ def test_a_ledger_that_is_not_to_listen_sleeps(database: str, monkeypatch: pytes
     engine = make_engine(database)
     upgrade(engine)
     ledger = Ledger(engine, listen=False)
-    job = ledger.open_job(REQUEST, [Planned("issues", 0)])
+    job = ledger.jobs.open(REQUEST, [Planned("issues", 0)])
     naps: list[float] = []
-    with ledger.listening(job.id) as wait:
+    with ledger.watch.listening(job.id) as wait:
         assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
         monkeypatch.setattr("time.sleep", naps.append)
         assert wait(30) is False

@@ -58,7 +58,7 @@ def test_what_is_young_stays(ctx: Context, store: Path, database: str) -> None:
     age(database, created, 23.9)
     before = runs.files(store)
     assert pruned(ctx) == Pruned()
-    assert (runs.files(store), ctx.ledger.job(created.job_id).archive_uri is not None) == (before, True)
+    assert (runs.files(store), ctx.ledger.queries.job(created.job_id).archive_uri is not None) == (before, True)
 
 
 def test_an_old_archive_goes_and_its_parts_stay(ctx: Context, store: Path, database: str) -> None:
@@ -67,13 +67,13 @@ def test_an_old_archive_goes_and_its_parts_stay(ctx: Context, store: Path, datab
     age(database, created, 24.1)
     assert pruned(ctx) == Pruned(archives=1, bytes=size)
     assert names(store, created) == ["parts/labels.0.1.deflate", "parts/project.0.1.deflate"]
-    assert ctx.ledger.job(created.job_id).archive_uri is None
+    assert ctx.ledger.queries.job(created.job_id).archive_uri is None
     assert pruned(ctx) == Pruned()
 
 
 def test_an_archive_that_was_pruned_is_merged_again_from_its_parts(ctx: Context, store: Path, database: str) -> None:
     created = exported(ctx)
-    sha256 = ctx.ledger.job(created.job_id).archive_sha256
+    sha256 = ctx.ledger.queries.job(created.job_id).archive_sha256
     age(database, created, 25)
     pruned(ctx)
     assert runs.merge(ctx, created, attempt=2).sha256 == sha256
@@ -86,17 +86,17 @@ def test_an_old_job_goes_with_all_its_files_and_rows(ctx: Context, store: Path, 
     size = sum(path.stat().st_size for path in (store / "source" / "1").rglob("*") if path.is_file())
     assert pruned(ctx) == Pruned(jobs=1, bytes=size)
     assert not (store / "source" / "1" / str(created.job_id)).exists()
-    assert ctx.ledger.ended_jobs() == [ctx.ledger.job(other.job_id)]
-    assert ctx.ledger.rows(created.job_id) == []
+    assert ctx.ledger.retention.ended_jobs() == [ctx.ledger.queries.job(other.job_id)]
+    assert ctx.ledger.queries.rows(created.job_id) == []
 
 
 def test_a_failed_job_goes_after_a_week_too(ctx: Context, store: Path, database: str) -> None:
     created = runs.started(ctx, "labels")
     runs.work(ctx, created)
-    ctx.ledger.fail_job(created.job_id, [])
+    ctx.ledger.jobs.fail(created.job_id, [])
     age(database, created, HOURS_OF_A_WEEK + 1)
     assert pruned(ctx).jobs == 1
-    assert (runs.files(store), ctx.ledger.ended_jobs()) == ([], [])
+    assert (runs.files(store), ctx.ledger.retention.ended_jobs()) == ([], [])
 
 
 def test_the_last_archive_of_a_project_in_work_stays(ctx: Context, store: Path, database: str) -> None:
@@ -108,14 +108,14 @@ def test_the_last_archive_of_a_project_in_work_stays(ctx: Context, store: Path, 
     assert (result.jobs, result.archives, result.cancelled) == (1, 0, 0)
     assert [name for name in names(store, last) if name.endswith("/project.tar.gz")]
     assert names(store, older) == []
-    ctx.ledger.fail_job(active.job_id, [])
+    ctx.ledger.jobs.fail(active.job_id, [])
     assert pruned(ctx).jobs == 1
     assert names(store, last) == []
 
 
 def test_nothing_of_an_active_job_is_touched(ctx: Context, store: Path, database: str) -> None:
     created = exported(ctx)
-    ctx.ledger.reopen_job(created.job_id)
+    ctx.ledger.jobs.reopen(created.job_id)
     litter(store, created)
     before = runs.files(store)
     assert pruned(ctx) == Pruned()
@@ -148,7 +148,7 @@ def test_a_job_whose_run_is_gone_is_failed_and_told_as_cancelled(ctx: Context) -
     assert pruned(ctx) == Pruned()
     assert pruned(ctx, alive=False) == Pruned(cancelled=1)
     assert pruned(ctx, alive=False) == Pruned()
-    assert ctx.ledger.job(created.job_id).state == "failed"
+    assert ctx.ledger.queries.job(created.job_id).state == "failed"
     assert [notice.outcome for notice in notices] == ["cancelled"]
     runs.started(ctx, "labels", run_id="dag/next")
 
@@ -164,8 +164,8 @@ def test_an_end_that_was_not_told_is_told_once_by_each_channel_that_has_not(ctx:
 
     finished, failed = (exported(ctx, f"dag/{number}", number) for number in (1, 2))
     old = exported(ctx, "dag/old")
-    ctx.ledger.reopen_job(failed.job_id)
-    ctx.ledger.fail_job(failed.job_id, [Failure("labels", 1, "no")])  # and the process died before it told so
+    ctx.ledger.jobs.reopen(failed.job_id)
+    ctx.ledger.jobs.fail(failed.job_id, [Failure("labels", 1, "no")])  # and the process died before it told so
     age(database, old, 4)
     gone = runs.started(ctx, "labels", run_id="dag/gone")
     channels = {"mail": lost, "hook": channel("hook")}
@@ -177,8 +177,8 @@ def test_an_end_that_was_not_told_is_told_once_by_each_channel_that_has_not(ctx:
     for _ in range(2):
         pruned(replace(ctx, channels={"mail": channel("mail"), "hook": channel("hook")}))
     assert sorted(told) == [("mail", "cancelled"), ("mail", "failed"), ("mail", "finished")]
-    assert {ctx.ledger.job(one.job_id).state for one in (failed, gone)} == {"failed"}
-    assert ctx.ledger.job(finished.job_id).state == "finished"
+    assert {ctx.ledger.queries.job(one.job_id).state for one in (failed, gone)} == {"failed"}
+    assert ctx.ledger.queries.job(finished.job_id).state == "finished"
 
 
 def test_a_dry_run_says_the_same_and_changes_nothing(ctx: Context, store: Path, database: str) -> None:
@@ -186,10 +186,10 @@ def test_a_dry_run_says_the_same_and_changes_nothing(ctx: Context, store: Path, 
         age(database, exported(ctx, f"dag/{number}"), hours)
     litter(store, exported(ctx, "dag/young"))
     gone = runs.started(ctx, "labels", run_id="dag/gone", project_id=2)
-    before, jobs = runs.files(store), ctx.ledger.ended_jobs()
+    before, jobs = runs.files(store), ctx.ledger.retention.ended_jobs()
     said = pruned(ctx, alive=False, dry_run=True)
-    assert (runs.files(store), ctx.ledger.ended_jobs()) == (before, jobs)
-    assert ctx.ledger.job(gone.job_id).state == "started"
+    assert (runs.files(store), ctx.ledger.retention.ended_jobs()) == (before, jobs)
+    assert ctx.ledger.queries.job(gone.job_id).state == "started"
     assert (said.cancelled, said.jobs, said.archives, said.leftovers) == (1, 1, 1, 3)
     assert pruned(ctx, alive=False) == said
 
@@ -210,7 +210,7 @@ def test_where_the_store_refuses_the_rows_stay_and_the_others_are_pruned(
     monkeypatch.setattr(LocalStore, "remove", refusing)
     with pytest.raises(StoreRefused, match=r"1 job\(s\) could not be pruned:\n  .*EACCES"):
         pruned(ctx)
-    assert [job.id for job in ctx.ledger.ended_jobs()] == [first.job_id]
+    assert [job.id for job in ctx.ledger.retention.ended_jobs()] == [first.job_id]
     assert names(store, first) != []
     monkeypatch.undo()
     assert pruned(ctx).jobs == 1
@@ -221,14 +221,14 @@ def test_files_that_are_gone_already_do_not_keep_a_job(ctx: Context, store: Path
     shutil.rmtree(store)
     age(database, created, HOURS_OF_A_WEEK + 1)
     assert pruned(ctx) == Pruned(jobs=1)
-    assert ctx.ledger.ended_jobs() == []
+    assert ctx.ledger.retention.ended_jobs() == []
 
 
 def test_a_remote_store_is_pruned_as_well(generated: str, database: str, store: Path) -> None:
     ctx = runs.context(generated, database, store, units=1)
     ctx = replace(ctx, settings=ctx.settings.model_copy(update={"store": "memory://prune/exports"}))
     created = exported(ctx)
-    key = ctx.key(ctx.ledger.job(created.job_id))
+    key = ctx.key(ctx.ledger.queries.job(created.job_id))
     assert len(ctx.store.files(key)) == 4
     age(database, created, 25)
     assert pruned(ctx).archives == 1

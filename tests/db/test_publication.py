@@ -43,8 +43,8 @@ def export_changed(ctx: Context, created: Created, source: str) -> Path:
     """Change the source, export all of it anew, merge and return the archive."""
     with psycopg.connect(source) as conn:
         conn.execute("UPDATE labels SET title = 'changed ' || id")
-    rows = {row.id: row.attempt for row in ctx.ledger.rows(created.job_id)}
-    ctx.ledger.requeue(rows, "the run was cleared")
+    rows = {row.id: row.attempt for row in ctx.ledger.queries.rows(created.job_id)}
+    ctx.ledger.claims.requeue(rows, "the run was cleared")
     assert work(ctx, created, attempt=2) == []
     return path_of(merge(ctx, created, attempt=2))
 
@@ -58,7 +58,7 @@ def test_a_merge_whose_parts_were_exported_anew_publishes_nothing_and_leaves_the
     late(monkeypatch, lambda: newer.append(export_changed(ctx, created, generated_copy)))
     with pytest.raises(AttemptRevoked):
         merge(ctx, created)
-    job = ctx.ledger.job(created.job_id)
+    job = ctx.ledger.queries.job(created.job_id)
     assert (job.state, job.archive_uri) == ("finished", f"file://{newer[0]}")
     manifest = Manifest.from_json(newer[0].with_name("project.manifest.json").read_bytes())
     assert verify(newer[0], manifest).problems == ()
@@ -70,11 +70,11 @@ def test_a_merge_during_which_a_part_is_queued_again_publishes_nothing(
 ) -> None:
     created = started(ctx, "labels")
     work(ctx, created)
-    row = ctx.ledger.rows(created.job_id)[0]
-    late(monkeypatch, lambda: ctx.ledger.requeue([row.id], "corrupt"))
-    with pytest.raises(AttemptRevoked, match="has moved on since its parts were merged"):
+    row = ctx.ledger.queries.rows(created.job_id)[0]
+    late(monkeypatch, lambda: ctx.ledger.claims.requeue([row.id], "corrupt"))
+    with pytest.raises(AttemptRevoked, match="has changed since its parts were merged"):
         merge(ctx, created)
-    job = ctx.ledger.job(created.job_id)
+    job = ctx.ledger.queries.job(created.job_id)
     assert (job.state, job.archive_uri) == ("started", None)
 
 
@@ -85,16 +85,16 @@ def test_a_twin_that_merges_the_same_parts_publishes_the_same_archive(
     work(ctx, created)
     late(monkeypatch, lambda: merge(ctx, created, attempt=2))
     merged = merge(ctx, created)
-    assert ctx.ledger.job(created.job_id).archive_uri == merged.uri
+    assert ctx.ledger.queries.job(created.job_id).archive_uri == merged.uri
     assert path_of(merged).stat().st_size == merged.bytes
 
 
 def test_a_job_is_finished_by_an_archive_of_its_present_rows_alone(ctx: Context) -> None:
     request = JobRequest("source", "gitlab", 7, "dag/x", "jane")
-    job = ctx.ledger.open_job(request, [Planned("labels", 0), Planned("boards", 1)])
+    job = ctx.ledger.jobs.open(request, [Planned("labels", 0), Planned("boards", 1)])
     with pytest.raises(AttemptRevoked):
-        ctx.ledger.finish_job(job.id, "file:///a", 1, "ab", 1, attempts=0)
-    assert ctx.ledger.job(job.id).state == "started"
+        ctx.ledger.jobs.finish(job.id, "file:///a", 1, "ab", 1, attempts=0)
+    assert ctx.ledger.queries.job(job.id).state == "started"
 
 
 def test_a_merge_that_is_cleared_after_the_gitlab_version_was_changed_publishes_another_archive(
@@ -109,7 +109,7 @@ def test_a_merge_that_is_cleared_after_the_gitlab_version_was_changed_publishes_
     after = context(generated_copy, database, tmp_path, units=1, gitlab_version="18.9.0")
     new = path_of(merge(after, created, attempt=3))
     assert new.parent != old.parent
-    assert after.ledger.job(created.job_id).archive_uri == new.as_uri()
+    assert after.ledger.queries.job(created.job_id).archive_uri == new.as_uri()
     with tarfile.open(new) as tar:
         version = tar.extractfile("./GITLAB_VERSION")
         assert version is not None

@@ -18,7 +18,7 @@ from psycopg.sql import SQL, Identifier
 from sqlalchemy import update
 
 from project_export.errors import RelationsFailed, SnapshotMissing
-from project_export.ledger import Ledger
+from project_export.ledger import Jobs
 from project_export.ledger.columns import clock
 from project_export.ledger.models import ProjectExportJob, RelationExport
 from project_export.request import Request
@@ -69,7 +69,7 @@ def failed(ctx: Context, *, watched: bool = True) -> Iterator[tuple[Created, Hol
 
 def aged(ctx: Context, created: Created, seconds: float) -> None:
     """Let a job have ended longer ago."""
-    with ctx.ledger._writing.begin() as connection:
+    with ctx.ledger._database.write() as connection:
         old = update(ProjectExportJob).where(ProjectExportJob.id == created.job_id)
         connection.execute(old.values(finished_at=clock(-seconds)))
 
@@ -92,7 +92,7 @@ def test_within_the_grace_the_snapshot_is_kept_and_only_what_is_missing_is_expor
     caplog.set_level(logging.INFO)
     ctx = make()
     with failed(ctx) as (created, holder):
-        job = ctx.ledger.job(created.job_id)
+        job = ctx.ledger.queries.job(created.job_id)
         assert job.finished_at is not None
         until = job.finished_at + timedelta(seconds=GRACE_SECONDS)
         said = (
@@ -112,7 +112,7 @@ def test_within_the_grace_the_snapshot_is_kept_and_only_what_is_missing_is_expor
         merged = merge(ctx, created)
     assert_same(path_of(merged), generated_copy, 1, *RELATIONS)
     assert attempts(ctx, created) == {"project": 1, "labels": 1, "boards": 2, "milestones": 1}
-    assert {row.generation for row in ctx.ledger.rows(created.job_id)} == {1}
+    assert {row.generation for row in ctx.ledger.queries.rows(created.job_id)} == {1}
 
 
 def test_between_a_relation_s_failure_and_the_merge_the_snapshot_is_kept(make: Make) -> None:
@@ -120,7 +120,7 @@ def test_between_a_relation_s_failure_and_the_merge_the_snapshot_is_kept(make: M
     created = begun(ctx)
     with closing(Holder(ctx, created.job_id)) as holder:
         work(ctx, created)
-        assert ctx.ledger.progress(created.job_id).pending == 0
+        assert ctx.ledger.queries.progress(created.job_id).pending == 0
         assert holder.needed()
 
 
@@ -145,14 +145,14 @@ def newer(ctx: Context, created: Created) -> None:
 
 
 def pruned(ctx: Context, created: Created) -> None:
-    with ctx.ledger.locked(ctx.ledger.job(created.job_id)) as ended:
+    with ctx.ledger.retention.locked(ctx.ledger.queries.job(created.job_id)) as ended:
         assert ended is not None
         ended.delete()
 
 
 def finished(ctx: Context, created: Created) -> None:
-    ctx.ledger.reopen_job(created.job_id)
-    ctx.ledger.finish_job(created.job_id, "file:///a", 1, "ab", 1)
+    ctx.ledger.jobs.reopen(created.job_id)
+    ctx.ledger.jobs.finish(created.job_id, "file:///a", 1, "ab", 1)
 
 
 @pytest.mark.parametrize("end", [over, newer, pruned, finished])
@@ -170,14 +170,14 @@ def test_a_holder_that_is_gone_makes_no_promise(make: Make) -> None:
     ctx = make()
     with failed(ctx) as (created, _):
         pass
-    assert ctx.ledger.in_grace(created.job_id)
+    assert ctx.ledger.watch.in_grace(created.job_id)
     assert resumable_until(ctx, created.job_id) is None
 
 
 def test_the_grace_is_not_longer_than_the_snapshot_may_be_old(make: Make) -> None:
     ctx = make(snapshot_max_seconds=60)
     with failed(ctx) as (created, _):
-        job, until = ctx.ledger.job(created.job_id), resumable_until(ctx, created.job_id)
+        job, until = ctx.ledger.queries.job(created.job_id), resumable_until(ctx, created.job_id)
         assert job.snapshot_at is not None
         assert until == job.snapshot_at + timedelta(seconds=60)
 
@@ -185,7 +185,7 @@ def test_the_grace_is_not_longer_than_the_snapshot_may_be_old(make: Make) -> Non
 def test_what_programs_are_told_of_a_failure_is_json(make: Make) -> None:
     ctx = make()
     with failed(ctx) as (created, _):
-        error = RelationsFailed(ctx.ledger.failures(created.job_id))
+        error = RelationsFailed(ctx.ledger.queries.failures(created.job_id))
         told = failure(ctx, created.job_id, error)
         until = resumable_until(ctx, created.job_id)
     (one,) = told["errors"]
@@ -200,16 +200,16 @@ def test_a_snapshot_for_which_nobody_works_is_given_up(make: Make, caplog: pytes
     created = begun(ctx)
     with closing(Holder(ctx, created.job_id)) as holder:
         assert holder.needed()
-        with ctx.ledger._writing.begin() as connection:
+        with ctx.ledger._database.write() as connection:
             connection.execute(update(ProjectExportJob).values(updated_at=clock(-61)))
             connection.execute(update(RelationExport).values(queued_at=clock(-61)))
         assert not holder.needed()
         assert "nobody has worked on it for 60 s" in caplog.text
-        claim = ctx.ledger.claim(created.job_id, 0, "unit 0")
+        claim = ctx.ledger.claims.claim(created.job_id, 0, "unit 0")
         assert claim is not None
         assert holder.needed()
-        ctx.ledger.give_back(claim, "locked", final=False, delay_seconds=30)
-        with ctx.ledger._writing.begin() as connection:
+        ctx.ledger.claims.give_back(claim, "locked", final=False, delay_seconds=30)
+        with ctx.ledger._database.write() as connection:
             connection.execute(update(RelationExport).values(queued_at=clock(-61), started_at=clock(-61)))
         assert holder.needed()  # its next try is about to begin
 
@@ -225,8 +225,8 @@ def test_after_the_grace_units_that_are_cleared_together_agree_on_one_new_snapsh
         conn.execute("UPDATE labels SET title = title || ' changed' WHERE project_id = 1")
     done = together(lenders(ctx, created))
     assert sum(done) == 4
-    assert ctx.ledger.snapshot(created.job_id).generation == 2
-    assert {(row.state, row.generation) for row in ctx.ledger.rows(created.job_id)} == {("finished", 2)}
+    assert ctx.ledger.queries.job(created.job_id).snapshot_generation == 2
+    assert {(row.state, row.generation) for row in ctx.ledger.queries.rows(created.job_id)} == {("finished", 2)}
     assert attempts(ctx, created) == {"project": 2, "labels": 2, "boards": 2, "milestones": 2}
     assert_same(path_of(merge(ctx, created)), generated_copy, 1, *RELATIONS)
 
@@ -239,16 +239,16 @@ def test_of_units_that_find_the_snapshot_gone_at_once_one_lends_and_the_others_i
         pass
     grant()
     both = threading.Barrier(2)
-    begin = Ledger.begin_generation
+    begin = Jobs.begin_generation
 
-    def at_once(ledger: Ledger, job_id: int, generation: int, *arguments: str) -> None:
+    def at_once(jobs: Jobs, job_id: int, generation: int, *arguments: str) -> None:
         if generation == 2:
             both.wait(20)
-        begin(ledger, job_id, generation, *arguments)
+        begin(jobs, job_id, generation, *arguments)
 
-    monkeypatch.setattr(Ledger, "begin_generation", at_once)
+    monkeypatch.setattr(Jobs, "begin_generation", at_once)
     assert sum(together(lenders(ctx, created))) == 4
-    assert ctx.ledger.snapshot(created.job_id).generation == 2
+    assert ctx.ledger.queries.job(created.job_id).snapshot_generation == 2
 
 
 def test_the_unit_that_lends_stays_until_the_others_have_done_what_they_read_and_takes_what_they_leave(
@@ -269,7 +269,7 @@ def test_the_unit_that_lends_stays_until_the_others_have_done_what_they_read_and
             with pytest.raises(Exception, match="cancelled"):
                 second.result(20)
         assert first.result(20).parts == 4
-    assert {(row.state, row.generation) for row in ctx.ledger.rows(created.job_id)} == {("finished", 2)}
+    assert {(row.state, row.generation) for row in ctx.ledger.queries.rows(created.job_id)} == {("finished", 2)}
 
 
 def test_a_lender_that_waits_for_another_unit_holds_its_snapshot_on(
@@ -279,18 +279,18 @@ def test_a_lender_that_waits_for_another_unit_holds_its_snapshot_on(
     with failed(ctx) as (created, _):
         pass
     grant()
-    ctx.ledger.reopen_job(created.job_id, ("failed",))
+    ctx.ledger.jobs.reopen(created.job_id, ("failed",))
     (lender, _) = lenders(ctx, created)
     with ThreadPoolExecutor(1) as pool:
         with locked(generated_copy, "labels"):
             first = pool.submit(lender.run)
             wait_until(lambda: blocked(generated_copy) == 1)
-            held = ctx.ledger.snapshot(created.job_id)
-            claim = ctx.ledger.claim(created.job_id, 1, f"{RUN}/1/2 elsewhere:1:1")
+            held = ctx.ledger.queries.job(created.job_id)
+            claim = ctx.ledger.claims.claim(created.job_id, 1, f"{RUN}/1/2 elsewhere:1:1")
             assert claim is not None
-        wait_until(lambda: ctx.ledger.progress(created.job_id).finished == 3)
+        wait_until(lambda: ctx.ledger.queries.progress(created.job_id).finished == 3)
         assert not first.done()
-        ctx.session("borrows", held.id).close()
+        ctx.session("borrows", held.snapshot_id).close()
         watch(ctx, created.job_id, {1: "failed"})  # the other one died, and its row is taken over
         assert first.result(20).parts == 4
     assert backends(generated_copy) == []
@@ -302,7 +302,7 @@ def test_only_who_may_lend_does(make: Make) -> None:
         pass
     errors = work(ctx, created, attempt=2)
     assert {type(error) for error in errors} == {SnapshotMissing}
-    assert ctx.ledger.snapshot(created.job_id).generation == 1
+    assert ctx.ledger.queries.job(created.job_id).snapshot_generation == 1
 
 
 def test_a_job_that_all_tasks_have_left_open_is_failed_with_the_reason_and_told(make: Make) -> None:
@@ -321,9 +321,9 @@ def test_a_job_that_all_tasks_have_left_open_is_failed_with_the_reason_and_told(
 def test_rows_are_queued_anew_with_the_opening_of_their_job(make: Make) -> None:
     ctx = make(units=2)
     with failed(ctx) as (created, _):
-        assert ctx.ledger.reopen_job(created.job_id, ("failed",), "cleared")
-        assert not ctx.ledger.reopen_job(created.job_id, ("finished",), "cleared")
-        states = {row.relation: row.state for row in ctx.ledger.rows(created.job_id)}
+        assert ctx.ledger.jobs.reopen(created.job_id, ("failed",), "cleared")
+        assert not ctx.ledger.jobs.reopen(created.job_id, ("finished",), "cleared")
+        states = {row.relation: row.state for row in ctx.ledger.queries.rows(created.job_id)}
     assert states == {"project": "finished", "labels": "finished", "milestones": "finished", "boards": "queued"}
 
 

@@ -48,7 +48,7 @@ def test_an_export_shows_the_moment_of_its_snapshot_while_others_write(generated
     ctx = make(generated_copy, units=3, part_rows=10)
     created = started(ctx)
     holder = Holder(ctx, created.job_id)
-    expected = as_of(generated_copy, str(ctx.ledger.snapshot(created.job_id).id))
+    expected = as_of(generated_copy, str(ctx.ledger.queries.job(created.job_id).snapshot_id))
     stop = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         written = pool.submit(write, generated_copy, stop)
@@ -59,7 +59,7 @@ def test_an_export_shows_the_moment_of_its_snapshot_while_others_write(generated
             stop.set()
         assert written.result() >= len(CHANGES)
     holder.close()
-    parts = {row.relation: row.parts for row in ctx.ledger.rows(created.job_id)}
+    parts = {row.relation: row.parts for row in ctx.ledger.queries.rows(created.job_id)}
     assert parts["issues"] > 1
     found = read_archive(path_of(merge(ctx, created)))
     assert_equal(found, expected)
@@ -146,7 +146,7 @@ def test_a_standby_without_feedback_is_refused_for_a_shared_snapshot_only(
     created = started(ctx)
     with pytest.raises(SourceRefused, match=r"standby without hot_standby_feedback.*consistency=relation"):
         Holder(ctx, created.job_id)
-    ctx.ledger.fail_job(created.job_id, [])
+    ctx.ledger.jobs.fail(created.job_id, [])
     apart = started(ctx, run_id="dag/second", consistency="relation")
     assert work(ctx, apart) == []
 
@@ -168,7 +168,7 @@ def test_on_a_standby_a_part_counts_only_while_its_snapshot_is_held(
     with pytest.raises((SnapshotMissing, UnitUnfinished), match="snapshot"):
         worker(ctx, created).run()
     holder.close()
-    assert {row.state for row in ctx.ledger.rows(created.job_id)} == {"queued"}
+    assert {row.state for row in ctx.ledger.queries.rows(created.job_id)} == {"queued"}
     monkeypatch.undo()
     again = Holder(ctx, created.job_id)
     assert work(ctx, created, attempt=2) == []

@@ -41,11 +41,12 @@ def make(generated: str, database: str, tmp_path: Path) -> Make:
 
 
 def rows_of(ctx: Context, created: Created) -> list[tuple[str, int, int]]:
-    return [(row.relation, row.part, row.parts) for row in ctx.ledger.rows(created.job_id)]
+    return [(row.relation, row.part, row.parts) for row in ctx.ledger.queries.rows(created.job_id)]
 
 
 def no_job(ctx: Context) -> bool:
-    return ctx.ledger.active_job("source", "gitlab", 1) is None and ctx.ledger.job_of_run("dag/run") is None
+    queries = ctx.ledger.queries
+    return queries.active_job("source", "gitlab", 1) is None and queries.job_of_run("dag/run") is None
 
 
 # The request
@@ -104,7 +105,7 @@ def test_empty_parameters_are_defaults() -> None:
 def test_a_job_has_a_row_for_every_relation_and_keeps_who_asked(make: Make) -> None:
     ctx = make()
     created = started(ctx, description="before the move")
-    job = ctx.ledger.job(created.job_id)
+    job = ctx.ledger.queries.job(created.job_id)
     assert [row[0] for row in rows_of(ctx, created)] == list(ctx.tree.names)
     assert (job.state, job.requested_by, job.run_id, job.project_id) == ("started", "jane", "dag/run", 1)
     assert (job.description, job.consistency, job.tree) == ("before the move", "project", "gitlab")
@@ -222,7 +223,7 @@ def test_a_second_job_of_a_project_is_refused_and_the_running_one_is_named(make:
     with pytest.raises(JobActive, match=r"run dag/run, started since .* asked for by jane"):
         started(ctx, "labels", run_id="dag/other")
     assert started(ctx, "labels", project_id=2, run_id="dag/other").job_id
-    assert ctx.ledger.job_of_run("dag/other") is not None
+    assert ctx.ledger.queries.job_of_run("dag/other") is not None
 
 
 def test_a_job_whose_run_is_gone_is_failed_and_its_place_taken(make: Make) -> None:
@@ -236,19 +237,19 @@ def test_a_job_whose_run_is_gone_is_failed_and_its_place_taken(make: Make) -> No
         requested_by="joe",
         run_alive=lambda run: bool(asked.append(run)),
     )
-    old = ctx.ledger.job(first.job_id)
+    old = ctx.ledger.queries.job(first.job_id)
     assert asked == ["dag/run"]
     assert (old.state, old.errors[0].message) == ("failed", "run dag/run was cancelled or is gone")
-    assert ctx.ledger.job(second.job_id).state == "started"
+    assert ctx.ledger.queries.job(second.job_id).state == "started"
 
 
 def test_create_for_the_same_run_takes_its_job_up(make: Make) -> None:
     ctx = make()
     first = started(ctx, "labels")
     assert started(ctx, "labels") == first
-    ctx.ledger.fail_job(first.job_id, [])
+    ctx.ledger.jobs.fail(first.job_id, [])
     assert started(ctx, "labels") == first
-    assert ctx.ledger.job(first.job_id).state == "started"
+    assert ctx.ledger.queries.job(first.job_id).state == "started"
 
 
 @pytest.mark.parametrize("state", ["finished", "failed"])
@@ -257,12 +258,12 @@ def test_where_nothing_follows_an_ended_job_stays_as_it_is(make: Make, state: st
     created = started(ctx, "labels")
     assert work(ctx, created) == []
     if state == "failed":
-        ctx.ledger.fail_job(created.job_id, [])
+        ctx.ledger.jobs.fail(created.job_id, [])
     else:
         merge(ctx, created)
-    before = (ctx.ledger.job(created.job_id), ctx.ledger.rows(created.job_id))
+    before = (ctx.ledger.queries.job(created.job_id), ctx.ledger.queries.rows(created.job_id))
     assert alone(ctx, "dag/run") == created
-    assert (ctx.ledger.job(created.job_id), ctx.ledger.rows(created.job_id)) == before
+    assert (ctx.ledger.queries.job(created.job_id), ctx.ledger.queries.rows(created.job_id)) == before
     assert before[0].state == state
 
 
@@ -270,7 +271,7 @@ def test_where_nothing_follows_no_job_is_created(make: Make) -> None:
     ctx = make()
     with pytest.raises(MoveRefused, match=r"nothing would work on it.*clear what comes after it as well"):
         alone(ctx, "dag/run")
-    assert ctx.ledger.job_of_run("dag/run") is None
+    assert ctx.ledger.queries.job_of_run("dag/run") is None
 
 
 def alone(ctx: Context, run_id: str) -> Created:
@@ -282,12 +283,12 @@ def alone(ctx: Context, run_id: str) -> Created:
 def test_failed_relations_of_a_run_that_is_taken_up_are_queued_and_finished_ones_stay(make: Make) -> None:
     ctx = make(units=1)
     created = started(ctx, "labels", "issues", consistency="relation")
-    claim = ctx.ledger.claim(created.job_id, 0, "dag/run/0/1")
+    claim = ctx.ledger.claims.claim(created.job_id, 0, "dag/run/0/1")
     assert claim is not None
-    ctx.ledger.give_back(claim, "no", final=True)
+    ctx.ledger.claims.give_back(claim, "no", final=True)
     assert work(ctx, created) == []
-    ctx.ledger.fail_job(created.job_id, [])
+    ctx.ledger.jobs.fail(created.job_id, [])
     started(ctx, "labels", "issues", consistency="relation")
-    assert sorted(row.state for row in ctx.ledger.rows(created.job_id)) == ["finished", "finished", "queued"]
+    assert sorted(row.state for row in ctx.ledger.queries.rows(created.job_id)) == ["finished", "finished", "queued"]
     assert work(ctx, created, attempt=2) == []
     assert merge(ctx, created).records > 0

@@ -60,11 +60,11 @@ def grant(source: str, role: str, without: tuple[str, ...] = ()) -> Callable[[],
 
 
 def states(ctx: Context, created: Created) -> dict[str, str]:
-    return {row.relation: row.state for row in ctx.ledger.rows(created.job_id)}
+    return {row.relation: row.state for row in ctx.ledger.queries.rows(created.job_id)}
 
 
 def part_of(ctx: Context, created: Created, relation: str) -> Path:
-    (row,) = (row for row in ctx.ledger.rows(created.job_id) if row.relation == relation)
+    (row,) = (row for row in ctx.ledger.queries.rows(created.job_id) if row.relation == relation)
     return Path(str(row.uri).removeprefix("file://"))
 
 
@@ -94,7 +94,7 @@ def test_an_export_is_what_is_in_the_database(
         holder.close()
     merged = merge(ctx, created)
     manifest = assert_whole(merged, generated)
-    job = ctx.ledger.job(created.job_id)
+    job = ctx.ledger.queries.job(created.job_id)
     assert (job.state, job.archive_uri, job.archive_sha256) == ("finished", merged.uri, merged.sha256)
     assert (manifest.consistency, manifest.snapshot.id is None) == (consistency, consistency == "relation")
     assert {part.attempt for relation in manifest.relations for part in relation.parts} == {1}
@@ -155,7 +155,7 @@ def test_a_missing_right_fails_its_relation_alone_and_a_cleared_run_does_only_th
         merge(ctx, created, last_try=False)
     (failure,) = caught.value.failures
     assert (failure.relation, failure.sqlstate, failure.attempt) == ("pipeline_schedules", "42501", 1)
-    job = ctx.ledger.job(created.job_id)
+    job = ctx.ledger.queries.job(created.job_id)
     assert (job.state, job.archive_uri, job.errors) == ("failed", None, (failure,))
     assert not list(Path(ctx.store.uri.removeprefix("file://")).rglob("*.tar.gz"))
 
@@ -194,7 +194,7 @@ def test_a_lock_costs_its_relation_a_try_and_no_other_anything(generated_copy: s
     created = started(ctx, "labels", "boards", "milestones", consistency="relation")
     with locked(generated_copy, "boards"), pytest.raises(UnitUnfinished, match=r"boards: .* lock timeout"):
         worker(ctx, created).run()
-    row = next(row for row in ctx.ledger.rows(created.job_id) if row.relation == "boards")
+    row = next(row for row in ctx.ledger.queries.rows(created.job_id) if row.relation == "boards")
     assert (row.state, row.sqlstate, row.attempt) == ("queued", "55P03", 1)
     assert {state for name, state in states(ctx, created).items() if name != "boards"} == {"finished"}
 
@@ -213,10 +213,10 @@ def test_a_unit_that_is_alone_waits_for_the_next_try(generated_copy: str, make: 
     with ThreadPoolExecutor(1) as pool:
         with locked(generated_copy, "labels"):
             working = pool.submit(work, ctx, created)
-            wait_until(lambda: "55P03" in {row.sqlstate for row in ctx.ledger.rows(created.job_id)})
+            wait_until(lambda: "55P03" in {row.sqlstate for row in ctx.ledger.queries.rows(created.job_id)})
         assert working.result() == []
     assert attempts(ctx, created)["labels"] >= 2
-    assert ctx.ledger.snapshot(created.job_id).generation == 1
+    assert ctx.ledger.queries.job(created.job_id).snapshot_generation == 1
 
 
 def test_after_the_last_try_a_relation_has_failed(generated_copy: str, make: Make) -> None:
@@ -254,7 +254,7 @@ def test_a_damaged_part_is_read_from_the_snapshot_that_is_still_held(make: Make)
     merge(ctx, created)
     holder.close()
     assert attempts(ctx, created) == {"project": 1, "issues": 2, "labels": 1}
-    assert ctx.ledger.snapshot(created.job_id).generation == 1
+    assert ctx.ledger.queries.job(created.job_id).snapshot_generation == 1
 
 
 def test_a_damaged_part_whose_snapshot_is_gone_costs_all_relations(make: Make, generated: str) -> None:
@@ -265,7 +265,7 @@ def test_a_damaged_part_whose_snapshot_is_gone_costs_all_relations(make: Make, g
     merged = merge(ctx, created)
     assert_same(path_of(merged), generated, 1, "labels", "boards")
     assert set(attempts(ctx, created).values()) == {2}
-    rows = ctx.ledger.rows(created.job_id)
+    rows = ctx.ledger.queries.rows(created.job_id)
     assert {row.generation for row in rows} == {2}
 
 
@@ -277,7 +277,7 @@ def test_a_second_merge_gives_the_same_bytes(make: Make) -> None:
     content = path_of(first).read_bytes(), path_of(first).with_name("project.manifest.json").read_bytes()
     assert merge(ctx, created, attempt=2) == first
     assert (path_of(first).read_bytes(), path_of(first).with_name("project.manifest.json").read_bytes()) == content
-    assert ctx.ledger.job(created.job_id).state == "finished"
+    assert ctx.ledger.queries.job(created.job_id).state == "finished"
 
 
 @pytest.mark.parametrize("consistency", ["project", "relation"])
@@ -325,7 +325,7 @@ def test_a_permanent_error_of_the_merge_ends_the_job(make: Make) -> None:
     with pytest.raises(SourceRefused) as caught:
         merge(replace(ctx, connect=refuse), created, last_try=False)
     assert isinstance(caught.value, Permanent)
-    job = ctx.ledger.job(created.job_id)
+    job = ctx.ledger.queries.job(created.job_id)
     assert (job.state, job.errors[0].message) == ("failed", str(caught.value))
 
 
@@ -336,7 +336,7 @@ def test_an_error_that_a_retry_may_cure_ends_the_job_on_the_last_try_only(make: 
     for last_try, state in ((False, "started"), (True, "failed")):
         with pytest.raises(SourceBusy):
             merge(down, created, last_try=last_try)
-        assert ctx.ledger.job(created.job_id).state == state
+        assert ctx.ledger.queries.job(created.job_id).state == state
 
 
 def test_a_full_store_fails_with_its_path_and_a_retry_uses_finished_parts(

@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 from sqlalchemy import update
 
 from project_export.errors import AttemptRevoked, LedgerBusy, RelationsFailed, SnapshotMissing
-from project_export.ledger import Beat, Ledger, Row, Snapshot
+from project_export.ledger import Beat, Claims, Job, Jobs, Row, Watch
 from project_export.ledger.columns import clock
 from project_export.ledger.models import RelationExport
 from project_export.source import Session
@@ -58,7 +59,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 def row(ctx: Context, created: Created, relation: str = "labels") -> Row:
-    return next(row for row in ctx.ledger.rows(created.job_id) if row.relation == relation)
+    return next(row for row in ctx.ledger.queries.rows(created.job_id) if row.relation == relation)
 
 
 def blocked(ctx: Context, created: Created, source: str, pool: ThreadPoolExecutor) -> tuple[Worker, Future[Any]]:
@@ -79,7 +80,7 @@ def waiting(source: str) -> list[str]:
 
 def die(ctx: Context, created: Created, unit: int = 0, attempt: int = 1) -> str:
     """Claim a row as a process does that then dies; return its relation."""
-    claim = ctx.ledger.claim(created.job_id, unit, f"{RUN}/{unit}/{attempt}")
+    claim = ctx.ledger.claims.claim(created.job_id, unit, f"{RUN}/{unit}/{attempt}")
     assert claim is not None
     return claim.relation
 
@@ -142,7 +143,7 @@ def test_a_revoked_attempt_ends_by_its_next_sign_of_life_and_changes_nothing(
     created = started(ctx, *ONE, consistency="relation")
     with locked(generated_copy, "labels"):
         _, working = blocked(ctx, created, generated_copy, pool)
-        ctx.ledger.fail_rows([row(ctx, created).id], "revoked by somebody")
+        ctx.ledger.claims.fail_rows([row(ctx, created).id], "revoked by somebody")
         working.result(10)
     assert (row(ctx, created).state, row(ctx, created).error) == ("failed", "revoked by somebody")
     assert not [name for name in files(tmp_path) if "labels" in name]
@@ -155,7 +156,7 @@ def test_an_attempt_that_was_overtaken_removes_its_part(
     created = started(ctx, *ONE, consistency="relation")
     with locked(generated_copy, "labels"):
         _, working = blocked(ctx, created, generated_copy, pool)
-        ctx.ledger.requeue([row(ctx, created).id], "thought to be dead")
+        ctx.ledger.claims.requeue([row(ctx, created).id], "thought to be dead")
         while die(ctx, created, unit=1) != "labels":
             continue
     working.result(10)
@@ -169,7 +170,7 @@ def test_an_ended_job_stops_its_units(generated_copy: str, make: Make, pool: Thr
     created = started(ctx, *ONE, consistency="relation")
     with locked(generated_copy, "labels"):
         _, working = blocked(ctx, created, generated_copy, pool)
-        ctx.ledger.fail_job(created.job_id, [])
+        ctx.ledger.jobs.fail(created.job_id, [])
         working.result(10)
         assert wait_until(lambda: not backends(generated_copy))
 
@@ -217,7 +218,7 @@ def test_the_second_death_fails_the_row_and_it_alone(make: Make) -> None:
     while row(ctx, created, relation).state == "queued":
         die(ctx, created, attempt=2)
     assert work(ctx, created, attempt=3) == []
-    states = {row.relation: row.state for row in ctx.ledger.rows(created.job_id)}
+    states = {row.relation: row.state for row in ctx.ledger.queries.rows(created.job_id)}
     assert states.pop(relation) == "failed"
     assert set(states.values()) == {"finished"}
     with pytest.raises(RelationsFailed, match=r"its process died.*this was the second time"):
@@ -239,17 +240,17 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Let the ledger's answers to a method be lost for a while: what is asked is done (kept), or not."""
     monkeypatch.setattr(patience, "_FIRST_SECONDS", 0.01)
 
-    def lose(method: str, *kept: bool) -> None:
-        answers, real = list(kept), getattr(Ledger, method)
+    def lose(part: type, method: str, *kept: bool) -> None:
+        answers, real = list(kept), getattr(part, method)
 
-        def write(ledger: Ledger, *args: Any, **kwargs: Any) -> Any:
+        def write(self: Any, *args: Any, **kwargs: Any) -> Any:
             if not answers:
-                return real(ledger, *args, **kwargs)
+                return real(self, *args, **kwargs)
             if answers.pop(0):
-                real(ledger, *args, **kwargs)
+                real(self, *args, **kwargs)
             raise LedgerBusy("the ledger's database did not answer")
 
-        monkeypatch.setattr(Ledger, method, write)
+        monkeypatch.setattr(part, method, write)
 
     return lose
 
@@ -261,9 +262,9 @@ def test_a_ledger_that_does_not_answer_for_a_while_costs_a_unit_nothing(
 ) -> None:
     ctx = make(units=1)
     created = started(ctx, *ONE)
-    silent(method, False, kept)
+    silent(Claims, method, False, kept)
     assert work(ctx, created) == []
-    rows = ctx.ledger.rows(created.job_id)
+    rows = ctx.ledger.queries.rows(created.job_id)
     assert {(row.state, row.deaths) for row in rows} == {("finished", 0)}
     assert sum(row.attempt for row in rows) == 2 + (method == "claim" and kept)
     assert_same(path_of(merge(ctx, created)), generated, 1, *ONE)
@@ -279,14 +280,14 @@ def test_a_failure_that_the_ledger_did_not_hear_is_told_it_again(
         conn.execute(psycopg.sql.SQL(grant).format(psycopg.sql.Identifier(role)))
         conn.execute(psycopg.sql.SQL("REVOKE SELECT ON labels FROM {}").format(psycopg.sql.Identifier(role)))
     created = started(ctx, *ONE)
-    silent("give_back", False, kept)
+    silent(Claims, "give_back", False, kept)
     work(ctx, created)
     assert (row(ctx, created).state, row(ctx, created).sqlstate) == ("failed", "42501")
     assert row(ctx, created, "project").state == "finished"
 
 
 @pytest.mark.parametrize("kept", [False, True])
-@pytest.mark.parametrize(("after_export", "method"), [("notify", "finish_job"), ("upload", "publish_job")])
+@pytest.mark.parametrize(("after_export", "method"), [("notify", "finish"), ("upload", "publish")])
 def test_a_merge_waits_for_the_ledger_and_publishes_once(
     make: Make, silent: Callable[..., None], after_export: str, method: str, kept: bool
 ) -> None:
@@ -294,9 +295,9 @@ def test_a_merge_waits_for_the_ledger_and_publishes_once(
     url = "http://127.0.0.1:9/" if after_export == "upload" else None
     created = started(ctx, *ONE, after_export=after_export, upload_url=url)
     assert work(ctx, created) == []
-    silent(method, False, kept)
+    silent(Jobs, method, False, kept)
     merged = merge(ctx, created)
-    job = ctx.ledger.job(created.job_id)
+    job = ctx.ledger.queries.job(created.job_id)
     assert (job.archive_uri, path_of(merged).exists()) == (merged.uri, True)
     assert job.state == ("started" if after_export == "upload" else "finished")
 
@@ -304,17 +305,17 @@ def test_a_merge_waits_for_the_ledger_and_publishes_once(
 def test_a_failure_of_the_job_waits_for_the_ledger(make: Make, silent: Callable[..., None]) -> None:
     ctx = make(units=1)
     created = started(ctx, *ONE)
-    ctx.ledger.fail_rows([row.id for row in ctx.ledger.rows(created.job_id)], "no")
-    silent("fail_job", False)
+    ctx.ledger.claims.fail_rows([row.id for row in ctx.ledger.queries.rows(created.job_id)], "no")
+    silent(Jobs, "fail", False)
     with pytest.raises(RelationsFailed):
         merge(ctx, created)
-    assert ctx.ledger.job(created.job_id).state == "failed"
+    assert ctx.ledger.queries.job(created.job_id).state == "failed"
 
 
 def test_a_ledger_that_stays_away_ends_the_unit(make: Make, silent: Callable[..., None]) -> None:
     ctx = make(units=1, hung_seconds=0.2)
     created = started(ctx, *ONE)
-    silent("claim", *[False] * 1000)
+    silent(Claims, "claim", *[False] * 1000)
     (error,) = work(ctx, created)
     assert isinstance(error, LedgerBusy)
 
@@ -370,13 +371,13 @@ def test_a_row_without_a_sign_of_life_is_hung_and_its_attempt_revoked(make: Make
 def test_a_gap_that_the_watcher_shares_is_no_proof_of_a_death(make: Make) -> None:
     ctx = make(units=1, hung_seconds=0.4, heartbeat_seconds=0.05)
     created = started(ctx, *ONE)
-    claim = ctx.ledger.claim(created.job_id, 0, f"{RUN}/0/1 {Process.this()}")
+    claim = ctx.ledger.claims.claim(created.job_id, 0, f"{RUN}/0/1 {Process.this()}")
     assert claim is not None
-    wait_until(lambda: ctx.ledger.stale(created.job_id, 0.4))  # nobody could write, and nobody could look
+    wait_until(lambda: ctx.ledger.watch.stale(created.job_id, 0.4))  # nobody could write, and nobody could look
     silence = Silence(ctx.settings)
     watch(ctx, created.job_id, {}, silence)
     assert silence
-    assert ctx.ledger.beat([Beat(claim.row_id, claim.attempt, 1, 2)]) == set()
+    assert ctx.ledger.claims.beat([Beat(claim.row_id, claim.attempt, 1, 2)]) == set()
     watch(ctx, created.job_id, {}, silence)
     assert not silence
     assert row(ctx, created, claim.relation).state == "started"
@@ -386,7 +387,7 @@ def test_a_row_that_stays_silent_under_the_eyes_of_a_watcher_is_hung(make: Make)
     ctx = make(units=1, hung_seconds=0.4, heartbeat_seconds=0.05)
     created = started(ctx, *ONE)
     relation = die(ctx, created)
-    wait_until(lambda: ctx.ledger.stale(created.job_id, 0.4))
+    wait_until(lambda: ctx.ledger.watch.stale(created.job_id, 0.4))
     silence = Silence(ctx.settings)
     assert silence.seconds == pytest.approx(0.2)
     assert watch(ctx, created.job_id, {}, silence)[0].started == 1
@@ -400,7 +401,7 @@ def test_a_process_that_gives_signs_for_another_row_is_not_killed(make: Make) ->
     living = subprocess.Popen(["sleep", "60"])
     try:
         owner = f"{RUN}/0/1 {replace(Process.this(), pid=living.pid, born=process_born(living.pid))}"
-        lost, held = (ctx.ledger.claim(created.job_id, 0, owner) for _ in range(2))
+        lost, held = (ctx.ledger.claims.claim(created.job_id, 0, owner) for _ in range(2))
         assert lost is not None
         assert held is not None
         hour_ago(ctx, lost.row_id)
@@ -414,7 +415,7 @@ def test_a_process_that_gives_signs_for_another_row_is_not_killed(make: Make) ->
 
 def hour_ago(ctx: Context, row_id: int) -> None:
     """Let the last sign of life of a row be an hour old."""
-    with ctx.ledger._write() as connection:
+    with ctx.ledger._database.write() as connection:
         connection.execute(update(RelationExport).where(RelationExport.id == row_id).values(heartbeat_at=clock(-3600)))
 
 
@@ -425,7 +426,7 @@ def test_a_frozen_process_of_this_machine_is_killed_and_named(make: Make) -> Non
     frozen.send_signal(signal.SIGSTOP)
     try:
         process = replace(Process.this(), pid=frozen.pid, born=process_born(frozen.pid))
-        claim = ctx.ledger.claim(created.job_id, 0, f"{RUN}/0/1 {process}")
+        claim = ctx.ledger.claims.claim(created.job_id, 0, f"{RUN}/0/1 {process}")
         assert claim is not None
         wait_until(lambda: watch(ctx, created.job_id, {})[0].queued == 2)
         assert frozen.wait(10) == -signal.SIGKILL
@@ -442,7 +443,7 @@ def test_a_process_that_may_be_another_is_not_killed_but_named(make: Make, other
     bystander = subprocess.Popen(["sleep", "60"])
     try:
         process = replace(Process.this(), pid=bystander.pid, born=process_born(bystander.pid))
-        claim = ctx.ledger.claim(created.job_id, 0, f"{RUN}/0/1 {replace(process, **other)}")
+        claim = ctx.ledger.claims.claim(created.job_id, 0, f"{RUN}/0/1 {replace(process, **other)}")
         assert claim is not None
         wait_until(lambda: watch(ctx, created.job_id, {})[0].queued == 2)
         assert bystander.poll() is None
@@ -463,7 +464,7 @@ def test_an_export_that_nobody_works_on_ends_with_the_reason_and_a_clear_exports
         ("project", "no slot of the pool 'p' for 900 s"),
         ("*", "1 other relation(s) or part(s) were cancelled"),
     ]
-    assert ctx.ledger.job(created.job_id).state == "failed"
+    assert ctx.ledger.queries.job(created.job_id).state == "failed"
     assert_same(path_of(merge(ctx, created, attempt=2)), generated, 1, *ONE)
 
 
@@ -471,7 +472,7 @@ def test_an_export_waits_on_while_others_are_worked_on(make: Make) -> None:
     ctx = make(units=2)
     created = started(ctx, *ONE)
     assert not give_up(ctx, created.job_id, "no slot")
-    assert ctx.ledger.progress(created.job_id).queued == 2
+    assert ctx.ledger.queries.progress(created.job_id).queued == 2
 
 
 def process_born(pid: int) -> str:
@@ -518,11 +519,11 @@ def test_a_unit_stops_waiting_for_a_snapshot_when_nothing_is_left_to_read(
 ) -> None:
     ctx = make(units=2, snapshot_wait_seconds=600)
     created = started(ctx, "labels", "boards")
-    asked, snapshot = threading.Event(), Ledger.snapshot
-    monkeypatch.setattr(Ledger, "snapshot", lambda ledger, job_id: asked.set() or snapshot(ledger, job_id))
+    asked, listening = threading.Event(), Watch.listening
+    monkeypatch.setattr(Watch, "listening", lambda watch, job_id: asked.set() or listening(watch, job_id))
     late = pool.submit(worker(ctx, created, 1).run)
     assert asked.wait(20)
-    ctx.ledger.fail_rows([row.id for row in ctx.ledger.rows(created.job_id)], "by another unit")
+    ctx.ledger.claims.fail_rows([row.id for row in ctx.ledger.queries.rows(created.job_id)], "by another unit")
     assert late.result(20).parts == 0
 
 
@@ -531,15 +532,15 @@ def test_a_lost_snapshot_begins_a_new_generation_and_all_rows_are_read_again(gen
     created = started(ctx, "labels", "boards")
     first = Holder(ctx, created.job_id)
     worker(ctx, created).run()
-    assert {row.state for row in ctx.ledger.rows(created.job_id)} == {"finished"}
+    assert {row.state for row in ctx.ledger.queries.rows(created.job_id)} == {"finished"}
     first.close()
     with psycopg.connect(generated_copy) as conn:
         conn.execute("UPDATE labels SET title = title || ' changed'")
     second = Holder(ctx, created.job_id)
     assert (first.generation, second.generation) == (1, 2)
-    assert {row.state for row in ctx.ledger.rows(created.job_id)} == {"queued"}
+    assert {row.state for row in ctx.ledger.queries.rows(created.job_id)} == {"queued"}
     assert work(ctx, created, attempt=2) == []
-    assert {row.generation for row in ctx.ledger.rows(created.job_id)} == {2}
+    assert {row.generation for row in ctx.ledger.queries.rows(created.job_id)} == {2}
     second.close()
     assert_same(path_of(merge(ctx, created)), generated_copy, 1, "labels", "boards")
 
@@ -556,7 +557,7 @@ def test_a_unit_with_an_older_snapshot_reads_nothing_of_the_new_generation(
     working.result(20)
     assert not first.needed()
     first.close()
-    rows = ctx.ledger.rows(created.job_id)
+    rows = ctx.ledger.queries.rows(created.job_id)
     assert {(row.state, row.generation) for row in rows} == {("finished", 2)}
     second.close()
 
@@ -564,27 +565,25 @@ def test_a_unit_with_an_older_snapshot_reads_nothing_of_the_new_generation(
 def test_one_of_two_holders_that_begin_together_wins(make: Make, generated: str) -> None:
     ctx = make(units=2)
     created = started(ctx, "labels", "boards")
-    before = _Before(ctx)
+    late = copy(ctx.ledger)
+    late.queries = _Before(ctx)  # type: ignore[assignment]
     first = Holder(ctx, created.job_id)
     with pytest.raises(AttemptRevoked, match="another holder was first"):
-        Holder(replace(ctx, ledger=before), created.job_id)
+        Holder(replace(ctx, ledger=late), created.job_id)
     assert first.needed()
-    assert ctx.ledger.snapshot(created.job_id).generation == 1
+    assert ctx.ledger.queries.job(created.job_id).snapshot_generation == 1
     assert len(backends(generated, f"project_export job {created.job_id} snapshot")) == 1
     first.close()
 
 
 class _Before:
-    """A ledger as a holder reads it that began before any other had a snapshot."""
+    """Queries as a holder reads them that began before any other had a snapshot."""
 
     def __init__(self, ctx: Context) -> None:
-        self._ledger = ctx.ledger
+        self._queries = ctx.ledger.queries
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._ledger, name)
-
-    def snapshot(self, job_id: int) -> Snapshot:
-        return Snapshot(0, None, None)
+    def job(self, job_id: int) -> Job:
+        return replace(self._queries.job(job_id), snapshot_generation=0, snapshot_id=None, snapshot_at=None)
 
 
 def test_a_snapshot_is_given_up_at_its_greatest_age_and_when_the_job_has_ended(make: Make) -> None:
@@ -597,7 +596,7 @@ def test_a_snapshot_is_given_up_at_its_greatest_age_and_when_the_job_has_ended(m
         replace(ctx, settings=ctx.settings.model_copy(update={"snapshot_max_seconds": 60})), created.job_id
     )
     assert patient.needed()
-    ctx.ledger.fail_job(created.job_id, [])
+    ctx.ledger.jobs.fail(created.job_id, [])
     assert not patient.needed()
     patient.close()
 

@@ -11,7 +11,7 @@ import pytest
 
 from project_export.archive.part import PartWriter
 from project_export.errors import Failure, ProjectExportError, RelationsFailed, StoreRefused, StoreUnusable, Unforeseen
-from project_export.ledger import Job, Ledger
+from project_export.ledger import Job, Jobs
 from project_export.source import Chunk, Reader
 from project_export.steps import Context, Created, Notice, after, after_export, watch
 from project_export.steps import work as working
@@ -67,11 +67,11 @@ def break_reading(monkeypatch: pytest.MonkeyPatch, error: BaseException, relatio
 
 
 def job(ctx: Context, created: Created) -> Job:
-    return ctx.ledger.job(created.job_id)
+    return ctx.ledger.queries.job(created.job_id)
 
 
 def attempts(ctx: Context, created: Created) -> dict[str, int]:
-    return {row.relation: row.attempt for row in ctx.ledger.rows(created.job_id)}
+    return {row.relation: row.attempt for row in ctx.ledger.queries.rows(created.job_id)}
 
 
 @pytest.mark.usefixtures("hasty")
@@ -86,7 +86,7 @@ def test_a_relation_fails_by_what_nobody_foresaw_and_costs_nothing_but_itself(
         with pytest.raises(RelationsFailed, match=r"labels \(attempt 2\): RuntimeError: boom"):
             runs.merge(ctx, created, last_try=False)
     assert "Traceback" in caplog.text
-    assert {row.relation: row.state for row in ctx.ledger.rows(created.job_id)} == {
+    assert {row.relation: row.state for row in ctx.ledger.queries.rows(created.job_id)} == {
         "project": "finished",
         "labels": "failed",
         "milestones": "finished",
@@ -112,10 +112,11 @@ def test_no_relation_is_tried_more_often_than_allowed_until_its_job_is_opened_ag
             with pytest.raises(RelationsFailed):
                 runs.merge(ctx, created)
             assert attempts(ctx, created) == {"project": 1, "labels": 2 * opening, "milestones": 1}
-            ctx.ledger.requeue(
-                {row.id: row.attempt for row in ctx.ledger.rows(created.job_id) if row.state == "failed"}, "cleared"
+            ctx.ledger.claims.requeue(
+                {row.id: row.attempt for row in ctx.ledger.queries.rows(created.job_id) if row.state == "failed"},
+                "cleared",
             )
-            ctx.ledger.reopen_job(created.job_id)
+            ctx.ledger.jobs.reopen(created.job_id)
 
 
 @pytest.mark.usefixtures("hasty")
@@ -123,10 +124,10 @@ def test_an_attempt_that_was_given_back_in_another_opening_does_not_count(
     ctx: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     created = runs.started(ctx, *RELATIONS)
-    claim = ctx.ledger.claim(created.job_id, 0, "somebody")
+    claim = ctx.ledger.claims.claim(created.job_id, 0, "somebody")
     assert claim is not None
-    ctx.ledger.give_back(claim, "no luck", final=False)
-    ctx.ledger.fail_job(created.job_id, [])
+    ctx.ledger.claims.give_back(claim, "no luck", final=False)
+    ctx.ledger.jobs.fail(created.job_id, [])
     with monkeypatch.context() as broken:
         break_reading(broken, RuntimeError("boom"), claim.relation)
         runs.work(ctx, created)
@@ -136,10 +137,10 @@ def test_an_attempt_that_was_given_back_in_another_opening_does_not_count(
 def test_a_death_counts_as_an_attempt(make: Make) -> None:
     ctx = make(max_attempts=1)
     created = runs.started(ctx, *RELATIONS)
-    claim = ctx.ledger.claim(created.job_id, 0, f"{runs.RUN}/0/1 elsewhere:1:1")
+    claim = ctx.ledger.claims.claim(created.job_id, 0, f"{runs.RUN}/0/1 elsewhere:1:1")
     assert claim is not None
     watch(ctx, created.job_id, {0: "failed"})
-    (row,) = (row for row in ctx.ledger.rows(created.job_id) if row.id == claim.row_id)
+    (row,) = (row for row in ctx.ledger.queries.rows(created.job_id) if row.id == claim.row_id)
     assert (row.state, row.attempt) == ("failed", 1)
     assert "this was the last of 1 attempt(s)" in str(row.error)
 
@@ -162,7 +163,7 @@ def test_what_is_not_an_error_costs_no_attempt(ctx: Context, monkeypatch: pytest
         break_reading(broken, SystemExit())
         with pytest.raises(SystemExit):
             runs.worker(ctx, created).run()
-    (row,) = (row for row in ctx.ledger.rows(created.job_id) if row.relation == "labels")
+    (row,) = (row for row in ctx.ledger.queries.rows(created.job_id) if row.relation == "labels")
     assert (row.state, row.failed_attempts, row.error) == ("queued", 0, "interrupted by SystemExit")
 
 
@@ -256,12 +257,12 @@ def test_an_end_that_the_ledger_does_not_take_hides_no_error(
     assert runs.work(ctx, created) == []
     monkeypatch.setattr(LocalStore, "assemble", raising(RuntimeError("boom")))
 
-    def finished_meanwhile(ledger: Ledger, job_id: int, errors: list[Failure]) -> bool:
+    def finished_meanwhile(jobs: Jobs, job_id: int, errors: list[Failure]) -> bool:
         from project_export.errors import MoveRefused
 
         raise MoveRefused("it is finished")
 
-    monkeypatch.setattr(Ledger, "fail_job", finished_meanwhile)
+    monkeypatch.setattr(Jobs, "fail", finished_meanwhile)
     with pytest.raises(Unforeseen, match="boom"):
         runs.merge(ctx, created)
     assert "is not failed: it is finished" in caplog.text

@@ -21,7 +21,7 @@ REQUEST = JobRequest(source="s", tree="t", project_id=1, run_id="shell:1", reque
 def claim_all(dsn: str, job_id: int, unit: int) -> list[int]:
     ledger = Ledger(make_engine(dsn))
     taken = []
-    while claim := ledger.claim(job_id, unit, f"unit {unit}"):
+    while claim := ledger.claims.claim(job_id, unit, f"unit {unit}"):
         taken.append(claim.row_id)
     return taken
 
@@ -30,11 +30,11 @@ def test_four_processes_claim_each_row_once(tmp_path: Path) -> None:
     dsn = f"sqlite:///{tmp_path / 'ledger.db'}"
     upgrade(make_engine(dsn))
     ledger = Ledger(make_engine(dsn))
-    job = ledger.open_job(REQUEST, [Planned(f"r{n}", n, unit=n % 4) for n in range(40)])
+    job = ledger.jobs.open(REQUEST, [Planned(f"r{n}", n, unit=n % 4) for n in range(40)])
     with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")) as pool:
         taken = list(pool.map(claim_all, [dsn] * 4, [job.id] * 4, range(4)))
-    assert Counter(row for rows in taken for row in rows) == Counter(row.id for row in ledger.rows(job.id))
-    assert {row.attempt for row in ledger.rows(job.id)} == {1}
+    assert Counter(row for rows in taken for row in rows) == Counter(row.id for row in ledger.queries.rows(job.id))
+    assert {row.attempt for row in ledger.queries.rows(job.id)} == {1}
 
 
 def test_an_engine_that_was_used_before_is_made_fit_too(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_an_engine_that_was_used_before_is_made_fit_too(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_opened_is_named_as_the_ledger(tmp_path: Path) -> None:
     ledger = Ledger(make_engine(f"sqlite:///{tmp_path / 'no such folder' / 'ledger.db'}"))
     with pytest.raises(LedgerBusy, match="The ledger's database did not answer: unable to open"):
-        ledger.job(1)
+        ledger.queries.job(1)
 
 
 def test_a_new_ledger_waits_for_whoever_else_is_making_it(tmp_path: Path) -> None:

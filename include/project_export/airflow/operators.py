@@ -131,7 +131,7 @@ class HoldSnapshot(BaseOperator):
         """
         from project_export.airflow.context import task_context
 
-        return bool(task_context().ledger.progress(self.units[0]["job_id"]).pending)
+        return bool(task_context().ledger.queries.progress(self.units[0]["job_id"]).pending)
 
 
 class ExportRelation(BaseOperator):
@@ -207,7 +207,7 @@ class MergeRelationExports(BaseOperator):
         self.about = {"project_id": context["params"]["project_id"], "job_id": job_id, "outcome": "failed"}
         with for_good():
             ctx = task_context()
-            self.about["project"] = ctx.ledger.job(job_id).plan.get("project")
+            self.about["project"] = ctx.ledger.queries.job(job_id).plan.get("project")
             self._merger = Merger(
                 ctx,
                 job_id,

@@ -63,7 +63,7 @@ class WaitRelationExports(BaseSensorOperator):
         job_id = self.units[0]["job_id"]
         first = not context.get("task_reschedule_count")
         begun, silence = time.monotonic(), Silence(ctx.settings)
-        with ctx.ledger.listening(job_id) as wait:
+        with ctx.ledger.watch.listening(job_id) as wait:
             while True:
                 progress, over = watch(ctx, job_id, self._ended(context["ti"]), silence)
                 if over:
@@ -77,7 +77,7 @@ class WaitRelationExports(BaseSensorOperator):
                 # failure, and whether a silent one gives a sign.
                 soon = silence or not progress.pending
                 self._listen(ctx, job_id, progress, wait, min(left, _UNIT_SECONDS) if soon else left)
-        failures = ctx.ledger.failures(job_id)
+        failures = ctx.ledger.queries.failures(job_id)
         if failures:
             raise AirflowFailException(str(RelationsFailed(failures)))
         return True
@@ -90,7 +90,7 @@ class WaitRelationExports(BaseSensorOperator):
         """
         begun = time.monotonic()
         while (left := begun + seconds - time.monotonic()) > 0 and wait(left):
-            now = ctx.ledger.progress(job_id)
+            now = ctx.ledger.queries.progress(job_id)
             if not now.pending or now.failed > seen.failed or time.monotonic() - begun >= _LOOK_SECONDS:
                 break
 

@@ -35,11 +35,11 @@ def status(
     with errors():
         kept = kept_ledger(out, ledger)
         if job:
-            asked, rows = kept.job(job), [_row(row) for row in kept.rows(job)]
+            asked, rows = kept.queries.job(job), [_row(row) for row in kept.queries.rows(job)]
             failures = [str(failure) for failure in asked.errors]
         else:
             asked, failures = None, []
-            rows = [_job(kept, one) for one in kept.newest_jobs(most, project_id or None)]
+            rows = [_job(kept, one) for one in kept.queries.jobs(most, project_id or None)]
     if as_json:
         print(json.dumps(rows, indent=2, default=str))
         return
@@ -51,7 +51,7 @@ def status(
 
 
 def _job(kept: Ledger, job: Job) -> dict[str, Any]:
-    progress = kept.progress(job.id)
+    progress = kept.queries.progress(job.id)
     return {
         "job": job.id,
         "state": job.state,

@@ -1,38 +1,46 @@
 """The ledger of exports: jobs, their relations, attempts and progress. The table is the truth."""
 
+from project_export.ledger.claims import Claims
 from project_export.ledger.engine import engine_over, make_engine
-from project_export.ledger.jobs import being_exported
+from project_export.ledger.jobs import Jobs, being_exported
 from project_export.ledger.ledger import Ledger
 from project_export.ledger.listen import Wait
 from project_export.ledger.migrate import check, upgrade
+from project_export.ledger.notices import Notices
+from project_export.ledger.queries import Queries
 from project_export.ledger.records import (
     Beat,
     Claim,
     Job,
     JobRequest,
     Outcome,
-    PartFacts,
     Planned,
     Progress,
     Row,
-    Snapshot,
+    WrittenPart,
 )
-from project_export.ledger.retention import Ended
+from project_export.ledger.retention import Ended, Retention
+from project_export.ledger.watch import Watch
 
 __all__ = [
     "Beat",
     "Claim",
+    "Claims",
     "Ended",
     "Job",
     "JobRequest",
+    "Jobs",
     "Ledger",
+    "Notices",
     "Outcome",
-    "PartFacts",
     "Planned",
     "Progress",
+    "Queries",
+    "Retention",
     "Row",
-    "Snapshot",
     "Wait",
+    "Watch",
+    "WrittenPart",
     "being_exported",
     "check",
     "engine_over",

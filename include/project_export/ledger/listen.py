@@ -14,7 +14,7 @@ from psycopg import sql
 from sqlalchemy import Engine, func, select
 
 from project_export import libpq
-from project_export.ledger.base import CHANNEL, answering
+from project_export.ledger.database import CHANNEL, answering
 
 _SLEEP_SECONDS = 1.0
 _PROBE_SECONDS = 1.0

@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, column, func, inspect, select, table
 
 from project_export.errors import LedgerOutdated
-from project_export.ledger.base import answering
+from project_export.ledger.database import answering
 from project_export.ledger.engine import prepare, writing
 from project_export.ledger.models import REVISION
 

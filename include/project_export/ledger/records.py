@@ -151,8 +151,8 @@ class Beat:
     raw_bytes: int
 
 
-class PartFacts(Protocol):
-    """What the ledger keeps of a written part; `archive.part.PartFacts` is one."""
+class WrittenPart(Protocol):
+    """What the ledger keeps of a written part; `archive.part.PartFacts` implements it."""
 
     @property
     def rows(self) -> int:
@@ -227,12 +227,3 @@ class Progress:
     def total(self) -> int:
         """All rows."""
         return self.pending + self.finished + self.failed
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """The snapshot that the rows of one generation share. id and at are None until somebody holds one."""
-
-    generation: int
-    id: str | None
-    at: datetime | None

@@ -21,7 +21,7 @@ def living_job(ctx: Context, project_id: int, run_alive: RunAlive) -> Job | None
 
     A job whose run is gone is cancelled, which frees its place.
     """
-    job = ctx.ledger.active_job(ctx.source, ctx.tree.name, project_id)
+    job = ctx.ledger.queries.active_job(ctx.source, ctx.tree.name, project_id)
     if job is None or run_alive(job.run_id):
         return job
     cancel(ctx, job)
@@ -32,7 +32,7 @@ def cancel(ctx: Context, job: Job) -> bool:
     """Fail a job as cancelled and tell so; return False when it has ended by itself meanwhile."""
     message = f"run {job.run_id} was cancelled or is gone"
     try:
-        cancelled = ctx.ledger.fail_job(job.id, [Failure(WHOLE, 0, message, code="Cancelled")], cancelled=True)
+        cancelled = ctx.ledger.jobs.fail(job.id, [Failure(WHOLE, 0, message, code="Cancelled")], cancelled=True)
     except MoveRefused:
         return False
     if cancelled:
@@ -46,6 +46,6 @@ def resume(ctx: Context, job: Job) -> None:
     if job.state not in ("failed", "finished"):
         return
     again = ("failed",) if job.state == "failed" else ("failed", "finished")
-    if ctx.ledger.reopen_job(job.id, again, "the run was cleared or retried"):
-        queued = ctx.ledger.progress(job.id).queued
+    if ctx.ledger.jobs.reopen(job.id, again, "the run was cleared or retried"):
+        queued = ctx.ledger.queries.progress(job.id).queued
         log.info("job %d was %s and is open again; %d relation(s) or part(s) are queued", job.id, job.state, queued)

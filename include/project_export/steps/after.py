@@ -21,7 +21,7 @@ def after_export(ctx: Context, job_id: int, *, upload_url: str | None, last_try:
     upload_url: where to; not from the ledger, which keeps no URL's secrets. A failed upload fails the job, one that a
     retry may cure only on the last try. Raises what `upload` raises, MoveRefused when the job has no archive.
     """
-    job = ctx.ledger.job(job_id)
+    job = ctx.ledger.queries.job(job_id)
     what = "The upload failed. " if job.params.get("after_export") == "upload" else ""
     with ending(ctx, job_id, last_try=last_try, what=what):
         return _after(ctx, job, upload_url or "")
@@ -34,7 +34,7 @@ def event(ctx: Context, job_id: int) -> dict[str, Any]:
     asked for; omissions: what the archive lacks; remarks: what else the manifest says of it and its relations. Raises
     what reading the manifest does.
     """
-    job = ctx.ledger.job(job_id)
+    job = ctx.ledger.queries.job(job_id)
     uri = str(job.archive_uri)
     with ctx.store.open(manifest_of(uri)) as file:
         manifest = Manifest.from_json(file.read())
@@ -62,11 +62,11 @@ def _after(ctx: Context, job: Job, upload_url: str) -> Merged:
         bytes=job.archive_bytes or 0,
         sha256=job.archive_sha256 or "",
         records=job.records or 0,
-        omissions=ctx.ledger.omissions(job.id),
+        omissions=ctx.ledger.queries.omissions(job.id),
     )
     if job.params.get("after_export") == "upload":
-        ctx.ledger.reopen_job(job.id)
+        ctx.ledger.jobs.reopen(job.id)
         upload(ctx, job, upload_url, job.params["upload_http_method"])
-    ctx.ledger.finish_job(job.id, merged.uri, merged.bytes, merged.sha256, merged.records)
+    ctx.ledger.jobs.finish(job.id, merged.uri, merged.bytes, merged.sha256, merged.records)
     notify(ctx, job.id, "finished")
     return merged

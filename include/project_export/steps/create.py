@@ -85,7 +85,7 @@ def _create(
     for name in REQUIRED:
         ctx.settings.required(name)
     ctx.ledger.check()
-    job = ctx.ledger.job_of_run(run_id)
+    job = ctx.ledger.queries.job_of_run(run_id)
     if job is not None:
         if not followed:
             log.warning("job %d stays %s, since nothing would work on it. %s", job.id, job.state, _CLEAR_ALL)
@@ -122,7 +122,7 @@ def _create(
     )
     while job is None:
         try:
-            job = ctx.ledger.open_job(job_request, plan.planned)
+            job = ctx.ledger.jobs.open(job_request, plan.planned)
         except JobActive:
             other = living_job(ctx, request.project_id, run_alive)
             if other is not None:
@@ -151,7 +151,8 @@ def _require_space(ctx: Context, request: Request, plan: Plan) -> None:
     plan's cost times BYTES_PER_COST.
     """
     free = ctx.store.free_bytes()
-    last = None if request.relations else ctx.ledger.last_archive_bytes(ctx.source, ctx.tree.name, request.project_id)
+    past = ctx.ledger.queries.latest_archive(ctx.source, ctx.tree.name, request.project_id)
+    last = past.archive_bytes if past and not request.relations else None
     estimate = last or sum(row.estimate for row in plan.planned) * BYTES_PER_COST
     if free is not None and free < 2 * estimate:
         raise StoreRefused(

@@ -65,7 +65,7 @@ def _fail(
 ) -> None:
     # Where it has failed before, that was told; if not, since an answer of the ledger was lost, the prune tells it.
     try:
-        if ask(lambda: ctx.ledger.fail_job(job_id, failures)):
+        if ask(lambda: ctx.ledger.jobs.fail(job_id, failures)):
             notify(ctx, job_id, "failed")
             _say_until(ctx, job_id)
     except (MoveRefused, JobMissing) as error:
@@ -109,8 +109,8 @@ def conclude(ctx: Context, run_id: str, reason: str) -> Job | None:
     Where it is still open, since the process that should have ended it died or could not reach the ledger, it is failed
     with that reason.
     """
-    job = ctx.ledger.job_of_run(run_id)
+    job = ctx.ledger.queries.job_of_run(run_id)
     if job is None or job.state not in PENDING:
         return job
     _fail(ctx, job.id, [Failure(WHOLE, 0, reason)], lambda write: write())
-    return ctx.ledger.job(job.id)
+    return ctx.ledger.queries.job(job.id)

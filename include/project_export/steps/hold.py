@@ -44,12 +44,12 @@ def lend(ctx: Context, job_id: int, session: Session, seen: int | None = None) -
     if standby and not feedback:
         message = "the source is a standby without hot_standby_feedback, where a shared snapshot may read wrong rows"
         raise SourceRefused(f"{message}. Switch it on, or export with consistency=relation.")
-    generation = (ctx.ledger.snapshot(job_id).generation if seen is None else seen) + 1
+    generation = (ctx.ledger.queries.job(job_id).snapshot_generation if seen is None else seen) + 1
     if generation > _MOST_GENERATIONS:
         message = f"the snapshot of job {job_id} was lost {_MOST_GENERATIONS} times"
         raise SnapshotMissing(f"{message}. See why its holder ends, or export with consistency=relation.")
     reason = "the snapshot was lost; all relations are read from a new one"
-    ctx.ledger.begin_generation(job_id, generation, session.export_snapshot(), reason)
+    ctx.ledger.jobs.begin_generation(job_id, generation, session.export_snapshot(), reason)
     if generation > 1:
         log.warning(
             "job %d: generation %d begins with a new snapshot; all relations are read again", job_id, generation
@@ -64,26 +64,26 @@ def borrow(ctx: Context, job_id: int, name: str, wait_seconds: float) -> Loan | 
     """
     deadline = time.monotonic() + wait_seconds
     while True:
-        with ctx.ledger.listening(job_id) as wait:
-            snapshot = ctx.ledger.snapshot(job_id)
-            if snapshot.id is not None:
+        with ctx.ledger.watch.listening(job_id) as wait:
+            job = ctx.ledger.queries.job(job_id)
+            if job.snapshot_id is not None:
                 try:
-                    return Loan(ctx.session(name, snapshot.id), snapshot.generation)
+                    return Loan(ctx.session(name, job.snapshot_id), job.snapshot_generation)
                 except SnapshotMissing:
-                    log.info("the snapshot of generation %d is gone", snapshot.generation)
-            progress = ctx.ledger.progress(job_id)
+                    log.info("the snapshot of generation %d is gone", job.snapshot_generation)
+            progress = ctx.ledger.queries.progress(job_id)
             if progress.state != "started" or not progress.queued:
                 return None  # nobody will hold one any more
             left = deadline - time.monotonic()
             if left <= 0:
-                return Loan(None, snapshot.generation)
+                return Loan(None, job.snapshot_generation)
             wait(min(left, 2.0))
 
 
 def resumable_until(ctx: Context, job_id: int) -> datetime | None:
     """Return until when a failed job can be resumed with its snapshot; None when nobody holds it any more."""
-    job = ctx.ledger.job(job_id)
-    if job.snapshot_id is None or job.finished_at is None or not ctx.ledger.in_grace(job_id):
+    job = ctx.ledger.queries.job(job_id)
+    if job.snapshot_id is None or job.finished_at is None or not ctx.ledger.watch.in_grace(job_id):
         return None
     try:
         ctx.session(f"job {job_id} looks for its snapshot", job.snapshot_id).close()
@@ -119,7 +119,7 @@ class Holder:
             log.warning("job %d: the snapshot has reached its greatest age and is given up", self._job_id)
             return False
         try:
-            return self._needed(self._ctx.ledger.job(self._job_id))
+            return self._needed(self._ctx.ledger.queries.job(self._job_id))
         except LedgerBusy as error:
             log.warning("job %d: the snapshot is held on: %s", self._job_id, error)
             return True
@@ -133,10 +133,10 @@ class Holder:
         if job.state != "started":
             return self._kept(job)
         self._failed = False
-        progress = ledger.progress(job.id)
+        progress = ledger.queries.progress(job.id)
         if not progress.pending and not (progress.failed and job.grace_seconds):
             return False  # nothing failed, or it is over when the job is
-        if ledger.quiet(job.id, idle_seconds):
+        if ledger.watch.quiet(job.id, idle_seconds):
             text = "job %d: nobody has worked on it for %.0f s, so the snapshot is given up; whoever does takes another"
             log.warning(text, job.id, idle_seconds)
             return False
@@ -144,7 +144,7 @@ class Holder:
 
     def _kept(self, job: Job) -> bool:
         """Say whether the snapshot is kept for a failed job, and how long, when that begins."""
-        if not self._ctx.ledger.in_grace(job.id) or job.finished_at is None:
+        if not self._ctx.ledger.watch.in_grace(job.id) or job.finished_at is None:
             return False
         if not self._failed:
             until = job.finished_at + timedelta(seconds=job.grace_seconds)

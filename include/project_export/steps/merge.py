@@ -52,11 +52,11 @@ class Merger:
         by an error that a retry may cure, or that nobody foresaw, on the last try only.
         """
         with ending(self._ctx, self._job_id, last_try=self._last_try, ask=self._worker.patiently):
-            job = self._worker.patiently(lambda: self._ctx.ledger.job(self._job_id))
+            job = self._worker.patiently(lambda: self._ctx.ledger.queries.job(self._job_id))
             if job.state == "failed":
                 resume(self._ctx, job)
             elif job.state == "finished":
-                self._ctx.ledger.reopen_job(job.id)  # the same parts give the same archive
+                self._ctx.ledger.jobs.reopen(job.id)  # the same parts give the same archive
             return self._merge()
 
     def cancel(self) -> None:
@@ -75,34 +75,34 @@ class Merger:
     def _export_rest(self) -> None:
         """Export what is queued, and raise if anything has failed."""
         ledger = self._ctx.ledger
-        left = [row for row in ledger.rows(self._job_id) if row.state == "started"]
+        left = [row for row in ledger.queries.rows(self._job_id) if row.state == "started"]
         release(self._ctx, left, DIED, KILLED)
-        fail_fast(self._ctx, ledger.job(self._job_id))
+        fail_fast(self._ctx, ledger.queries.job(self._job_id))
         try:
             self._worker.run()
         except UnitFailed as error:
             log.error("%s", error)
-        failures = ledger.failures(self._job_id)
+        failures = ledger.queries.failures(self._job_id)
         if failures:
             raise RelationsFailed(failures)
-        progress = ledger.progress(self._job_id)
+        progress = ledger.queries.progress(self._job_id)
         if progress.pending:
             message = f"{progress.pending} relation(s) of job {self._job_id} are still pending"
             raise UnitUnfinished(f"{message}: they wait for their next try, or another process works on them")
 
     def _requeue(self, error: PartCorrupt) -> None:
-        rows = self._ctx.ledger.rows(self._job_id)
+        rows = self._ctx.ledger.queries.rows(self._job_id)
         (broken,) = (row for row in rows if (row.relation, row.part) == (error.relation, error.part))
         seen = {broken.id: broken.attempt}
-        self._ctx.ledger.requeue(seen, str(error), failed=True)
+        self._ctx.ledger.claims.requeue(seen, str(error), failed=True)
         if broken.failed_attempts + 1 >= self._ctx.settings.max_attempts:
-            self._ctx.ledger.fail_rows(seen, str(error))
+            self._ctx.ledger.claims.fail_rows(seen, str(error))
 
     def _publish(self) -> Merged:
         self._export_rest()
         ctx = self._ctx
-        job = ctx.ledger.job(self._job_id)
-        rows = ctx.ledger.rows(self._job_id)
+        job = ctx.ledger.queries.job(self._job_id)
+        rows = ctx.ledger.queries.rows(self._job_id)
         by_relation: dict[str, list[Row]] = defaultdict(list)
         for row in rows:
             by_relation[row.relation].append(row)
@@ -126,11 +126,11 @@ class Merger:
             described = _manifest(ctx.tree.root.name, job, by_relation, written, facts, remarks)
             out.write(described.to_json().encode())
         upload = job.params.get("after_export") == "upload"  # then the job is finished when that is done
-        publish = ctx.ledger.publish_job if upload else ctx.ledger.finish_job
+        publish = ctx.ledger.jobs.publish if upload else ctx.ledger.jobs.finish
         # From here on it is the archive that counts: the one before stays as it is until the ledger names this one.
         attempts = sum(row.attempt for row in rows)
         self._worker.patiently(lambda: publish(job.id, uri, facts.bytes, facts.sha256, records, attempts=attempts))
-        omissions = ctx.ledger.omissions(job.id)
+        omissions = ctx.ledger.queries.omissions(job.id)
         log.info("%s: %d records, %d bytes%s", uri, records, facts.bytes, ", with omissions" if omissions else "")
         try:
             removed = ctx.store.remove_others(key, {uri, manifest_of(uri), *(row.uri for row in rows if row.uri)})

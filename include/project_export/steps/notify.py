@@ -24,26 +24,26 @@ def notify(ctx: Context, job_id: int, outcome: Outcome) -> list[str]:
     delivered, for whatever reason, is logged as an error and may be told later; it never fails the caller. A process
     that dies in the middle of a delivery has told it or not, and nobody tells it again.
     """
-    job = ctx.ledger.job(job_id)
+    job = ctx.ledger.queries.job(job_id)
     asked = job.params.get("after_export", "notify")
     if asked == "none" or (asked == "upload" and outcome == "finished"):
         return []
-    notice = Notice.of(job, outcome, ctx.ledger.omissions(job_id) if outcome == "finished" else ())
+    notice = Notice.of(job, outcome, ctx.ledger.queries.omissions(job_id) if outcome == "finished" else ())
     told = []
     for name, deliver in (ctx.channels or {"log": _log}).items():
-        if not ctx.ledger.take_notice(job_id, outcome, name):
+        if not ctx.ledger.notices.take(job_id, outcome, name):
             continue
         try:
             deliver(notice)
         except (DeliveryFailed, DeliveryRefused) as error:
-            ctx.ledger.release_notice(job_id, outcome, name)
+            ctx.ledger.notices.release(job_id, outcome, name)
             log.error("job %d: %r was not told by %s: %s", job_id, notice.subject, name, scrub(str(error)))
         except Exception as error:
-            ctx.ledger.release_notice(job_id, outcome, name)
+            ctx.ledger.notices.release(job_id, outcome, name)
             text = "job %d: %r was not told by %s: %s"
             log.exception(text, job_id, notice.subject, name, scrub(str(foreseen(error))))
         except BaseException:
-            ctx.ledger.release_notice(job_id, outcome, name)
+            ctx.ledger.notices.release(job_id, outcome, name)
             raise
         else:
             told.append(name)

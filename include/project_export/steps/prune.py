@@ -67,13 +67,13 @@ class _Pruning:
 
     def run(self, run_alive: RunAlive) -> Pruned:
         ledger, settings = self._ctx.ledger, self._ctx.settings
-        for job in ledger.active_jobs():
+        for job in ledger.retention.active_jobs():
             if not run_alive(job.run_id):
                 self._cancel(job)
         archive_seconds = settings.archive_hours * _HOUR_SECONDS
-        jobs = {job.id: job for job in ledger.expired_jobs(settings.job_days * _DAY_SECONDS, archive_seconds)}
-        archives = {job.id: job for job in ledger.expired_archives(archive_seconds) if job.id not in jobs}
-        for job in ledger.ended_jobs():
+        jobs = {job.id: job for job in ledger.retention.expired_jobs(settings.job_days * _DAY_SECONDS, archive_seconds)}
+        archives = {job.id: job for job in ledger.retention.expired_archives(archive_seconds) if job.id not in jobs}
+        for job in ledger.retention.ended_jobs():
             with self._locked(job) as ended:
                 if ended is None:
                     continue
@@ -81,7 +81,7 @@ class _Pruning:
                     self._remove_job(ended)
                 else:
                     self._remove_files(ended, expired=job.id in archives)
-        for job in ledger.recently_ended(_TELL_HOURS * _HOUR_SECONDS) if not self._dry_run else ():
+        for job in ledger.retention.recently_ended(_TELL_HOURS * _HOUR_SECONDS) if not self._dry_run else ():
             notify(self._ctx, job.id, job.outcome or "failed")
         log.info("%s: %s", "would be pruned" if self._dry_run else "pruned", self._pruned)
         if self._refused:
@@ -96,7 +96,7 @@ class _Pruning:
     @contextmanager
     def _locked(self, job: Job) -> Iterator[Ended | None]:
         try:
-            with self._ctx.ledger.locked(job) as ended:
+            with self._ctx.ledger.retention.locked(job) as ended:
                 yield ended
         except StoreRefused as error:
             log.error("job %d: %s", job.id, error)
@@ -115,7 +115,7 @@ class _Pruning:
         """Remove the archive if it is expired, and all that neither the job nor a row of it refers to."""
         job, store, key = ended.job, self._ctx.store, self._ctx.key(ended.job)
         published = {job.archive_uri, manifest_of(job.archive_uri)} if job.archive_uri else set()
-        kept = {row.uri for row in self._ctx.ledger.rows(job.id)}
+        kept = {row.uri for row in self._ctx.ledger.queries.rows(job.id)}
         if not expired:
             kept |= published
         files = store.files(key).items()

@@ -63,7 +63,7 @@ class UnitSource:
         kind = self.kind(claim)
         assert self.session is not None, "ready() comes first"
         if kind.needs.snapshot and self._shared and claim.generation != self._generation:
-            self._ctx.ledger.requeue({claim.row_id: claim.attempt}, "claimed by a unit with an older snapshot")
+            self._ctx.ledger.claims.requeue({claim.row_id: claim.attempt}, "claimed by a unit with an older snapshot")
             self.close()
             message = f"{claim.relation} is to be read from snapshot generation {claim.generation}"
             raise AttemptRevoked(f"{message}, not from generation {self._generation}")

@@ -55,20 +55,20 @@ def watch(ctx: Context, job_id: int, ended: Mapping[int, str], silence: Silence 
     while one is left, it may still take up what has failed (it was cleared).
     silence: of whoever looks again and again; without it, a row is judged at the first look.
     """
-    started = ctx.ledger.started(job_id)
+    started = ctx.ledger.queries.rows(job_id, "started")
     for unit, how in ended.items():
         dead = [row for row in started if _unit(row) == unit]
         reason = f"the task of its unit {unit} ended as {how} without finishing it (killed? out of memory?)"
         release(ctx, dead, reason, KILLED)
     hung_seconds = ctx.settings.hung_seconds
-    silent = [row for row in ctx.ledger.stale(job_id, hung_seconds) if _unit(row) not in ended]
+    silent = [row for row in ctx.ledger.watch.stale(job_id, hung_seconds) if _unit(row) not in ended]
     living = {row.owner for row in started if row.id not in {one.id for one in silent}}
     for row in silence.lasting(silent) if silence is not None else silent:
         end = "" if row.owner in living else _ended(row)
         release(ctx, [row], f"no sign of life for {hung_seconds:.0f} s{end}; the attempt was revoked", SILENT)
-    job = ctx.ledger.job(job_id)
+    job = ctx.ledger.queries.job(job_id)
     fail_fast(ctx, job)
-    progress = ctx.ledger.progress(job_id)
+    progress = ctx.ledger.queries.progress(job_id)
     left = progress.seconds_left
     log.info(
         "%.0f %%%s: %d of %d finished, %d running, %d queued, %d failed; %d records, %d bytes",
@@ -94,10 +94,10 @@ def fail_fast(ctx: Context, job: Job) -> None:
     """
     if not job.params.get("fail_fast"):
         return
-    failures = ctx.ledger.failures(job.id)
+    failures = ctx.ledger.queries.failures(job.id)
     if failures:
         reason = f"{failures[0].relation} had failed (fail_fast)"
-        count = ctx.ledger.cancel_rows(job.id, reason)
+        count = ctx.ledger.claims.cancel_rows(job.id, reason)
         if count:
             log.warning("job %d: %d relation(s) or part(s) are cancelled: %s", job.id, count, reason)
 
@@ -107,11 +107,11 @@ def give_up(ctx: Context, job_id: int, reason: str) -> bool:
 
     reason: kept as the error of the first row; the others are cancelled.
     """
-    if not ctx.ledger.stalled(job_id, ctx.settings.slot_wait_seconds):
+    if not ctx.ledger.watch.stalled(job_id, ctx.settings.slot_wait_seconds):
         return False
-    queued = [row for row in ctx.ledger.rows(job_id) if row.state == "queued"]
-    failed = ctx.ledger.fail_rows({row.id: row.attempt for row in queued[:1]}, reason, STARVED)
-    ctx.ledger.cancel_rows(job_id, reason)
+    queued = ctx.ledger.queries.rows(job_id, "queued")
+    failed = ctx.ledger.claims.fail_rows({row.id: row.attempt for row in queued[:1]}, reason, STARVED)
+    ctx.ledger.claims.cancel_rows(job_id, reason)
     return bool(failed)
 
 
@@ -124,11 +124,11 @@ def release(ctx: Context, rows: Sequence[Row], reason: str, code: str) -> None:
         seen = {row.id: row.attempt}
         tries = row.failed_attempts + 1
         if row.deaths + 1 >= _MOST_DEATHS:
-            changed = ctx.ledger.fail_rows(seen, f"{reason}; this was the second time", code)
+            changed = ctx.ledger.claims.fail_rows(seen, f"{reason}; this was the second time", code)
         elif tries >= ctx.settings.max_attempts:
-            changed = ctx.ledger.fail_rows(seen, f"{reason}; this was the last of {tries} attempt(s)", code)
+            changed = ctx.ledger.claims.fail_rows(seen, f"{reason}; this was the last of {tries} attempt(s)", code)
         else:
-            changed = ctx.ledger.requeue(seen, reason, died=True)
+            changed = ctx.ledger.claims.requeue(seen, reason, died=True)
         if changed:
             log.warning("%s, attempt %d: %s", row.relation, row.attempt, reason)
 

@@ -109,11 +109,11 @@ class Worker:
         Raises UnitFailed (permanent) when relations failed that no retry can help, UnitUnfinished (retryable) when a
         retry can finish some, AttemptRevoked when the unit was cancelled or its snapshot replaced.
         """
-        job = self.patiently(lambda: self._ctx.ledger.job(self._job_id))
+        job = self.patiently(lambda: self._ctx.ledger.queries.job(self._job_id))
         if job.state == "failed":
             resume(self._ctx, job)
         self._release_dead()
-        if not self._ctx.ledger.progress(job.id).queued:
+        if not self._ctx.ledger.queries.progress(job.id).queued:
             log.info("nothing is left to export")
             return self.worked
         errors: dict[int, str] = {}
@@ -134,7 +134,7 @@ class Worker:
         if self._stopped.is_set():
             raise AttemptRevoked(f"unit {self._owner.unit} of job {job.id} was cancelled")
         if errors:
-            failed = {row.id for row in self._ctx.ledger.rows(job.id) if row.state == "failed"}
+            failed = {row.id for row in self._ctx.ledger.queries.rows(job.id) if row.state == "failed"}
             if errors.keys() <= failed:
                 raise UnitFailed(listed(f"{len(errors)} relation(s) of this unit failed for good", errors.values()))
             raise UnitUnfinished(listed(f"{len(errors)} relation(s) of this unit failed for now", errors.values()))
@@ -158,7 +158,7 @@ class Worker:
             claim = self.patiently(self._claim)
             if claim or not (self._alone or source.lending):
                 return claim
-            progress = self.patiently(lambda: ledger.progress(self._job_id))
+            progress = self.patiently(lambda: ledger.queries.progress(self._job_id))
             if progress.state != "started" or not (progress.queued if self._alone else progress.pending):
                 return None
             self._stopped.wait(_CLAIM_SECONDS)
@@ -168,10 +168,10 @@ class Worker:
         """Claim a row; first give back what was claimed when the ledger's answer was lost."""
         ledger, owner = self._ctx.ledger, str(self._owner.here())
         if self._unheard:
-            lost = {row.id: row.attempt for row in ledger.started(self._job_id) if row.owner == owner}
-            ledger.requeue(lost, "the ledger's answer to the claim was lost")
+            lost = {row.id: row.attempt for row in ledger.queries.rows(self._job_id, "started") if row.owner == owner}
+            ledger.claims.requeue(lost, "the ledger's answer to the claim was lost")
         self._unheard = True
-        claim = ledger.claim(self._job_id, self._owner.unit, owner)
+        claim = ledger.claims.claim(self._job_id, self._owner.unit, owner)
         self._unheard = False
         return claim
 
@@ -198,14 +198,14 @@ class Worker:
                 raise
             raise known from error
         except BaseException as error:
-            self._ctx.ledger.requeue({claim.row_id: claim.attempt}, f"interrupted by {type(error).__name__}")
+            self._ctx.ledger.claims.requeue({claim.row_id: claim.attempt}, f"interrupted by {type(error).__name__}")
             raise
         finally:
             self._current = None
         try:
             kept = [*producer.remarks, *remarks]
             omissions = producer.omissions
-            self.patiently(lambda: self._ctx.ledger.finish(claim, facts, uri, kept, omissions))
+            self.patiently(lambda: self._ctx.ledger.claims.finish(claim, facts, uri, kept, omissions))
         except AttemptRevoked:
             self._ctx.store.discard(uri)
             raise
@@ -241,12 +241,12 @@ class Worker:
         unforeseen = error.__cause__ if isinstance(error, Unforeseen) else None
         log.error(text, what, claim.attempt, " for good" if final else "", error, exc_info=unforeseen)
         self.patiently(
-            lambda: self._ctx.ledger.give_back(
+            lambda: self._ctx.ledger.claims.give_back(
                 claim, str(error), error.sqlstate, final=final, delay_seconds=delay, code=error.code
             )
         )
         if final:
-            fail_fast(self._ctx, self._ctx.ledger.job(self._job_id))
+            fail_fast(self._ctx, self._ctx.ledger.queries.job(self._job_id))
 
     @property
     def _gone(self) -> bool:
@@ -256,13 +256,13 @@ class Worker:
     def _revocation(self, claim: Claim, what: str) -> AttemptRevoked:
         if self._stopped.is_set():
             message = f"unit {self._owner.unit} was cancelled"
-            self._ctx.ledger.requeue({claim.row_id: claim.attempt}, message)
+            self._ctx.ledger.claims.requeue({claim.row_id: claim.attempt}, message)
             return AttemptRevoked(f"{what}: {message}")
         return AttemptRevoked(f"{what}: attempt {claim.attempt} was revoked")
 
     def _release_dead(self) -> None:
         """Queue the rows again that an earlier try of this very unit held when it died; a second death fails a row."""
-        started = self._ctx.ledger.started(self._job_id)
+        started = self._ctx.ledger.queries.rows(self._job_id, "started")
         held = [(row, Owner.parse(row.owner)) for row in started]
         dead = [row for row, owner in held if owner is not None and owner.earlier_try_of(self._owner)]
         release(self._ctx, dead, DIED, KILLED)
@@ -294,7 +294,7 @@ class Worker:
             return
         claim, writer = current.claim, current.writer
         try:
-            lost = self._ctx.ledger.beat([Beat(claim.row_id, claim.attempt, writer.rows, writer.raw_bytes)])
+            lost = self._ctx.ledger.claims.beat([Beat(claim.row_id, claim.attempt, writer.rows, writer.raw_bytes)])
         except Retryable as error:
             log.warning("no sign of life could be given: %s", error)
             return

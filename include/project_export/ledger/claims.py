@@ -1,4 +1,4 @@
-"""The relation_export table: claims, signs of life, ends, and who may take a row back."""
+"""Changes of relation_export rows: workers claim, beat and finish them; judges requeue, fail and cancel them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from sqlalchemy.orm import aliased
 
 from project_export.errors import AttemptRevoked
 from project_export.ledger.columns import clock
+from project_export.ledger.database import Database, announce
 from project_export.ledger.models import ProjectExportJob, RelationExport
-from project_export.ledger.records import Beat, Claim, PartFacts
-from project_export.ledger.rows import Rows
+from project_export.ledger.reading import rows_where
+from project_export.ledger.records import Beat, Claim, WrittenPart
 from project_export.ledger.scrub import scrub
 from project_export.ledger.states import FAILED, FINISHED, PROJECT_EXPORT_JOB, RELATION_EXPORT
 
@@ -34,20 +35,26 @@ _CLEARED: Mapping[str, Any] = {
 }
 
 
-class Relations(Rows):
-    """What units, the waiter and the merge do with the rows of a job."""
+class Claims:
+    """Claims on the rows of a job, and every other change of a row's state.
+
+    A write that names an attempt changes nothing once the row has moved on to another one.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def claim(self, job_id: int, unit: int, owner: str) -> Claim | None:
-        """Take one queued row and return it, or None when there is none to take now.
+        """Claim one queued row and return the claim, or None when no row can be claimed now.
 
-        Rows planned for `unit` come first, then any; among them those that never killed a process, then the largest.
-        None is also the answer while every queued row waits for its next try, and once the job is not started.
-        owner: who works on it, for people to read.
+        Rows planned for `unit` come first, then all others; of these, rows that never killed a process, then the
+        largest. Returns None as well while every queued row waits for its next try, and once the job has ended.
+        owner: who works on the row, for people to read.
         """
         job = (
             select(ProjectExportJob.id, ProjectExportJob.snapshot_generation)
             .where(ProjectExportJob.id == job_id, PROJECT_EXPORT_JOB.ready("work", ProjectExportJob.state))
-            .with_for_update(read=True)  # else a row could start in a generation, or a job, that just ended
+            .with_for_update(read=True)  # otherwise a row could start in a generation, or a job, that has just ended
             .cte("job")
         )
         pick = (
@@ -87,14 +94,14 @@ class Relations(Rows):
                 RelationExport.failed_attempts,
             )
         )
-        with self._write() as connection:
+        with self._database.write() as connection:
             taken = connection.execute(take).mappings().one_or_none()
         return None if taken is None else Claim(**taken)
 
     def beat(self, beats: Sequence[Beat]) -> set[int]:
-        """Write a sign of life and the progress of each claim; return the ids of the rows that were lost.
+        """Record a heartbeat and the progress of each claim; return the ids of the rows whose claim is lost.
 
-        Lost: another attempt has it, it was requeued or failed, or its job is no longer started.
+        A claim is lost when another attempt has the row, when the row was requeued or failed, or when its job ended.
         """
         if not beats:
             return set()
@@ -119,17 +126,17 @@ class Relations(Rows):
             )
             .returning(RelationExport.id)
         )
-        with self._write() as connection:
+        with self._database.write() as connection:
             alive = set(connection.scalars(statement))
         return {beat.row_id for beat in beats} - alive
 
     def finish(
-        self, claim: Claim, part: PartFacts, uri: str, remarks: Sequence[str] = (), omissions: Sequence[str] = ()
+        self, claim: Claim, part: WrittenPart, uri: str, remarks: Sequence[str] = (), omissions: Sequence[str] = ()
     ) -> None:
-        """Record that the claimed row's part is written, at `uri`. remarks, omissions: see `Row`.
+        """Finish the claimed row: its part is written, at `uri`. remarks, omissions: see `Row`.
 
-        May be repeated when it is not known whether it was kept. Raises AttemptRevoked, having changed nothing, when
-        the claim is lost.
+        The call can be repeated when it is unknown whether the first one was kept. Raises AttemptRevoked, having
+        changed nothing, when the claim is lost.
         """
         finished = RELATION_EXPORT.move(_fenced(claim), "finish").values(
             rows=part.rows,
@@ -150,8 +157,9 @@ class Relations(Rows):
         try:
             self._end(finished, claim)
         except AttemptRevoked:
-            if not self._rows(kept):
-                raise
+            with self._database.read() as connection:
+                if not rows_where(connection, kept):
+                    raise
 
     def give_back(
         self,
@@ -163,7 +171,7 @@ class Relations(Rows):
         delay_seconds: float = 0,
         code: str | None = None,
     ) -> None:
-        """End an attempt that failed: the row is failed (final), or queued again after the delay.
+        """End a failed attempt: fail the row (final), or queue it for another try after the delay.
 
         code: see `Failure.code`. Raises AttemptRevoked, having changed nothing, when the claim is lost.
         """
@@ -183,11 +191,11 @@ class Relations(Rows):
     def requeue(
         self, row_ids: Collection[int] | Mapping[int, int], reason: str, *, failed: bool = False, died: bool = False
     ) -> int:
-        """Put started, failed and finished rows back in the queue and return how many there were.
+        """Queue started, failed and finished rows again and return how many were queued.
 
-        row_ids: ids, or ids with the attempt that the caller saw: rows that have moved on since then are left alone.
-        reason: kept as the row's error. failed: the attempt counts as a failed one. died: so it does, since its process
-        died.
+        row_ids: ids, or ids with the attempt that the caller saw; rows that have moved on since then do not change.
+        reason: kept as the row's error. failed: the attempt counts as failed. died: it counts as failed, and as the
+        death of a process.
         """
         if not row_ids:
             return 0
@@ -196,20 +204,20 @@ class Relations(Rows):
             statement = statement.values(failed_attempts=RelationExport.failed_attempts + 1)
         if died:
             statement = statement.values(deaths=RelationExport.deaths + 1)
-        with self._write() as connection:
-            return self._announce(connection, statement)
+        with self._database.write() as connection:
+            return announce(connection, statement)
 
     def fail_rows(self, row_ids: Collection[int] | Mapping[int, int], message: str, code: str | None = None) -> int:
-        """Fail queued and started rows for good and return how many there were.
+        """Fail queued and started rows for good and return how many failed.
 
-        row_ids: as in requeue. code: see `Failure.code`.
+        row_ids: as in `requeue`. code: see `Failure.code`.
         """
         return self._fail(_at(row_ids), message, code) if row_ids else 0
 
     def cancel_rows(self, job_id: int, reason: str) -> int:
-        """Fail all queued and started rows of a job because of another one that is failed; return how many there were.
+        """Fail all queued and started rows of a job because another row has failed; return how many were cancelled.
 
-        It changes nothing where none is failed any more: the job was opened again meanwhile.
+        Changes nothing when no row is failed any more: the job was reopened in the meantime.
         """
         other = aliased(RelationExport)
         cause = exists().where(other.job_id == job_id, other.state == FAILED, ~other.cancelled)
@@ -219,20 +227,20 @@ class Relations(Rows):
         statement = RELATION_EXPORT.move(update(RelationExport).where(condition), "fail").values(
             error=scrub(message), sqlstate=None, error_code=code, cancelled=cancelled, finished_at=clock()
         )
-        with self._write() as connection:
-            return self._announce(connection, statement)
+        with self._database.write() as connection:
+            return announce(connection, statement)
 
     def _end(self, statement: Update, claim: Claim) -> None:
-        with self._write() as connection:
-            if not self._announce(connection, statement):
+        with self._database.write() as connection:
+            if not announce(connection, statement):
                 raise AttemptRevoked(
                     f"Attempt {claim.attempt} of {claim.relation} (part {claim.part + 1} of {claim.parts}, "
-                    f"job {claim.job_id}) is no longer the one that counts; it changes nothing."
+                    f"job {claim.job_id}) was revoked: it no longer counts and changes nothing."
                 )
 
 
 def requeued(reason: str) -> Update:
-    """Return the UPDATE that puts rows back in the queue; the caller says which."""
+    """Return the UPDATE that queues rows again; the caller adds which ones."""
     return RELATION_EXPORT.move(update(RelationExport), "requeue").values(
         **{**_CLEARED, "error": scrub(reason), "sqlstate": None, "error_code": None, "queued_at": clock()}
     )

@@ -1,4 +1,4 @@
-"""What every statement of the ledger needs: a connection, the translation of its errors, and the announcement."""
+"""How the parts of the ledger reach its tables: connections, the translation of errors, and the announcement."""
 
 from __future__ import annotations
 
@@ -18,37 +18,38 @@ CHANNEL = "project_export"
 """The channel of pg_notify; the payload is the job's id."""
 
 
-class Book:
-    """An engine and how it is used. Each write is one short transaction."""
+class Database:
+    """The database that holds the ledger. All parts of one `Ledger` share one."""
 
     def __init__(self, engine: Engine) -> None:
         prepare(engine)
-        self._engine = engine
+        self.engine = engine
         self._writing = writing(engine)
 
     @contextmanager
-    def _read(self) -> Iterator[Connection]:
-        with answering(), self._engine.connect() as connection:
+    def read(self) -> Iterator[Connection]:
+        """Open a connection for reading. Raises LedgerBusy, also for what the block asks of it."""
+        with answering(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
-    def _write(self) -> Iterator[Connection]:
+    def write(self) -> Iterator[Connection]:
+        """Run the block as one transaction, which is rolled back if the block raises. Raises LedgerBusy."""
         with answering(), self._writing.begin() as connection:
             yield connection
 
-    def _announce(self, connection: Connection, statement: Update) -> int:
-        """Run an UPDATE, tell whoever listens to the jobs of the rows it hits, and return how many it hits.
 
-        One statement on PostgreSQL, which sends equal notifications of a transaction once.
-        """
-        columns = statement.table.c
-        returning: Any = statement.returning(
-            (columns["job_id"] if "job_id" in columns else columns["id"]).label("job_id")
-        )
-        if connection.dialect.name == "postgresql":
-            hit = returning.cte("hit")
-            returning = select(func.pg_notify(CHANNEL, cast(hit.c.job_id, Text)))
-        return len(connection.execute(returning).all())
+def announce(connection: Connection, statement: Update) -> int:
+    """Run an UPDATE, notify the listeners of every job whose rows it changes, and return the number of these rows.
+
+    On PostgreSQL this is one statement; the server sends equal notifications of a transaction only once.
+    """
+    columns = statement.table.c
+    returning: Any = statement.returning((columns["job_id"] if "job_id" in columns else columns["id"]).label("job_id"))
+    if connection.dialect.name == "postgresql":
+        hit = returning.cte("hit")
+        returning = select(func.pg_notify(CHANNEL, cast(hit.c.job_id, Text)))
+    return len(connection.execute(returning).all())
 
 
 @contextmanager
@@ -62,6 +63,6 @@ def answering() -> Iterator[None]:
         cause = error if isinstance(error, psycopg.Error) else error.orig
         raise LedgerBusy(
             f"The ledger's database did not answer: {scrub(str(cause)).strip()}. "
-            "Whether the last write was kept is not known; the step can be repeated. "
+            "It is unknown whether the last write was kept; the step can be repeated. "
             "Is the database running, and does the ledger's connection name it?"
         ) from error
