@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import json
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ from typer.testing import CliRunner
 from project_export.cli import app
 from project_export.errors import Failure
 from project_export.steps import Context
-from tests.runs import context, files, merge, started, work
+from tests.runs import context, files, merge, path_of, started, work
 
 
 @pytest.fixture
@@ -84,3 +87,26 @@ def test_prune_removes_what_is_past_its_time_and_a_dry_run_only_says_so(
     assert "removed:\n  cancelled: 0\n  jobs: 1\n" in run(*command)
     assert files(tmp_path) == []
     assert [job["job"] for job in jobs(database)] == [going.job_id]  # whether Airflow's runs live, only Airflow knows
+
+
+def test_one_relation_is_written_alone_also_where_the_rest_of_its_job_is_missing(
+    ctx: Context, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROJECT_EXPORT_STORE", ctx.settings.store)
+    monkeypatch.chdir(tmp_path)
+    created = started(ctx, "labels")
+    job = str(created.job_id)
+    early = CliRunner().invoke(app, ["relation", job, "labels", "--ledger", database])
+    assert early.exit_code == 1
+    assert "1 of 1 part(s) of labels in job" in early.stderr
+    assert not (tmp_path / "labels.ndjson.gz").exists()
+    assert work(ctx, created) == []
+    path = tmp_path / "labels.ndjson.gz"
+    said = run("relation", job, "labels", "--ledger", database)
+    assert said == f"{path}: {path.stat().st_size} bytes, SHA-256 {hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+    with tarfile.open(path_of(merge(ctx, created))) as tar:
+        member = tar.extractfile("./tree/project/labels.ndjson")
+        assert member is not None
+        assert gzip.decompress(path.read_bytes()) == member.read()
+    unknown = CliRunner().invoke(app, ["relation", job, "lables", "--ledger", database])
+    assert (unknown.exit_code, "nearest: labels" in unknown.stderr) == (2, True)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from project_export.cli import check, dags, export, ledger, plan, prune, sample, status, tree, verify
+from project_export.cli import check, dags, export, ledger, plan, prune, relation, sample, status, tree, verify
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(ledger.app, name="ledger")
@@ -21,6 +21,7 @@ app.command()(check.check)
 app.command()(dags.dags)
 app.command()(plan.plan)
 app.command()(prune.prune)
+app.command()(relation.relation)
 app.command()(status.status)
 app.command()(verify.verify)
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
+import psycopg
 import typer
 
+from project_export.errors import BadRequest
 from project_export.settings import Settings
+from project_export.shell import kept_ledger
+from project_export.steps import Context
+from project_export.store.uris import uri_of
 
 GitlabVersion = Annotated[
     str, typer.Option("--gitlab-version", help="Version of the GitLab whose database it is; the setting when empty.")
@@ -21,3 +27,19 @@ Edition = Annotated[str, typer.Option("--edition", help="Edition of that GitLab;
 def settings(**given: str) -> Settings:
     """Return the settings of the environment, and what was given instead of them. Raises ValidationError."""
     return Settings().model_copy(update={name: value for name, value in given.items() if value})
+
+
+def stored_exports(out: Path | None, ledger: str) -> Context:
+    """Return the steps' context on exports that were made: their ledger and their store, but no source.
+
+    out: the folder of the exports, in which their ledger is unless `ledger` is the DSN of another; without it the
+    store is the setting's. Raises BadRequest, LedgerOutdated, ValidationError.
+    """
+    given = settings()
+    if out is not None:
+        given = given.model_copy(update={"store": uri_of(out.resolve())})
+    return Context(given, kept_ledger(out, ledger), "", _no_source)
+
+
+def _no_source() -> psycopg.Connection[Any]:
+    raise BadRequest("this command does not read a source")

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import psycopg
 import typer
 
 from project_export import shell
 from project_export.cli.exits import errors
-from project_export.cli.options import settings
-from project_export.errors import BadRequest
-from project_export.steps import Context
+from project_export.cli.options import stored_exports
 from project_export.steps import prune as prune_exports
-from project_export.store.uris import uri_of
 
 
 def prune(
@@ -28,15 +24,7 @@ def prune(
     How long they are kept is in the settings. Jobs of Airflow's runs are never failed here: only Airflow knows them.
     """
     with errors():
-        given = settings()
-        if out is not None:
-            given = given.model_copy(update={"store": uri_of(out.resolve())})
-        ctx = Context(given, shell.kept_ledger(out, ledger), "", _no_source)
-        pruned = prune_exports(ctx, shell.run_alive, dry_run=dry_run)
+        pruned = prune_exports(stored_exports(out, ledger), shell.run_alive, dry_run=dry_run)
     print("would be removed:" if dry_run else "removed:")
     for name, number in asdict(pruned).items():
         print(f"  {name}: {number}")
-
-
-def _no_source() -> psycopg.Connection[Any]:
-    raise BadRequest("prune reads no source")

@@ -6,6 +6,7 @@ hold       one transaction lends its snapshot to all units
 work       a unit claims rows, streams each into a part, and marks it finished
 watch      judges rows whose process is gone, and says how far the job is
 merge      parts → archive, published by one atomic step; raises every failure
+parts      one relation alone
 after      upload or notice, then the job is finished
 ending     whatever goes wrong, the job ends with that error
 prune      retention, and jobs whose run is gone
@@ -19,6 +20,7 @@ from project_export.steps.hold import Holder
 from project_export.steps.merge import Merger
 from project_export.steps.notice import Channel, Notice
 from project_export.steps.owner import Owner
+from project_export.steps.parts import write_relation
 from project_export.steps.planning import allowed, bound_tree, plan_export
 from project_export.steps.preflight import Finding, all_at_once, preflight
 from project_export.steps.prune import Pruned, prune
@@ -51,4 +53,5 @@ __all__ = [
     "preflight",
     "prune",
     "watch",
+    "write_relation",
 ]

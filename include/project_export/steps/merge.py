@@ -5,14 +5,12 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields
 from importlib.metadata import version
 
 from project_export.archive.layout import members, relation_file, root_file
 from project_export.archive.manifest import Manifest, ManifestPart, ManifestRelation, ManifestSnapshot
 from project_export.archive.oversize import too_large
-from project_export.archive.part import PartFacts
-from project_export.archive.pieces import StoredPart, archive_pieces
+from project_export.archive.pieces import archive_pieces
 from project_export.errors import (
     PartCorrupt,
     RelationsFailed,
@@ -27,6 +25,7 @@ from project_export.steps.active import resume
 from project_export.steps.context import Context
 from project_export.steps.ending import ending
 from project_export.steps.owner import Owner
+from project_export.steps.parts import stored_part
 from project_export.steps.watch import KILLED, fail_fast, release
 from project_export.steps.work import DIED, Worker
 from project_export.store import Assembled, digest_of, manifest_of
@@ -111,7 +110,7 @@ class Merger:
             ctx.settings.required("gitlab_version"),
             ctx.settings.required("gitlab_revision"),
             ctx.tree.root.name,
-            [(name, one.get(name, True), [_stored(row) for row in its]) for name, its in by_relation.items()],
+            [(name, one.get(name, True), [stored_part(row) for row in its]) for name, its in by_relation.items()],
         )
         pieces = archive_pieces(files, int(job.created_at.timestamp()))
         key = ctx.key(job)
@@ -138,14 +137,6 @@ class Merger:
         except (StoreRefused, StoreUnusable) as error:
             log.warning("unreferenced files stay until prune_exports removes them: %s", error)
         return Merged(uri, facts.bytes, facts.sha256, records, omissions)
-
-
-def _stored(row: Row) -> StoredPart:
-    return StoredPart(row.relation, row.part, _facts(row), str(row.uri))
-
-
-def _facts(row: Row) -> PartFacts:
-    return PartFacts(**{field.name: getattr(row, field.name) for field in fields(PartFacts)})
 
 
 def _manifest(
