@@ -138,7 +138,7 @@ def test_the_links_of_create_and_merge_say_what_the_run_is_about(stage, whole_ru
 def test_the_grid_names_what_each_unit_did_when_it_has_ended(whole_run):
     names = [task["rendered_map_index"] for task in whole_run.tasks() if task["task_id"] == EXPORT]
     did = [name for name in names if name.endswith(" records")]
-    assert set(names) - set(did) <= {"nothing was left to do"}
+    assert set(names) - set(did) <= {"nothing left to do"}
     assert sum(int(name.rpartition(": ")[2].split()[0].replace(",", "")) for name in did) == whole_run.job().records
 
 

@@ -95,12 +95,12 @@ def test_a_cancelled_unit_ends_soon_and_leaves_its_row_queued_and_no_session(
     created = started(ctx, *ONE)
     with locked(generated_copy, "labels"):
         unit, working = blocked(ctx, created, generated_copy, pool)
-        assert waiting(generated_copy) == [f"project_export job {created.job_id} unit 0 labels"]
+        assert waiting(generated_copy) == [f"project_export job {created.job_id} worker 0 labels"]
         unit.cancel()
-        with pytest.raises(AttemptRevoked, match=r"unit 0 of job .* was cancelled"):
+        with pytest.raises(AttemptRevoked, match=r"worker 0 of job .* was cancelled"):
             working.result(10)
         assert wait_until(lambda: not backends(generated_copy))
-    assert (row(ctx, created).state, row(ctx, created).error) == ("queued", "unit 0 was cancelled")
+    assert (row(ctx, created).state, row(ctx, created).error) == ("queued", "worker 0 was cancelled")
     assert not [name for name in files(tmp_path) if "labels" in name]
     assert work(ctx, created, attempt=2) == []
     assert_same(path_of(merge(ctx, created)), generated_copy, 1, *ONE)

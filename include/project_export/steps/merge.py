@@ -1,4 +1,4 @@
-"""Merge a job's parts into its archive and publish it, or raise with every failure. The table decides, nothing else."""
+"""Merge a job's parts into its archive and publish it, or raise with every failure. Only the ledger decides which."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class Merger:
     def run(self) -> Merged:
         """Export what is still queued, then merge and publish.
 
-        Raises RelationsFailed with every failed relation. The job is failed by this and by any other permanent error,
-        by an error that a retry may cure, or that nobody foresaw, on the last try only.
+        Raises RelationsFailed with every failed relation. That and any other permanent error fails the job; an error
+        that a retry may cure, or that was not foreseen, fails it on the last try only.
         """
         with ending(self._ctx, self._job_id, last_try=self._last_try, ask=self._worker.patiently):
             job = self._worker.patiently(lambda: self._ctx.ledger.queries.job(self._job_id))
@@ -59,11 +59,11 @@ class Merger:
             return self._merge()
 
     def cancel(self) -> None:
-        """Stop exporting at once; see `Worker.cancel`."""
+        """Stop exporting; see `Worker.cancel`."""
         self._worker.cancel()
 
     def _merge(self) -> Merged:
-        """Publish, and have each part that is not what was written exported again, for as long as it has attempts."""
+        """Publish; export each part that is not what was written again, while it has attempts left."""
         while True:
             try:
                 return self._publish()
@@ -72,7 +72,7 @@ class Merger:
                 self._requeue(error)
 
     def _export_rest(self) -> None:
-        """Export what is queued, and raise if anything has failed."""
+        """Export what is still queued, and raise if anything failed."""
         ledger = self._ctx.ledger
         left = [row for row in ledger.queries.rows(self._job_id) if row.state == "started"]
         release(self._ctx, left, DIED, KILLED)

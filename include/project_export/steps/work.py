@@ -1,7 +1,7 @@
-"""A unit's work: claim rows, stream each relation into a part, mark it finished; then say what failed.
+"""A worker: claims rows, streams each into a part, marks it finished, and reports at the end what failed.
 
-A unit goes on after a failure, so that one bad relation costs nothing but itself. Every write names the attempt; when
-another attempt has taken over, this one stops without a trace.
+A failed row does not stop the worker, so one bad relation costs nothing but itself. Every write to the ledger names the
+attempt; once another attempt has taken over, this one stops and changes nothing.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-DIED = "its process died without a word (killed? out of memory?)"
+DIED = "its process died (killed? out of memory?)"
 _MOST_NAMES = 3
 _CLAIM_SECONDS = 0.5
 _MOST_DELAY_SECONDS = 60.0
@@ -51,7 +51,7 @@ _TICK_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Worked:
-    """What a unit did: parts finished, their records and raw bytes, and the names of their relations."""
+    """What a worker did: the parts it finished, their records and raw bytes, and the names of their relations."""
 
     parts: int = 0
     rows: int = 0
@@ -64,19 +64,19 @@ class Worked:
         return Worked(self.parts + 1, self.rows + facts.rows, self.raw_bytes + facts.raw_bytes, relations)
 
     def __str__(self) -> str:
-        """What a person wants to see of it in a list of units.
+        """Return what a list of workers shows of it.
 
         >>> print(Worked(4, 1234, 56789, ("issues", "labels", "boards", "milestones")))
         issues, labels, boards +1: 1,234 records
         """
         more = len(self.relations) - _MOST_NAMES
         names = ", ".join(self.relations[:_MOST_NAMES]) + (f" +{more}" if more > 0 else "")
-        return f"{names}: {self.rows:,} records" if names else "nothing was left to do"
+        return f"{names}: {self.rows:,} records" if names else "nothing left to do"
 
 
 @dataclass(frozen=True)
 class _Attempt:
-    """What a unit works on now: its claim, what is written of it, and whether somebody else has taken the row."""
+    """What the worker is working on: its claim, what it has written so far, and whether the row was taken from it."""
 
     claim: Claim
     writer: PartWriter
@@ -86,8 +86,8 @@ class _Attempt:
 class Worker:
     """One try of one unit of a job.
 
-    alone: no other unit works on the job. lends: where nobody holds the snapshot that all share, this unit may; one
-    that is alone always may.
+    alone: no other worker works on the job. lends: this worker may lend a snapshot of its own when nobody holds the
+    shared one; a worker that is alone always may.
     """
 
     def __init__(self, ctx: Context, job_id: int, owner: Owner, *, alone: bool, lends: bool = False) -> None:
@@ -101,23 +101,23 @@ class Worker:
         self._current: _Attempt | None = None
         self._unheard = False
         self.worked = Worked()
-        """What it has done so far, also where `run` raises."""
+        """What it has done so far, even if `run` raised."""
 
     def run(self) -> Worked:
         """Work until no row can be claimed.
 
-        Raises UnitFailed (permanent) when relations failed that no retry can help, UnitUnfinished (retryable) when a
-        retry can finish some, AttemptRevoked when the unit was cancelled or its snapshot replaced.
+        Raises UnitFailed (permanent) when all failed relations failed for good, UnitUnfinished (retryable) when a retry
+        may finish some, AttemptRevoked when the worker was cancelled or its snapshot replaced.
         """
         job = self.patiently(lambda: self._ctx.ledger.queries.job(self._job_id))
         if job.state == "failed":
             resume(self._ctx, job)
         self._release_dead()
         if not self._ctx.ledger.queries.progress(job.id).queued:
-            log.info("nothing is left to export")
+            log.info("nothing left to export")
             return self.worked
         errors: dict[int, str] = {}
-        name = f"job {job.id} unit {self._owner.unit}"
+        name = f"job {job.id} worker {self._owner.unit}"
         source = self._source = UnitSource(self._ctx, job, name, lends=self._lends)
         try:
             with self._beating():
@@ -132,24 +132,24 @@ class Worker:
         finally:
             source.close()
         if self._stopped.is_set():
-            raise AttemptRevoked(f"unit {self._owner.unit} of job {job.id} was cancelled")
+            raise AttemptRevoked(f"worker {self._owner.unit} of job {job.id} was cancelled")
         if errors:
             failed = {row.id for row in self._ctx.ledger.queries.rows(job.id) if row.state == "failed"}
             if errors.keys() <= failed:
-                raise UnitFailed(listed(f"{len(errors)} relation(s) of this unit failed for good", errors.values()))
-            raise UnitUnfinished(listed(f"{len(errors)} relation(s) of this unit failed for now", errors.values()))
+                raise UnitFailed(listed(f"{len(errors)} relation(s) of this worker failed for good", errors.values()))
+            raise UnitUnfinished(listed(f"{len(errors)} relation(s) of this worker failed for now", errors.values()))
         return self.worked
 
     def cancel(self) -> None:
-        """Stop at once: cancel the running query and queue its row again. May be called from a signal handler."""
+        """Stop at once: cancel the running query and requeue its row. Safe to call from a signal handler."""
         self._stopped.set()
         self._interrupt()
 
     def _next(self, source: UnitSource) -> Claim | None:
-        """Claim a row, or return None when nothing is left to claim.
+        """Claim a row, or return None when there is nothing left to claim.
 
-        A unit that is alone also waits for rows that wait for their next try: its snapshot ends with it, and in a next
-        try of the unit every row would have to be read again. One from which others borrow waits for theirs, too.
+        A worker that is alone also waits for rows whose next attempt is delayed: its snapshot ends with it, and another
+        try would have to read every row again. A worker that lends its snapshot waits for the borrowers' rows, too.
         """
         ledger = self._ctx.ledger
         while not self._stopped.is_set():
@@ -165,7 +165,7 @@ class Worker:
         return None
 
     def _claim(self) -> Claim | None:
-        """Claim a row; first give back what was claimed when the ledger's answer was lost."""
+        """Claim a row; first requeue what an earlier claim took, if the ledger's answer to that claim was lost."""
         ledger, owner = self._ctx.ledger, str(self._owner.here())
         if self._unheard:
             lost = {row.id: row.attempt for row in ledger.queries.rows(self._job_id, "started") if row.owner == owner}
@@ -176,11 +176,11 @@ class Worker:
         return claim
 
     def patiently(self, ask: Callable[[], T]) -> T:
-        """Ask the ledger for as long as the watch leaves a silent unit alone; see `patience`."""
+        """Keep asking the ledger for as long as the waiter tolerates a silent worker; see `patience`."""
         return patiently(ask, self._ctx.settings.hung_seconds, self._stopped)
 
     def _export(self, job: Job, claim: Claim, source: UnitSource) -> PartFacts:
-        """Export one row and finish it; after an error give it back, for good or for another try."""
+        """Export one row and finish it; after an error, fail it for good or requeue it for another attempt."""
         what = _named(claim)
         log.info("%s: attempt %d", what, claim.attempt)
         try:
@@ -217,7 +217,7 @@ class Worker:
     def _write(
         self, job: Job, claim: Claim, producer: Producer, source: UnitSource, what: str
     ) -> tuple[PartFacts, str, tuple[str, ...]]:
-        """Write a row's part; return what is known of it, its URI, and what is to be said of its records."""
+        """Write a row's part; return its facts, its URI, and remarks on its records."""
         assert source.session is not None
         key = self._ctx.key(job)
         uri = self._ctx.store.part(key, claim.relation, claim.part, claim.attempt)
@@ -234,7 +234,7 @@ class Worker:
             return writer.finish(), uri, () if oversize is None else oversize.remarks
 
     def _give_back(self, claim: Claim, error: ProjectExportError, what: str) -> None:
-        """Say why an attempt failed. The last of `max_attempts` is final; a cleared run has as many again."""
+        """Record why an attempt failed. The last of `max_attempts` is final; clearing the run allows as many again."""
         final = isinstance(error, Permanent) or claim.failed_attempts + 1 >= self._ctx.settings.max_attempts
         delay = random.uniform(0.5, 1.0) * min(_MOST_DELAY_SECONDS, 2.0 ** min(claim.attempt, 10))
         text = "%s: attempt %d failed%s: %s"
@@ -255,13 +255,13 @@ class Worker:
 
     def _revocation(self, claim: Claim, what: str) -> AttemptRevoked:
         if self._stopped.is_set():
-            message = f"unit {self._owner.unit} was cancelled"
+            message = f"worker {self._owner.unit} was cancelled"
             self._ctx.ledger.claims.requeue({claim.row_id: claim.attempt}, message)
             return AttemptRevoked(f"{what}: {message}")
         return AttemptRevoked(f"{what}: attempt {claim.attempt} was revoked")
 
     def _release_dead(self) -> None:
-        """Queue the rows again that an earlier try of this very unit held when it died; a second death fails a row."""
+        """Requeue the rows that an earlier try of this unit held when it died; a second death fails a row."""
         started = self._ctx.ledger.queries.rows(self._job_id, "started")
         held = [(row, Owner.parse(row.owner)) for row in started]
         dead = [row for row, owner in held if owner is not None and owner.earlier_try_of(self._owner)]
@@ -279,7 +279,7 @@ class Worker:
             thread.join()
 
     def _beat(self, done: threading.Event) -> None:
-        """Give signs of life; interrupt an attempt that must end until it does: between statements it feels nothing."""
+        """Send heartbeats; keep interrupting an attempt that must end: a cancel between statements has no effect."""
         last = time.monotonic()
         while not done.wait(min(_TICK_SECONDS, self._ctx.settings.heartbeat_seconds)):
             if self._gone:
@@ -296,7 +296,7 @@ class Worker:
         try:
             lost = self._ctx.ledger.claims.beat([Beat(claim.row_id, claim.attempt, writer.rows, writer.raw_bytes)])
         except Retryable as error:
-            log.warning("no sign of life could be given: %s", error)
+            log.warning("the heartbeat could not be written: %s", error)
             return
         if lost:
             current.revoked.set()
@@ -313,11 +313,11 @@ class Worker:
 
 @contextmanager
 def _memory_named(what: str) -> Iterator[None]:
-    """Turn a lack of memory into an error that is counted, says what is read, and leaves the others their turn."""
+    """Turn a MemoryError into a failed attempt that names the relation, so that the other rows go on."""
     try:
         yield
     except MemoryError as error:
-        raise OutOfMemory(f"{what}: its process got no memory. Give it more, then retry.") from error
+        raise OutOfMemory(f"{what}: ran out of memory; raise its limit, then retry.") from error
 
 
 def _named(claim: Claim) -> str:
