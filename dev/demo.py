@@ -150,7 +150,7 @@ def _follow(stack: Stack, rest: Rest, run_id: str, console: Console) -> Job:
             # The run's state is asked first, so that the last look at the ledger sees all of an ended run.
             state = rest.run_state(DAG_ID, run_id)
             job = ledger.queries.job_of_run(f"{DAG_ID}/{run_id}")
-            show(ledger.queries.rows(job.id) if job else [])
+            show(ledger.queries.relations(job.id) if job else [])
             if state in ("success", "failed"):
                 break
             time.sleep(POLL_SECONDS)

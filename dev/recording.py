@@ -55,7 +55,7 @@ def _record(stack: Stack, console: Console) -> None:
         raise StackError(f"The run {run_id} failed: {rest.task_errors(DAG_ID, run_id)}")
     job = ledger.queries.job_of_run(f"{DAG_ID}/{run_id}")
     assert job is not None
-    console.print(relations_table(ledger.queries.rows(job.id)), "")
+    console.print(relations_table(ledger.queries.relations(job.id)), "")
     archive = Path(shown(str(job.archive_uri)))
     os.chdir(archive.parent)
     names = _run(console, "tar", "--list", "--file", archive.name).splitlines()

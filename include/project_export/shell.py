@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.2
 _RUN = "shell:"
 
-Show = Callable[[list[ledger.Row]], None]
+Show = Callable[[Sequence[ledger.RelationProgress]], None]
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def export(
 
     The job of the same request that was interrupted or failed before is taken up, unless `anew`: what it has exported
     is used, if all relations need not be read from one snapshot, which has ended with its process.
-    params: as of the DAG. jobs: processes at the most. show: called with the ledger's rows while it runs.
+    params: as of the DAG. jobs: processes at the most. show: called with the relations' progress while it runs.
     Raises what the steps raise; KeyboardInterrupt after the job was failed.
     """
     settings = settings.model_copy(update={"units": jobs})
@@ -227,7 +227,7 @@ def _work(place: Place, ctx: Context, created: Created, run_id: str, snapshot: _
             with _undisturbed():
                 ended = {unit: _how(process) for unit, process in units.items() if not process.is_alive()}
                 _, over = watch(ctx, created.job_id, ended, silence)
-                show(ctx.ledger.queries.rows(created.job_id))
+                show(ctx.ledger.queries.relations(created.job_id))
                 snapshot.touch()
     except BaseException:
         for process in units.values():

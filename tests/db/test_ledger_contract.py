@@ -243,7 +243,7 @@ def test_beats_write_progress_and_name_the_rows_that_are_lost(ledger: Ledger, en
         failed.row_id,
         other.row_id,
     }
-    assert row(ledger, alive.row_id, job).rows == 10 + alive.row_id
+    assert row(ledger, alive.row_id, job).records == 10 + alive.row_id
     assert [stale.id for stale in ledger.watch.stale(job.id, 60)] == [other.row_id]
     assert ledger.claims.beat([]) == set()
 
@@ -254,7 +254,7 @@ def test_a_finished_row_keeps_the_facts_of_its_part(ledger: Ledger) -> None:
     ledger.claims.finish(claim, Facts(), "file:///parts/issues.0.1", ["column x was left out"])
     done = row(ledger, claim.row_id, job)
     assert (done.state, done.uri, done.remarks) == ("finished", "file:///parts/issues.0.1", ("column x was left out",))
-    assert Facts(done.rows, done.raw_bytes, done.stored_bytes, done.crc32, done.stored_crc32, done.sha256) == Facts()
+    assert Facts(done.records, done.raw_bytes, done.stored_bytes, done.crc32, done.stored_crc32, done.sha256) == Facts()
     assert done.finished_at is not None
     assert done.error is None
 
@@ -303,7 +303,7 @@ def test_a_requeued_part_no_longer_counts(ledger: Ledger) -> None:
     assert ledger.claims.requeue([claim.row_id], "the part is corrupt") == 1
     again = row(ledger, claim.row_id, job)
     assert (again.state, again.error, again.attempt) == ("queued", "the part is corrupt", 1)
-    assert (again.uri, again.sha256, again.rows, again.remarks, again.finished_at) == (None, None, 0, (), None)
+    assert (again.uri, again.sha256, again.records, again.remarks, again.finished_at) == (None, None, 0, (), None)
     assert ledger.claims.requeue([claim.row_id], "twice") == 0
     assert ledger.claims.requeue([], "none") == 0
 
@@ -408,10 +408,10 @@ def test_progress_counts_and_sums(ledger: Ledger) -> None:
     ledger.claims.beat([Beat(started.row_id, 1, 4, 400)])
     progress = ledger.queries.progress(job.id)
     assert (progress.queued, progress.started, progress.finished, progress.failed) == (2, 1, 1, 1)
-    assert (progress.pending, progress.done, progress.total) == (3, 1, 5)
-    assert (progress.rows, progress.raw_bytes, progress.estimate) == (7, 700, 50)
+    assert (progress.pending, progress.total) == (3, 5)
+    assert (progress.records, progress.raw_bytes, progress.estimate) == (7, 700, 50)
     assert (progress.state, progress.generation) == ("started", 0)
-    assert {type(value) for value in (progress.rows, progress.raw_bytes, progress.estimate)} == {int}
+    assert {type(value) for value in (progress.records, progress.raw_bytes, progress.estimate)} == {int}
 
 
 def test_a_job_without_rows_has_nothing_pending(ledger: Ledger) -> None:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from project_export.cli.exits import errors
-from project_export.ledger import Job, Ledger, Row
+from project_export.ledger import JobProgress, Row
 from project_export.shell import kept_ledger
 from project_export.store.uris import shown
 
@@ -33,13 +33,13 @@ def status(
 ) -> None:
     """Show the jobs of a ledger, the newest first, or the relations of one with what went wrong."""
     with errors():
-        kept = kept_ledger(out, ledger)
+        queries = kept_ledger(out, ledger).queries
         if job:
-            asked, rows = kept.queries.job(job), [_row(row) for row in kept.queries.rows(job)]
+            asked, rows = queries.job(job), [_row(row) for row in queries.rows(job)]
             failures = [str(failure) for failure in asked.errors]
         else:
             asked, failures = None, []
-            rows = [_job(kept, one) for one in kept.queries.jobs(most, project_id or None)]
+            rows = [_job(one) for one in queries.jobs(project_id=project_id or None, limit=most)]
     if as_json:
         print(json.dumps(rows, indent=2, default=str))
         return
@@ -50,15 +50,15 @@ def status(
         print(failure)
 
 
-def _job(kept: Ledger, job: Job) -> dict[str, Any]:
-    progress = kept.queries.progress(job.id)
+def _job(one: JobProgress) -> dict[str, Any]:
+    job, progress = one.job, one.progress
     return {
         "job": job.id,
         "state": job.state,
         "project": job.project_id,
         "source": job.source,
         "done": f"{progress.finished} of {progress.total}",
-        "records": progress.rows if job.records is None else job.records,
+        "records": progress.records if job.records is None else job.records,
         "began": _shown(job.created_at),
         "ended": _shown(job.finished_at),
         "archive": job.archive_uri and shown(job.archive_uri),
@@ -70,7 +70,7 @@ def _row(row: Row) -> dict[str, Any]:
         "relation": row.relation if row.parts == 1 else f"{row.relation} (part {row.part + 1} of {row.parts})",
         "state": row.state,
         "attempt": row.attempt,
-        "records": row.rows,
+        "records": row.records,
         "ended": _shown(row.finished_at),
         "error": row.error,
     }

@@ -7,6 +7,7 @@ from project_export.ledger.ledger import Ledger
 from project_export.ledger.listen import Wait
 from project_export.ledger.migrate import check, upgrade
 from project_export.ledger.notices import Notices
+from project_export.ledger.progress import JobProgress, Progress, RelationProgress
 from project_export.ledger.queries import Queries
 from project_export.ledger.records import (
     Beat,
@@ -15,7 +16,6 @@ from project_export.ledger.records import (
     JobRequest,
     Outcome,
     Planned,
-    Progress,
     Row,
     WrittenPart,
 )
@@ -28,6 +28,7 @@ __all__ = [
     "Claims",
     "Ended",
     "Job",
+    "JobProgress",
     "JobRequest",
     "Jobs",
     "Ledger",
@@ -36,6 +37,7 @@ __all__ = [
     "Planned",
     "Progress",
     "Queries",
+    "RelationProgress",
     "Retention",
     "Row",
     "Wait",

@@ -19,7 +19,7 @@ from project_export.ledger.states import FAILED, FINISHED, PROJECT_EXPORT_JOB, R
 
 _CLEARED: Mapping[str, Any] = {
     "owner": None,
-    "rows": 0,
+    "records": 0,
     "raw_bytes": 0,
     "stored_bytes": None,
     "crc32": None,
@@ -121,7 +121,7 @@ class Claims:
             )
             .values(
                 heartbeat_at=clock(),
-                rows=case({beat.row_id: beat.rows for beat in beats}, value=RelationExport.id),
+                records=case({beat.row_id: beat.records for beat in beats}, value=RelationExport.id),
                 raw_bytes=case({beat.row_id: beat.raw_bytes for beat in beats}, value=RelationExport.id),
             )
             .returning(RelationExport.id)
@@ -139,7 +139,7 @@ class Claims:
         changed nothing, when the claim is lost.
         """
         finished = RELATION_EXPORT.move(_fenced(claim), "finish").values(
-            rows=part.rows,
+            records=part.rows,
             raw_bytes=part.raw_bytes,
             stored_bytes=part.stored_bytes,
             crc32=part.crc32,

@@ -24,7 +24,7 @@ from project_export.ledger.columns import BigKey, UtcDateTime, clock
 from project_export.ledger.records import Outcome
 from project_export.ledger.states import PENDING, STATES
 
-REVISION = "0005"
+REVISION = "0006"
 """The migration that these models need; a test compares it with the newest one."""
 
 
@@ -92,6 +92,9 @@ class ProjectExportJob(Base):
         Index("project_export_job_run", "run_id"),
         Index("project_export_job_ended", "finished_at"),
         Index("project_export_job_project", "project_id", "state"),
+        Index("project_export_job_by_source", "source", "id"),
+        Index("project_export_job_by_project", "project_id", "id"),
+        Index("project_export_job_by_state", "state", "id"),
         {"sqlite_autoincrement": True},
     )
 
@@ -118,7 +121,7 @@ class RelationExport(Base):
     error: Mapped[str | None]
     sqlstate: Mapped[str | None]
     generation: Mapped[int | None]
-    rows: Mapped[int] = mapped_column(server_default=text("0"))
+    records: Mapped[int] = mapped_column(server_default=text("0"))
     raw_bytes: Mapped[int] = mapped_column(server_default=text("0"))
     stored_bytes: Mapped[int | None]
     crc32: Mapped[int | None]

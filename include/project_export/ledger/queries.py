@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, cast, func, select
+from sqlalchemy import BigInteger, ColumnElement, RowMapping, Select, cast, func, select
 
 from project_export.errors import WHOLE, Failure
 from project_export.ledger.columns import clock
 from project_export.ledger.database import Database
 from project_export.ledger.models import ProjectExportJob, RelationExport
+from project_export.ledger.progress import JobProgress, Progress, RelationProgress, relations_of
 from project_export.ledger.reading import JOB, active_job, job_of, missing, newest_job, of_project, rows_where, the_job
-from project_export.ledger.records import Job, Progress, Row
+from project_export.ledger.records import Job, Row
 from project_export.ledger.states import FAILED, FINISHED, QUEUED, STARTED
 
 
@@ -47,13 +49,24 @@ class Queries:
             had = ProjectExportJob.archive_bytes.is_not(None)
             return newest_job(connection, had, *of_project(source, tree, project_id))
 
-    def jobs(self, most: int, project_id: int | None = None) -> list[Job]:
-        """Return at most `most` jobs of one project, or of all, newest first."""
-        query = select(JOB).order_by(ProjectExportJob.id.desc()).limit(most)
-        if project_id is not None:
-            query = query.where(ProjectExportJob.project_id == project_id)
+    def jobs(
+        self,
+        *,
+        source: str | None = None,
+        project_id: int | None = None,
+        state: str | None = None,
+        before: int | None = None,
+        limit: int = 50,
+    ) -> list[JobProgress]:
+        """Return a page of at most `limit` jobs with their progress, newest first.
+
+        source, project_id, state: return only jobs that have it. before: return only jobs whose id is smaller; the last
+        id of a page gives the next page. One query that walks one index from `before` on, however many jobs there are;
+        where several filters are given, it skips the jobs that the others exclude.
+        """
+        query = jobs_query(source=source, project_id=project_id, state=state, before=before, limit=limit)
         with self._database.read() as connection:
-            return [job_of(found) for found in connection.execute(query).mappings()]
+            return [_job_progress(found) for found in connection.execute(query).mappings()]
 
     def rows(self, job_id: int, state: str | None = None) -> list[Row]:
         """Return the rows of a job in the order of the archive: by position, then part.
@@ -65,6 +78,13 @@ class Queries:
             conditions.append(RelationExport.state == state)
         with self._database.read() as connection:
             return rows_where(connection, *conditions)
+
+    def relations(self, job_id: int) -> list[RelationProgress]:
+        """Return the relations of a job with their progress, in the order of the archive. Raises JobMissing."""
+        with self._database.read() as connection:
+            the_job(connection, job_id)
+            now = connection.scalars(select(clock())).one()
+            return relations_of(rows_where(connection, RelationExport.job_id == job_id), now)
 
     def progress(self, job_id: int) -> Progress:
         """Return how far a job is. Raises JobMissing."""
@@ -78,17 +98,7 @@ class Queries:
         """Return the last error of each failed row in the order of the archive, and the number of cancelled rows."""
         failed = self.rows(job_id, FAILED)
         own = [row for row in failed if not row.cancelled]
-        found = [
-            Failure(
-                row.relation,
-                row.attempt,
-                (f"part {row.part + 1} of {row.parts}: " if row.parts > 1 else "") + (row.error or "no error was kept"),
-                row.sqlstate,
-                row.finished_at.isoformat(" ", "seconds") if row.finished_at else None,
-                row.error_code,
-            )
-            for row in own
-        ]
+        found = [row.failure for row in own]
         if len(own) < len(failed):
             said = f"{len(failed) - len(own)} other relation(s) or part(s) were cancelled"
             found.append(Failure(WHOLE, 0, said, code="Cancelled"))
@@ -101,26 +111,58 @@ class Queries:
 
 def progress_query(job_id: int) -> Any:
     """Return the query behind `Queries.progress`."""
-
-    def in_state(state: str) -> ColumnElement[int]:
-        return func.count(RelationExport.id).filter(RelationExport.state == state).label(state)
-
-    def total(column: Any) -> ColumnElement[int]:
-        return cast(func.coalesce(func.sum(column), 0), BigInteger).label(column.key)
-
     return (
         select(
             ProjectExportJob.state,
             ProjectExportJob.snapshot_generation.label("generation"),
-            *(in_state(state) for state in (QUEUED, STARTED, FINISHED, FAILED)),
-            *(total(column) for column in (RelationExport.rows, RelationExport.raw_bytes, RelationExport.estimate)),
-            cast(
-                func.coalesce(func.sum(RelationExport.estimate).filter(RelationExport.state == FINISHED), 0), BigInteger
-            ).label("estimate_done"),
-            func.min(RelationExport.started_at).label("began"),
+            *_sums(),
             clock().label("now"),
         )
         .outerjoin(RelationExport, RelationExport.job_id == ProjectExportJob.id)
         .where(ProjectExportJob.id == job_id)
         .group_by(ProjectExportJob.id)
     )
+
+
+def jobs_query(
+    *, source: str | None, project_id: int | None, state: str | None, before: int | None, limit: int
+) -> Select[Any]:
+    """Return the query behind `Queries.jobs`: the page first, then the rows of its jobs alone."""
+    job = ProjectExportJob
+    wanted = {job.source: source, job.project_id: project_id, job.state: state}
+    conditions = [column == value for column, value in wanted.items() if value is not None]
+    if before is not None:
+        conditions.append(job.id < before)
+    page = select(JOB).where(*conditions).order_by(job.id.desc()).limit(limit).cte("page")
+    sums = (
+        select(RelationExport.job_id, *_sums())
+        .where(RelationExport.job_id.in_(select(page.c.id)))
+        .group_by(RelationExport.job_id)
+        .subquery("sums")
+    )
+    added_up = (column.label(f"sum_{column.key}") for column in sums.c if column.key != "job_id")
+    return (
+        select(page, *added_up, clock().label("sum_now"))
+        .outerjoin(sums, sums.c.job_id == page.c.id)
+        .order_by(page.c.id.desc())
+    )
+
+
+def _sums() -> Iterator[ColumnElement[Any]]:
+    """Yield what `Progress` counts and adds up over the rows of a job."""
+    rows = RelationExport
+    for state in (QUEUED, STARTED, FINISHED, FAILED):
+        yield func.count(rows.id).filter(rows.state == state).label(state)
+    for column in (rows.records, rows.raw_bytes, rows.estimate):
+        yield cast(func.coalesce(func.sum(column), 0), BigInteger).label(column.key)
+    done = func.sum(rows.estimate).filter(rows.state == FINISHED)
+    yield cast(func.coalesce(done, 0), BigInteger).label("estimate_done")
+    yield func.min(rows.started_at).label("began")
+
+
+def _job_progress(found: RowMapping) -> JobProgress:
+    job = job_of({name: value for name, value in found.items() if not name.startswith("sum_")})
+    sums = {name.removeprefix("sum_"): value for name, value in found.items() if name.startswith("sum_")}
+    counted = {name: value or 0 for name, value in sums.items() if name not in ("began", "now")}
+    progress = Progress(job.state, job.snapshot_generation, **counted, began=sums["began"], now=sums["now"])
+    return JobProgress(job, progress)

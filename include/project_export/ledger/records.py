@@ -82,12 +82,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of relation_export.
+    """A row of relation_export: one relation of a job, or one part of it.
 
-    rows and raw_bytes: so far while it is started, of the part when it is finished. remarks: what is odd, or its
-    version does not have. omissions: what the source has, or may have, and the part lacks. failed_attempts: since the
-    job was opened, deaths included; `attempt` counts all there ever were. error_code: see `Failure.code`. cancelled: it
-    was failed only because another row had failed.
+    records and raw_bytes: exported so far while it is started, those of the part when it is finished. remarks: what is
+    odd about the part, or what the source's version does not have. omissions: what the source has, or may have, and the
+    part lacks. attempt: counts all attempts; failed_attempts: those that failed since the job was opened or reopened,
+    deaths included. deaths: processes that died while they worked on it. error_code: see `Failure.code`. cancelled: it
+    failed only because another row had failed.
     """
 
     id: int
@@ -105,7 +106,7 @@ class Row:
     error: str | None
     sqlstate: str | None
     generation: int | None
-    rows: int
+    records: int
     raw_bytes: int
     stored_bytes: int | None
     crc32: int | None
@@ -122,6 +123,19 @@ class Row:
     omissions: tuple[str, ...]
     cancelled: bool
     error_code: str | None
+
+    @property
+    def failure(self) -> Failure:
+        """Its last error."""
+        part = f"part {self.part + 1} of {self.parts}: " if self.parts > 1 else ""
+        return Failure(
+            self.relation,
+            self.attempt,
+            part + (self.error or "no error was kept"),
+            self.sqlstate,
+            self.finished_at.isoformat(" ", "seconds") if self.finished_at else None,
+            self.error_code,
+        )
 
 
 @dataclass(frozen=True)
@@ -143,11 +157,11 @@ class Claim:
 
 @dataclass(frozen=True)
 class Beat:
-    """A sign of life of one claim: how many rows and raw bytes it has so far."""
+    """A heartbeat of one claim, with the number of records and raw bytes written so far."""
 
     row_id: int
     attempt: int
-    rows: int
+    records: int
     raw_bytes: int
 
 
@@ -177,53 +191,3 @@ class WrittenPart(Protocol):
     @property
     def sha256(self) -> str:
         """SHA-256 of the raw bytes, in hexadecimal."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a job is: rows of relation_export by state, and the sums over all of them.
-
-    estimate_done: the estimates of the finished rows. began: when the first row was claimed; now: by the same clock.
-    """
-
-    state: str
-    generation: int
-    queued: int
-    started: int
-    finished: int
-    failed: int
-    rows: int
-    raw_bytes: int
-    estimate: int
-    estimate_done: int = 0
-    began: datetime | None = None
-    now: datetime | None = None
-
-    @property
-    def share(self) -> float:
-        """How much is done, between 0 and 1, by what the relations were estimated to cost."""
-        if self.finished == self.total:
-            return 1.0
-        return self.estimate_done / self.estimate if self.estimate else self.finished / self.total
-
-    @property
-    def seconds_left(self) -> float | None:
-        """How long the rest takes if it goes on as it did so far; None while nothing tells."""
-        if not self.share or self.began is None or self.now is None:
-            return None
-        return (self.now - self.began).total_seconds() * (1 - self.share) / self.share
-
-    @property
-    def pending(self) -> int:
-        """Rows that are neither finished nor failed."""
-        return self.queued + self.started
-
-    @property
-    def done(self) -> int:
-        """Rows that are finished."""
-        return self.finished
-
-    @property
-    def total(self) -> int:
-        """All rows."""
-        return self.pending + self.finished + self.failed

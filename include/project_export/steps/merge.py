@@ -119,7 +119,7 @@ class Merger:
         remarks = too_large(facts.bytes, sum(member.size for member in files))
         for remark in remarks:
             log.warning("%s: %s", uri, remark)
-        records = sum(row.rows for row in rows)
+        records = sum(row.records for row in rows)
         with ctx.store.writing(key, manifest_of(uri)) as out:
             written = {member.name for member in files}
             described = _manifest(ctx.tree.root.name, job, by_relation, written, facts, remarks)
@@ -153,7 +153,7 @@ def _manifest(
         parts = [
             ManifestPart(
                 part=row.part,
-                rows=row.rows,
+                rows=row.records,
                 raw_bytes=row.raw_bytes,
                 stored_bytes=row.stored_bytes or 0,
                 sha256=row.sha256 or "",

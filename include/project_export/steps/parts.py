@@ -16,7 +16,8 @@ from project_export.store import Assembled, assemble, replacing
 
 def stored_part(row: Row) -> StoredPart:
     """Return the part of a finished row."""
-    facts = PartFacts(**{field.name: getattr(row, field.name) for field in fields(PartFacts)})
+    same = {field.name: getattr(row, field.name) for field in fields(PartFacts) if field.name != "rows"}
+    facts = PartFacts(rows=row.records, **same)
     return StoredPart(row.relation, row.part, facts, str(row.uri))
 
 

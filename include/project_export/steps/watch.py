@@ -79,7 +79,7 @@ def watch(ctx: Context, job_id: int, ended: Mapping[int, str], silence: Silence 
         progress.started,
         progress.queued,
         progress.failed,
-        progress.rows,
+        progress.records,
         progress.raw_bytes,
     )
     units = len(job.plan["titles"])
