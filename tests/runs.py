@@ -16,6 +16,7 @@ from project_export.merged import Merged
 from project_export.request import Request
 from project_export.settings import Settings
 from project_export.steps import Context, Created, Merger, Owner, Worker, create
+from project_export.tree.parameters import RESERVED
 from tests import reader
 from tests.archives import Records, read_archive
 
@@ -45,8 +46,11 @@ def context(source: str, ledger_dsn: str, folder: Path, **settings: Any) -> Cont
 def started(
     ctx: Context, *relations: str, project_id: int = 1, run_id: str = RUN, watched: bool = False, **request: Any
 ) -> Created:
-    """Create a job, as a run does whose rivals are all alive."""
-    wanted = Request(project_id, relations, **request)
+    """Create a job, as a run does whose rivals are all alive. request: the tree's parameters among it."""
+    own = {name: value for name, value in request.items() if name in RESERVED}
+    wanted = Request(
+        project_id, relations, **own, parameters={name: request[name] for name in request.keys() - own.keys()}
+    )
     return create(ctx, wanted, run_id=run_id, requested_by="jane", run_alive=lambda _: True, watched=watched)
 
 

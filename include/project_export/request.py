@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 from project_export.errors import BadRequest, nearest
 from project_export.send import Place, shown
 from project_export.settings import Consistency
-from project_export.tree import Tree
+from project_export.tree import Parameter, Tree
+from project_export.tree.parameters import RESERVED
 
 IfRunning = Literal["fail", "join", "wait"]
 AfterExport = Literal["notify", "none", "upload"]
@@ -21,26 +22,30 @@ class Request:
     """What somebody asks for.
 
     relations: names of top-level relations, all when empty; the root's record is always exported.
-    description: replaces the project's own in the archive. consistency: None leaves it to the settings.
+    consistency: None leaves it to the settings.
     if_running: what to do when the project is being exported by another run: fail, join it, or wait (which the caller
     does: the step fails). fail_fast: the first relation that fails for good cancels all others. after_export: what to
     do with the archive; upload_url, upload_http_method: of an upload.
+    parameters: values of the parameters that the tree declares, by name; None where the source's own values stay.
     """
 
     project_id: int
     relations: tuple[str, ...] = ()
-    description: str | None = None
     consistency: Consistency | None = None
     if_running: IfRunning = "fail"
     fail_fast: bool = False
     after_export: AfterExport = "notify"
     upload_url: str | None = field(default=None, repr=False)
     upload_http_method: str = "PUT"
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any], tree: Tree) -> Request:
-        """Check parameters as they come from a form or a REST call. Raises BadRequest, naming what is valid."""
-        valid = [one.name for one in fields(cls)]
+        """Check what a form, a REST call or a command gives, the tree's parameters beside the others.
+
+        Raises BadRequest, naming what is valid.
+        """
+        valid = [*RESERVED, *tree.parameters]
         for name in params:
             if name not in valid:
                 raise BadRequest(f"parameter {name} is unknown; {nearest(name, valid)}")
@@ -56,9 +61,6 @@ class Request:
         for name in relations:
             if name not in names:
                 raise BadRequest(f"relation {name} is unknown; {nearest(name, names)}")
-        description = params.get("description")
-        if description is not None and not (isinstance(description, str) and _storable(description)):
-            raise BadRequest(f"description must be a text without NUL and halves of surrogates, not {description!r}")
         consistency = params.get("consistency")
         if consistency not in (None, "relation", "project"):
             raise BadRequest(f"consistency must be relation or project, not {consistency!r}")
@@ -68,16 +70,27 @@ class Request:
         return cls(
             project_id,
             tuple(dict.fromkeys(relations)),
-            description or None,
             consistency,
             _one_of(params, "if_running", get_args(IfRunning)),
             fail_fast,
             *_after_export(params),
+            parameters={name: _given(params, declared) for name, declared in tree.parameters.items()},
         )
 
     def kept(self) -> dict[str, Any]:
         """Return what a job keeps of its request: no secret of the URL."""
-        return {**asdict(self), "upload_url": self.upload_url and shown(self.upload_url)}
+        kept = {**asdict(self), "upload_url": self.upload_url and shown(self.upload_url)}
+        return {**kept.pop("parameters"), **kept}
+
+
+def _given(params: Mapping[str, Any], declared: Parameter) -> Any:
+    """Return the value of a parameter of the tree; an empty text counts as not given."""
+    value = params.get(declared.name)
+    if value is None or value == "":
+        return declared.default
+    if fault := declared.fault(value):
+        raise BadRequest(fault)
+    return value
 
 
 def _after_export(params: Mapping[str, Any]) -> tuple[Any, str | None, Any]:
@@ -102,8 +115,3 @@ def _one_of(params: Mapping[str, Any], name: str, valid: Sequence[str]) -> Any:
     if value not in valid:
         raise BadRequest(f"{name} must be one of {', '.join(valid)}, not {value!r}")
     return value
-
-
-def _storable(text: str) -> bool:
-    """Whether PostgreSQL can keep a text."""
-    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)

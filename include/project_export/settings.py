@@ -13,11 +13,12 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from project_export.errors import SettingMissing, SettingRefused, listed, nearest
+from project_export.variables import PREFIX, variable
 
 Consistency = Literal["relation", "project"]
 
-REQUIRED = ("store", "gitlab_version", "gitlab_revision")
-"""The settings without which there is no export."""
+REQUIRED = ("store",)
+"""The settings without which there is no export, whatever the tree; its format may need more."""
 
 _GUARDS: dict[str, Any] = {"environment_only": "it guards what an export may read and write"}
 _PARSED: dict[str, Any] = {"environment_only": "the DAG file reads it when it is parsed"}
@@ -50,7 +51,7 @@ class Layer:
 class Settings(BaseSettings):
     """All settings; every field is the variable PROJECT_EXPORT_<FIELD>, which counts as not set when it is empty."""
 
-    model_config = SettingsConfigDict(env_prefix="PROJECT_EXPORT_", env_ignore_empty=True, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore")
 
     source_conn_id: str = Field("project_export_source", description="Connection id of the database to export from.")
     ledger_conn_id: str = Field("project_export_ledger", description="Connection id of the ledger's database.")
@@ -81,10 +82,19 @@ class Settings(BaseSettings):
         json_schema_extra=_GUARDS,
     )
     gitlab_version: str = Field(
-        "", description="Content of GITLAB_VERSION in the archive; in a shell also --gitlab-version. No default."
+        "",
+        description="Content of GITLAB_VERSION in the archive; in a shell also --gitlab-version. No default; trees of"
+        " the format gitlab need it.",
     )
     gitlab_revision: str = Field(
-        "", description="Content of GITLAB_REVISION in the archive; in a shell also --gitlab-revision. No default."
+        "",
+        description="Content of GITLAB_REVISION in the archive; in a shell also --gitlab-revision. No default; trees of"
+        " the format gitlab need it.",
+    )
+    application_version: str = Field(
+        "",
+        description="Version of the application whose database it is, by which a tree of the format plain explains what"
+        " the database lacks. Unset: the newest.",
     )
     zone: str = Field("UTC", description="Zone in which times leave, e.g. Europe/Berlin; UTC ends them with Z.")
     consistency: Consistency = Field(
@@ -193,15 +203,6 @@ ENVIRONMENT_ONLY: Mapping[str, str] = {
     if isinstance(extra := field.json_schema_extra, dict)
 }
 """The settings that come from the environment alone, and why."""
-
-
-def variable(name: str) -> str:
-    """Return the environment variable of a setting.
-
-    >>> variable("store")
-    'PROJECT_EXPORT_STORE'
-    """
-    return f"PROJECT_EXPORT_{name.upper()}"
 
 
 def refusals(error: ValidationError, where: Mapping[str, str] | None = None) -> list[str]:

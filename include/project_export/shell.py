@@ -31,7 +31,7 @@ from project_export.errors import WHOLE, BadRequest, Failure, ProjectExportError
 from project_export.ledger.states import PENDING
 from project_export.merged import Merged
 from project_export.request import Request
-from project_export.settings import REQUIRED, Settings
+from project_export.settings import Settings
 from project_export.steps import (
     Context,
     Created,
@@ -77,7 +77,7 @@ class Place:
         """Raise what keeps an export from beginning, without touching the folder: SettingMissing, NotReady."""
         blank = self._over(ledger.Ledger(ledger.make_engine("sqlite://")), settings)
         with all_at_once(blank, project_id, without=(LEDGER, STORE)):
-            for name in REQUIRED:
+            for name in blank.required:
                 blank.settings.required(name)
 
     def _over(self, kept: ledger.Ledger, settings: Settings) -> Context:
@@ -157,9 +157,8 @@ def _take_up(ctx: Context, request: Request, run_id: str) -> None:
     job = ctx.ledger.queries.latest_job(ctx.source, ctx.tree.name, request.project_id)
     if job is None or not job.run_id.startswith(_RUN) or job.state == "finished":
         return
-    same = (job.params, job.description, job.consistency) == (
+    same = (job.params, job.consistency) == (
         json.loads(json.dumps(request.kept())),
-        request.description,
         request.consistency or ctx.settings.consistency,
     )
     rows = ctx.ledger.queries.rows(job.id)

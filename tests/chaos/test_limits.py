@@ -12,10 +12,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from project_export.archive.importer import GITLAB
 from project_export.archive.manifest import Manifest
 from project_export.archive.verify import verify
 from project_export.errors import Failure, RelationsFailed
+from project_export.formats.gitlab import LIMITS as GITLAB
 from project_export.steps import Context, Created, watch
 from tests.chaos import victims
 from tests.chaos.conftest import Happened

@@ -18,7 +18,9 @@ from project_export.tree import bind, load, tables
 
 LIBRARY = """
 name: library
+format: gitlab
 enums: {kind: {null: unknown, 1: novel, 2: poem}}
+parameters: {motto: {type: string}}
 root: {relation: author, table: authors, keys: [name, {motto: {parameter: motto}}]}
 relations:
   - relation: books
@@ -123,6 +125,7 @@ def test_a_project_that_is_not_there_is_named(read: Read) -> None:
 
 ITEMS = """
 name: items
+format: gitlab
 root: {{relation: box, table: boxes, keys: []}}
 relations:
   - {{relation: items, table: items, join: {{box_id: id}}, {more}}}

@@ -79,9 +79,9 @@ def test_a_request_without_a_project_id_is_refused() -> None:
         ({"relations": 5}, "relations must be a list of names, not 5"),
         ({"relations": {"issues": 1}}, "relations must be a list of names"),
         ({"relations": [1]}, "relations must be a list of names"),
-        ({"description": 5}, "description must be a text"),
-        ({"description": "a\0b"}, "description must be a text without NUL"),
-        ({"description": "a\ud800b"}, "description must be a text without NUL"),
+        ({"description": 5}, "description must be a string; got 5"),
+        ({"description": "a\0b"}, "description must be a string without NUL"),
+        ({"description": "a\ud800b"}, "description must be a string without NUL"),
         ({"consistency": "none"}, "consistency must be relation or project, not 'none'"),
     ],
 )
@@ -94,7 +94,8 @@ def test_a_wrong_parameter_is_refused_with_what_is_valid(params: dict[str, Any],
 def test_empty_parameters_are_defaults() -> None:
     tree = load("gitlab")
     empty = {"project_id": 1, "relations": [], "description": "", "consistency": None}
-    assert Request.from_params(empty, tree) == Request.from_params({"project_id": 1}, tree) == Request(1)
+    assert Request.from_params(empty, tree) == Request.from_params({"project_id": 1}, tree)
+    assert Request.from_params(empty, tree) == Request(1, parameters={"description": None})
     twice = {"project_id": 1, "relations": ["labels", "issues", "labels"]}
     assert Request.from_params(twice, tree).relations == ("labels", "issues")
 
@@ -108,7 +109,7 @@ def test_a_job_has_a_row_for_every_relation_and_keeps_who_asked(make: Make) -> N
     job = ctx.ledger.queries.job(created.job_id)
     assert [row[0] for row in rows_of(ctx, created)] == list(ctx.tree.names)
     assert (job.state, job.requested_by, job.run_id, job.project_id) == ("started", "jane", "dag/run", 1)
-    assert (job.description, job.consistency, job.tree) == ("before the move", "project", "gitlab")
+    assert (job.params["description"], job.consistency, job.tree) == ("before the move", "project", "gitlab")
     assert len(created.titles) == 3
     assert created.shared
 

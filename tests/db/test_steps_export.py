@@ -9,7 +9,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,11 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
-from project_export.archive.importer import Limits
 from project_export.archive.manifest import Manifest
 from project_export.archive.oversize import too_large
 from project_export.archive.verify import verify
 from project_export.errors import Permanent, RelationsFailed, SourceBusy, SourceRefused, UnitFailed, UnitUnfinished
+from project_export.formats import Limits
 from project_export.merged import Merged
 from project_export.settings import Consistency
 from project_export.steps import Context, Created, Holder
@@ -109,7 +108,8 @@ def test_an_export_is_what_is_in_the_database(
 def test_an_archive_larger_than_gitlab_takes_is_published_and_log_and_manifest_say_so(
     make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("project_export.steps.merge.too_large", partial(too_large, limits=Limits(1, 1, 1)))
+    small = Limits(1, 1, 1)
+    monkeypatch.setattr("project_export.steps.merge.too_large", lambda stored, raw, _: too_large(stored, raw, small))
     ctx = make(units=1)
     created = started(ctx, "labels")
     work(ctx, created)
@@ -117,7 +117,7 @@ def test_an_archive_larger_than_gitlab_takes_is_published_and_log_and_manifest_s
     with tarfile.open(path) as archive:
         unpacked = sum(member.size for member in archive)
     remarks = Manifest.from_json(path.with_name("project.manifest.json").read_bytes()).remarks
-    assert remarks == too_large(path.stat().st_size, unpacked, Limits(1, 1, 1))
+    assert remarks == too_large(path.stat().st_size, unpacked, small)
     assert len(remarks) == 2
     assert all(remark in caplog.text for remark in remarks)
 

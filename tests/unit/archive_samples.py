@@ -16,6 +16,9 @@ from project_export.store import Assembled, assemble
 MTIME = 1_700_000_000
 STORED: dict[str, bytes] = {}
 """The stored bytes of each part that `part_of` made, by URI."""
+from project_export.formats import GITLAB
+
+FILES = GITLAB.written({"gitlab_version": "18.6.0", "gitlab_revision": "0123456789a"}.__getitem__)
 
 
 def part_of(
@@ -63,7 +66,7 @@ def sample() -> Sample:
         ("project_feature", True, (part_of(b'{"issues_access_level":20}', "project_feature", rows=1),)),
         ("auto_devops", True, (part_of(b"null", "auto_devops", rows=0),)),
     )
-    files = members("18.6.0", "0123456789a", "project", relations)
+    files = members(FILES, "project", relations)
     data, facts = archive_of(files)
     return Sample(data, manifest_of(relations, facts, {file.name for file in files}), relations)
 

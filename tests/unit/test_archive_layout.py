@@ -4,16 +4,16 @@ import pytest
 
 from project_export.archive.layout import members
 from project_export.errors import ArchiveBroken
-from tests.unit.archive_samples import part_of
+from tests.unit.archive_samples import FILES, part_of
 
 ROOT = ("project", True, [part_of(b"{}", "project", rows=1)])
 
 
-def test_the_constant_files_are_as_gitlab_writes_them() -> None:
-    files = {member.name: member.data for member in members("18.6.0-ee", "0123456789a", "project", [ROOT])}
+def test_the_files_besides_the_records_are_those_that_gitlab_writes() -> None:
+    files = {member.name: member.data for member in members(FILES, "project", [ROOT])}
     assert files == {
         "VERSION": b"0.2.4",
-        "GITLAB_VERSION": b"18.6.0-ee",
+        "GITLAB_VERSION": b"18.6.0",
         "GITLAB_REVISION": b"0123456789a",
         "lfs-objects.json": b"{}",
         "tree/project.json": b"",
@@ -22,22 +22,22 @@ def test_the_constant_files_are_as_gitlab_writes_them() -> None:
 
 def test_a_relation_of_many_without_records_has_no_file() -> None:
     empty, some = [part_of(b""), part_of(b"", part=1)], [part_of(b""), part_of(b"{}\n", part=1)]
-    names = [member.name for member in members("1", "2", "project", [ROOT, ("a", False, empty), ("b", False, some)])]
+    names = [member.name for member in members({}, "project", [ROOT, ("a", False, empty), ("b", False, some)])]
     assert "tree/project/a.ndjson" not in names
     assert "tree/project/b.ndjson" in names
 
 
 def test_a_one_to_one_relation_without_data_is_an_error() -> None:
     with pytest.raises(ArchiveBroken, match=r"tree/project/a\.ndjson would be empty"):
-        members("1", "2", "project", [ROOT, ("a", True, [part_of(b"")])])
+        members({}, "project", [ROOT, ("a", True, [part_of(b"")])])
 
 
 def test_an_archive_without_its_root_is_an_error() -> None:
     with pytest.raises(ArchiveBroken, match="lacks its root 'project'"):
-        members("1", "2", "project", [("a", False, [])])
+        members({}, "project", [("a", False, [])])
 
 
 def test_another_root_names_its_own_files() -> None:
     root = ("shop", True, [part_of(b"{}", "shop", rows=1)])
-    names = [member.name for member in members("1", "2", "shop", [root, ("orders", False, [part_of(b"{}\n")])])]
-    assert names[-2:] == ["tree/shop.json", "tree/shop/orders.ndjson"]
+    names = [member.name for member in members({}, "shop", [root, ("orders", False, [part_of(b"{}\n")])])]
+    assert names == ["tree/shop.json", "tree/shop/orders.ndjson"]

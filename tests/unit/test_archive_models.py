@@ -14,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from project_export.archive.findings import PROBLEMS, WARNINGS
-from project_export.archive.models import SHIPPED, Check, models
+from project_export.archive.importer import SHIPPED, Importer, importer
+from project_export.archive.models import Check
 from project_export.archive.verify import verify_file
+from project_export.formats import FORMATS, PLAIN
 from project_export.tree import Tree, load, load_all
 from tests.unit.archive_files import POSITION, packed
 
@@ -55,9 +57,9 @@ def test_the_data_has_no_field_and_no_name_that_nothing_reads(data: dict[str, An
 
 
 def test_the_shipped_tree_exports_only_keys_that_the_importer_takes(tree: Tree) -> None:
-    known = models("gitlab")
+    known = importer("gitlab")
     for path, relation in tree.walk():
-        model = known.get(relation.name)
+        model = known.models.get(relation.name)
         if relation.constant is None:
             assert model, path
             for name in [key.name for key in relation.keys if key.wrap is None] + [
@@ -67,7 +69,7 @@ def test_the_shipped_tree_exports_only_keys_that_the_importer_takes(tree: Tree) 
 
 
 def test_the_shipped_tree_exports_only_names_that_the_importer_takes(tree: Tree) -> None:
-    known = models("gitlab")
+    known = importer("gitlab")
     seen = 0
     for path, relation in tree.walk():
         for key in relation.keys:
@@ -75,7 +77,7 @@ def test_the_shipped_tree_exports_only_names_that_the_importer_takes(tree: Tree)
             named = {name for one in variants for form in one.forms if form.enum for _, name in form.enum.names}
             if not named or key.wrap is not None:
                 continue
-            model = known.get(relation.name)
+            model = known.models.get(relation.name)
             check = model.checks.get(key.name) if model else None
             if model and key.name in model.ignored:
                 continue
@@ -85,9 +87,15 @@ def test_the_shipped_tree_exports_only_names_that_the_importer_takes(tree: Tree)
     assert seen > 30
 
 
-@pytest.mark.parametrize("name", ["shop", "no_such_tree", "../importers/gitlab", ""])
-def test_a_tree_without_an_importer_has_no_models(name: str) -> None:
-    assert models(name).models == {}
+def test_a_format_without_an_importer_has_no_rules() -> None:
+    rules = importer(PLAIN.importer)
+    assert rules == Importer()
+    assert not any(rules.drops(key, ()) or rules.secret(key) for key in ("id", "token", "user_id", "note_html"))
+
+
+def test_every_importer_that_a_format_names_has_its_data_and_every_data_file_its_format() -> None:
+    named = {format.importer for format in FORMATS.values() if format.importer}
+    assert named == {file.stem for file in SHIPPED.glob("*.yaml")}
 
 
 def test_another_tree_is_not_judged_by_gitlab_s_lists(tmp_path: Path) -> None:
@@ -128,9 +136,9 @@ ODD = st.one_of(
 )
 
 
-@given(st.sampled_from(sorted(models("gitlab").models)), st.lists(ODD, min_size=1), st.booleans())
+@given(st.sampled_from(sorted(importer("gitlab").models)), st.lists(ODD, min_size=1), st.booleans())
 def test_no_value_is_too_odd_to_be_judged(name: str, values: list[Any], on_diff: bool) -> None:
-    model = models("gitlab").models[name]
+    model = importer("gitlab").models[name]
     record = dict(zip([*model.checks, *model.nested], cycle(values), strict=False))
     if on_diff:
         record["type"] = "DiffNote"
@@ -141,7 +149,7 @@ def test_no_value_is_too_odd_to_be_judged(name: str, values: list[Any], on_diff:
 
 def test_an_original_position_that_is_replaced_says_so() -> None:
     found = (
-        models("gitlab")
+        importer("gitlab")
         .models["notes"]
         .of_record(
             {

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from project_export.archive.importer import GIB, GITLAB
 from project_export.archive.oversize import Oversize, too_large
+from project_export.formats.gitlab import GIB, LIMITS
 
 LIMIT = 10
 
 
 def said(pieces: list[tuple[bytes, int]]) -> tuple[str, ...]:
-    oversize = Oversize(LIMIT)
+    oversize = Oversize(replace(LIMITS, line=LIMIT))
     for data, rows in pieces:
         oversize.add(data, rows)
     return oversize.remarks
@@ -46,11 +48,17 @@ def test_records_are_counted_alike_in_runs_and_in_pieces(runs, size):
 
 
 def test_an_archive_of_just_the_limits_is_not_said():
-    assert too_large(GITLAB.stored, GITLAB.unpacked) == ()
+    assert too_large(LIMITS.stored, LIMITS.unpacked, LIMITS) == ()
 
 
 def test_a_larger_one_is_said_with_its_sizes_and_the_settings_that_refuse_it():
-    unpacked, stored = too_large(5 * GIB + 1, 25 * GIB + 1)
+    unpacked, stored = too_large(5 * GIB + 1, 25 * GIB + 1, LIMITS)
     assert unpacked.startswith(f"{25 * GIB + 1} bytes once unpacked: GitLab refuses more than 25 GiB")
     assert "max_decompressed_archive_size" in unpacked
     assert stored.startswith(f"an archive of {5 * GIB + 1} bytes: GitLab.com refuses more than 5 GiB")
+
+
+def test_without_an_importer_nothing_is_too_large():
+    oversize = Oversize(None)
+    oversize.add(b"x" * (LIMITS.line + 1), 1)
+    assert (oversize.remarks, too_large(5 * GIB + 1, 25 * GIB + 1, None)) == ((), ())

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from isal import isal_zlib
 
 from project_export.archive.findings import MOST_ALIKE, PROBLEMS, REMARKS, WARNINGS
-from project_export.archive.importer import GITLAB, Limits
 from project_export.archive.manifest import Manifest
 from project_export.archive.verify import Report, verify, verify_file
 from project_export.errors import ArtifactMissing, StoreRefused
+from project_export.formats import Limits
+from project_export.formats.gitlab import LIMITS as GITLAB
 from tests.unit.archive_files import good_files, member, packed
 from tests.unit.archive_samples import Sample, sample
 
@@ -54,7 +55,7 @@ def test_a_whole_archive_has_no_problem_and_its_records_are_counted(whole: Sampl
     assert report.ok
     assert report.bytes == len(whole.data)
     assert report.unpacked == len(gzip.decompress(whole.data))
-    assert report.gitlab == "18.6.0"
+    assert report.version == "18.6.0"
     assert report.records == {"project": 1, "issues": 300, "labels": 1, "project_feature": 1, "auto_devops": 0}
     assert checked(whole.data).ok
 

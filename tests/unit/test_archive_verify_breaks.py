@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from project_export.archive.importer import GITLAB, Limits
 from project_export.archive.verify import Report, verify
+from project_export.formats import Limits
+from project_export.formats.gitlab import LIMITS as GITLAB
 from tests.unit.archive_breaks import CONTAINER, FILES, HARMLESS, LINES, LOOSER, RECORDS, STRICTER, Break
 from tests.unit.archive_files import good_files, packed
 from tests.unit.archive_model_breaks import DROPPED, MODELS, TAKEN, WARNED

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from project_export.archive.importer import GITLAB
 from project_export.archive.verify import Report, verify_file
+from project_export.formats.gitlab import LIMITS as GITLAB
 from project_export.tree import Tree, load, load_all
 from tests.unit.archive_files import SHA, packed, written
 
@@ -37,7 +37,7 @@ def test_a_finding_names_the_key_and_never_its_value() -> None:
     assert [str(problem) for problem in report.problems] == [
         f"{ISSUES}:2: issues.notes.updated_at: a text of another form instead of a time like 2017-08-29T04:36:44.383Z "
         "[type]",
-        f"{ISSUES}:2: issues.notes.token: looks like a secret; none leaves GitLab [secret]",
+        f"{ISSUES}:2: issues.notes.token: looks like a secret; no archive has one [secret]",
     ]
 
 

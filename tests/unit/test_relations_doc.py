@@ -14,6 +14,7 @@ from project_export.tree.describe import document
 
 TINY = """
 name: library
+parameters: {note: {type: string}}
 enums:
   kind: {null: unknown, 1: novel, 2: poem}
 shapes:

@@ -206,7 +206,7 @@ def test_what_is_absent_and_not_explained_is_an_error_that_names_its_line(
     with pytest.raises(SourceChanged) as caught:
         bound(absent)
     assert f"tree.yaml:{line(text)}: {said}, which the source does not have; " in str(caught.value)
-    assert "GitLab 2.0.1 does not explain it" in str(caught.value)
+    assert "version 2.0.1 does not explain it" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,7 @@ def test_everything_that_is_absent_is_listed_at_once(bound: Bind) -> None:
         bound("books.title", "pages", "rules.text", "shelves.code")
     for name in ("books.title", "table pages", "rules.text", "shelves.code"):
         assert f" {name}" in str(caught.value)
-    assert "PROJECT_EXPORT_GITLAB_VERSION" in str(caught.value)
+    assert "PROJECT_EXPORT_APPLICATION_VERSION" in str(caught.value)
 
 
 def test_a_renamed_column_is_an_error_that_names_the_nearest(bound: Bind, tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_a_renamed_column_is_an_error_that_names_the_nearest(bound: Bind, tmp_pa
 
 @pytest.mark.parametrize("version", ["", "99", "2.0"])
 def test_without_a_version_a_source_is_the_newest(bound: Bind, version: str) -> None:
-    with pytest.raises(SourceChanged, match="the newest version" if not version else f"GitLab {version}"):
+    with pytest.raises(SourceChanged, match="the newest version" if not version else f"version {version} does"):
         bound("books.subtitle", version=version)
 
 
@@ -290,7 +290,7 @@ def test_what_was_last_seen_in_a_version_may_be_gone_in_any_later_one(bound: Bin
     [
         ("1.0.2", (), "the source has books.subtitle, which came after 1.0, in 2.0 at the latest"),
         ("3.0", (), "the source has publishers.name, which went in 3.0"),
-        ("3.0", ("publishers.name",), "the source has pages.text, which went in 3.0, and is said to be of GitLab 3.0"),
+        ("3.0", ("publishers.name",), "the source has pages.text, which went in 3.0, and is said to be of version 3.0"),
     ],
 )
 def test_what_contradicts_the_version_is_an_error(bound: Bind, version: str, lacks: tuple[str, ...], said: str) -> None:

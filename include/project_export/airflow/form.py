@@ -7,22 +7,25 @@ settings costs each parse more than all the rest.
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from airflow.sdk import Param
 
-from project_export.tree import load
+from project_export.tree import DEFAULT, Parameter, load
+from project_export.variables import variable
 
 
 def setting(name: str, default: str) -> str:
     """Return PROJECT_EXPORT_<NAME> of the environment that parses the DAG file."""
-    return os.environ.get(f"PROJECT_EXPORT_{name.upper()}") or default
+    return os.environ.get(variable(name)) or default
 
 
 def export_params() -> dict[str, Param]:
-    """Return the params of one export.
+    """Return the params of one export, those that the tree declares among them.
 
     exclusiveMinimum, since the form silently turns what is under a `minimum` into it and would export project 1.
     """
+    tree = load(setting("tree", DEFAULT))
     return {
         "project_id": Param(
             type="integer",
@@ -36,17 +39,11 @@ def export_params() -> dict[str, Param]:
             type=["null", "array"],
             items={"type": "string"},
             uniqueItems=True,
-            examples=list(load(setting("tree", "gitlab")).names),
+            examples=list(tree.names),
             title="Relations",
             description="What to export. Leave it empty for everything; the project's own settings always come along.",
         ),
-        "description": Param(
-            None,
-            type=["null", "string"],
-            maxLength=2000,
-            title="Description",
-            description="Replaces the project's description in the archive. Empty: the project keeps its own.",
-        ),
+        **{name: _param(declared) for name, declared in tree.parameters.items()},
         "consistency": Param(
             setting("consistency", "project"),
             enum=["project", "relation"],
@@ -112,3 +109,15 @@ def export_params() -> dict[str, Param]:
             section="After the export",
         ),
     }
+
+
+def _param(declared: Parameter) -> Param:
+    """Return the param of one that the tree declares."""
+    longest: dict[str, Any] = {} if declared.longest is None else {"maxLength": declared.longest}
+    return Param(
+        declared.default,
+        type=["null", declared.type],
+        title=declared.title or declared.name,
+        description=declared.description or "Replaces values of the source in the archive.",
+        **longest,
+    )

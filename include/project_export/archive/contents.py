@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from project_export.archive import importer
 from project_export.archive.findings import Findings
+from project_export.archive.importer import importer
 from project_export.archive.records import Records
 from project_export.archive.strict import lines as split
 from project_export.archive.strict import parse
@@ -26,6 +26,8 @@ class Contents:
     def __init__(self, tree: Tree, findings: Findings, longest: int, *, strict: bool = False) -> None:
         self._findings = findings
         self._longest = longest
+        self._escapes = tree.format.escapes
+        self._no_empty_files = importer(tree.format.importer).no_empty_files
         self._records = Records(tree, findings, strict=strict)
 
     def document(self, name: str, chunks: Iterable[bytes], relation: str = "") -> dict[str, Any] | None:
@@ -66,7 +68,7 @@ class Contents:
             value = self._value(name, number, line)
             if value is None:
                 if one is False or number > 1:
-                    self._findings.add("form", name, "null instead of a record; the importer skips it", line=number)
+                    self._findings.add("form", name, "null instead of a record; importers skip it", line=number)
             elif isinstance(value, dict):
                 records += 1
                 self._records.check(relation, name, number, value, line)
@@ -82,11 +84,13 @@ class Contents:
         elif one and ended:
             self._findings.add("form", name, "a newline behind the record of a one-to-one relation")
         elif one and not lines_read:
-            self._findings.add("form", name, "it is empty; GitLab writes null")
+            self._findings.add("form", name, "it is empty; a relation of one without a record has null")
         elif not one and lines_read and ended is False and not (one is None and lines_read == 1):
             self._findings.add("lines", name, "the last line has no newline")
         elif one is False and not lines_read:
-            self._findings.add("form", name, "it is empty; GitLab writes no file", since=importer.NO_EMPTY_FILES)
+            self._findings.add(
+                "form", name, "it is empty; without records there is no file", since=self._no_empty_files
+            )
 
     def _value(self, name: str, number: int, text: bytes) -> Any:
         """The value of a JSON text, _BAD when it is none."""
@@ -94,7 +98,7 @@ class Contents:
             self._findings.add("json", name, "a carriage return at its end", line=number)
             return _BAD
         try:
-            return parse(text)
+            return parse(text, self._escapes)
         except ArchiveBroken as error:
             self._findings.add("json", name, str(error), line=number)
             return _BAD

@@ -1,22 +1,14 @@
-"""Which files an archive has and how they are named, as GitLab writes them since 16.11.
+"""Which files an archive has and how they are named: what its format adds, then the records.
 
-Facts: GitLab 16.11 to 18.9 exports and GitLab's lib/gitlab/import_export (version_saver.rb, json/ndjson_writer.rb,
-lfs_saver.rb).
+Facts: exports of GitLab 16.11 to 18.9 and GitLab's lib/gitlab/import_export (json/ndjson_writer.rb).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from project_export.archive.pieces import Member, StoredPart
 from project_export.errors import ArchiveBroken
-
-FORMAT_VERSION = "0.2.4"
-
-VERSION = "VERSION"
-GITLAB_VERSION = "GITLAB_VERSION"
-GITLAB_REVISION = "GITLAB_REVISION"
-LFS_OBJECTS = "lfs-objects.json"
 
 
 def root_file(root: str) -> str:
@@ -30,25 +22,18 @@ def relation_file(root: str, relation: str) -> str:
 
 
 def members(
-    gitlab_version: str,
-    gitlab_revision: str,
+    fixed: Mapping[str, str],
     root: str,
     relations: Sequence[tuple[str, bool, Sequence[StoredPart]]],
 ) -> list[Member]:
     """The files of an archive, in order.
 
-    gitlab_version, gitlab_revision: what the archive says it comes from. root: name of the tree's root; `relations` has
+    fixed: texts by name, which come first; see `Format.written`. root: name of the tree's root; `relations` has
     an item of this name, too. relations: name, whether it is one-to-one, and its parts in order. A relation of many
     without a record gets no file; the root and a one-to-one relation always have theirs, with the object or `null` and
     no newline, as the part holds it. Raises ArchiveBroken when one of these has no data, or when the root is missing.
     """
-    constant = {
-        VERSION: FORMAT_VERSION,
-        GITLAB_VERSION: gitlab_version,
-        GITLAB_REVISION: gitlab_revision,
-        LFS_OBJECTS: "{}",
-    }
-    files = [Member(name, data=text.encode()) for name, text in constant.items()]
+    files = [Member(name, data=text.encode()) for name, text in fixed.items()]
     if root not in (relation for relation, _, _ in relations):
         raise ArchiveBroken(f"The archive lacks its root {root!r}. Export it with the relations.")
     for relation, one, parts in relations:

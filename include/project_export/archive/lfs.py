@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from project_export.archive.findings import Findings
-from project_export.archive.layout import LFS_OBJECTS
+from project_export.formats.gitlab import LFS_OBJECTS
 
 FOLDER = "lfs-objects/"
 

@@ -1,26 +1,17 @@
-"""What the importer's models take: which keys of a record, which values, and what they cost otherwise.
+"""What an importer's models take: which keys of a record, which values, and what they cost otherwise.
 
-The lists are data beside the package's trees (importers/<tree>.yaml), so that records of a tree are judged by its own
-importer, or by none, and never by the tree that they were exported with.
+The lists are data, which `importer` reads.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
-from pathlib import Path
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
-import yaml
-
 from project_export.archive.positions import Positions
-
-SHIPPED = Path(__file__).parent.parent / "importers"
-
-# LibYAML's reader takes a ninth of the time.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Fault(NamedTuple):
@@ -164,79 +155,6 @@ class Model:
                 yield Fault("unfit", key, f"above {other}; {self.loss}")
         if self.positions is not None:
             yield from (Fault(*found) for found in self.positions.faults(record))
-
-
-@dataclass(frozen=True)
-class Models:
-    """An importer's models by name, and what it does with texts.
-
-    yaml: keys whose values it stores as YAML, which may hold U+0000. stripped: texts that it strips of it. free: keys
-    of users' own JSON.
-    """
-
-    models: Mapping[str, Model] = field(default_factory=dict)
-    yaml: frozenset[str] = frozenset()
-    stripped: frozenset[str] = frozenset()
-    free: frozenset[str] = frozenset()
-    keys: frozenset[str] = frozenset()
-
-    def get(self, relation: str) -> Model | None:
-        """The model that takes records of a relation."""
-        return self.models.get(relation)
-
-
-@lru_cache(maxsize=8)
-def models(tree: str) -> Models:
-    """The models of the importer that takes archives of a tree; without any where none is known."""
-    path = SHIPPED / f"{tree}.yaml"
-    if not tree.isidentifier() or not path.exists():
-        return Models()
-    data = yaml.load(path.read_text(encoding="utf-8"), _LOADER)
-    positions = Positions.read(data["positions"])
-    known = {name: _model(name, entry, data, positions) for name, entry in data["relations"].items()}
-    named = {key for model in known.values() for key in (*model.checks, *model.nested)}
-    texts = {name: frozenset(data[name]) for name in ("yaml", "stripped", "free")}
-    return Models(known, keys=frozenset(named), **texts)
-
-
-def _model(name: str, entry: Mapping[str, Any], data: Mapping[str, Any], positions: Positions) -> Model:
-    ends = entry.get("fails") == "import"
-
-    def names(of: Any) -> frozenset[str | int] | None:
-        return None if of is None else frozenset(data["enums"][of] if isinstance(of, str) else of)
-
-    def check(key: str) -> Check | None:
-        named = entry.get("names", {}).get(key)
-        codes = entry.get("codes", {}).get(key)
-        objects = entry.get("objects", {}).get(key)
-        between = entry.get("between", {}).get(key)
-        like = entry.get("like", {}).get(key)
-        made = Check(
-            names=names(named),
-            codes=names(codes),
-            former=frozenset(data["former"].get(named, ()) if isinstance(named, str) else ()),
-            longest=entry.get("longest", {}).get(key),
-            cut=entry.get("cut", {}).get(key),
-            between=(between[0], between[1]) if between else None,
-            like=re.compile(like) if like else None,
-            filled=key in entry.get("filled", ()),
-            keys={one: names(of) for one, of in objects.items()} if objects else None,
-        )
-        return None if made == Check() else made
-
-    return Model(
-        name=name,
-        checks={key: check(key) for key in (*entry["keys"], *entry.get("objects", {}))},
-        nested=frozenset(entry.get("nested", ())),
-        ignored=frozenset(entry.get("ignored", ())),
-        rejected=frozenset(entry.get("rejected", ())),
-        loss="it ends the whole import" if ends else "the importer drops the record",
-        needs=tuple(entry.get("needs", {}).items()),
-        either=tuple(entry.get("either", ())),
-        above=tuple(entry.get("above", {}).items()),
-        ends=ends,
-        positions=positions if name in positions.relations else None,
-    )
 
 
 def _one_of(value: Any, names: frozenset[str | int]) -> bool:

@@ -1,31 +1,28 @@
-"""Records and archives larger than GitLab's importer takes: they are exported all the same, and said loudly."""
+"""Records and archives larger than their importer accepts: they are exported all the same, and reported."""
 
 from __future__ import annotations
 
-from project_export.archive.importer import GIB, GITLAB, Limits
+import math
+
+from project_export.formats import Limits
 
 
-def too_large(stored: int, unpacked: int, limits: Limits = GITLAB) -> tuple[str, ...]:
-    """What is to be said of an archive of so many bytes, before and after it is unpacked."""
+def too_large(stored: int, unpacked: int, limits: Limits | None) -> tuple[str, ...]:
+    """Return remarks on an archive of so many bytes, before and after it is unpacked. limits: of its format."""
     remarks = []
-    if unpacked > limits.unpacked:
-        remarks.append(
-            f"{unpacked} bytes once unpacked: GitLab refuses more than {limits.unpacked / GIB:g} GiB until its "
-            "setting max_decompressed_archive_size is raised"
-        )
-    if stored > limits.stored:
-        remarks.append(
-            f"an archive of {stored} bytes: GitLab.com refuses more than {limits.stored / GIB:g} GiB, another GitLab "
-            "more than its setting max_import_size says"
-        )
+    if limits and unpacked > limits.unpacked:
+        remarks.append(f"{unpacked} bytes once unpacked: {limits.on_unpacked}")
+    if limits and stored > limits.stored:
+        remarks.append(f"an archive of {stored} bytes: {limits.on_stored}")
     return tuple(remarks)
 
 
 class Oversize:
-    """Looks out for such records in what is written of a part, piece by piece. limit: bytes of a record at the most."""
+    """Finds such records in what is written of a part, piece by piece. limits: of its format; without any, none."""
 
-    def __init__(self, limit: int = GITLAB.line) -> None:
-        self._limit = limit
+    def __init__(self, limits: Limits | None) -> None:
+        self._limits = limits
+        self._limit = limits.line if limits else math.inf
         self._begun = 0
         self._found = 0
         self._longest = 0
@@ -43,12 +40,11 @@ class Oversize:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What is to be said of the part: nothing, or how many such records it has."""
-        if not self._found:
+        """Remarks on the part: none, or how many such records it has."""
+        if not self._limits or not self._found:
             return ()
         return (
-            f"{self._found} record(s) over {self._limit} bytes, the longest of {self._longest}: "
-            "GitLab refuses an archive with such a line",
+            f"{self._found} record(s) over {self._limit} bytes, the longest of {self._longest}: {self._limits.on_line}",
         )
 
     def _note(self, size: int) -> None:

@@ -2,80 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from project_export.archive import importer
 from project_export.archive.findings import Findings, Version
-from project_export.archive.models import Model, Models, models
-from project_export.tree import Key, Lookup, Relation, Tree
-from project_export.tree import forms as tree_forms
-from project_export.tree.transforms import TRANSFORMS
+from project_export.archive.importer import Importer, importer
+from project_export.archive.models import Model
+from project_export.archive.values import TIME, Form, form_of
+from project_export.tree import Relation, Tree
 
 DEEPEST = 32
 NUL = b"\\u0000"
 
-# A year before Christ has a minus, as Rails writes it; Ruby's Date._parse, by which the importer reads it, takes it.
-_DATE = r"-?\d{4,}-\d\d-\d\d"
-_TIME = re.compile(_DATE + r"T\d\d:\d\d:\d\d\.\d{3}(Z|[+-]\d\d:\d\d)")
-_OBJECT_ID = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})?")
 _KINDS = {type(None): "null", bool: "a boolean", int: "a number", float: "a number", str: "a text", list: "an array"}
-
-
-@dataclass(frozen=True)
-class Form:
-    """What values of a key are: of which JSON types, and as texts of which form. Null is allowed everywhere."""
-
-    what: str
-    types: frozenset[type]
-    pattern: re.Pattern[str] | None = None
-
-    def fits(self, value: Any) -> bool:
-        """Whether a value, which is not null, has this form."""
-        if type(value) not in self.types:
-            return False
-        return self.pattern is None or not isinstance(value, str) or self.pattern.fullmatch(value) is not None
-
-
-TEXT = Form("a text", frozenset({str}))
-NAME = Form("a name, as its codes have", frozenset({str}), re.compile(r"(?!\d+$).*", re.DOTALL))
-INTEGER = Form("an integer", frozenset({int}))
-# Some small integers are codes that only GitLab's paid editions give names.
-CODE = Form("an integer or a name", frozenset({int, str}), re.compile(r"[a-z]\w*"))
-NUMBER = Form("a number", frozenset({int, float}))
-BOOLEAN = Form("true or false", frozenset({bool}))
-ARRAY = Form("an array", frozenset({list}))
-OBJECT = Form("an object", frozenset({dict}))
-STRUCTURE = Form("an object or an array", frozenset({dict, list}))
-HEX = Form("lower-case hexadecimal digits", frozenset({str}), re.compile(r"([0-9a-f]{2})*"))
-SHA = Form("a Git object's id", frozenset({str}), _OBJECT_ID)
-TIME = Form("a time like 2017-08-29T04:36:44.383Z", frozenset({str}), _TIME)
-DATE = Form("a date like 2017-08-29", frozenset({str}), re.compile(_DATE))
-
-_BY_TYPE = {
-    "bigint": INTEGER,
-    "integer": INTEGER,
-    "smallint": CODE,
-    "double precision": NUMBER,
-    "real": NUMBER,
-    "numeric": NUMBER,
-    "boolean": BOOLEAN,
-    "text": TEXT,
-    "character varying": TEXT,
-    "character": TEXT,
-    "bytea": HEX,
-    "timestamp without time zone": TIME,
-    "timestamp with time zone": TIME,
-    "date": DATE,
-}
 
 
 @dataclass
 class Rules:
     """What records of a relation hold. forms, nested: by the tree; by key, None where anything may stand.
 
-    model: what the importer takes, None where it is not known. plain: keys of which it takes any value.
+    model: what the importer takes, None where it is not known. unique: keys whose values differ in all records. plain:
+    keys of which the importer takes any value.
     """
 
     name: str
@@ -83,12 +30,12 @@ class Rules:
     nested: dict[str, Rules]
     model: Model | None = None
     one: bool = False
-    has_iids: bool = False
+    unique: tuple[str, ...] = ()
     plain: frozenset[str] = frozenset()
 
 
 class Records:
-    """Checks records one by one; what is found goes to `findings`. Keeps about a bit per iid.
+    """Checks records one by one; what is found goes to `findings`. Keeps about a bit per value that is unique.
 
     strict: whether a value over a limit of the importer's models is a problem.
     """
@@ -96,13 +43,13 @@ class Records:
     def __init__(self, tree: Tree, findings: Findings, *, strict: bool = False) -> None:
         self._findings = findings
         self._strict = strict
-        self._models = models(tree.name)
-        self._named: set[str] = set(self._models.keys)
+        self._importer = importer(tree.format.importer)
+        self._named: set[str] = set(self._importer.keys)
         self._anywhere: dict[str, Rules] = {}
         tree = tree.extended()
         self._root = self._rules(tree, tree.root)
         self._tops = {relation.name: self._rules(tree, relation, top=True) for relation in tree.relations}
-        self._iids: dict[str, _Seen] = {}
+        self._seen: dict[tuple[str, str], _Seen] = {}
 
     def one(self, relation: str) -> bool | None:
         """Whether a top-level relation has one record at most; None when the tree has no such relation."""
@@ -117,25 +64,30 @@ class Records:
         rules = self._tops.get(relation) if number else self._root
         if rules is None:
             # A file named like the root holds no root.
-            rules = Rules(relation, {}, {}, None if relation == self._root.name else self._models.get(relation))
-        walk = _Walk(self._findings, self._named, self._anywhere, self._models, file, number, self._strict)
+            rules = Rules(
+                relation, {}, {}, None if relation == self._root.name else self._importer.models.get(relation)
+            )
+        walk = _Walk(self._findings, self._named, self._anywhere, self._importer, file, number, self._strict)
         walk.record(relation, rules, record, 0)
         if NUL in text:
             walk.nul(relation, record)
-        iid = record.get("iid")
-        if rules.has_iids and type(iid) is int and not self._iids.setdefault(relation, _Seen()).add(iid):
-            self._findings.add(
-                "iid", file, f"iid {iid} a second time; the importer skips the record", line=number, about="iid"
-            )
+        for key in rules.unique:
+            value = record.get(key)
+            if type(value) is int and not self._seen.setdefault((relation, key), _Seen()).add(value):
+                message = f"{key} {value} a second time; the importer skips the record"
+                self._findings.add("iid", file, message, line=number, about=key)
 
     def _rules(self, tree: Tree, relation: Relation, *, top: bool = False) -> Rules:
-        model = self._models.get(relation.name)
+        model = self._importer.models.get(relation.name)
         handled = model.handled if model else frozenset()
-        forms = {key.name: None if key.name in handled else _form(tree, relation, key) for key in relation.keys}
+        forms = {
+            key.name: None if key.name in handled else form_of(tree, relation, key, self._importer)
+            for key in relation.keys
+        }
         nested = {child.name: self._rules(tree, child) for child in relation.children}
-        has_iids = top and "iid" in forms
+        unique = tuple(sorted(self._importer.unique & forms.keys())) if top else ()
         plain = model.plain if model else frozenset(forms)
-        rules = Rules(relation.name, forms, nested, model, relation.one, has_iids, plain)
+        rules = Rules(relation.name, forms, nested, model, relation.one, unique, plain)
         self._named.update(forms, nested)
         known = self._anywhere.setdefault(relation.name, Rules(relation.name, {}, {}, model))
         known.forms = forms | known.forms
@@ -150,7 +102,7 @@ class _Walk:
     findings: Findings
     named: set[str]
     anywhere: dict[str, Rules]
-    models: Models
+    importer: Importer
     file: str
     number: int
     strict: bool
@@ -179,7 +131,7 @@ class _Walk:
 
     def nested(self, path: str, rules: Rules, value: Any, depth: int) -> None:
         if value is None:
-            self.add("form", path, "null; GitLab leaves the key of an absent record out")
+            self.add("form", path, "null; the key of an absent record is left out")
         if rules.one and isinstance(value, list):
             self.add("nested", path, "an array where one nested record belongs")
         for one in value if isinstance(value, list) else [] if value is None else [value]:
@@ -199,11 +151,13 @@ class _Walk:
     def untaken(self, path: str, key: str, model: Model) -> None:
         path = f"{path}.{key}"
         if key in model.rejected:
-            self.add("rejected", path, "an unknown attribute; the importer rejects the record", importer.ALLOW_LISTS)
-        elif importer.prohibited(key, self.named):
-            self.add("prohibited", path, "the importer drops keys of this name", importer.ALLOW_LISTS)
+            self.add(
+                "rejected", path, "an unknown attribute; the importer rejects the record", self.importer.allow_lists
+            )
+        elif self.importer.drops(key, self.named):
+            self.add("prohibited", path, "the importer drops keys of this name", self.importer.allow_lists)
         else:
-            self.add("dropped", path, "the importer knows no such key and drops it", importer.ALLOW_LISTS)
+            self.add("dropped", path, "the importer knows no such key and drops it", self.importer.allow_lists)
 
     def unknown(self, path: str, key: str, value: Any, depth: int, rules: Rules) -> None:
         """Look at a key that the tree does not have here."""
@@ -215,22 +169,23 @@ class _Walk:
         elif key in self.anywhere or (model is not None and key in model.nested):
             if model is not None and not model.takes(key):
                 self.untaken(path, key, model)
-            self.nested(here, self.anywhere.get(key) or Rules(key, {}, {}, self.models.get(key)), value, depth)
+            self.nested(here, self.anywhere.get(key) or Rules(key, {}, {}, self.importer.models.get(key)), value, depth)
             return
-        elif key not in self.named and importer.secret(key) and not isinstance(value, bool):
+        elif key not in self.named and self.importer.secret(key) and not isinstance(value, bool):
             # Old archives have such keys with null, which tells nothing.
-            since: Version = () if value is not None else importer.ALLOW_LISTS
-            self.add("secret", here, "looks like a secret; none leaves GitLab", since)
+            since: Version = () if value is not None else self.importer.allow_lists
+            self.add("secret", here, "looks like a secret; no archive has one", since)
         elif model is not None:
             if not model.takes(key):
                 self.untaken(path, key, model)
-        elif importer.prohibited(key, self.named):
-            self.add("prohibited", here, "the importer drops keys of this name", importer.ALLOW_LISTS)
+        elif self.importer.drops(key, self.named):
+            self.add("prohibited", here, "the importer drops keys of this name", self.importer.allow_lists)
         elif rules.forms:
-            self.add("unknown", here, "the tree has no such key", importer.ALLOW_LISTS)
-        if isinstance(value, str) and key.endswith("_at") and not TIME.fits(value):
+            self.add("unknown", here, "the tree has no such key", self.importer.allow_lists)
+        times = self.importer.times
+        if isinstance(value, str) and times and times.search(key) and not TIME.fits(value):
             self.misfit(here, TIME, value)
-        if key not in self.models.free:
+        if key not in self.importer.free:
             for one in value if isinstance(value, list) else [value]:
                 if isinstance(one, dict):
                     self.record(here, Rules(key, {}, {}), one, depth + 1)
@@ -244,12 +199,12 @@ class _Walk:
     def nul(self, path: str, value: Any, key: str = "") -> None:
         if isinstance(value, dict):
             for name, one in value.items():
-                if name not in self.models.yaml or isinstance(one, str):
+                if name not in self.importer.yaml or isinstance(one, str):
                     self.nul(f"{path}.{name}", one, name)
         elif isinstance(value, list):
             for one in value:
                 self.nul(path, one, key)
-        elif isinstance(value, str) and "\0" in value and key not in self.models.stripped:
+        elif isinstance(value, str) and "\0" in value and key not in self.importer.stripped:
             self.add("nul", path, "a text with the character U+0000, which PostgreSQL refuses")
 
     def add(self, code: str, path: str, message: str, since: Version = ()) -> None:
@@ -268,45 +223,6 @@ class _Seen:
         bits = self.pages.get(page, 0)
         self.pages[page] = bits | bit
         return not bits & bit
-
-
-def _form(tree: Tree, relation: Relation, key: Key) -> Form | None:
-    """Return the form of a key's values; None where they may have several."""
-    if key.wrap is not None:
-        return OBJECT
-    variants = (key, *(variant for _, variant in key.editions))
-    forms = {_form_of(tree, relation, key.name, form) for variant in variants for form in variant.forms}
-    return forms.pop() if len(forms) == 1 else None
-
-
-def _form_of(tree: Tree, relation: Relation, name: str, form: tree_forms.Form) -> Form | None:
-    if form.constant is not None:
-        return TEXT if form.constant.startswith('"') else None
-    if form.enum is not None:
-        return NAME
-    if form.transform is not None and not form.when:
-        return STRUCTURE if TRANSFORMS[form.transform].structured else TEXT
-    if form.transform is not None and TRANSFORMS[form.transform].structured:
-        return None
-    table, column = _column(relation, form)
-    sql_type = tree.known.get(table, {}).get(column, "")
-    if sql_type.endswith("[]"):
-        return ARRAY
-    if re.search(r"(^|_)sha$", name):
-        return SHA
-    return _BY_TYPE.get(re.sub(r"\(\d+\)", "", sql_type))
-
-
-def _column(relation: Relation, form: tree_forms.Form) -> tuple[str, str]:
-    """Return table and column of what a form reads first."""
-    source: tree_forms.Source | None = form.of or (form.sources[0] if form.sources else None)
-    table = relation.table
-    while isinstance(source, Lookup):
-        table, source = source.row.table, source.value
-    if source is None:
-        return table, ""
-    beside = {row.name: row.table for row in relation.beside}
-    return beside.get(source.row, table), source.column
 
 
 def _kind(value: Any) -> str:

@@ -12,26 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from project_export.archive import bundle, importer
 from project_export.archive.contents import Contents
 from project_export.archive.expected import Expected
+from project_export.archive.extras import extras
 from project_export.archive.findings import Finding, Findings, Version
-from project_export.archive.importer import Limits
-from project_export.archive.layout import FORMAT_VERSION, GITLAB_REVISION, GITLAB_VERSION, LFS_OBJECTS, VERSION
-from project_export.archive.lfs import FOLDER, LfsObjects
+from project_export.archive.layout import root_file
 from project_export.archive.manifest import Manifest
 from project_export.archive.names import plain, wrong_name
 from project_export.archive.reading import Entry, Gunzip, entries
 from project_export.errors import ArchiveBroken, ArtifactMissing, StoreRefused
-from project_export.tree import Tree, load_all
+from project_export.formats import Limits
+from project_export.tree import DEFAULT, Tree, load_all
 
-LONGEST_VERSION = 256
 SPECIAL_BITS = 0o7000
-
-_VERSION_LINE = re.compile(rb"[\w.+-]+")
-_BUNDLE = re.compile(r"[^/]+\.bundle|snippets/[^/]+\.bundle")
-_UPLOAD = re.compile(r"uploads/[0-9a-f]{32}/[^/]+")
-_OTHER_FOLDERS = ("avatar/", "snippets/")
+LONGEST_LINE = 1 << 30
+"""What is read of a line without an importer's limits: a database has no longer value, since PostgreSQL makes none."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +34,15 @@ class Report:
     """What an archive holds.
 
     records: by relation, the root among them; a file with `null` has none. bytes: of the archive file, unpacked: of its
-    tar, both as far as read. gitlab: the version that it says it comes from. problems: what is wrong. warnings: what
-    the importer drops or cuts although GitLab itself may write it so. remarks: what is odd, but harms nobody.
+    tar, both as far as read. version: of the application, if the archive gives it. problems: what is wrong. warnings:
+    what the importer drops or cuts although the application itself may write it so. remarks: what is odd, but harms
+    nobody.
     """
 
     records: dict[str, int]
     bytes: int
     unpacked: int
-    gitlab: str | None
+    version: str | None
     problems: tuple[Finding, ...]
     warnings: tuple[Finding, ...]
     remarks: tuple[Finding, ...]
@@ -67,10 +63,10 @@ def verify(
 ) -> Report:
     """Check the archive at `path`, against its manifest if there is one.
 
-    tree: what its records are checked by; by default the manifest's, or GitLab's. limits: of the GitLab that is to
-    take it. on_progress: called now and then with the bytes of the file read so far. Raises StoreRefused when the file
-    cannot be opened, OSError when it cannot be read to its end, and TreeError when there is no such tree; what is wrong
-    with its content is in the report.
+    tree: what its records are checked by, with all its editions; by default the one that the manifest names, or the
+    package's default. limits: of the importer that is to read it. on_progress: called now and then with the bytes of
+    the file read so far. Raises StoreRefused when the file cannot be opened, OSError when it cannot be read to its end,
+    and TreeError when there is no such tree; what is wrong with its content is in the report.
     """
     try:
         file = path.open("rb")
@@ -80,10 +76,8 @@ def verify(
         raise kind(f"{path}: {name}, {error.strerror}. Give the path of an archive that can be read.") from error
     with file:
         check = _Check(path.name, manifest, tree, limits)
-        if limits and path.is_symlink():
-            check.findings.add("kind", path.name, "a symbolic link; GitLab takes files only")
-        if limits and not path.name.endswith(".gz"):
-            check.findings.add("limit", path.name, "GitLab takes files named .tar.gz or .gz only")
+        if limits:
+            check.stored(path)
         return check.run(file, on_progress)
 
 
@@ -104,20 +98,24 @@ class _Check:
     """What is known of an archive while it is read."""
 
     def __init__(self, name: str, manifest: Manifest | None, tree: Tree | None, limits: Limits | None) -> None:
-        tree = tree or load_all(manifest.tree if manifest else "gitlab")
+        tree = tree or load_all(manifest.tree if manifest else DEFAULT)
         self.findings = Findings()
         self._name = name
         self._limits = limits
         self._counts: dict[str, int] = {}
-        self._gitlab: str | None = None
+        self._format = tree.format
         self._root = tree.root.name
-        longest = limits.line if limits else importer.LONGEST_LINE
+        longest = limits.line if limits else LONGEST_LINE
         self._contents = Contents(tree, self.findings, longest, strict=limits is not None)
         self._expected = Expected(manifest, self.findings)
-        self._lfs = LfsObjects(self.findings)
+        self._extras = extras(tree.format)(tree, self._contents, self.findings)
         self._files: set[str] = set()
         self._directories: set[str] = set()
         self._relation_file = re.compile(rf"tree/{re.escape(self._root)}/([^/]+)\.ndjson")
+
+    def stored(self, path: Path) -> None:
+        """Check the archive's own file, in the local file system."""
+        self._extras.stored(path)
 
     def run(self, file: BinaryIO, on_progress: Callable[[int], None] | None) -> Report:
         stream = Gunzip(file, on_progress)
@@ -129,15 +127,14 @@ class _Check:
             self.findings.add("damaged", self._name, str(error))
         else:
             self._missing()
-            self._lfs.end()
             self._expected.end(self._name, self._files, stream.bytes, stream.sha256.hexdigest())
         self._sizes(stream)
-        version = _version(self._gitlab)
+        version = _numbers(self._extras.version)
         return Report(
             records=self._counts,
             bytes=stream.bytes,
             unpacked=stream.unpacked,
-            gitlab=self._gitlab,
+            version=self._extras.version,
             problems=self.findings.problems(version),
             warnings=self.findings.warnings(version),
             remarks=self.findings.remarks(version),
@@ -148,7 +145,7 @@ class _Check:
         if wrong := wrong_name(entry.name):
             self.findings.add("name", repr(entry.name), f"a name {wrong}")
         elif entry.kind == "other":
-            self.findings.add("kind", name, "neither a file nor a directory; the importer deletes links")
+            self.findings.add("kind", name, "neither a file nor a directory; importers delete links")
         elif entry.kind == "directory":
             self._directories.add(name)
         elif name in self._files:
@@ -160,35 +157,18 @@ class _Check:
             self._file(name, entry)
 
     def _file(self, name: str, entry: Entry) -> None:
-        if name == VERSION:
-            self._format_version(next(entry.chunks, b"")[:LONGEST_VERSION])
-        elif name in (GITLAB_VERSION, GITLAB_REVISION):
-            self._says(name, next(entry.chunks, b"")[:LONGEST_VERSION])
-        elif name == LFS_OBJECTS:
-            listing = self._contents.document(name, entry.chunks)
-            if listing is not None:
-                self._lfs.listing(listing)
-        elif name.startswith(FOLDER):
-            self._lfs.file(name, entry.chunks)
-        elif name == f"tree/{self._root}.json":
+        if name == root_file(self._root):
             self._records(self._root, name, entry, root=True)
         elif relation := self._relation_file.fullmatch(name):
             self._records(relation[1], name, entry, root=False)
-        elif _BUNDLE.fullmatch(name):
-            if wrong := bundle.wrong(entry.chunks):
-                self.findings.add("bundle", name, wrong)
-        elif not name.startswith(_OTHER_FOLDERS) and not _UPLOAD.fullmatch(name):
-            self.findings.add("unknown", name, "the importer reads no such file")
+        elif not self._extras.file(name, entry.chunks):
+            self.findings.add("unknown", name, f"archives of the format {self._format.name} have no such file")
 
     def _missing(self) -> None:
-        for name in (VERSION, f"tree/{self._root}.json"):
-            if name not in self._files:
-                self.findings.add("missing", name, "it is not there")
-        if not any(map(self._relation_file.fullmatch, self._files)):
-            self.findings.add("missing", f"tree/{self._root}", "it has no file of a relation")
-        for name in (GITLAB_VERSION, GITLAB_REVISION, LFS_OBJECTS):
-            if name not in self._files:
-                self.findings.add("absent", name, "it is not there")
+        root = root_file(self._root)
+        if root not in self._files:
+            self.findings.add("missing", root, "it is not there")
+        self._extras.end(self._files)
         for name in sorted(self._files & self._directories):
             self.findings.add("name", name, "it is there as a file and as a directory")
 
@@ -199,20 +179,11 @@ class _Check:
                 ("bytes once unpacked", stream.unpacked, self._limits.unpacked),
             ]:
                 if size > limit:
-                    self.findings.add("limit", self._name, f"{size} {what}; GitLab takes {limit}")
-
-    def _format_version(self, content: bytes) -> None:
-        first = content.split(b"\n")[0]
-        if first.strip() != FORMAT_VERSION.encode():
-            self.findings.add("version", VERSION, f"it says {first!r}; the importer takes {FORMAT_VERSION} only")
-        elif first != content:
-            self.findings.add("form", VERSION, "more than the version")
-
-    def _says(self, name: str, content: bytes) -> None:
-        if not _VERSION_LINE.fullmatch(content):
-            self.findings.add("form", name, f"{content!r} is not what GitLab writes here")
-        if name == GITLAB_VERSION:
-            self._gitlab = content.decode("utf-8", "replace").strip()
+                    self.findings.add(
+                        "limit",
+                        self._name,
+                        f"{size} {what}; {self._format.application or 'its importer'} takes {limit}",
+                    )
 
     def _records(self, relation: str, name: str, entry: Entry, *, root: bool) -> None:
         expected = self._expected.file(name, entry.chunks)
@@ -226,6 +197,6 @@ class _Check:
             expected.end(records, entry.size)
 
 
-def _version(gitlab: str | None) -> Version | None:
-    found = re.match(r"(\d+)\.(\d+)", gitlab or "")
+def _numbers(version: str | None) -> Version | None:
+    found = re.match(r"(\d+)\.(\d+)", version or "")
     return (int(found[1]), int(found[2])) if found else None

@@ -12,7 +12,7 @@ import typer
 
 from project_export import shell
 from project_export.cli.exits import OMISSIONS, errors
-from project_export.cli.options import Edition, GitlabRevision, GitlabVersion, settings
+from project_export.cli.options import Edition, GitlabRevision, GitlabVersion, given_parameters, settings
 from project_export.cli.progress import progress
 from project_export.store.uris import shown
 
@@ -23,7 +23,11 @@ def export(
     out: Annotated[Path, typer.Option(help="Folder for the archive, its parts and the ledger.")],
     relations: Annotated[str, typer.Option(help="Names of relations, separated by commas; all when empty.")] = "",
     jobs: Annotated[int, typer.Option(min=1, help="Processes at the most.")] = os.cpu_count() or 1,
-    description: Annotated[str, typer.Option(help="Replaces the project's description in the archive.")] = "",
+    description: Annotated[str, typer.Option(help="As --parameter description=TEXT.")] = "",
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="A parameter that the tree declares; may be given several times."),
+    ] = None,
     consistency: Annotated[str, typer.Option(help="project: one snapshot for all; relation: one for each.")] = "",
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Cancel all when a relation has failed.")] = False,
     ledger_dsn: Annotated[str, typer.Option("--ledger", help="DSN of a ledger; a SQLite file in OUT when empty.")] = "",
@@ -40,7 +44,6 @@ def export(
     params = {
         "project_id": project_id,
         "relations": [name.strip() for name in relations.split(",") if name.strip()],
-        "description": description or None,
         "consistency": consistency or None,
         "fail_fast": fail_fast,
         "after_export": "none",  # whoever waits at the shell sees how it ends
@@ -48,6 +51,9 @@ def export(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that it ends its processes, as after Ctrl-C
     with errors(), progress() as show:
         given = settings(gitlab_version=gitlab_version, gitlab_revision=gitlab_revision, edition=edition)
+        params |= given_parameters(
+            [*(parameter or ()), *([f"description={description}"] if description else [])], given
+        )
         merged = shell.export(shell.Place(source, out, ledger_dsn), params, given, jobs, show, anew=anew)
     print(f"{merged.records} records, {merged.bytes} bytes")
     for omission in merged.omissions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from project_export.settings import Settings
 from project_export.shell import kept_ledger
 from project_export.steps import Context
 from project_export.store.uris import uri_of
+from project_export.tree import load
 
 GitlabVersion = Annotated[
     str, typer.Option("--gitlab-version", help="Version of the GitLab whose database it is; the setting when empty.")
@@ -43,3 +45,20 @@ def stored_exports(out: Path | None, ledger: str) -> Context:
 
 def _no_source() -> psycopg.Connection[Any]:
     raise BadRequest("this command does not read a source")
+
+
+def given_parameters(texts: Iterable[str], settings: Settings) -> dict[str, object]:
+    """Return the parameters that NAME=VALUE texts give, by name, with values as the tree declares their types.
+
+    Names that the tree does not declare come too: the request refuses them. Raises BadRequest, TreeError.
+    """
+    declared = load(settings.tree, settings.edition).parameters
+    found: dict[str, object] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise BadRequest(f"a parameter is given as NAME=VALUE, not {text!r}")
+        if name in found:
+            raise BadRequest(f"parameter {name} is given twice")
+        found[name] = declared[name].read(value) if name in declared else value
+    return found

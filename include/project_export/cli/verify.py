@@ -14,14 +14,14 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
-from project_export.archive.importer import GITLAB
 from project_export.archive.manifest import Manifest
 from project_export.archive.verify import Report
 from project_export.archive.verify import verify as verify_archive
 from project_export.cli.exits import errors
-from project_export.errors import ProjectExportError
+from project_export.errors import BadRequest, ProjectExportError
+from project_export.settings import Settings
 from project_export.store import MANIFEST
-from project_export.tree import load_all
+from project_export.tree import Tree, load_all
 
 
 def verify(
@@ -42,8 +42,10 @@ def verify(
     with errors():
         try:
             expected = Manifest.from_json(path.read_bytes()) if path else None
-            by = load_all(tree or (expected.tree if expected else "gitlab"))
-            limits = GITLAB if gitlab_limits else None
+            by = _tree(tree, expected)
+            limits = by.format.limits if gitlab_limits else None
+            if gitlab_limits and limits is None:
+                raise BadRequest(f"--gitlab-limits: archives of the format {by.format.name} have none")
             with _bar(archive) as progress:
                 report = verify_archive(archive, expected, tree=by, limits=limits, on_progress=progress)
         except ProjectExportError as error:
@@ -56,6 +58,16 @@ def verify(
     found = {"ok": report.ok, "omissions": omissions, **asdict(report)}
     print(json.dumps(found) if as_json else _text(report, path, omissions))
     raise typer.Exit(0 if report.ok and not (strict and report.warnings) else 1)
+
+
+def _tree(named: str, manifest: Manifest | None) -> Tree:
+    """Return the tree to check by: the named one, else the manifest's, which may be the file that the settings name."""
+    setting = Settings().tree
+    if named or manifest is None:
+        return load_all(named or setting)
+    if not setting.isidentifier() and (tree := load_all(setting)).name == manifest.tree:
+        return tree
+    return load_all(manifest.tree)
 
 
 def _text(report: Report, manifest: Path | None, omissions: Sequence[str]) -> str:

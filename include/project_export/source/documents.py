@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import repeat
 from typing import Any, TypeVar
 
 from project_export.coders import exact
@@ -19,6 +18,7 @@ from project_export.source.node import Child, Node, Value
 from project_export.source.session import Session
 from project_export.source.sql import LONGEST
 from project_export.source.values import BLANK, ELSEWHERE, LOST, SPACES, Due
+from project_export.tree import Key
 from project_export.tree.transforms import TRANSFORMS, Noted
 
 _RUNS = 8
@@ -47,7 +47,7 @@ class Documents:
         self._session = session
         self._most = room
         self._room: float = room
-        self._parameters = parameters
+        self._parameters: Mapping[str | None, Any] = {**parameters}
         self._external = external
 
     def of_keys(self, node: Node, keys: Sequence[tuple[bytes, ...]]) -> tuple[list[Row], list[bytes]] | None:
@@ -80,16 +80,22 @@ class Documents:
         if node.select.flagged:
             at = node.flags_at
             documents = [row[-1] if not row[at] else self._looked_at(node, row) for row in rows]
-        if node.parameters:
-            documents = [self._replaced(node, document) for document in documents]
-        return documents
+        return self._replaced(node.parameters, documents)
 
     def after(self, node: Node, rows: Sequence[Row]) -> list[bytes]:
         """Return what comes after the nested relations of each row: the rest of its document."""
         if not node.last:
             return [b"}"] * len(rows)
-        made = [self._transformed_in(node, row, row[-2], node.due_after) for row in rows] if node.due_after else None
-        return [b"," + (text or row[-2])[1:] for row, text in zip(rows, made or repeat(None), strict=False)]
+        texts = [row[-2] for row in rows]
+        if node.due_after:
+            texts = [
+                self._transformed_in(node, row, text, node.due_after) for row, text in zip(rows, texts, strict=True)
+            ]
+        return [b"," + text[1:] for text in self._replaced(node.parameters_after, texts)]
+
+    def replaces(self, node: Node) -> bool:
+        """Return whether a parameter replaces a value before the nested relations of a node's records."""
+        return bool(self._given(node.parameters))
 
     def _rows(self, node: Node, keys: Sequence[tuple[bytes, ...]]) -> list[Row]:
         """Return all rows of a relation under these keys; raise _TooLarge when there is no room for them.
@@ -203,12 +209,21 @@ class Documents:
             raise _TooLarge
         return data.decode("utf-8", "replace")
 
-    def _replaced(self, node: Node, document: bytes) -> bytes:
-        record = exact.read(document.decode())
-        for key, parameter in node.parameters:
-            if parameter in self._parameters:
-                record[key] = self._parameters[parameter]
-        return exact.write(record)
+    def _replaced(self, keys: Sequence[Key], texts: list[bytes]) -> list[bytes]:
+        """Return JSON texts of records with the values that the request's parameters give."""
+        given = self._given(keys)
+        if not given:
+            return texts
+        return [exact.write({**exact.read(text.decode()), **given}) for text in texts]
+
+    def _given(self, keys: Sequence[Key]) -> dict[str, Any]:
+        """Return what the request's parameters give as the values of keys."""
+        values = [
+            (key, self._parameters[key.parameter])
+            for key in keys
+            if key.parameter and key.parameter in self._parameters
+        ]
+        return {key.name: value if key.wrap is None else {key.wrap: value} for key, value in values}
 
 
 def split(items: Sequence[_T]) -> Iterator[Sequence[_T]]:

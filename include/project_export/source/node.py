@@ -18,7 +18,7 @@ class Node:
     """A relation ready to be read: its statement, and how to take its rows apart.
 
     last: keys that come after the nested relations. bare: whether no key comes before them. flags_at: where a row has
-    its flags.
+    its flags. parameters, parameters_after: keys that a parameter may replace, before and after the nested relations.
     """
 
     def __init__(self, relation: Relation, statements: Statements, select: Select, path: str | None = None) -> None:
@@ -26,11 +26,13 @@ class Node:
         self.path = path or relation.name
         self.described = f"{self.path} of table {relation.table}"
         self.select = select
-        self.parameters = [(key.name, key.parameter) for key in relation.keys if key.parameter]
         self.last = [key.name for key in relation.keys if key.last] if relation.children else []
         self.bare = len(self.last) == len(relation.keys)
         self.flags_at = -3 if self.last else -2
         last = set(self.last)
+        replaced = [key for key in relation.keys if key.parameter]
+        self.parameters = [key for key in replaced if key.name not in last]
+        self.parameters_after = [key for key in replaced if key.name in last]
         self.due = [due for due in select.transforms if due[1] not in last]
         self.due_after = [due for due in select.transforms if due[1] in last]
         self.children = [Child(child, self, statements) for child in relation.children]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from project_export.errors import ProjectNotFound, SourceRefused
+from project_export.formats import Escapes
 from project_export.source.documents import Documents, ReadExternal, Row, split
 from project_export.source.encodings import known
 from project_export.source.node import Node
@@ -23,7 +23,6 @@ from project_export.tree.refs import root_refs
 _FIRST_BATCH_ROWS = 100
 _CHUNK_BYTES = 256 << 10
 _ROOM = 2  # times the size that a batch aims at: if it becomes larger, it is read in smaller ones
-_SEPARATORS = re.compile(rb"\xe2\x80[\xa8\xa9]")  # U+2028 and U+2029
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,7 @@ class Reader:
         given = {k: v for k, v in (parameters or {}).items() if v is not None}
         self._documents = Documents(session, _ROOM * batch_bytes, given, external)
         self._slices = Slices(session, self._documents)
+        self._writer = _Writer(bound.tree.format.escapes)
         self._batch: tuple[Node, Keys] | None = None
         root = bound.tree.root
         zoned = session.zone != "UTC"
@@ -159,10 +159,10 @@ class Reader:
         self._batch = node, [key]
         read = self._documents.of_keys(node, [key])
         if read is None:
-            yield from _pieces(self._slices.record(node, key))
+            yield from self._writer.pieces(self._slices.record(node, key))
         else:
             _, documents = read
-            yield from _pieces(_cut(documents[0])) if documents else [Chunk(b"null", 0)]
+            yield from self._writer.pieces(_cut(documents[0])) if documents else [Chunk(b"null", 0)]
 
     def _many(self, relation: Relation, offset: int, limit: int | None) -> Iterator[Chunk]:
         """Yield the records of a relation from an offset on."""
@@ -179,12 +179,12 @@ class Reader:
         if read is not None:
             documents = self._ordered(node, keys, *read)
             pace.learn(len(documents), sum(map(len, documents)))
-            yield from _chunks(documents)
+            yield from self._writer.chunks(documents)
         elif len(keys) > 1:
             for fewer in split(keys):
                 yield from self._lines(node, fewer, pace)
         else:
-            yield from _pieces(self._slices.record(node, keys[0]), end=b"\n")
+            yield from self._writer.pieces(self._slices.record(node, keys[0]), end=b"\n")
             pace.learn(1, self._batch_bytes)
 
     def _ordered(
@@ -223,47 +223,46 @@ def _linked(root: Relation, relations: Sequence[Relation]) -> Relation:
     return Relation(**{**vars(root), "children": (*root.children, *relations)})
 
 
-def _chunks(documents: Iterable[bytes]) -> Iterator[Chunk]:
-    """Yield records a few at a time, escaped one by one: large blocks of memory are slow to come by."""
-    lines: list[bytes] = []
-    size = 0
-    for document in documents:
-        if lines and size + len(document) > _CHUNK_BYTES:
+class _Writer:
+    """Makes chunks of records and escapes them, a few at a time: large blocks of memory are slow to come by."""
+
+    def __init__(self, escapes: Escapes) -> None:
+        self._escapes = escapes
+
+    def chunks(self, documents: Iterable[bytes]) -> Iterator[Chunk]:
+        """Yield records, each on its line."""
+        lines: list[bytes] = []
+        size = 0
+        escape = self._escapes.escape
+        for document in documents:
+            if lines and size + len(document) > _CHUNK_BYTES:
+                yield Chunk(b"\n".join([*lines, b""]), len(lines))
+                lines.clear()
+                size = 0
+            if len(document) > _CHUNK_BYTES:
+                yield from self.pieces(_cut(document), end=b"\n")
+            else:
+                lines.append(escape(document))
+                size += len(document)
+        if lines:
             yield Chunk(b"\n".join([*lines, b""]), len(lines))
-            lines.clear()
-            size = 0
-        if len(document) > _CHUNK_BYTES:
-            yield from _pieces(_cut(document), end=b"\n")
-        else:
-            lines.append(_escaped(document))
-            size += len(document)
-    if lines:
-        yield Chunk(b"\n".join([*lines, b""]), len(lines))
+
+    def pieces(self, pieces: Iterable[bytes], end: bytes = b"") -> Iterator[Chunk]:
+        """Yield one record from its pieces, a few hundred kilobytes at a time; `end` comes after it."""
+        gathered: list[bytes] = []
+        size = 0
+        for piece in pieces:
+            gathered.append(piece)
+            size += len(piece)
+            if size >= _CHUNK_BYTES:
+                data = b"".join(gathered)
+                whole = self._escapes.whole(data)
+                yield Chunk(self._escapes.escape(data[:whole]), 0)
+                gathered = [data[whole:]]
+                size -= whole
+        yield Chunk(self._escapes.escape(b"".join(gathered)) + end, 1)
 
 
 def _cut(document: bytes) -> Iterator[bytes]:
     for at in range(0, len(document), _CHUNK_BYTES):
         yield document[at : at + _CHUNK_BYTES]
-
-
-def _pieces(pieces: Iterable[bytes], end: bytes = b"") -> Iterator[Chunk]:
-    """Yield one record from its pieces, a few hundred kilobytes at a time; `end` comes after it."""
-    gathered: list[bytes] = []
-    size = 0
-    for piece in pieces:
-        gathered.append(piece)
-        size += len(piece)
-        if size >= _CHUNK_BYTES:
-            data = b"".join(gathered)
-            begun = data.rfind(b"\xe2", size - 2)  # of a separator that the next piece may end
-            whole = size if begun < 0 else begun
-            yield Chunk(_escaped(data[:whole]), 0)
-            gathered = [data[whole:]]
-            size -= whole
-    yield Chunk(_escaped(b"".join(gathered)) + end, 1)
-
-
-def _escaped(data: bytes) -> bytes:
-    """Escape as Rails does what HTML and JavaScript would misread; outside of strings JSON has none of these."""
-    data = data.replace(b"<", rb"\u003c").replace(b">", rb"\u003e").replace(b"&", rb"\u0026")
-    return _SEPARATORS.sub(lambda found: rb"\u2028" if found[0].endswith(b"\xa8") else rb"\u2029", data)

@@ -49,7 +49,7 @@ class Slices:
             for *head, left, data in page:
                 ends = left <= len(data)
                 count += ends
-                if not passing and (begun or left <= LONGEST or _is_changed(node, head)):
+                if not passing and (begun or left <= LONGEST or self._is_changed(node, head)):
                     begun.append(data)
                     if ends:
                         rows.append((*head, b"".join(begun)))
@@ -102,8 +102,7 @@ class Slices:
         if nothing := child.added([], value):
             yield nothing
 
-
-def _is_changed(node: Node, head: Sequence[Any]) -> bool:
-    """Whether a row's document is to be changed here, for which it has to be whole."""
-    after = sum(bit for bit, *_ in node.due_after)
-    return bool(node.parameters or (node.select.flagged and head[node.flags_at + 1] & ~after))
+    def _is_changed(self, node: Node, head: Sequence[Any]) -> bool:
+        """Whether a row's document is to be changed here, for which it has to be whole."""
+        after = sum(bit for bit, *_ in node.due_after)
+        return bool(self._documents.replaces(node) or (node.select.flagged and head[node.flags_at + 1] & ~after))

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from project_export.external import External, open_external
 from project_export.ledger import Job, Ledger
-from project_export.settings import Settings
+from project_export.settings import REQUIRED, Settings
 from project_export.source import Connect, Limits, Session
 from project_export.steps.notice import Channel
 from project_export.store import JobKey, Store, open_store
@@ -33,6 +33,11 @@ class Context:
     def tree(self) -> Tree:
         """The tree that settings name. Raises TreeError."""
         return load(self.settings.tree, self.settings.edition)
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The settings without which there is no export of this tree. Raises TreeError."""
+        return (*REQUIRED, *self.tree.format.settings)
 
     @cached_property
     def store(self) -> Store:

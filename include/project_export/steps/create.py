@@ -9,7 +9,6 @@ from project_export.errors import JobActive, MoveRefused, StoreRefused
 from project_export.ledger import Job, JobRequest, being_exported
 from project_export.plan import Plan
 from project_export.request import Request
-from project_export.settings import REQUIRED
 from project_export.steps.active import RunAlive, living_job, resume
 from project_export.steps.context import Context
 from project_export.steps.planning import plan_export
@@ -82,7 +81,7 @@ def _create(
     followed: bool,
     watched: bool,
 ) -> Created:
-    for name in REQUIRED:
+    for name in ctx.required:
         ctx.settings.required(name)
     ctx.ledger.check()
     job = ctx.ledger.queries.job_of_run(run_id)
@@ -115,7 +114,6 @@ def _create(
         run_id=run_id,
         requested_by=requested_by,
         consistency=consistency,
-        description=request.description,
         params=request.kept(),
         plan=plan.as_json(),
         grace_seconds=round(ctx.settings.snapshot_grace_seconds) if watched else 0,

@@ -107,8 +107,7 @@ class Merger:
             by_relation[row.relation].append(row)
         one = {relation.name: relation.one for relation in ctx.tree.extended().relations}
         files = members(
-            ctx.settings.required("gitlab_version"),
-            ctx.settings.required("gitlab_revision"),
+            ctx.tree.format.written(ctx.settings.required),
             ctx.tree.root.name,
             [(name, one.get(name, True), [stored_part(row) for row in its]) for name, its in by_relation.items()],
         )
@@ -116,7 +115,7 @@ class Merger:
         key = ctx.key(job)
         uri = ctx.store.archive(key, digest_of(pieces))
         facts = ctx.store.assemble(key, pieces, uri)
-        remarks = too_large(facts.bytes, sum(member.size for member in files))
+        remarks = too_large(facts.bytes, sum(member.size for member in files), ctx.tree.format.limits)
         for remark in remarks:
             log.warning("%s: %s", uri, remark)
         records = sum(row.records for row in rows)

@@ -42,7 +42,8 @@ def plan_export(
 
 def bound_tree(tree: Tree, session: Session, settings: Settings) -> BoundTree:
     """Fit the tree to the source, whose version and exceptions the settings name. Raises SourceChanged."""
-    return bind(tree, session.catalogue(tables(tree)), settings.gitlab_version, settings.allowed)
+    version = str(getattr(settings, tree.format.version))
+    return bind(tree, session.catalogue(tables(tree)), version, settings.allowed)
 
 
 def allowed(settings: Settings) -> Allowed:

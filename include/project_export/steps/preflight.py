@@ -1,14 +1,14 @@
 """Everything that an export needs, looked at in one go, so that nobody learns of it piece by piece.
 
-A check is a function that raises what is wrong; the list CHECKS says which come first, and which of them make others
+A check is a function that raises what is wrong; their list says which come first, and which of them make others
 pointless. It only reads, but for a probe in the store.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from project_export.errors import (
@@ -115,19 +115,28 @@ def _setting(name: str) -> _Check:
 LEDGER, STORE, SOURCE, TREE, SCHEMA = "ledger", "store", "source", "tree", "tables"
 PRIVILEGES, ROWS, PROJECT = "privileges", "hidden rows", "project"
 OF_SOURCE = (SOURCE, SCHEMA, PRIVILEGES, ROWS, PROJECT)
-_STORE, _VERSION = "setting store", "setting gitlab_version"
+_STORE = "setting store"
 
-CHECKS = (
-    *(_setting(name) for name in REQUIRED),
+_CHECKS = (
     _Check(LEDGER, lambda look: look.ctx.ledger.check()),
     _Check(STORE, lambda look: look.ctx.store.check(), (_STORE,)),
     _Check(SOURCE, lambda look: look.session),
     _Check(TREE, lambda look: look.ctx.tree),
-    _Check(SCHEMA, lambda look: look.bound, (SOURCE, TREE), (_VERSION,)),
+    _Check(SCHEMA, lambda look: look.bound, (SOURCE, TREE)),
     _Check(PRIVILEGES, _privileges, (SCHEMA,)),
     _Check(ROWS, _rows, (SCHEMA,)),
     _Check(PROJECT, _project, (SCHEMA, PRIVILEGES)),
 )
+
+
+def _checks(ctx: Context) -> Iterator[_Check]:
+    """Yield the checks: settings first. Without a readable tree, those that its format needs are not known."""
+    required: tuple[str, ...] = REQUIRED
+    version = ""
+    with suppress(TreeError):
+        required, version = ctx.required, ctx.tree.format.version
+    yield from map(_setting, required)
+    yield from (replace(check, hinges=(f"setting {version}",)) if check.name == SCHEMA else check for check in _CHECKS)
 
 
 def preflight(ctx: Context, project_id: int | None = None, without: Collection[str] = ()) -> Iterator[Finding]:
@@ -135,7 +144,7 @@ def preflight(ctx: Context, project_id: int | None = None, without: Collection[s
     with ExitStack() as opened:
         look = _Look(ctx, project_id, opened)
         bad: dict[str, str] = {}
-        for check in CHECKS:
+        for check in _checks(ctx):
             if check.name in without or (check.name == PROJECT and project_id is None):
                 continue
             needs = next((bad[name] for name in check.needs if name in bad), None)

@@ -106,7 +106,7 @@ class UnitSource:
             bound,
             Tables(session, bound, allowed(settings)),
             self._job.project_id,
-            parameters={"description": self._job.description},
+            parameters={name: self._job.params.get(name) for name in self._ctx.tree.parameters},
             external=self._external.read if self._external else None,
             batch_rows=settings.batch_rows,
             batch_bytes=settings.batch_bytes,

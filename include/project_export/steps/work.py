@@ -223,7 +223,7 @@ class Worker:
         uri = self._ctx.store.part(key, claim.relation, claim.part, claim.attempt)
         with _memory_named(what), self._ctx.store.writing(key, uri) as out, source.session.attempt(what):
             writer = PartWriter(out, self._ctx.settings.compress_level)
-            oversize = Oversize() if source.kind(claim).needs.line_limit else None
+            oversize = Oversize(self._ctx.tree.format.limits) if source.kind(claim).needs.line_limit else None
             self._current = _Attempt(claim, writer)
             for chunk in producer.chunks():
                 writer.write(chunk.data, chunk.rows)

@@ -3,10 +3,12 @@
 from project_export.tree.bind import BoundTree, Catalogue, bind, tables
 from project_export.tree.forms import Beside, Climb, Condition, Enum, Form, Key, Lookup, Order, Ref
 from project_export.tree.gaps import LeftOut
-from project_export.tree.load import load, load_all
+from project_export.tree.load import DEFAULT, load, load_all
 from project_export.tree.model import Also, Option, Relation, Span, Tree
+from project_export.tree.parameters import Parameter
 
 __all__ = [
+    "DEFAULT",
     "Also",
     "Beside",
     "BoundTree",
@@ -20,6 +22,7 @@ __all__ = [
     "Lookup",
     "Option",
     "Order",
+    "Parameter",
     "Ref",
     "Relation",
     "Span",

@@ -77,9 +77,9 @@ def bind(tree: Tree, catalogue: Catalogue, version: str = "", allowed: Iterable[
     bound = binder.tree_bound()
     problems = gaps.problems()
     if problems:
-        said = f"GitLab {version}" if version else "the newest version"
+        said = tree.format.described(version) if version else "the newest version"
         headline = f"the source does not have what the tree {tree.name} reads, and {said} does not explain it"
-        hint = "Is the version right (PROJECT_EXPORT_GITLAB_VERSION), and is this the right database and schema?"
+        hint = f"Is the version right ({tree.format.version_variable}), and is this the right database and schema?"
         raise SourceChanged(f"{listed(headline, problems)}\n{hint}")
     return BoundTree(bound, catalogue, gaps.left_out(), absent)
 

@@ -47,7 +47,7 @@ class _Gap:
 class Gaps:
     """Collects what is absent while a tree is fitted to a catalogue.
 
-    version: as GitLab writes it, e.g. `18.6.0-ee`; the newest when empty. allowed: tables, and columns as
+    version: of the application, e.g. `18.6.0-ee`; the newest when empty. allowed: tables, and columns as
     `table.column`, that an operator allows to be absent.
     """
 
@@ -57,6 +57,7 @@ class Gaps:
         self._tree = tree
         self._catalogue = catalogue
         self._version = version
+        self._said = tree.format.described(version)
         self._number = numbers(version) or _NEWEST
         self._allowed = allowed
         self._found: list[_Gap] = []
@@ -158,11 +159,11 @@ class Gaps:
         for name, span in self._tree.column_since.items():
             before = numbers(span.before)
             if self._has(name) and before and self._number <= _padded(before):
-                yield f"the source has {name}, which {span.came}, and is said to be of GitLab {self._version}"
+                yield f"the source has {name}, which {span.came}, and is said to be of {self._said}"
         for name, span in self._tree.column_until.items():
             after = numbers(span.after)
             if self._has(name) and after and self._number >= after:
-                yield f"the source has {name}, which went in {span.after}, and is said to be of GitLab {self._version}"
+                yield f"the source has {name}, which went in {span.after}, and is said to be of {self._said}"
 
     def _has(self, name: str) -> bool:
         table, _, column = name.partition(".")

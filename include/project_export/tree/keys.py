@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from string import Formatter
 
 import yaml
@@ -10,6 +11,7 @@ import yaml
 from project_export.tree.forms import Beside, Climb, Derived, Elsewhere, Form, Key, Lookup, Ref, Source
 from project_export.tree.names import Names, Rows
 from project_export.tree.nodes import Fields
+from project_export.tree.parameters import Parameter
 from project_export.tree.transforms import TRANSFORMS
 
 _ROW = {"from", "match", "where", "order"}
@@ -31,9 +33,17 @@ _EXCLUDES = {
 
 
 class Keys(Names):
-    """Reads keys. editions: names of the application's editions that the file tells apart."""
+    """Reads keys.
 
-    editions: tuple[str, ...] = ()
+    editions: names of the application's editions that the file tells apart. parameters: those that the file declares,
+    by name. replaced_by: the names of those that keys have named.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.editions: tuple[str, ...] = ()
+        self.parameters: dict[str, Parameter] = {}
+        self.replaced_by: set[str] = set()
 
     def key(self, node: yaml.Node, rows: Rows) -> Key:
         """Return a key of a relation."""
@@ -96,11 +106,19 @@ class Keys(Names):
             cases=tuple(cases),
             elsewhere=self.elsewhere(fields["elsewhere"], rows.table) if "elsewhere" in fields else None,
             wrap=self.name(fields["wrap"]) if "wrap" in fields else None,
-            parameter=self.text(fields["parameter"]) if "parameter" in fields else None,
+            parameter=self.named_parameter(fields["parameter"]) if "parameter" in fields else None,
             last=self.flag(fields.get("last")),
             why=self.text(fields["why"]) if "why" in fields else None,
             line=line,
         )
+
+    def named_parameter(self, node: yaml.Node) -> str:
+        """Return the name of a parameter, which the file declares."""
+        if not self.parameters:
+            self.fail(node, f"parameter {self.text(node)} is unknown; the tree declares none")
+        name = self.choose(node, self.parameters, "parameter")
+        self.replaced_by.add(name)
+        return name
 
     def form(self, name: str, node: yaml.Node, fields: Fields, rows: Rows) -> Form:
         """Return a value and what is made of it; `name` is the column when none is given."""

@@ -6,10 +6,12 @@ Nothing here knows a database or a file; `load` makes these records from YAML, `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from project_export.formats import PLAIN, Format
 from project_export.tree.forms import Beside, Condition, Derived, Key, Lookup, Order, Scalar
+from project_export.tree.parameters import Parameter
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,7 @@ class Option:
 class Tree:
     """A whole tree file. `file` is for messages; `known`: its reference schema, table to column to type.
 
+    format: how its archives are written. parameters: those of a request that replace values, by name.
     title: what people call the root's row; messages show it, the archive does not have it.
     editions: those of the application that the file tells apart, the usual one first.
     column_since, column_until: by `table` or `table.column`, when it came and went.
@@ -162,6 +165,8 @@ class Tree:
     file: str
     root: Relation
     relations: tuple[Relation, ...]
+    format: Format = PLAIN
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
     known: dict[str, dict[str, str]] = field(default_factory=dict, compare=False)
     optional: tuple[Option, ...] = ()
     uncovered: tuple[tuple[str, str], ...] = ()

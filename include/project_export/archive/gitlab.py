@@ -1,0 +1,82 @@
+"""The files of GitLab's archives besides the records: versions, LFS objects, bundles, uploads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from project_export.archive import bundle
+from project_export.archive.contents import Contents
+from project_export.archive.findings import Findings
+from project_export.archive.lfs import FOLDER, LfsObjects
+from project_export.formats.gitlab import FORMAT_VERSION, GITLAB_REVISION, GITLAB_VERSION, LFS_OBJECTS, VERSION
+from project_export.tree import Tree
+
+LONGEST_VERSION = 256
+
+_VERSION_LINE = re.compile(rb"[\w.+-]+")
+_BUNDLE = re.compile(r"[^/]+\.bundle|snippets/[^/]+\.bundle")
+_UPLOAD = re.compile(r"uploads/[0-9a-f]{32}/[^/]+")
+_OTHER_FOLDERS = ("avatar/", "snippets/")
+
+
+class GitlabFiles:
+    """Checks them; see `Extras`."""
+
+    def __init__(self, tree: Tree, contents: Contents, findings: Findings) -> None:
+        self.version: str | None = None
+        self._folder = f"tree/{tree.root.name}"
+        self._contents = contents
+        self._findings = findings
+        self._lfs = LfsObjects(findings)
+
+    def file(self, name: str, chunks: Iterator[bytes]) -> bool:
+        """Check a file; return False for one that GitLab's importer does not read."""
+        if name == VERSION:
+            self._format_version(next(chunks, b"")[:LONGEST_VERSION])
+        elif name in (GITLAB_VERSION, GITLAB_REVISION):
+            self._says(name, next(chunks, b"")[:LONGEST_VERSION])
+        elif name == LFS_OBJECTS:
+            listing = self._contents.document(name, chunks)
+            if listing is not None:
+                self._lfs.listing(listing)
+        elif name.startswith(FOLDER):
+            self._lfs.file(name, chunks)
+        elif _BUNDLE.fullmatch(name):
+            if wrong := bundle.wrong(chunks):
+                self._findings.add("bundle", name, wrong)
+        else:
+            return name.startswith(_OTHER_FOLDERS) or _UPLOAD.fullmatch(name) is not None
+        return True
+
+    def end(self, files: Collection[str]) -> None:
+        """Check what is missing, and LFS objects against their list."""
+        if VERSION not in files:
+            self._findings.add("missing", VERSION, "it is not there")
+        if not any(name.startswith(f"{self._folder}/") and name.endswith(".ndjson") for name in files):
+            self._findings.add("missing", self._folder, "it has no file of a relation")
+        for name in (GITLAB_VERSION, GITLAB_REVISION, LFS_OBJECTS):
+            if name not in files:
+                self._findings.add("absent", name, "it is not there")
+        self._lfs.end()
+
+    def stored(self, path: Path) -> None:
+        """Check the kind and the name of the archive's file."""
+        if path.is_symlink():
+            self._findings.add("kind", path.name, "a symbolic link; GitLab takes files only")
+        if not path.name.endswith(".gz"):
+            self._findings.add("limit", path.name, "GitLab takes files named .tar.gz or .gz only")
+
+    def _format_version(self, content: bytes) -> None:
+        first = content.split(b"\n")[0]
+        if first.strip() != FORMAT_VERSION.encode():
+            self._findings.add("version", VERSION, f"it says {first!r}; the importer takes {FORMAT_VERSION} only")
+        elif first != content:
+            self._findings.add("form", VERSION, "more than the version")
+
+    def _says(self, name: str, content: bytes) -> None:
+        if not _VERSION_LINE.fullmatch(content):
+            self._findings.add("form", name, f"{content!r} is not what GitLab writes here")
+        if name == GITLAB_VERSION:
+            self.version = content.decode("utf-8", "replace").strip()
