@@ -11,12 +11,12 @@ from project_export.archive.layout import members, relation_file, root_file
 from project_export.archive.manifest import Manifest, ManifestPart, ManifestRelation, ManifestSnapshot
 from project_export.archive.part import PartWriter
 from project_export.archive.pieces import Member, Run, StoredPart, archive_pieces
+from project_export.formats import GITLAB
 from project_export.store import Assembled, assemble
 
 MTIME = 1_700_000_000
 STORED: dict[str, bytes] = {}
 """The stored bytes of each part that `part_of` made, by URI."""
-from project_export.formats import GITLAB
 
 FILES = GITLAB.written({"gitlab_version": "18.6.0", "gitlab_revision": "0123456789a"}.__getitem__)
 

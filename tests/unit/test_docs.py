@@ -15,7 +15,9 @@ import typer
 from dev.docs import with_layers, with_settings
 from project_export.cli import app
 from project_export.errors import Failure
+from project_export.formats import FORMATS
 from project_export.tree import load
+from project_export.variables import variable
 
 REPO = Path(__file__).resolve().parents[2]
 PAGES = sorted([REPO / "README.md", REPO / "CONTRIBUTING.md", *(REPO / "docs").glob("*.md")])
@@ -118,6 +120,25 @@ def test_the_example_tree_is_a_tree(tmp_path: Path) -> None:
     file = tmp_path / "library.yaml"
     file.write_text(example[1], "utf-8")
     assert load(str(file)).names == ("library", "books")
+
+
+def test_the_example_of_parameters_is_one(tmp_path: Path) -> None:
+    page = (REPO / "docs" / "your-schema.md").read_text("utf-8")
+    (example,) = re.findall(r"```yaml\n(parameters:.*?)```", page, re.DOTALL)
+    file = tmp_path / "library.yaml"
+    file.write_text(f"name: library\nrelations: []\n{example}", "utf-8")
+    assert {name: declared.type for name, declared in load(str(file)).parameters.items()} == {
+        "motto": "string",
+        "shelves": "integer",
+    }
+
+
+def test_the_table_of_formats_has_each_with_its_files_and_settings() -> None:
+    page = (REPO / "docs" / "your-schema.md").read_text("utf-8").partition("## The format of the archive")[2]
+    found = re.findall(r"^\| `(\w+)`.*? \| (.*?) \| .*? \| (.*?)\|", page, re.MULTILINE)
+    cells = {name: [re.findall("`([^`]+)`", cell) for cell in row] for name, *row in found}
+    for name, format in FORMATS.items():
+        assert cells[name] == [list(format.files), [variable(setting) for setting in format.settings]]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -6,7 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from project_export.errors import SettingMissing
+from project_export.formats import FORMATS
 from project_export.settings import Settings
+from project_export.tree import DEFAULT
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +29,15 @@ def test_a_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("PROJECT_EXPORT_OF_ANOTHER_VERSION", "x")
     settings = Settings()
     assert (settings.required("store"), settings.units) == ("file:///srv/exports", 7)
+
+
+def test_every_setting_that_a_format_names_is_one() -> None:
+    for format in FORMATS.values():
+        assert {format.version, *format.settings} <= Settings.model_fields.keys()
+
+
+def test_the_tree_by_default_is_the_same_for_settings_and_for_what_reads_none() -> None:
+    assert Settings().tree == DEFAULT
 
 
 @pytest.mark.parametrize(

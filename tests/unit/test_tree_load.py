@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from project_export.errors import TreeError
+from project_export.formats import GITLAB, PLAIN
 from project_export.tree import (
     Also,
     Beside,
@@ -18,6 +19,7 @@ from project_export.tree import (
     Key,
     Lookup,
     Order,
+    Parameter,
     Ref,
     Span,
     Tree,
@@ -152,6 +154,79 @@ def test_a_top_level_relation_has_a_kind_which_is_records_by_default(write: Writ
     assert "is not at the top level, where alone a relation has a kind" in nested
 
 
+def test_a_tree_has_the_format_that_it_names_and_is_plain_without(write: Write) -> None:
+    assert load(write()).format is PLAIN
+    assert load(write(("name: library\n", "name: library\nformat: gitlab\n"))).format is GITLAB
+    assert load("gitlab").format is GITLAB
+
+
+PARAMETERS = (
+    "parameters: {heading: {type: string, longest: 9, default: x, title: Heading, description: Above all.}, size:"
+    " {type: integer}}\n"
+)
+TITLE = "      - title\n"
+
+
+def test_a_tree_declares_the_parameters_that_its_keys_name(write: Write) -> None:
+    keys = "      - {title: {parameter: heading}}\n      - {position: {parameter: size, last: true}}\n"
+    tree = load(write(("enums:\n", f"{PARAMETERS}enums:\n"), (TITLE, keys)))
+    assert tree.parameters == {
+        "heading": Parameter("heading", "string", "x", 9, "Heading", "Above all."),
+        "size": Parameter("size", "integer"),
+    }
+    assert [key.parameter for key in tree.relations[0].keys] == ["heading", "size", None, None]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "key", "said"),
+    [
+        ("", "{parameter: heading}", "20: parameter heading is unknown; the tree declares none"),
+        ("{heading: {type: string}}", "{parameter: headin}", "21: parameter headin is unknown; nearest: heading"),
+        ("{heading: {type: string}}", "{}", "3: parameter heading replaces nothing: no key names it"),
+        ("{heading: {type: text}}", "{parameter: heading}", "3: type text is unknown; valid: "),
+        ("{heading: string}", "{parameter: heading}", "3: parameter heading must be a mapping"),
+        ("{heading: {}}", "{parameter: heading}", "3: parameter heading lacks the attribute type"),
+        ("{heading: {type: string, size: 1}}", "{parameter: heading}", "3: parameter heading has no attribute size"),
+        (
+            "{Heading: {type: string}}",
+            "{parameter: Heading}",
+            "3: parameter 'Heading' cannot have this name: use",
+        ),
+        (
+            "{relations: {type: string}}",
+            "{parameter: relations}",
+            "3: parameter 'relations' cannot have this name: e",
+        ),
+        ("{heading: {type: integer, longest: 9}}", "{parameter: heading}", "3: longest is a positive number of chara"),
+        ("{heading: {type: string, longest: 0}}", "{parameter: heading}", "3: longest is a positive number of chara"),
+        ("{heading: {type: string, longest: x}}", "{parameter: heading}", "3: longest is a positive number of chara"),
+        (
+            "{heading: {type: integer, default: x}}",
+            "{parameter: heading}",
+            "3: default: heading must be an integer",
+        ),
+        (
+            "{heading: {type: boolean, default: 1}}",
+            "{parameter: heading}",
+            "3: default: heading must be a boolean",
+        ),
+        (
+            "{heading: {type: string, longest: 1, default: xy}}",
+            "{parameter: heading}",
+            "3: default: heading must have",
+        ),
+        (
+            "{heading: {type: string}}",
+            "{parameter: heading, constant: 1}",
+            "21: key title: constant and parameter",
+        ),
+    ],
+)
+def test_a_mistake_in_a_parameter_is_named_with_its_line(write: Write, parameters: str, key: str, said: str) -> None:
+    declared = f"parameters: {parameters}\n" if parameters else ""
+    assert said in refused(write(("enums:\n", f"{declared}enums:\n"), (TITLE, f"      - {{title: {key}}}\n")))
+
+
 def test_a_tree_is_read_once(write: Write) -> None:
     path = write()
     assert load(path) is load(path)
@@ -162,6 +237,7 @@ def test_a_tree_is_read_once(write: Write) -> None:
     ("old", "new", "said"),
     [
         ("name: library\n", "nme: library\n", "1: the tree has no attribute nme; nearest: name"),
+        ("name: library\n", "name: library\nformat: gitlb\n", "2: format gitlb is unknown; nearest: gitlab"),
         ("    join: {author_id: id}\n", "    jion: {author_id: id}\n", "16: a relation has no attribute jion; near"),
         ("{enum: kind}", "{enmu: kind}", "21: key kind has no attribute enmu; nearest: enum"),
         ("    table: authors\n    keys", "    tabel: authors\n    keys", "7: shape person has no attribute tabel"),

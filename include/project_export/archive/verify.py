@@ -173,6 +173,7 @@ class _Check:
             self.findings.add("name", name, "it is there as a file and as a directory")
 
     def _sizes(self, stream: Gunzip) -> None:
+        application = self._format.application or "the importer"
         if self._limits:
             for what, size, limit in [
                 ("bytes", stream.bytes, self._limits.stored),
@@ -182,7 +183,7 @@ class _Check:
                     self.findings.add(
                         "limit",
                         self._name,
-                        f"{size} {what}; {self._format.application or 'its importer'} takes {limit}",
+                        f"{size} {what}; {application} takes {limit}",
                     )
 
     def _records(self, relation: str, name: str, entry: Entry, *, root: bool) -> None:

@@ -15,6 +15,7 @@ from project_export.shell import kept_ledger
 from project_export.steps import Context
 from project_export.store.uris import uri_of
 from project_export.tree import load
+from project_export.tree.parameters import RESERVED
 
 GitlabVersion = Annotated[
     str, typer.Option("--gitlab-version", help="Version of the GitLab whose database it is; the setting when empty.")
@@ -50,7 +51,7 @@ def _no_source() -> psycopg.Connection[Any]:
 def given_parameters(texts: Iterable[str], settings: Settings) -> dict[str, object]:
     """Return the parameters that NAME=VALUE texts give, by name, with values as the tree declares their types.
 
-    Names that the tree does not declare come too: the request refuses them. Raises BadRequest, TreeError.
+    Unknown names come too: the request refuses them. Raises BadRequest, TreeError.
     """
     declared = load(settings.tree, settings.edition).parameters
     found: dict[str, object] = {}
@@ -58,6 +59,8 @@ def given_parameters(texts: Iterable[str], settings: Settings) -> dict[str, obje
         name, equals, value = text.partition("=")
         if not equals:
             raise BadRequest(f"a parameter is given as NAME=VALUE, not {text!r}")
+        if name in RESERVED:
+            raise BadRequest(f"parameter {name} is not one of the tree; it has an option of its own")
         if name in found:
             raise BadRequest(f"parameter {name} is given twice")
         found[name] = declared[name].read(value) if name in declared else value

@@ -67,7 +67,8 @@ class Format:
     """How archives of a tree are written, and who reads them.
 
     application: the name of the application whose database is exported, empty if the format is not one application's.
-    version: the setting that holds its version. files: by name, what an archive has before the records: a text, or the value of a setting.
+    version: the setting that holds its version. files: by name, what an archive has before the records: a text, or the
+    value of a setting.
     escapes: what is escaped beyond what JSON requires. importer: the data file with the rules of its importer, without
     its suffix, empty if `verify` knows no importer. limits: of that importer, None if there are none.
     """

@@ -47,7 +47,7 @@ class Documents:
         self._session = session
         self._most = room
         self._room: float = room
-        self._parameters: Mapping[str | None, Any] = {**parameters}
+        self._parameters = parameters
         self._external = external
 
     def of_keys(self, node: Node, keys: Sequence[tuple[bytes, ...]]) -> tuple[list[Row], list[bytes]] | None:
@@ -218,12 +218,12 @@ class Documents:
 
     def _given(self, keys: Sequence[Key]) -> dict[str, Any]:
         """Return what the request's parameters give as the values of keys."""
-        values = [
-            (key, self._parameters[key.parameter])
-            for key in keys
-            if key.parameter and key.parameter in self._parameters
-        ]
-        return {key.name: value if key.wrap is None else {key.wrap: value} for key, value in values}
+        found: dict[str, Any] = {}
+        for key in keys:
+            value = self._parameters.get(key.parameter or "")
+            if value is not None:
+                found[key.name] = value if key.wrap is None else {key.wrap: value}
+        return found
 
 
 def split(items: Sequence[_T]) -> Iterator[Sequence[_T]]:

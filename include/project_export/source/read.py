@@ -57,8 +57,7 @@ class Reader:
         self._bound = bound
         self._batch_rows = batch_rows
         self._batch_bytes = batch_bytes
-        given = {k: v for k, v in (parameters or {}).items() if v is not None}
-        self._documents = Documents(session, _ROOM * batch_bytes, given, external)
+        self._documents = Documents(session, _ROOM * batch_bytes, parameters or {}, external)
         self._slices = Slices(session, self._documents)
         self._writer = _Writer(bound.tree.format.escapes)
         self._batch: tuple[Node, Keys] | None = None

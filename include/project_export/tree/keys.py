@@ -94,6 +94,8 @@ class Keys(Names):
 
     def described(self, name: str, node: yaml.Node, fields: Fields, rows: Rows, line: int) -> Key:
         """Return a key that is described by attributes."""
+        for other in sorted(_EXCLUDES["constant"] & fields.keys() - _FORM) if "constant" in fields else ():
+            self.fail(node, f"key {name}: constant and {other} exclude each other")
         cases = []
         for item in self.items(fields.get("cases"), f"cases of {name}"):
             own = self.fields(item, _FORM, f"a case of {name}", required=("when",))

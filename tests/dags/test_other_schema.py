@@ -1,0 +1,73 @@
+"""Another schema than GitLab's in Airflow: the form has the parameters of its tree, and a run exports with them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dev.airflow import Airflow
+from dev.postgres import Server
+from project_export.archive.verify import verify
+from project_export.ledger import make_engine, upgrade
+from project_export.tree import load_all
+from tests import library
+from tests.dags.stage import DAG_ID
+
+pytestmark = pytest.mark.xdist_group("airflow")
+
+
+def test_the_form_has_the_parameters_of_the_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.sdk.exceptions import ParamValidationError  # takes seconds, which other workers need not spend
+
+    from project_export.airflow.form import export_params
+
+    monkeypatch.setenv("PROJECT_EXPORT_TREE", str(library.write_tree(tmp_path)))
+    params = export_params()
+    assert list(params)[:7] == ["project_id", "relations", "motto", "shelves", "price", "lent", "consistency"]
+    assert "description" not in params
+    assert params["relations"].schema["examples"] == ["library", "books", "rules", "no_rules"]
+    motto, shelves, price = params["motto"], params["shelves"], params["price"]
+    assert (motto.schema["title"], motto.description) == ("Motto", "What is written above the door.")
+    assert (motto.resolve(None), motto.resolve("x" * 20), price.resolve(), shelves.resolve(3)) == (
+        None,
+        "x" * 20,
+        0.5,
+        3,
+    )
+    for param, value in [(motto, "x" * 21), (motto, 5), (shelves, "3"), (shelves, 1.5), (params["lent"], 1)]:
+        with pytest.raises(ParamValidationError):
+            param.resolve(value)
+
+
+def test_a_run_exports_with_the_parameters_that_its_conf_gives(
+    server: Server, database: str, tmp_path: Path, repo: Path
+) -> None:
+    library.fill(database)
+    tree = library.write_tree(tmp_path)
+    ledger = server.create_database("library_ledger")
+    upgrade(make_engine(ledger))
+    settings = {
+        # A database of its own: no scheduler looks for tasks there.
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/airflow.db",
+        "AIRFLOW_CONN_PROJECT_EXPORT_SOURCE": database,
+        "AIRFLOW_CONN_PROJECT_EXPORT_LEDGER": ledger,
+        "PROJECT_EXPORT_TREE": str(tree),
+        "PROJECT_EXPORT_STORE": (tmp_path / "store").as_uri(),
+    }
+    environment = Airflow(tmp_path / "airflow", server, settings=settings).environment()
+    assert not [name for name in environment if "GITLAB" in name]
+    conf = {"project_id": library.ID, "motto": "a < b", "lent": True, "after_export": "none"}
+    for words in (["db", "migrate"], ["dags", "test", DAG_ID, "--conf", json.dumps(conf)]):
+        command = [sys.executable, "-m", "airflow", *words]
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=230)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    server.drop_database("library_ledger")
+    (archive,) = (tmp_path / "store").rglob("project.tar.gz")
+    assert library.files_of(archive) == library.FILES
+    report = verify(archive, tree=load_all(str(tree)))
+    assert (report.problems, report.warnings, report.remarks) == ((), (), ())
+    assert "gitlab" not in archive.with_name("project.manifest.json").read_text("utf-8").lower()
