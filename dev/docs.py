@@ -1,4 +1,4 @@
-"""Parts of the docs written from what they describe: `python -m dev.docs` writes them, a test compares them."""
+"""Parts of the docs that are generated: `python -m dev.docs` writes them, and tests check that they are current."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ import ast
 import re
 from pathlib import Path
 
+import yaml
+
 from project_export.settings import Settings
 
 REPO = Path(__file__).resolve().parents[1]
 PACKAGE = REPO / "include" / "project_export"
 OPERATE = REPO / "docs" / "operate.md"
+SAMPLE = REPO / "docs" / "sample.md"
 CONTRIBUTING = REPO / "CONTRIBUTING.md"
+RULES = REPO / "tests" / "db" / "validations.yaml"
+UNREAD = " (not read)"
+"""Ends the `file` of a rule whose source was not read."""
 
 
 def settings_table() -> str:
@@ -23,8 +29,20 @@ def settings_table() -> str:
     return "\n".join(lines)
 
 
+def rules_table() -> str:
+    """Return the table of what GitLab's models require of rows as Markdown, one line per file."""
+    demands: dict[str, list[str]] = {}
+    for rule in yaml.safe_load(RULES.read_text("utf-8")):
+        demands.setdefault(rule["file"], []).append(rule["demand"])
+    lines = ["| file | requirements |", "| --- | --- |"]
+    for file, texts in demands.items():
+        star = " *" if file.endswith(UNREAD) else ""
+        lines.append(f"| `{file.removesuffix(UNREAD)}`{star} | {'; '.join(texts)} |")
+    return "\n".join(lines)
+
+
 def layers() -> str:
-    """Return the layers of the import contract, the highest first, with what each of their modules is for."""
+    """Return the layers of the import contract, highest first, with the purpose of each module."""
     contract = re.search(
         r"^layers = \[\n(.*?)^\]", (REPO / "pyproject.toml").read_text("utf-8"), re.DOTALL | re.MULTILINE
     )
@@ -46,12 +64,17 @@ def _purpose(name: str) -> str:
 
 
 def with_settings(page: str) -> str:
-    """Return the operator's page with the table between its marks."""
+    """Return the page for operators with a current table between its marks."""
     return _between("settings", settings_table(), page)
 
 
+def with_rules(page: str) -> str:
+    """Return the page about the sample with a current table between its marks."""
+    return _between("rules", rules_table(), page)
+
+
 def with_layers(page: str) -> str:
-    """Return the contributors' page with the layers between their marks."""
+    """Return the page for contributors with the current layers between its marks."""
     return _between("layers", layers(), page)
 
 
@@ -60,5 +83,5 @@ def _between(mark: str, text: str, page: str) -> str:
 
 
 if __name__ == "__main__":
-    OPERATE.write_text(with_settings(OPERATE.read_text("utf-8")), "utf-8")
-    CONTRIBUTING.write_text(with_layers(CONTRIBUTING.read_text("utf-8")), "utf-8")
+    for file, current in ((OPERATE, with_settings), (SAMPLE, with_rules), (CONTRIBUTING, with_layers)):
+        file.write_text(current(file.read_text("utf-8")), "utf-8")

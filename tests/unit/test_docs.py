@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from dev.docs import with_layers, with_settings
+from dev.docs import with_layers, with_rules, with_settings
 from project_export.cli import app
 from project_export.errors import Failure
 from project_export.formats import FORMATS
@@ -63,6 +63,11 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
 def test_the_table_of_settings_is_current() -> None:
     page = (REPO / "docs" / "operate.md").read_text("utf-8")
     assert page == with_settings(page), "write it by: python -m dev.docs"
+
+
+def test_the_rules_of_the_sample_are_those_that_are_tested() -> None:
+    page = (REPO / "docs" / "sample.md").read_text("utf-8")
+    assert page == with_rules(page), "write it by: python -m dev.docs"
 
 
 def test_the_layers_are_those_of_the_import_contract() -> None:
