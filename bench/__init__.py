@@ -1,4 +1,4 @@
-"""Benchmarks: ours beside its peers, on the same data, in one interleaved run."""
+"""Benchmarks: our export and its peers, on the same data, in interleaved rounds."""
 
 PROJECT_ID = 1
-"""The project that is measured."""
+"""The project that is exported."""

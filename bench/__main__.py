@@ -1,4 +1,4 @@
-"""Compare project_export with its peers on data of its own making, and write a report.
+"""Compare project_export with its peers on generated data, and write a report.
 
 python -m bench [--issues 100000] [--largest 1000000] [--rounds 3] [--merge-mb 1000] [--check]
 """
@@ -22,14 +22,14 @@ SIZE_ROUNDS = 2
 
 
 def main() -> None:
-    """Do what the command line says; exit with 1 when a target is missed and --check was given."""
+    """Run the command line; exit with 1 if a target is missed and --check was given."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("--issues", type=int, default=100_000, help="of the project on which the peers are compared")
-    parser.add_argument("--largest", type=int, default=0, help="issues of the largest project that ours exports")
+    parser.add_argument("--issues", type=int, default=100_000, help="issues of the project that all peers export")
+    parser.add_argument("--largest", type=int, default=0, help="issues of the largest project, which only ours exports")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--merge-mb", type=int, default=1000, help="size of what is merged; 0: no merging")
-    parser.add_argument("--check", action="store_true", help="exit with 1 when a target is missed")
-    parser.add_argument("--state", type=Path, default=data.STATE, help="where databases and reports are kept")
+    parser.add_argument("--merge-mb", type=int, default=1000, help="size of the parts to merge; 0: skip the merge")
+    parser.add_argument("--check", action="store_true", help="exit with 1 if a target is missed")
+    parser.add_argument("--state", type=Path, default=data.STATE, help="folder for databases and reports")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     server = data.start_server(arguments.state)
@@ -43,14 +43,14 @@ def main() -> None:
     (folder / "report.md").write_text(text)
     report.draw(results, folder / "size.png")
     print(text)
-    print(f"This report and the curve are in {folder}.")
-    missed = [verdict.what for verdict in report.verdicts(results) if not verdict.kept]
+    print(f"This report and its plot are in {folder}.")
+    missed = [verdict.target for verdict in report.verdicts(results) if not verdict.met]
     if arguments.check and missed:
         sys.exit(f"Targets missed: {'; '.join(missed)}.")
 
 
 def run(server: Server, arguments: argparse.Namespace) -> report.Results:
-    """Make the data, let the peers agree, and measure them."""
+    """Make the data, check that the peers agree, and measure them."""
     names = [name for name in PEERS if name in NEEDED or name != "duckdb" or _duckdb()]
     issues: int = arguments.issues
     uri = data.prepare(server, issues)
@@ -71,7 +71,7 @@ def run(server: Server, arguments: argparse.Namespace) -> report.Results:
 def _duckdb() -> bool:
     if found := find_spec("duckdb") and find_spec("duckdb_extension_postgres_scanner"):
         return found is not None
-    logging.warning("DuckDB is left out: duckdb or duckdb-extension-postgres-scanner is not installed")
+    logging.warning("DuckDB is skipped: duckdb or duckdb-extension-postgres-scanner is not installed")
     return False
 
 

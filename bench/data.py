@@ -1,7 +1,7 @@
-"""The benchmark's databases: the sample with so many issues in project 1, made once and kept.
+"""The benchmark's databases: samples with a given number of issues in project 1, made once and kept.
 
-The neighbour project is half as large, so that a project's rows lie scattered among others'. Autovacuum and
-asynchronous reads are off, since both would do a statement's work in another process at another time.
+A second project of half the size scatters the rows of the first. Autovacuum and asynchronous reads are off, because
+both move a statement's work to another process and another time.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from project_export.sample import schema
 from project_export.sample.generate import SIZES, generate
 
 STATE = Path(__file__).resolve().parents[1] / ".state" / "bench"
-GENERATED_MOST = 100_000
-"""Issues that the generator makes at the most; larger projects are copies of a tenth of them."""
+MAX_GENERATED = 100_000
+"""The most issues that the generator makes; a larger project multiplies one of a tenth of its size."""
 
 _PROJECTS = 2
 _SETTINGS = {"autovacuum": "off", "io_method": "sync", "max_wal_size": "8GB", "checkpoint_timeout": "1h"}
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 def start_server(folder: Path = STATE) -> Server:
-    """Start the benchmark's server, or find it running, with the settings of a benchmark."""
+    """Start the benchmark's server with its settings, unless it is running already."""
     server = Server(folder / "postgres", durable=False)
     fresh = not server.cluster.exists()
     server.start()
@@ -41,15 +41,15 @@ def start_server(folder: Path = STATE) -> Server:
 
 
 def prepare(server: Server, issues: int) -> str:
-    """Return the URI of the database whose project 1 has this many issues; make it first where there is none."""
+    """Return the URI of the database whose project 1 has this many issues; make it if it does not exist."""
     name = f"issues_{issues}"
     with psycopg.connect(server.uri(), autocommit=True) as conn:
         if conn.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
             return server.uri(name)
-        making = f"{name}_new"  # renamed when it is whole
+        making = f"{name}_new"  # renamed when it is complete
         server.drop_database(making)
         log.info("making the sample with %d issues", issues)
-        if issues <= GENERATED_MOST:
+        if issues <= MAX_GENERATED:
             _generate(server.create_database(making), issues)
         else:
             tenth = issues // 10

@@ -1,6 +1,6 @@
-"""A project ten times as large, by copying its issues and all that is nested in them with SQL.
+"""Multiply a project, by copying its issues and everything nested in them with SQL.
 
-The copies lie one after the other, so they are kinder to a cache than a project that grew over years.
+The copies are stored one after the other, so they suit a cache better than a project that grew over years.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from psycopg import sql
 from bench.peers.shape import bound_tree, connect, under
 
 STRIDE = 100_000_000
-"""How far apart the ids of two copies are: above every id of the sample, and twenty times it is below 2^31."""
+"""Distance between the ids of two copies: above every id of the sample, and twenty times it is below 2^31."""
 
 
 def multiply(uri: str, times: int) -> None:
-    """Make project 1 have `times` as many issues, by copies whose ids are shifted."""
+    """Multiply the issues of project 1 by `times`, with copies whose ids are shifted."""
     with connect(uri) as conn:
         bound = bound_tree(conn)
     with psycopg.connect(uri) as conn:
@@ -23,7 +23,7 @@ def multiply(uri: str, times: int) -> None:
         for path, condition in under(bound.relation("issues")):
             relation = path[-1]
             if any(own == "id" for nested in path for own, _ in nested.join):
-                continue  # what others own: authors, labels, milestones
+                continue  # shared rows: authors, labels, milestones
             columns = [
                 str(name)
                 for (name,) in conn.execute(

@@ -1,4 +1,4 @@
-"""Merging: parts into one tar.gz, beside `cat` of the same parts, and tar with gzip and pigz of the same tree."""
+"""Merging: our merge of parts into one tar.gz, `cat` of the same parts, and tar with gzip or pigz of the same files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TITLES = {
 
 
 class Merging:
-    """Records of the sample as parts and as a tree, `size` bytes of them, in a folder of their own."""
+    """`size` bytes of the sample's records, as parts and as plain files, in a separate folder."""
 
     def __init__(self, folder: Path, uri: str, size: int) -> None:
         self._folder = folder
@@ -43,13 +43,13 @@ class Merging:
         self._fill(uri, size)
 
     def interleaved(self, rounds: int) -> dict[str, list[Cost]]:
-        """Merge in each way, one after the other, and that so many times; a program that is missing is left out."""
+        """Merge in each way in turn, for that many rounds; skip a way whose program is missing."""
         ways: dict[str, Callable[[], None]] = {"merge-ours": self._ours}
         for name, (title, program, command) in COMMANDS.items():
             if shutil.which(program):
                 ways[name] = lambda command=command: self._shell(command)  # type: ignore[misc]
             else:
-                log.warning("%s is left out: the program %s is missing", title, program)
+                log.warning("%s is skipped: the program %s is missing", title, program)
         costs: dict[str, list[Cost]] = {name: [] for name in ways}
         for _ in range(rounds):
             for name, way in ways.items():

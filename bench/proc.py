@@ -1,4 +1,4 @@
-"""CPU and memory of PostgreSQL's processes, as Linux tells them."""
+"""CPU and memory of PostgreSQL's processes, from /proc."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _WATCH_SECONDS = 0.05
 
 
 def client_cpu() -> float:
-    """Return the CPU seconds of this process and of its children that have ended, so far."""
+    """Return the CPU seconds that this process and its ended children have used so far."""
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 def server_cpu(postmaster: int) -> float:
-    """Return the CPU seconds of a server so far: of all its processes, those that have ended included.
+    """Return the CPU seconds that all processes of a server have used so far, including ended ones.
 
-    That counts a statement's parallel workers too, which its backend's own figures lack.
+    This includes parallel workers, which are missing from the figures of a statement's backend.
     """
-    ticks = sum(_stat(postmaster)[11:15])  # utime, stime, and both of the children that were waited for
+    ticks = sum(_stat(postmaster)[11:15])  # utime, stime, and the same for children that were waited for
     return (ticks + sum(sum(_stat(pid)[11:13]) for pid in children(postmaster))) / TICKS_PER_SECOND
 
 
@@ -37,17 +37,17 @@ def parent(pid: int) -> int:
 
 
 def peak_mb(pid: int | str = "self") -> float:
-    """Return the most memory (resident, MB) that a process has had; unlike ru_maxrss, not its parent's before exec."""
+    """Return a process's peak resident memory in MB; unlike ru_maxrss, without that of its parent before exec."""
     return _status_mb(pid, "VmHWM")
 
 
 class BackendWatch:
-    """Watches how much memory the server's processes have of their own, shared buffers not counted; MB in `peak_mb`."""
+    """Watches the private memory of the server's processes, without shared buffers; `peak_mb` is the peak in MB."""
 
     def __init__(self, postmaster: int) -> None:
         self.peak_mb = 0.0
         self._postmaster = postmaster
-        self._before = set(children(postmaster))
+        self._ignored = set(children(postmaster))
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -61,11 +61,11 @@ class BackendWatch:
 
     def _watch(self) -> None:
         while not self._over.wait(_WATCH_SECONDS):
-            for pid in set(children(self._postmaster)) - self._before:
+            for pid in set(children(self._postmaster)) - self._ignored:
                 try:
                     self.peak_mb = max(self.peak_mb, _status_mb(pid, "RssAnon"))
                 except (FileNotFoundError, ProcessLookupError, KeyError):
-                    continue  # it has just ended
+                    continue  # the process has just ended
 
 
 def _status_mb(pid: int | str, field: str) -> float:
@@ -75,10 +75,10 @@ def _status_mb(pid: int | str, field: str) -> float:
 
 
 def _stat(pid: int) -> list[int]:
-    """Return the numbers of /proc/<pid>/stat from the fourth field (ppid is at index 1), 0 where one is none."""
+    """Return the fields of /proc/<pid>/stat from the third on (ppid is at index 1); one that is not a number is 0."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
-        return [0] * 60  # it has just ended, and its parent has its times
+        return [0] * 60  # the process has just ended; its parent has its times
     fields = text.rpartition(")")[2].split()
     return [int(field) if field.lstrip("-").isdigit() else 0 for field in fields]

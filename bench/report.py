@@ -1,4 +1,4 @@
-"""What the runs say: medians, ratios against the targets, a table, and a curve of cost against project size."""
+"""The report: medians, ratios compared with the targets, tables, and a plot of cost by project size."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from bench.peers import PEERS
 from bench.run import Cost
 
 Costs = Mapping[str, Sequence[Cost]]
-_LEAST_SECONDS = 0.001  # what costs the server less than a tick of its clock is shown as nothing
+_MIN_SECONDS = 0.001  # less than a tick of the server's clock is measured as 0
 
 
 @dataclass(frozen=True)
 class Results:
-    """All that was measured. sizes: issues of a project → costs of ours, from the smallest on."""
+    """All measurements. sizes: number of issues → costs of our export, smallest first."""
 
     issues: int
     records: int
@@ -34,26 +34,26 @@ class Results:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A ratio, or a figure, and whether it keeps the target."""
+    """A target, the measured ratio or figure, and its limit: an upper one, or a lower one if `at_least`."""
 
-    what: str
-    found: float
-    target: float
+    target: str
+    measured: float
+    limit: float
     at_least: bool = False
 
     @property
-    def kept(self) -> bool:
-        """Whether the target is kept."""
-        return self.found >= self.target if self.at_least else self.found <= self.target
+    def met(self) -> bool:
+        """Whether the target is met."""
+        return self.measured >= self.limit if self.at_least else self.measured <= self.limit
 
 
 def ratio(costs: Costs, one: str, other: str, of: Callable[[Cost], float]) -> float:
-    """Return the median of one peer's cost by another's, round by round, so that a busy minute strikes both."""
-    return median(of(a) / max(of(b), _LEAST_SECONDS) for a, b in zip(costs[one], costs[other], strict=True))
+    """Return the median ratio of two peers' costs, computed per round, because a busy minute affects both."""
+    return median(of(a) / max(of(b), _MIN_SECONDS) for a, b in zip(costs[one], costs[other], strict=True))
 
 
 def verdicts(results: Results) -> list[Verdict]:
-    """Compare the results with the targets; what was not measured is not judged."""
+    """Compare the results with the targets; skip targets that were not measured."""
     peers, merging = results.peers, results.merging
     found = [
         Verdict("CPU against binary COPY", ratio(peers, "ours", "copy", _cpu), 5),
@@ -86,9 +86,9 @@ def markdown(results: Results) -> str:
         f"{results.issues:,} issues, {results.records:,} lines; interleaved rounds: {len(results.peers['ours'])}."
         f" {results.machine}. {datetime.date.today().isoformat()}.",
         "",
-        "CPU in seconds, median (least to most); the server's counts all processes of PostgreSQL. Memory in MB: the",
-        "most that the client had resident, and that a backend had of its own. All peers gave the same records in the",
-        "same order.",
+        "CPU in seconds, median (min to max); the server's includes all processes of PostgreSQL. Memory in MB: the",
+        "client's peak resident memory, and the peak private memory of a backend. All peers returned the same records",
+        "in the same order.",
         "",
         *_table(results.peers, {name: peer.title for name, peer in PEERS.items()}, "copy"),
     ]
@@ -96,18 +96,18 @@ def markdown(results: Results) -> str:
         f"`{PEERS[name].title}`" for name in results.peers if (PEERS[name].sample or results.issues) < results.issues
     ]
     if sampled:
-        lines += ["", f"Reckoned from {PEERS['orm'].sample:,} issues, spread evenly: {', '.join(sampled)}."]
+        lines += ["", f"Extrapolated from {PEERS['orm'].sample:,} issues, spread evenly: {', '.join(sampled)}."]
     if results.merging:
         size = results.merging["merge-ours"][0].raw_bytes / 1e6
         lines += [
             "",
-            f"Merging {size:,.0f} MB of records, compressed before:",
+            f"Merging {size:,.0f} MB of records, already compressed:",
             "",
             *_table(results.merging, TITLES, "merge-cat"),
         ]
     lines += [
         "",
-        "Against project size:",
+        "By project size:",
         "",
         "| issues | client CPU | server CPU | wall | client MB | server MB |",
         "| ---: | ---: | ---: | ---: | ---: | ---: |",
@@ -116,15 +116,15 @@ def markdown(results: Results) -> str:
         cells = [_spread(costs, of) for of in (_client, _server, lambda c: c.wall)]
         cells += [f"{max(c.client_mb for c in costs):.0f}", f"{max(c.server_mb for c in costs):.0f}"]
         lines.append(f"| {size:,} | {' | '.join(cells)} |")
-    lines += ["", "| target | asked | found | kept |", "| --- | ---: | ---: | --- |"]
+    lines += ["", "| target | limit | measured | met |", "| --- | ---: | ---: | --- |"]
     for verdict in verdicts(results):
-        asked = f"{'≥' if verdict.at_least else '≤'} {verdict.target:g}"
-        lines.append(f"| {verdict.what} | {asked} | {verdict.found:.2f} | {'yes' if verdict.kept else '**no**'} |")
+        limit = f"{'≥' if verdict.at_least else '≤'} {verdict.limit:g}"
+        lines.append(f"| {verdict.target} | {limit} | {verdict.measured:.2f} | {'yes' if verdict.met else '**no**'} |")
     return "\n".join(lines) + "\n"
 
 
 def draw(results: Results, file: Path) -> None:
-    """Draw CPU and memory against project size as a PNG."""
+    """Plot CPU and memory by project size as a PNG."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -147,7 +147,7 @@ def draw(results: Results, file: Path) -> None:
 
 
 def machine(uri: str) -> str:
-    """Say what it ran on."""
+    """Return a description of the machine and the versions."""
     with psycopg.connect(uri) as conn:
         version = conn.info.parameter_status("server_version")
     cpuinfo = Path("/proc/cpuinfo").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""Run peers, each in a process of its own, and keep what they cost."""
+"""Run each peer in a separate process, and record its cost."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ REFERENCE = "ours"
 
 
 class PeersDiffer(RuntimeError):
-    """A peer gives other records than the reference, so there is nothing to compare."""
+    """A peer returned other records than the reference, so their costs cannot be compared."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run cost: CPU and wall seconds, the most memory in MB, bytes that came out before and after gzip."""
+    """The cost of one run: CPU and wall seconds, peak memory in MB, bytes of output before and after compression."""
 
     client: float
     server: float
@@ -42,7 +42,7 @@ class Cost:
         return self.client + self.server
 
     def times(self, factor: float) -> Cost:
-        """Return the cost of so many times the work, in the same memory."""
+        """Return the cost of `factor` times the work, in the same memory."""
         return Cost(
             self.client * factor, self.server * factor, self.wall * factor, self.client_mb, self.server_mb,
             round(self.raw_bytes * factor), round(self.stored_bytes * factor),
@@ -50,9 +50,9 @@ class Cost:
 
 
 def agree(uri: str, names: Sequence[str], issues: int) -> int:
-    """Let all peers give their records, and return how many; raise PeersDiffer where one gives others.
+    """Check that all peers return the same records, and return how many; raise PeersDiffer if one returns others.
 
-    A peer that is measured by a sample is compared by that sample.
+    A peer that is measured on a sample is compared on that sample.
     """
     steps = sorted({_every(name, issues) for name in names})
     reference = _call(REFERENCE, uri, "--check", *map(str, steps))
@@ -60,26 +60,26 @@ def agree(uri: str, names: Sequence[str], issues: int) -> int:
         if name == REFERENCE or not PEERS[name].records:
             continue
         every = str(_every(name, issues))
-        log.info("does %s give the same records?", name)
+        log.info("comparing the records of %s", name)
         if _call(name, uri, "--every", every, "--check", "1")["1"] != reference[every]:
-            raise PeersDiffer(f"{name} does not give the records of {REFERENCE}; nothing was measured. Mend the peer.")
+            raise PeersDiffer(f"{name} does not return the records of {REFERENCE}; nothing was measured. Fix the peer.")
     return int(reference["records"])
 
 
 def measure(uri: str, name: str, issues: int) -> Cost:
-    """Run a peer once; what a sample cost is scaled to all issues."""
+    """Run a peer once and return its cost; that of a sample is scaled to all issues."""
     with psycopg.connect(uri) as conn:
         postmaster = proc.parent(conn.info.backend_pid)
     every = _every(name, issues)
     with proc.BackendWatch(postmaster) as watch:
-        said = _call(name, uri, "--every", str(every))
-    cost = Cost(**said, server_mb=watch.peak_mb)
+        answer = _call(name, uri, "--every", str(every))
+    cost = Cost(**answer, server_mb=watch.peak_mb)
     log.info("%-10s client %.2f s, server %.2f s, %.0f MB", name, cost.client, cost.server, cost.client_mb)
     return cost.times(issues / len(range(0, issues, every)))
 
 
 def interleaved(uri: str, names: Sequence[str], issues: int, rounds: int) -> dict[str, list[Cost]]:
-    """Run the peers one after the other, and that so many times."""
+    """Run the peers in turn, for that many rounds."""
     costs: dict[str, list[Cost]] = {name: [] for name in names}
     for number in range(rounds):
         log.info("round %d of %d", number + 1, rounds)
@@ -89,12 +89,12 @@ def interleaved(uri: str, names: Sequence[str], issues: int, rounds: int) -> dic
 
 
 def _every(name: str, issues: int) -> int:
-    """Return of how many issues a peer reads one: it is enough that it reads its sample."""
+    """Return the step N such that reading every Nth issue gives the peer its sample; 1 to read all."""
     return max(issues // (PEERS[name].sample or issues), 1)
 
 
 def _call(name: str, uri: str, *arguments: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "bench.peers", name, uri, *arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
-    said: dict[str, Any] = json.loads(done.stdout)
-    return said
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer

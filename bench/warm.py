@@ -1,9 +1,9 @@
-"""A small project through a warm Airflow: from the trigger to the published archive, and where each second goes.
+"""Export a small project through a warm Airflow, and report where each second goes until the archive is published.
 
 python -m bench.warm [--runs 5] [--scale 10] [--set NAME=VALUE ...] [--state FOLDER]
 
-The environment of `make demo` is started in a folder of its own, one run warms it, the others are measured. Times come
-from Airflow's task instances and from the ledger, CPU seconds from /proc: of each component with all that it starts.
+This starts the environment of `make demo` in a separate folder; one run warms it, the others are measured. Times come
+from Airflow's task instances and from the ledger. CPU seconds come from /proc, per component with its child processes.
 """
 
 from __future__ import annotations
@@ -42,19 +42,21 @@ Seconds = dict[str, float]
 
 @dataclass(frozen=True)
 class Measured:
-    """One run: wall seconds by stage, CPU seconds by process, and what was exported."""
+    """One run: wall seconds by stage, CPU seconds by process, and a description of the export."""
 
     stages: Seconds
     cpu: Seconds
-    what: str
+    title: str
 
 
 def main() -> None:
-    """Do what the command line says and print a table in Markdown."""
+    """Run the command line and print the tables as Markdown."""
     parser = argparse.ArgumentParser(prog="python -m bench.warm", description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--scale", type=float, default=10, help="of the sample; 10: 1,000 records")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another setting of Airflow")
+    parser.add_argument("--scale", type=float, default=10, help="scale of the sample; 10 is about 1,000 records")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="changes a setting of the environment"
+    )
     parser.add_argument("--state", type=Path, default=STATE / "warm")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
@@ -75,7 +77,7 @@ def main() -> None:
 
 
 class Warm:
-    """A running environment, and what is measured in it."""
+    """A running environment and its measurements."""
 
     def __init__(self, stack: Stack) -> None:
         self._rest = stack.airflow.rest()
@@ -83,13 +85,13 @@ class Warm:
         self._postmaster = int((stack.postgres.cluster / "postmaster.pid").read_text().splitlines()[0])
 
     def idle(self) -> Seconds:
-        """Return the CPU seconds of each component in a second in which nothing is exported."""
+        """Return the CPU seconds that each component uses per second while nothing is exported."""
         before = self._cpu()
         time.sleep(IDLE_SECONDS)
         return {name: value / IDLE_SECONDS for name, value in _since(before, self._cpu()).items()}
 
     def run(self) -> Measured:
-        """Export project 1 and return what it cost. Raises RuntimeError when it does not end well."""
+        """Export project 1 and return the cost. Raises RuntimeError if the export fails."""
         before = self._cpu()
         triggered = datetime.now(timezone.utc)
         run_id = self._rest.trigger(DAG_ID, {"project_id": 1})
@@ -103,20 +105,20 @@ class Warm:
             raise RuntimeError(
                 f"The run {run_id} has not published its archive: {self._rest.task_states(DAG_ID, run_id)}"
             )
-        self._rest.wait_for_run(DAG_ID, run_id, RUN_SECONDS)  # the task behind the merge would disturb the next run
+        self._rest.wait_for_run(DAG_ID, run_id, RUN_SECONDS)  # the tasks after the merge would disturb the next run
         rows = self._ledger.queries.rows(job.id)
         tasks = self._tasks(run_id)
         create, wait, merge = tasks[CREATE][0], tasks[WAIT][0], tasks[MERGE][0]
         marks = {
-            "the API takes the trigger": answered,
+            "the API accepts the trigger": answered,
             "the scheduler starts the first task": create["start"],
             "create: until the job is written": job.created_at,
-            "create: its end": create["end"],
-            "Airflow starts the first unit": min(task["start"] for task in tasks[EXPORT]),
-            "units: until the first relation is claimed": min(row.started_at for row in rows if row.started_at),
-            "units: relations": max(row.finished_at for row in rows if row.finished_at),
-            "units: their end": max(task["end"] for task in tasks[EXPORT]),
-            "the waiter: its end": max(wait["end"], max(task["end"] for task in tasks[EXPORT])),
+            "create: until it ends": create["end"],
+            "Airflow starts the first worker": min(task["start"] for task in tasks[EXPORT]),
+            "workers: until the first relation is claimed": min(row.started_at for row in rows if row.started_at),
+            "workers: relations": max(row.finished_at for row in rows if row.finished_at),
+            "workers: until they end": max(task["end"] for task in tasks[EXPORT]),
+            "waiter: until it ends": max(wait["end"], max(task["end"] for task in tasks[EXPORT])),
             "Airflow starts the merge": merge["start"],
             "merge: until the archive is published": job.finished_at,
         }
@@ -126,7 +128,7 @@ class Warm:
             at = end
         stages["all"] = (job.finished_at - triggered).total_seconds()
         relations = len({row.relation for row in rows})
-        return Measured(stages, cpu, f"{job.records:,} records, {relations} relations, {len(tasks[EXPORT])} unit(s)")
+        return Measured(stages, cpu, f"{job.records:,} records, {relations} relations, {len(tasks[EXPORT])} worker(s)")
 
     def _tasks(self, run_id: str) -> Mapping[str, Sequence[Mapping[str, Any]]]:
         found: dict[str, list[Mapping[str, Any]]] = {}
@@ -138,12 +140,12 @@ class Warm:
         return found
 
     def _cpu(self) -> Seconds:
-        """Return the CPU seconds so far: of the children of this process by component, tasks apart; of PostgreSQL."""
+        """Return the CPU seconds used so far by each component, by all tasks, and by PostgreSQL."""
         found = dict.fromkeys((*COMPONENTS, "tasks", "PostgreSQL"), 0.0)
         for child in psutil.Process().children():
-            # The API server names itself anew, by `api_server`.
-            called = " ".join(child.cmdline()).replace("_", "-")
-            name = next((one for one in COMPONENTS if one in called), None)
+            # The API server changes its process title to `api_server`.
+            title = " ".join(child.cmdline()).replace("_", "-")
+            name = next((one for one in COMPONENTS if one in title), None)
             if name is not None:
                 tree = _tree(child)
                 own = sum(child.cpu_times()[:2]) if name == "scheduler" else tree
@@ -154,14 +156,14 @@ class Warm:
 
 
 def table(runs: Sequence[Measured], idle: Seconds) -> str:
-    """Return two tables, the median of the runs, least and most: wall seconds by stage, CPU seconds by process.
+    """Return two tables with median, minimum and maximum of the runs: wall seconds by stage, CPU seconds by process.
 
-    idle: CPU seconds that each process takes in a second in which nothing is exported.
+    idle: CPU seconds that each process uses per second while nothing is exported.
     """
-    lines = [f"{runs[-1].what}; {len(runs)} runs. Seconds, median (least to most).", ""]
+    lines = [f"{runs[-1].title}; {len(runs)} runs. Seconds, median (min to max).", ""]
     lines += ["| stage | wall |", "| --- | ---: |"]
     lines += [f"| {name} | {_spread([run.stages[name] for run in runs])} |" for name in runs[0].stages]
-    lines += ["", "| process | CPU | of that idle |", "| --- | ---: | ---: |"]
+    lines += ["", "| process | CPU | idle CPU |", "| --- | ---: | ---: |"]
     wall = median(run.stages["all"] for run in runs)
     for name in runs[0].cpu:
         lines.append(f"| {name} | {_spread([run.cpu[name] for run in runs])} | {max(idle[name], 0) * wall:.2f} |")
@@ -174,13 +176,13 @@ def _spread(values: Sequence[float]) -> str:
 
 
 def _tree(process: psutil.Process) -> float:
-    """CPU seconds of a process, of all that it has started and lives, and of all that these have waited for."""
+    """Return the CPU seconds of a process, its live descendants, and the ended children that these have waited for."""
     total = 0.0
     for one in (process, *process.children(recursive=True)):
         try:
             total += sum(one.cpu_times()[:4])
         except psutil.NoSuchProcess:
-            continue  # its parent has its times
+            continue  # it has ended; its parent has its times
     return total
 
 
@@ -193,7 +195,7 @@ def _seconds(since: datetime) -> float:
 
 
 def _instant(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))  # Python 3.10 does not know the Z
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))  # Python 3.10 cannot parse the Z
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The peers: each reads the issues of project 1, with all that is nested in them, in its own way.
+"""The peers: each reads the issues of project 1, with everything nested in them, in its own way.
 
-A peer is a function `(uri, every)` that yields the records as lines of JSON, in chunks; every: of so many issues, in
-export order, the first one; 1 for all. What it yields goes through the compressor that the peer's way would use.
+A peer is a function `(uri, every)` that yields the records as lines of JSON, in chunks. With `every` = N it reads only
+every Nth issue in export order. Its output goes through the compressor that such a tool would normally use.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ Compressor = Literal["none", "gzip -6", "isal 1", "part"]
 
 @dataclass(frozen=True)
 class Peer:
-    """One way to do it.
+    """One way to read the issues.
 
-    title: for the table. module, function: where its `Read` is, imported only in the process that runs it. compressor:
-    what its output goes through; `part` is ours, with CRC-32 and SHA-256. records: whether it yields the records, or
-    bytes that only tell what reading costs. sample: so many issues, spread evenly, are enough; the cost of all is
-    reckoned from them.
+    title: its name in the report. module, function: where its `Read` is; only the process that runs it imports it.
+    compressor: for its output; `part` is ours, with CRC-32 and SHA-256. records: False if it yields other bytes, and
+    only the cost of reading counts. sample: it reads only this many issues, spread evenly, and the cost of all issues
+    is extrapolated.
     """
 
     title: str
@@ -39,7 +39,7 @@ class Peer:
 
 
 PEERS = {
-    "copy": Peer("binary COPY of the same rows and columns, to nowhere", "copy", records=False),
+    "copy": Peer("binary COPY of the same rows and columns, discarded", "copy", records=False),
     "ours": Peer("project_export", "ours", compressor="part"),
     "ours-raw": Peer("project_export, not compressed", "ours"),
     "ours-split": Peer("project_export, in 8 parts", "ours", function="read_split", compressor="part"),

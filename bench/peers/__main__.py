@@ -1,4 +1,4 @@
-"""Run one peer in this process, and print what it cost, or the hash of what it gave, as one line of JSON.
+"""Run one peer in this process, and print its cost, or a hash of its records, as one line of JSON.
 
 python -m bench.peers NAME URI [--every N] [--check N ...]
 """
@@ -25,12 +25,12 @@ from project_export.archive.part import PartWriter
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("peer", choices=PEERS)
     parser.add_argument("uri")
     parser.add_argument("--every", type=int, default=1)
-    parser.add_argument("--check", type=int, nargs="+", help="hash one of every N records, do not measure")
+    parser.add_argument("--check", type=int, nargs="+", help="hash every Nth record instead of measuring")
     arguments = parser.parse_args()
     peer = PEERS[arguments.peer]
     read = peer.load()
@@ -42,7 +42,7 @@ def main() -> None:
     server, client, wall = proc.server_cpu(postmaster), proc.client_cpu(), time.perf_counter()
     raw, stored = consume(read(arguments.uri, arguments.every), peer.compressor)
     client, wall = proc.client_cpu() - client, time.perf_counter() - wall
-    time.sleep(0.1)  # a backend goes on for a moment after its client has gone
+    time.sleep(0.1)  # a backend runs for a moment after its client has ended
     server = proc.server_cpu(postmaster) - server
     print(
         json.dumps(
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def consume(chunks: Iterator[bytes], compressor: Compressor) -> tuple[int, int]:
-    """Compress the chunks, throw the result away, and return the bytes before and after."""
+    """Compress the chunks, discard the result, and return the bytes before and after."""
     if compressor == "part":
         with Path(os.devnull).open("wb") as out:
             writer = PartWriter(out, level=1)
@@ -79,9 +79,9 @@ def consume(chunks: Iterator[bytes], compressor: Compressor) -> tuple[int, int]:
 
 
 def hashes(chunks: Iterator[bytes], steps: list[int]) -> dict[str, str]:
-    """Return {step: hash of the first one of every so many records} for these steps, and the number of "records".
+    """Return for each step N the hash of every Nth record, and under "records" their number.
 
-    A record's keys and values and the order count, how JSON writes them (escapes, blanks) does not.
+    The hash covers keys, values and the order of records, but not JSON's spelling (escapes, blanks).
     """
     found = {step: hashlib.sha256() for step in steps}
     number = 0
@@ -95,13 +95,13 @@ def hashes(chunks: Iterator[bytes], steps: list[int]) -> dict[str, str]:
 
 
 def lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the lines that the chunks make together: one may begin in a chunk and end in another."""
-    begun = b""
+    """Yield the lines in the chunks; a line may span several chunks."""
+    rest = b""
     for chunk in chunks:
-        *whole, begun = (begun + chunk).split(b"\n")
+        *whole, rest = (rest + chunk).split(b"\n")
         yield from whole
-    if begun:
-        yield begun
+    if rest:
+        yield rest
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The limit: binary COPY of the rows and columns that the records are made of, thrown away."""
+"""The lower limit: binary COPY of the rows and columns that the records consist of, discarded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.peers.shape import Shape, bound_tree, connect, under
 def read(uri: str, every: int) -> Iterator[bytes]:
     """Yield PostgreSQL's binary rows, one statement per relation."""
     if every != 1:
-        raise NotImplementedError("the limit is measured whole")
+        raise NotImplementedError("the limit is measured on all issues")
     with connect(uri) as conn:
         bound = bound_tree(conn)
         for path, condition in under(bound.relation("issues")):

@@ -1,7 +1,7 @@
-"""DuckDB: the tables by its postgres extension, nested by its SQL.
+"""DuckDB: reads the tables with its postgres extension, and nests the records with its SQL.
 
-DuckDB's structs cannot leave a key out, so the JSON of what is nested is put together as text. Its extension comes from
-PyPI (duckdb-extension-postgres-scanner) as a file that is installed by path.
+DuckDB's structs cannot omit a key, so the JSON of nested records is assembled as text. The extension comes from PyPI
+(duckdb-extension-postgres-scanner) as a file, and is loaded by its path.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _FETCHED = 1000
 
 
 def read(uri: str, every: int) -> Iterator[bytes]:
-    """Yield the issues, nested by one query."""
+    """Yield the issues, nested with one query."""
     if every != 1:
-        raise NotImplementedError("DuckDB is measured whole")
+        raise NotImplementedError("DuckDB is measured on all issues")
     with connect(uri) as conn:
         bound = bound_tree(conn)
         wanted = {path: condition.as_string(conn) for path, condition in under(bound.relation("issues"))}
@@ -42,7 +42,7 @@ def read(uri: str, every: int) -> Iterator[bytes]:
 
 
 def _documents(path: tuple[Relation, ...], bound: BoundTree, wanted: dict[tuple[Relation, ...], str], join: str) -> str:
-    """Return the query for a relation's documents: its order's columns, `join`, and `doc`."""
+    """Return the query for a relation's documents, with the columns that order it, `join`, and `doc`."""
     relation = path[-1]
     types = dict(bound.catalogue[relation.table])
     order = [order.column for order in relation.order]

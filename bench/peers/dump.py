@@ -1,4 +1,4 @@
-"""pg_dump of the same tables, for reference: all projects' rows and all columns, since it cannot choose rows."""
+"""pg_dump of the same tables, for reference: rows of all projects and all columns, because it cannot select rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dev.postgres import program
 def read(uri: str, every: int) -> Iterator[bytes]:
     """Yield a plain dump of the data."""
     if every != 1:
-        raise NotImplementedError("a dump is of whole tables")
+        raise NotImplementedError("pg_dump can only dump whole tables")
     with connect(uri) as conn:
         names = sorted({relation.table for _, relation in bound_tree(conn).relation("issues").walk()})
     arguments = [argument for name in names for argument in ("-t", f"public.{name}")]
@@ -22,4 +22,4 @@ def read(uri: str, every: int) -> Iterator[bytes]:
         while block := process.stdout.read(1 << 20):
             yield block
     if process.returncode:
-        raise RuntimeError(f"pg_dump ended with exit code {process.returncode}; it said why on stderr")
+        raise RuntimeError(f"pg_dump ended with exit code {process.returncode}; stderr has the reason")

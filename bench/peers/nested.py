@@ -1,7 +1,7 @@
-"""The other plan: PostgreSQL nests the records itself, by correlated sub-selects, one statement per batch of issues.
+"""The other plan: PostgreSQL nests the records itself with correlated sub-selects, one statement per batch of issues.
 
-What SQL cannot say (serialised values) is done on whole records, where one of their keys may hold such a value. A key
-that leaves only when there is a row for it is taken out as text.
+What SQL cannot express (serialised values) is done on whole records, if one of their keys may have such a value. A key
+that is only exported if there is a row for it is cut out of the text.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _FORMS = {
 
 
 def read(uri: str, every: int) -> Iterator[bytes]:
-    """Yield the issues by batches of 1000."""
+    """Yield the issues in batches of 1000."""
     with connect(uri) as conn:
         conn.adapters.register_loader("text", ByteaBinaryLoader)
         bound = bound_tree(conn)
@@ -85,7 +85,7 @@ def _value(key: Key, types: dict[str, str], depth: int) -> sql.Composable:
 
 
 def _form(form: Form, types: dict[str, str], depth: int) -> sql.Composable:
-    """Return a value; where a transform is due, an array of its name and the value that it is for."""
+    """Return a value; if it needs a transform, an array of the transform's name and the value."""
     if form.constant is not None:
         return sql.SQL("{}::json").format(sql.Literal(form.constant))
     columns = [(own(source), _column(own(source), depth)) for source in form.sources]

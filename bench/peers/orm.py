@@ -1,6 +1,6 @@
-"""How GitLab reads: batches of 100 records by an object-relational mapper that preloads what is nested.
+"""How GitLab reads: batches of 100 records with an object-relational mapper that preloads nested records.
 
-The classes know only the columns that leave, which is kinder than ActiveRecord's `SELECT *`.
+The classes only have the exported columns, which is cheaper than ActiveRecord's `SELECT *`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TYPES: dict[str, Any] = {
 
 
 def read(uri: str, every: int) -> Iterator[bytes]:
-    """Yield the issues by batches of 100."""
+    """Yield the issues in batches of 100."""
     engine = sa.create_engine("postgresql+psycopg://", creator=lambda: connect(uri))
     with connect(uri) as conn:
         bound = bound_tree(conn)
@@ -44,7 +44,7 @@ def read(uri: str, every: int) -> Iterator[bytes]:
 
 
 class _Mapped:
-    """A relation as a mapped class; one class per relation, since each nests other relations."""
+    """A relation as a mapped class. Each relation has its own class, because each nests other relations."""
 
     def __init__(self, relation: Relation, bound: BoundTree) -> None:
         types = dict(bound.catalogue[relation.table])
@@ -78,7 +78,7 @@ class _Mapped:
         )
 
     def record(self, item: Any) -> dict[str, Any]:
-        """Return an object's record with all that is nested."""
+        """Return an object's record with everything nested in it."""
         record = self.shape.record(self._values(item))
         for child in self.children:
             nested = getattr(item, f"nested_{child.relation.name}")

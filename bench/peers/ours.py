@@ -15,18 +15,18 @@ SPLIT = 8
 
 
 def read(uri: str, every: int) -> Iterator[bytes]:
-    """Yield the issues as a unit reads them, with the shipped settings."""
+    """Yield the issues as a worker reads them, with default settings."""
     return _read(uri, every, 1)
 
 
 def read_split(uri: str, every: int) -> Iterator[bytes]:
-    """Yield the issues part by part, each with a reader of its own."""
+    """Yield the issues part by part, each with its own reader."""
     return _read(uri, every, SPLIT)
 
 
 def _read(uri: str, every: int, parts: int) -> Iterator[bytes]:
     if every != 1:
-        raise NotImplementedError("ours is measured whole")
+        raise NotImplementedError("ours is measured on all issues")
     settings = Settings()
     tree = load("gitlab")
     with Session(lambda: psycopg.connect(uri), "bench", Limits()) as session:

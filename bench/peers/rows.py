@@ -1,4 +1,4 @@
-"""What a good engineer writes in a day: rows by psycopg, a query per relation and batch, grouped, dumped by orjson."""
+"""What a good engineer writes in a day: psycopg rows, one query per relation and batch, grouped, dumped with orjson."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BATCH = 1000
 
 
 def read(uri: str, every: int) -> Iterator[bytes]:
-    """Yield the issues by batches of 1000."""
+    """Yield the issues in batches of 1000."""
     with connect(uri) as conn:
         bound = bound_tree(conn)
         issues = _Query(bound.relation("issues"), bound, "id")
@@ -51,7 +51,7 @@ class _Query:
         ]
 
     def fetch(self, conn: psycopg.Connection[Any], keys: Sequence[Any]) -> list[tuple[Any, dict[str, Any]]]:
-        """Return (join value, record) of each row under these keys."""
+        """Return the join value and the record of each row with one of these keys."""
         with conn.cursor(binary=True) as cursor:
             rows = cursor.execute(self.query, [list(keys)]).fetchall()
         offset, record, join_at = self.offset, self.shape.record, self.join_at

@@ -1,4 +1,4 @@
-"""What the peers that build records in Python share: a tree's relation → a function from column values to a record."""
+"""Shared by the peers that build records in Python: turns a relation into a function from column values to records."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ _CATALOGUE = """
 
 
 class Shape:
-    """A relation's records. columns: what to select, in order; join, links: see Relation; last: see Node."""
+    """Builds a relation's records. columns: the columns to select, in order; last: see `last`."""
 
     def __init__(self, relation: Relation, types: dict[str, str]) -> None:
         if any(key.parameter or key.elsewhere for key in relation.keys) or relation.derived or relation.beside:
-            raise NotImplementedError(f"{relation.name}: only the relation's own columns are known here")
+            raise NotImplementedError(f"{relation.name}: only the relation's own columns are supported here")
         self.relation = relation
         self.last = last(relation)
         used = [name for key in relation.keys for name in read(key)]
@@ -49,55 +49,57 @@ class Shape:
         self._makers = [(name, make) for name, make in makers if make is not None]
 
     def at(self, column: str) -> int:
-        """Return a column's place in the values."""
+        """Return the index of a column in the values."""
         return self.columns.index(column)
 
     def record(self, values: Sequence[Any]) -> dict[str, Any]:
-        """Return the record of a row, without what is nested in it."""
+        """Return the record of a row, without nested records."""
         record = {name: values[at] for name, at in self._keys}
         for name, make in self._makers:
             record[name] = make(values)
         return record
 
     def close(self, record: dict[str, Any]) -> None:
-        """Put the keys that come after what is nested to the end of a record."""
+        """Move the keys that come after nested records to the end of a record."""
         for name in self.last:
             record[name] = record.pop(name)
 
 
 def last(relation: Relation) -> list[str]:
-    """Return the keys that come after what is nested."""
+    """Return the keys that come after nested records."""
     return [key.name for key in relation.keys if key.last] if relation.children else []
 
 
 def read(key: Key) -> Iterator[str]:
-    """Yield the own columns that a key is made of."""
+    """Yield the relation's own columns that a key's value comes from."""
     for when, form in [*key.cases, ((), key.form)]:
         yield from (own(condition.ref) for condition in (*when, *form.when))
         yield from map(own, form.sources)
 
 
 def own(source: Source) -> str:
-    """Return the own column that a source is."""
+    """Return the name of a source that is an own column."""
     if not isinstance(source, Ref) or source.row:
-        raise NotImplementedError(f"{source}: only the relation's own columns are known here")
+        raise NotImplementedError(f"{source}: only the relation's own columns are supported here")
     return source.column
 
 
 def accepted(conditions: Iterable[Condition]) -> Iterator[tuple[str, list[Scalar]]]:
-    """Yield the column of each condition, and the values that fulfil it."""
+    """Yield the column of each condition and the values that meet it."""
     for condition in conditions:
         if condition.test != "in":
-            raise NotImplementedError(f"{condition.column}: only a column that has one of some values is known here")
+            raise NotImplementedError(
+                f"{condition.column}: only conditions on the values of a column are supported here"
+            )
         yield own(condition.ref), list(condition.values)
 
 
 _Maker = Callable[[Sequence[Any]], Any]
-"""From a row's values to a key's value."""
+"""A function from a row's values to a key's value."""
 
 
 def _maker(key: Key, columns: Sequence[str], types: dict[str, str]) -> _Maker | None:
-    """Return what makes a key's value; None where it is the column's."""
+    """Return the function for a key's value; None if it is the column's value."""
     forms = [(_test(when, columns), _made(form, columns, types)) for when, form in key.cases]
     if not forms and key.wrap is None and _is_plain(key.form, types):
         return None
@@ -121,7 +123,7 @@ def _test(conditions: Sequence[Condition], columns: Sequence[str]) -> Callable[[
 
 
 def _made(form: Form, columns: Sequence[str], types: dict[str, str]) -> _Maker:
-    """Return what makes the value in a form."""
+    """Return the function for the value of a form."""
     if form.constant is not None:
         constant = json.loads(form.constant)
         return lambda _: constant
@@ -148,13 +150,13 @@ def _made(form: Form, columns: Sequence[str], types: dict[str, str]) -> _Maker:
 
 
 def transformed(transform: Transform, value: Any) -> Any:
-    """Return what a transform makes of a value, without what is to be reported of it."""
+    """Return the transformed value, without its remarks."""
     made = transform.function(value)
     return made.value if isinstance(made, Noted) else made
 
 
 def connect(uri: str) -> psycopg.Connection[Any]:
-    """Open a session as an exporter's: read only, one snapshot, UTC, no JIT."""
+    """Open a session like an export's: read only, one snapshot, UTC, no JIT."""
     conn = psycopg.connect(uri, options="-c TimeZone=UTC -c jit=off")
     conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     conn.read_only = True
@@ -162,7 +164,7 @@ def connect(uri: str) -> psycopg.Connection[Any]:
 
 
 def bound_tree(conn: psycopg.Connection[Any]) -> BoundTree:
-    """Return GitLab's tree, bound to this database."""
+    """Return the tree `gitlab`, bound to this database."""
     tree = load("gitlab")
     catalogue: dict[str, dict[str, str]] = {}
     for table, column, type_name in conn.execute(_CATALOGUE, [sorted(tables(tree))]):
@@ -171,7 +173,7 @@ def bound_tree(conn: psycopg.Connection[Any]) -> BoundTree:
 
 
 def batches(conn: psycopg.Connection[Any], size: int, every: int) -> Iterator[list[int]]:
-    """Yield the ids of the project's issues, or of one of every so many, in export order."""
+    """Yield the ids of every Nth issue of the project (N = `every`), in export order, in lists of `size`."""
     query = "SELECT id FROM issues WHERE project_id = %s ORDER BY relative_position NULLS LAST, id"
     ids = [row[0] for row in conn.execute(query, [PROJECT_ID])][::every]
     for start in range(0, len(ids), size):
@@ -179,7 +181,7 @@ def batches(conn: psycopg.Connection[Any], size: int, every: int) -> Iterator[li
 
 
 def under(relation: Relation) -> Iterator[tuple[tuple[Relation, ...], sql.Composable]]:
-    """Yield the path to each relation under the project, and the condition on its table that its rows fulfil."""
+    """Yield the path to each relation under the project, and the condition for its rows in its table."""
     ((own, _),) = relation.join
     condition = sql.SQL("{} = {}").format(sql.Identifier(own), sql.Literal(PROJECT_ID))
     yield from _under((relation,), condition)
@@ -202,7 +204,7 @@ def _under(
 
 
 def escaped(data: bytes) -> bytes:
-    """Escape what Rails escapes."""
+    """Escape the characters that Rails escapes."""
     for raw, escape in _ESCAPES.items():
         data = data.replace(raw, escape)
     return data

@@ -1,4 +1,4 @@
-"""The benchmark's own arithmetic; what it measures is not asserted anywhere."""
+"""The benchmark's arithmetic; its measurements are not asserted anywhere."""
 
 from __future__ import annotations
 
@@ -44,25 +44,25 @@ def test_a_record_may_come_in_several_chunks() -> None:
     assert whole["records"] == "2"
 
 
-def test_a_sample_is_compared_with_one_of_every_so_many_records() -> None:
+def test_a_sample_is_compared_with_every_nth_record() -> None:
     whole = hashes(iter([b"1\n2\n3\n4\n5\n"]), [1, 2])
     assert hashes(iter([b"1\n3\n5\n"]), [1])["1"] == whole["2"]
 
 
 @pytest.mark.parametrize("compressor", ["none", "gzip -6", "isal 1", "part"])
-def test_what_is_thrown_away_is_counted(compressor: str) -> None:
+def test_discarded_output_is_counted(compressor: str) -> None:
     raw, stored = consume(iter([b"x" * 1000, b"y" * 1000]), compressor)  # type: ignore[arg-type]
     assert raw == 2000
     assert stored < 100
 
 
-def test_results_that_keep_all_targets_miss_none() -> None:
-    assert [verdict.what for verdict in report.verdicts(results()) if not verdict.kept] == []
+def test_results_that_meet_all_targets_miss_none() -> None:
+    assert [verdict.target for verdict in report.verdicts(results()) if not verdict.met] == []
 
 
-def test_a_missed_target_is_named_and_told_in_the_report() -> None:
+def test_a_missed_target_is_named_in_the_report() -> None:
     found = results(ours=6.0, largest=70.0)
-    missed = [verdict.what for verdict in report.verdicts(found) if not verdict.kept]
+    missed = [verdict.target for verdict in report.verdicts(found) if not verdict.met]
     assert missed == ["CPU against binary COPY", "CPU from 10 to 100 issues, per tenfold"]
     lines = report.markdown(found).splitlines()
     assert "| CPU against binary COPY | ≤ 5 | 6.00 | **no** |" in lines
@@ -73,7 +73,7 @@ def test_a_ratio_is_the_median_of_the_rounds() -> None:
     assert report.ratio(costs, "a", "b", lambda c: c.client) == 2
 
 
-def test_what_a_sample_costs_is_scaled_but_not_its_memory() -> None:
+def test_the_cost_of_a_sample_is_scaled_but_not_its_memory() -> None:
     scaled = cost(1, 2, mb=70).times(20)
     assert (scaled.client, scaled.server, scaled.client_mb) == (20, 40, 70)
 
