@@ -1,4 +1,4 @@
-"""A real Airflow of one's own: API server, scheduler, DAG processor and triggerer on a PostgreSQL of `dev.postgres`."""
+"""A real, private Airflow: API server, scheduler, DAG processor and triggerer on a PostgreSQL of `dev.postgres`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COMPONENTS = {
 }
 HEALTH = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 USERS = {"admin": "everything", "op": "run exports", "viewer": "look"}
-"""Users, each with the role of its name, and what it may do."""
+"""Users and what they may do; each has the role of the same name."""
 POOL = "project_export"
 POOL_SLOTS = 2 * (os.cpu_count() or 1)
 START_SECONDS = 180
@@ -36,18 +36,18 @@ LOG_LINES = 30
 
 
 class AirflowError(RuntimeError):
-    """Airflow cannot be set up or does not run; the message holds the end of the log."""
+    """Airflow cannot be set up or does not run; the message has the end of the log."""
 
 
 class Airflow:
-    """One Airflow whose files lie in one folder: run/ (working folder), logs/, secrets.json.
+    """One Airflow with all its files in one folder: run/ (working folder), logs/, secrets.json.
 
-    Any process may make an `Airflow` of the same folder: it finds the running one there.
+    Any process may make an `Airflow` of the same folder, and finds the one that runs there.
 
-    state: the folder; it is made when missing.
-    postgres: a running server; its database `airflow` is Airflow's own.
+    state: the folder; it is created if missing.
+    postgres: a running server; Airflow uses its database `airflow`.
     dags: the folder of DAG files.
-    settings: environment variables that are added to those that Airflow's processes get, or replace them.
+    settings: environment variables for Airflow's processes, in addition to or instead of the usual ones.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Airflow:
         self._python = Path(sys.executable).resolve()
 
     def migrate(self) -> None:
-        """Create or upgrade Airflow's own database; raise AirflowError with the end of the log."""
+        """Create or upgrade Airflow's database; raise AirflowError with the end of the log."""
         self._postgres.create_database("airflow")
         self._run.mkdir(parents=True, exist_ok=True)
         self.logs.mkdir(exist_ok=True)
@@ -80,9 +80,9 @@ class Airflow:
             )
 
     def start(self) -> None:
-        """Start all components of a migrated Airflow and return when they are healthy and the pool is there.
+        """Start all components of a migrated Airflow; return when they are healthy and the pool exists.
 
-        Nothing may run there yet. Raise AirflowError; nothing is left running then.
+        No component may be running yet. Raise AirflowError, after stopping all components again.
         """
         self._keep(port=free_port(), started=int(time.time()))
         environment = self.environment()
@@ -106,18 +106,18 @@ class Airflow:
             raise
 
     def stop(self) -> None:
-        """End every process of this Airflow, running tasks too; harmless when none runs. Raise AirflowError."""
+        """End every process of this Airflow, including running tasks, if there are any. Raise AirflowError."""
         if left := processes.end(self._run, self._python, STOP_SECONDS):
-            raise AirflowError(f"Airflow's processes {[process.pid for process in left]} do not end.")
+            raise AirflowError(f"Airflow's processes {[process.pid for process in left]} could not be stopped.")
 
     def healthy(self) -> bool:
-        """Tell whether all components run and say that they are well."""
+        """Return whether all components run and report that they are healthy."""
         if not self._secrets_file.exists() or not processes.working_in(self._run, self._python):
             return False
         return not _unwell(self.rest())
 
     def wait_for_dag(self, dag_id: str, seconds: float = DAG_SECONDS) -> None:
-        """Return when this Airflow has read the DAG's file since it was started; raise AirflowError with the reason."""
+        """Wait until this Airflow has parsed the DAG since its start; raise AirflowError with the reason otherwise."""
         rest = self.rest()
         started = datetime.fromtimestamp(int(self._kept()["started"]), timezone.utc)
         deadline = time.monotonic() + seconds
@@ -129,16 +129,16 @@ class Airflow:
                 raise AirflowError("Airflow cannot read the DAG files:\n" + "\n".join(errors))
             time.sleep(0.5)
         raise AirflowError(
-            f"Airflow has not found the DAG {dag_id} after {seconds:g} s:\n{self._tail('dag-processor')}"
+            f"Airflow did not find the DAG {dag_id} within {seconds:g} s:\n{self._tail('dag-processor')}"
         )
 
     def rest(self, username: str = "admin") -> Rest:
-        """Return the REST API for one of the users admin, op, viewer."""
+        """Return a client of the REST API for one of the users admin, op, viewer."""
         return Rest(self.url, username, self.password(username))
 
     @property
     def url(self) -> str:
-        """Where the UI and the API are."""
+        """The address of the UI and the API."""
         return f"http://127.0.0.1:{self._kept()['port']}"
 
     def password(self, username: str) -> str:
@@ -146,7 +146,7 @@ class Airflow:
         return str(json.loads(self._passwords_file.read_text())[username])
 
     def environment(self) -> dict[str, str]:
-        """Return the environment of every process of this Airflow, of its tasks too."""
+        """Return the environment of every process of this Airflow, including its tasks."""
         kept = self._kept()
         port = kept.get("port", 8080)
         bundle = {
@@ -169,9 +169,9 @@ class Airflow:
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__FERNET_KEY": str(kept["fernet_key"]),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            # LocalExecutor's tasks inherit the modules that the scheduler has loaded only when they are forked.
+            # Only forked tasks of the LocalExecutor inherit the modules that the scheduler has loaded.
             "AIRFLOW__CORE__MP_START_METHOD": "fork",
-            # The exports may fill their pool; two more for a waiter or merge, or for another run's first task.
+            # Exports may fill their pool; two more slots are for a waiter or merge, or for another run's first task.
             "AIRFLOW__CORE__PARALLELISM": str(POOL_SLOTS + 2),
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPO / "plugins"),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self._passwords_file),
@@ -180,13 +180,13 @@ class Airflow:
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": _sqlalchemy(self._postgres.uri("airflow")),
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.logs),
-            # A run takes some ten turns of the scheduler, which sleeps a second between two of them by default.
+            # A run takes about ten loops of the scheduler, which sleeps a second between them by default.
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
-            # How often the tasks of a dead scheduler are looked for; they stand still until then. The default is 300.
+            # How often to look for tasks of a dead scheduler, which are idle until then. The default is 300.
             "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-            # A finished task keeps its slot for up to so many seconds; the default is 5.
+            # A finished task keeps its slot for up to this many seconds; the default is 5.
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         }
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
@@ -198,8 +198,8 @@ class Airflow:
         while unwell := _unwell(rest):
             for name, process in started.items():
                 if process.poll() is not None:
-                    said = self._tail(name)
-                    raise AirflowError(f"Airflow's {name} ended with exit code {process.returncode}:\n{said}")
+                    log = self._tail(name)
+                    raise AirflowError(f"Airflow's {name} ended with exit code {process.returncode}:\n{log}")
             if time.monotonic() > deadline:
                 logs = "\n".join(f"{name}:\n{self._tail(name)}" for name in COMPONENTS)
                 raise AirflowError(f"Airflow is not healthy after {START_SECONDS} s ({', '.join(unwell)}):\n{logs}")
@@ -214,7 +214,7 @@ class Airflow:
         return self.state / "passwords.json"
 
     def _kept(self) -> dict[str, str | int]:
-        """Return what has to be the same in every process and after a restart, made at the first use."""
+        """Return the values that all processes share, also after a restart; they are made on first use."""
         if not self._secrets_file.exists():
             self.state.mkdir(parents=True, exist_ok=True)
             _write_private(self._passwords_file, {user: secrets.token_urlsafe(12) for user in USERS})
@@ -232,7 +232,7 @@ class Airflow:
 
     def _tail(self, name: str) -> str:
         lines = self._log(name).read_text(errors="replace").splitlines()[-LOG_LINES:]
-        return "\n".join([*lines, f"(the whole log: {self._log(name)})"])
+        return "\n".join([*lines, f"(full log: {self._log(name)})"])
 
 
 def _unwell(rest: Rest) -> list[str]:
@@ -249,7 +249,7 @@ def _write_private(path: Path, content: Mapping[str, str | int]) -> None:
 
 
 def _instant(text: str) -> datetime:
-    # Python 3.10 does not know the Z.
+    # Python 3.10 cannot parse the Z.
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 

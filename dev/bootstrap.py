@@ -1,6 +1,6 @@
-"""Make `.venv` with everything the project needs; run by `make setup` with whatever python3 there is.
+"""Make `.venv` with everything the project needs; `make setup` runs this with any python3.
 
-It says no more than Python 3.6 understands, so that an old Python can tell that it is too old.
+It only uses the syntax of Python 3.6, so that an old Python can report that it is too old.
 """
 
 import shutil
@@ -16,11 +16,11 @@ STAMP = VENV / "installed"
 
 
 def main() -> None:
-    """Make the environment; exit with a message that names what is missing."""
+    """Make the environment; exit with a message if something is missing."""
     version = ".".join(str(number) for number in sys.version_info[:3])
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
-        wanted = f"Python {OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]} is needed"
-        sys.exit(f"{wanted}, {sys.executable} is {version}. Name another one: make setup PYTHON=python3.12")
+        needed = f"Python {OLDEST[0]}.{OLDEST[1]} to {NEWEST[0]}.{NEWEST[1]} is required"
+        sys.exit(f"{needed}; {sys.executable} is {version}. Choose another: make setup PYTHON=python3.12")
     if not shutil.which("git"):
         sys.exit("git is missing. Install it (Debian, Ubuntu: apt install git).")
     python = VENV / "bin" / "python"
@@ -36,19 +36,19 @@ def main() -> None:
     print("Installing the pinned packages into .venv (some minutes the first time)", flush=True)
     install = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     run(*install, "--constraint", "constraints.txt", "--editable", ".[dev]")
-    # Where pip was told not to compile, each process would compile Airflow again. Some packages ship templates that
-    # are no valid Python, hence no look at the exit code: a module that matters says so itself when it is imported.
+    # If pip is configured not to compile, each process would compile Airflow again. Some packages include templates
+    # that are not valid Python, so the exit code is ignored; a broken module that matters fails on import anyway.
     subprocess.call([str(python), "-m", "compileall", "-qq", "-j", "0", str(VENV / "lib")])
     STAMP.touch()
 
 
 def works(python: Path) -> bool:
-    """Tell whether this interpreter runs and has pip."""
+    """Return whether this interpreter runs and has pip."""
     return python.exists() and subprocess.call([str(python), "-m", "pip", "--version"], stdout=subprocess.DEVNULL) == 0
 
 
 def run(*command: object) -> None:
-    """Run a command in the repository; exit with a message when it fails."""
+    """Run a command in the repository; exit with a message if it fails."""
     words = [str(word) for word in command]
     code = subprocess.call(words, cwd=str(REPO))
     if code != 0:

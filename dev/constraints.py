@@ -1,8 +1,8 @@
-"""`make constraints`, `make check-constraints`: pins that also suit what people install next to the project.
+"""`make constraints`, `make check-constraints`: pins that also work with packages that people install with the project.
 
-A constraint binds everything that pip installs in the same command, the providers of one's own Airflow, too. So the
-versions are resolved together with the providers that are most in use, and only what the project needs itself is
-pinned. What is pinned already keeps its version where it can.
+A constraint applies to everything that pip installs in the same command, including providers of an existing Airflow. So
+the versions are resolved together with the most common providers, but only the project's own dependencies are pinned.
+A pinned package keeps its version if possible.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ PROVIDERS = ("amazon", "celery", "cncf-kubernetes", "fab", "redis", "smtp")
 EXTRAS = ("bench", "browser", "dev")
 OLDEST_PYTHON = "3.10"
 HEAD = """\
-# For a new environment; an Airflow that exists keeps its own versions (docs/operate.md).
+# For a new environment; an existing Airflow keeps its own versions (docs/operate.md).
 # Written by `make constraints`: resolved together with the providers {providers}.
 """
 
 
 def main() -> int:
-    """Do what the command line says and return the exit code."""
+    """Run the command line and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m dev.constraints", description=__doc__)
     parser.add_argument("command", choices=["write", "check"])
     with tempfile.TemporaryDirectory() as folder:
@@ -44,18 +44,18 @@ def _write(folder: Path) -> None:
     beside, all_pins, pins = (folder / name for name in ("beside.in", "all.txt", "pins.txt"))
     beside.write_text("".join(f"{name}\n" for name in _providers()))
     for out in (all_pins, pins):
-        out.write_text(CONSTRAINTS.read_text())  # uv keeps these versions where it can
+        out.write_text(CONSTRAINTS.read_text())  # uv keeps these versions if possible
     extras = [word for extra in EXTRAS for word in ("--extra", extra)]
     compile_ = [Path(sys.executable).with_name("uv"), "pip", "compile", "--universal", "--quiet"]
     compile_ += ["--python-version", OLDEST_PYTHON, "--no-annotate", "--no-header", REPO / "pyproject.toml", *extras]
     _run(*compile_, beside, "--output-file", all_pins)
     _run(*compile_, "--constraint", all_pins, "--output-file", pins)
     CONSTRAINTS.write_text(HEAD.format(providers=", ".join(PROVIDERS)) + pins.read_text())
-    print(f"{CONSTRAINTS} is written; `make check-constraints` installs it.")
+    print(f"Wrote {CONSTRAINTS}; `make check-constraints` installs it.")
 
 
 def _check(folder: Path) -> None:
-    """Install the project and the providers together in a new environment, and let pip judge it."""
+    """Install the project with the providers in a new environment, and run `pip check`."""
     venv.create(folder / "venv", with_pip=True)
     pip = [folder / "venv" / "bin" / "python", "-m", "pip", "--disable-pip-version-check"]
     _run(*pip, "install", "--quiet", "--no-compile", "--constraint", CONSTRAINTS, REPO, *_providers())

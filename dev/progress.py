@@ -1,4 +1,4 @@
-"""How far something is: a live view on a terminal, else a line for each change."""
+"""Show progress: a live view on a terminal, otherwise one line per change."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COLOURS = {"queued": "dim", "started": "cyan", "finished": "green", "failed": "r
 
 @contextmanager
 def progress_view(console: Console) -> Iterator[Show]:
-    """Yield a function that shows the relations of a job; it is called again and again while the job runs."""
+    """Yield a function that shows the relations of a job; call it repeatedly while the job runs."""
     if not console.is_terminal:
         yield _lines(console)
         return
@@ -36,9 +36,9 @@ def progress_view(console: Console) -> Iterator[Show]:
 
 @contextmanager
 def growing(console: Console, title: str, size: Callable[[], int]) -> Iterator[None]:
-    """Show, while the block goes on, how large something has become and how long it has taken.
+    """Show the size of something and the elapsed time while the block runs.
 
-    size: asks a database for the bytes; where it does not answer, nothing is shown.
+    size: asks a database for the number of bytes; nothing is shown if it does not answer.
     """
     columns = [SpinnerColumn(), TextColumn("{task.description}"), FileSizeColumn(), TimeElapsedColumn()]
     seconds = LIVE_SECONDS if console.is_terminal else LINE_SECONDS
@@ -47,13 +47,13 @@ def growing(console: Console, title: str, size: Callable[[], int]) -> Iterator[N
         task = progress.add_task(title, total=None)
 
         def watch() -> None:
-            begun = time.monotonic()
+            start = time.monotonic()
             while not over.wait(seconds):
-                with suppress(psycopg.Error):  # whoever does the work reports it
+                with suppress(psycopg.Error):  # the command that does the work reports it
                     now = size()
                     progress.update(task, completed=now)
                     if not console.is_terminal:
-                        line = f"      {title}: {decimal(now)} after {time.monotonic() - begun:.0f} s"
+                        line = f"      {title}: {decimal(now)} after {time.monotonic() - start:.0f} s"
                         console.print(line, markup=False)
 
         watcher = threading.Thread(target=watch, daemon=True)
@@ -66,13 +66,13 @@ def growing(console: Console, title: str, size: Callable[[], int]) -> Iterator[N
 
 
 def _lines(console: Console) -> Show:
-    said: dict[str, str] = {}
+    shown: dict[str, str] = {}
 
     def show(relations: Sequence[RelationProgress]) -> None:
         finished = sum(one.state == "finished" for one in relations)
         for one in relations:
-            if one.state != said.get(one.relation, "queued"):
-                said[one.relation] = one.state
+            if one.state != shown.get(one.relation, "queued"):
+                shown[one.relation] = one.state
                 console.print(
                     f"[{finished:>2}/{len(relations)}] {one.relation}: {one.state}, {one.records:,} records, "
                     f"{one.raw_bytes:,} bytes{_tries(one)}",

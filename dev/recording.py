@@ -1,4 +1,4 @@
-"""`make recording`: export the sample through a real Airflow and draw what a terminal shows of it for README.md."""
+"""`make recording`: export the sample through a real Airflow, and draw the terminal output for README.md."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def main() -> int:
             _record(stack, console)
         finally:
             stack.stop()
-    # Without the fonts that Rich would fetch from elsewhere; every character has its place all the same.
+    # Without the fonts that Rich would download; every character has a fixed position anyway.
     format_ = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
     console.save_svg(str(IMAGE), title="project_export", code_format=format_)
-    print(f"{IMAGE} is written.")
+    print(f"Wrote {IMAGE}.")
     return 0
 
 

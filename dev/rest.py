@@ -1,4 +1,4 @@
-"""A small client of Airflow's REST API, as a script outside would use it."""
+"""A small client of Airflow's REST API, used as an external script would use it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import httpx
 
 
 class RestError(RuntimeError):
-    """Airflow's API refused a request or did not answer; the message says which and what it said."""
+    """Airflow's API refused a request or did not answer; the message has the request and the response."""
 
 
 class Rest:
     """Airflow's REST API for one user.
 
-    url: of the API server, e.g. http://127.0.0.1:8080. The token is fetched at the first use.
+    url: of the API server, e.g. http://127.0.0.1:8080. The token is fetched on first use.
     """
 
     def __init__(self, url: str, username: str, password: str) -> None:
@@ -26,7 +26,7 @@ class Rest:
         self._token = ""
 
     def health(self) -> dict[str, str]:
-        """Return the status of each component, {} while the API server does not answer."""
+        """Return the status of each component; {} if the API server does not answer."""
         try:
             answer = self._http.get("/api/v2/monitor/health", timeout=5)
         except httpx.TransportError:
@@ -36,24 +36,24 @@ class Rest:
         return {name: str((info or {}).get("status")) for name, info in answer.json().items()}
 
     def make_pool(self, name: str, slots: int, description: str) -> None:
-        """Create the pool unless there is one of this name, whose size somebody may have chosen."""
+        """Create the pool, unless it exists; then keep its size, which somebody may have chosen."""
         body = {"name": name, "slots": slots, "description": description, "include_deferred": False}
         answer = self._send("POST", "/pools", body)
         if answer.status_code != httpx.codes.CONFLICT:
             self._checked(answer)
 
     def dag(self, dag_id: str) -> dict[str, Any] | None:
-        """Return the DAG, None when Airflow knows none of this name."""
+        """Return the DAG; None if Airflow does not know it."""
         answer = self._send("GET", f"/dags/{dag_id}")
         return None if answer.status_code == httpx.codes.NOT_FOUND else self._checked(answer)
 
     def import_errors(self) -> list[str]:
-        """Return what keeps DAG files from being read: file and traceback."""
+        """Return the import errors of DAG files: file and traceback."""
         errors = self.call("GET", "/importErrors")["import_errors"]
         return [f"{error['filename']}: {error['stack_trace']}" for error in errors]
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any]) -> str:
-        """Trigger a run and return its run id; raise RestError with Airflow's reason."""
+        """Trigger a run and return its id; raise RestError with Airflow's reason."""
         body = {"logical_date": None, "conf": dict(conf)}
         return str(self.call("POST", f"/dags/{dag_id}/dagRuns", body)["dag_run_id"])
 
@@ -62,33 +62,33 @@ class Rest:
         return str(self.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}")["state"])
 
     def unfinished_runs(self, dag_id: str) -> list[str]:
-        """Return the ids of the runs that are queued or running."""
+        """Return the ids of queued and running runs."""
         runs = self.call("GET", f"/dags/{dag_id}/dagRuns?state=queued&state=running&limit=100")
         return [str(run["dag_run_id"]) for run in runs["dag_runs"]]
 
     def fail_run(self, dag_id: str, run_id: str) -> None:
-        """Mark a run as failed, which ends its tasks."""
+        """Mark a run failed, which ends its tasks."""
         self.call("PATCH", f"/dags/{dag_id}/dagRuns/{run_id}", {"state": "failed"})
 
     def task_states(self, dag_id: str, run_id: str) -> dict[str, str]:
-        """Return the state of each task instance by task id, of a mapped one by `task_id[index]`."""
+        """Return the state of each task instance by task id; mapped instances are named `task_id[index]`."""
         return {_label(instance): str(instance["state"]) for instance in self._instances(dag_id, run_id)}
 
     def task_errors(self, dag_id: str, run_id: str) -> dict[str, str]:
-        """Return what the last try of each failed task instance raised, by the same names, as its log tells it."""
+        """Return the exceptions in the logs of the last tries of failed task instances, by the same names."""
         errors = {}
         for instance in self._instances(dag_id, run_id):
             if instance["state"] == "failed":
                 task = f"taskInstances/{instance['task_id']}/logs/{instance['try_number']}"
                 where = f"/dags/{dag_id}/dagRuns/{run_id}/{task}?map_index={instance['map_index']}"
                 lines = self.call("GET", where)["content"]
-                # The first of each is what was raised; its causes follow.
+                # The first of each is the exception itself; its causes follow.
                 raised = [line["error_detail"][0]["exc_value"] for line in lines if line.get("error_detail")]
-                errors[_label(instance)] = "\n".join(raised) or f"its log tells no reason: {where}"
+                errors[_label(instance)] = "\n".join(raised) or f"its log has no exception: {where}"
         return errors
 
     def wait_for_run(self, dag_id: str, run_id: str, seconds: float) -> str:
-        """Return success or failed when the run has ended; raise RestError, with the tasks' states, after the time."""
+        """Wait for the run and return success or failed; raise RestError with the tasks' states after `seconds`."""
         deadline = time.monotonic() + seconds
         while (state := self.run_state(dag_id, run_id)) not in ("success", "failed"):
             if time.monotonic() > deadline:
@@ -98,7 +98,7 @@ class Rest:
         return state
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Send any request below /api/v2 and return the answer; raise RestError with status and reason."""
+        """Send any request below /api/v2 and return the response; raise RestError with status and reason."""
         return self._checked(self._send(method, path, body))
 
     def _instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
@@ -119,7 +119,7 @@ class Rest:
     def _checked(self, answer: httpx.Response) -> dict[str, Any]:
         if not answer.is_success:
             raise RestError(f"{answer.request.method} {answer.request.url}: {answer.status_code} {answer.text}")
-        content: dict[str, Any] = answer.json() if answer.content else {}  # a DELETE is answered with nothing
+        content: dict[str, Any] = answer.json() if answer.content else {}  # the response to a DELETE is empty
         return content
 
 

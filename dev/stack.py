@@ -1,4 +1,4 @@
-"""Everything the project runs on, in one folder: PostgreSQL, the ledger, a sample source, and Airflow."""
+"""The whole environment of the project, in one folder: PostgreSQL, the ledger, a sample source, and Airflow."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ GITLAB_REVISION = "41946e65501"
 
 
 class StackError(RuntimeError):
-    """The environment cannot be made or used; the message says why."""
+    """The environment cannot be created or used; the message says why."""
 
 
 class Stack:
     """The environment of one state folder.
 
-    state: the folder; say: told each step as it begins; more: settings of the project that differ from the defaults;
-    growing: shows a step that takes long while it goes on, as `dev.progress.growing` does.
+    state: the folder; say: called with each step as it starts; more: settings of the project that differ from the
+    defaults; growing: shows the progress of a long step, as `dev.progress.growing` does.
     """
 
     def __init__(
@@ -52,12 +52,12 @@ class Stack:
 
     @property
     def airflow(self) -> Airflow:
-        """Airflow, with the settings of this project; PostgreSQL has to run when they are used."""
+        """Airflow with the settings of this project; PostgreSQL must be running when they are used."""
         return Airflow(self.state / "airflow", self.postgres, settings=self._settings)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Be the only one who starts, uses or stops this environment; raise StackError when somebody else does."""
+        """Lock this environment, to start, use or stop it; raise StackError if another process has locked it."""
         self.state.mkdir(parents=True, exist_ok=True)
         with (self.state / "lock").open("a+") as lock:
             try:
@@ -65,22 +65,24 @@ class Stack:
             except BlockingIOError as error:
                 lock.seek(0)
                 owner = lock.read() or "another process"
-                raise StackError(f"{owner} uses {self.state} now. Wait for its end, or end it by Ctrl-C.") from error
+                raise StackError(
+                    f"{owner} is using {self.state}. Wait for it to end, or stop it with Ctrl-C."
+                ) from error
             lock.truncate(0)
             lock.write(f"`python {' '.join(sys.orig_argv[1:])}` (process {os.getpid()})")
             lock.flush()
             yield
 
     def kept_up(self) -> bool:
-        """Tell whether a running environment was left here on purpose."""
+        """Return whether an environment was left running here on purpose."""
         return self._kept_up.exists() and self.postgres.running() and self.airflow.healthy()
 
     def keep_up(self) -> None:
-        """Note that this environment is to be left running."""
+        """Note that this environment stays running on purpose."""
         self._kept_up.touch()
 
     def start(self) -> None:
-        """Start all of it. What an interrupted predecessor left running is stopped first."""
+        """Start everything, after stopping whatever an interrupted command left running."""
         self.stop()
         self._say("Starting PostgreSQL")
         self.postgres.start()
@@ -95,11 +97,11 @@ class Stack:
         self._cancel_interrupted_runs()
 
     def sample_scale(self) -> float | None:
-        """Return the scale of the sample that is there, None when there is none."""
+        """Return the scale of the existing sample; None if there is none."""
         return float(json.loads(self._sample_made.read_text())["scale"]) if self._sample_made.exists() else None
 
     def make_sample(self, scale: float) -> None:
-        """Fill the database `sample`, unless it already holds what the generator would make."""
+        """Fill the database `sample`, unless it already has what the generator would make."""
         wanted = json.dumps({"scale": scale, "projects": PROJECTS, "generator": _fingerprint()})
         if self._sample_made.exists() and self._sample_made.read_text() == wanted:
             return
@@ -114,7 +116,7 @@ class Stack:
         self._sample_made.write_text(wanted)
 
     def stop(self) -> None:
-        """Stop all of it, whatever state it is in; harmless when nothing runs."""
+        """Stop everything that runs, in whatever state it is."""
         self._kept_up.unlink(missing_ok=True)
         try:
             self.airflow.stop()
@@ -122,9 +124,9 @@ class Stack:
             self.postgres.stop()
 
     def _cancel_interrupted_runs(self) -> None:
-        """Fail the runs that were going on when this environment was last stopped: nobody waits for them any more.
+        """Fail the runs that were running when this environment was last stopped; nobody waits for them any more.
 
-        Their jobs in the ledger are taken over by the next run of the same project.
+        The next run of the same project takes over their jobs in the ledger.
         """
         rest = self.airflow.rest()
         for run_id in rest.unfinished_runs(DAG_ID):
@@ -133,12 +135,12 @@ class Stack:
 
     @property
     def source_uri(self) -> str:
-        """The sample source, as the exports read it: by a role that can change nothing."""
+        """The URI of the sample source, with the role that exports use and that can change nothing."""
         return self.postgres.uri("sample", READER)
 
     @property
     def ledger_uri(self) -> str:
-        """The ledger."""
+        """The URI of the ledger."""
         return self.postgres.uri("ledger")
 
     @property
@@ -169,7 +171,7 @@ class Stack:
 
 
 def _fingerprint() -> str:
-    """Return a digest of the generator: a changed one makes other data."""
+    """Return a digest of the generator, because a changed generator makes different data."""
     digest = hashlib.sha256()
     for path in sorted((REPO / "include" / "project_export" / "sample").iterdir()):
         if path.is_file():

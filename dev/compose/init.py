@@ -1,7 +1,7 @@
-"""What has to be done once before the services of docker-compose.yaml start; harmless when it was done before.
+"""The setup before the services of docker-compose.yaml start. It may run any number of times.
 
-The services connect without a password in their URIs, where @ or / would have to be encoded: libpq finds the passwords
-in the file that PGPASSFILE names.
+The services connect with URIs that have no password, because @ or / in it would need encoding. libpq finds the
+passwords in the file that PGPASSFILE names.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from project_export.ledger import make_engine, upgrade
 
 HOST = "postgres"
 OWNERS = {"airflow": "airflow", "ledger": "ledger"}
-"""Role by database: each owns its database, and gets into no other one's tables."""
+"""Role by database: each owns its database and cannot access the tables of another."""
 SAMPLE, READER = "sample", "reader"
 PROJECTS = "2"
 
 
 def main() -> None:
-    """Make roles, databases, password files and pool, migrate both databases, and fill an empty sample source."""
+    """Create roles, databases, password files and the pool, migrate both databases, and fill an empty sample source."""
     superuser = os.environ.pop("POSTGRES_PASSWORD")
     passwords = {role: password(superuser, role) for role in (*OWNERS.values(), READER)}
     write_private(
@@ -45,12 +45,12 @@ def main() -> None:
 
 
 def password(superuser: str, role: str) -> str:
-    """Return the password of a role: the same each time, and of no use to find another one's."""
+    """Return the password of a role: always the same, and useless for finding that of another role."""
     return hmac.new(superuser.encode(), role.encode(), hashlib.sha256).hexdigest()
 
 
 def passfile(passwords: dict[str, str], source_password: str) -> str:
-    r"""Return the content of a password file of libpq; the first line that fits counts.
+    r"""Return the content of a libpq password file; the first matching line counts.
 
     >>> print(passfile({"airflow": "abc"}, r"p:a\s@s/"))
     postgres:*:*:airflow:abc
@@ -64,7 +64,7 @@ def passfile(passwords: dict[str, str], source_password: str) -> str:
 
 
 def make_databases(superuser: str, passwords: dict[str, str]) -> None:
-    """Make what is missing of the roles and databases."""
+    """Create missing roles and databases."""
     with connect(superuser, "postgres") as connection:
         for role in OWNERS.values():
             make_role(connection, role, passwords[role])
@@ -77,7 +77,7 @@ def make_databases(superuser: str, passwords: dict[str, str]) -> None:
 
 
 def fill_sample(superuser: str) -> None:
-    """Give the sample source its tables and projects, whichever it lacks."""
+    """Create the tables and projects that the sample source lacks."""
     dsn = f"postgresql://postgres@{HOST}/{SAMPLE}"
     with connect(superuser, SAMPLE) as connection:
         tables = connection.execute("SELECT to_regclass('public.projects')").fetchone() != (None,)
@@ -97,7 +97,7 @@ def connect(superuser: str, database: str) -> psycopg.Connection[Any]:
 
 
 def write_private(path: str, content: str) -> None:
-    """Write a file that its owner alone may read, by one atomic step."""
+    """Write a file that only its owner may read, in one atomic step."""
     fresh = Path(f"{path}.new")
     fresh.unlink(missing_ok=True)
     fresh.touch(mode=0o600)
@@ -106,7 +106,7 @@ def write_private(path: str, content: str) -> None:
 
 
 def run(*command: str, **environment: str) -> None:
-    """Run a command; raise CalledProcessError when it fails."""
+    """Run a command; raise CalledProcessError if it fails."""
     subprocess.run(command, check=True, env={**os.environ, **environment})
 
 

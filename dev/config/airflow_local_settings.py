@@ -1,8 +1,8 @@
-"""Modules that the scheduler imports once, so that the task processes it forks need not import them each time.
+"""Modules that the scheduler imports once, so that the task processes it forks do not have to import them.
 
-Airflow imports this file in every component; only the scheduler forks tasks (LocalExecutor). The project itself is
-loaded here only where PROJECT_EXPORT_PRELOAD is set: a developer's edit has to reach the next task without a restart of
-the scheduler.
+Airflow imports this file in every component, but only the scheduler forks tasks (LocalExecutor). The project itself is
+only loaded here if PROJECT_EXPORT_PRELOAD is set, because a developer's edit must reach the next task without a restart
+of the scheduler.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import sys
 from importlib import import_module
 
-# Airflow copies every name listed here, or every public one where there is no list, over its own settings.
+# Airflow copies every name in this list, or every public name if there is no list, over its own settings.
 __all__: list[str] = []
 
 _PROJECT = ("project_export.airflow.context", "project_export.airflow.operators", "project_export.airflow.after")

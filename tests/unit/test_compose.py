@@ -86,5 +86,5 @@ def test_make_env_writes_secrets_for_the_owner_alone_and_never_over_others(repo:
     before = env.read_text()
     again = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
     assert again.returncode == 1
-    assert "is left as it is" in again.stderr
+    assert "was not changed" in again.stderr
     assert env.read_text() == before

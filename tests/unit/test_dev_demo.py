@@ -1,4 +1,4 @@
-"""`make demo` and `make up`: what they do with a sample that is there."""
+"""`make demo` and `make up`: whether they keep an existing sample."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def stack(folder: Path, scale: float | None) -> Stack:
     return Stack(folder, print)
 
 
-def test_the_sample_of_what_runs_already_is_kept_whatever_its_scale(tmp_path: Path, made: list[float]) -> None:
+def test_the_sample_of_a_running_stack_is_kept_at_any_scale(tmp_path: Path, made: list[float]) -> None:
     for asked in (None, 100.0):
-        _sample(stack(tmp_path, 100.0), asked, anew=False)
+        _sample(stack(tmp_path, 100.0), asked, started=False)
     assert made == []
 
 
-def test_another_scale_than_that_of_what_runs_already_is_refused(tmp_path: Path, made: list[float]) -> None:
+def test_a_scale_other_than_that_of_a_running_stack_is_refused(tmp_path: Path, made: list[float]) -> None:
     with pytest.raises(DemoFailed, match=r"scale 100.*scale 2 would replace.*make down"):
-        _sample(stack(tmp_path, 100.0), 2.0, anew=False)
+        _sample(stack(tmp_path, 100.0), 2.0, started=False)
     assert made == []
 
 
 @pytest.mark.parametrize(("asked", "scale"), [(None, SCALE), (2.0, 2.0)])
-def test_what_was_started_for_it_has_the_sample_that_is_asked_for(
+def test_a_newly_started_stack_gets_the_requested_sample(
     tmp_path: Path, made: list[float], asked: float | None, scale: float
 ) -> None:
-    _sample(stack(tmp_path, 100.0), asked, anew=True)
+    _sample(stack(tmp_path, 100.0), asked, started=True)
     assert made == [scale]
