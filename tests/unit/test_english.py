@@ -18,6 +18,9 @@ REPO = Path(__file__).resolve().parents[2]
 ROOTS = (
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs"),
     *("dev", "bench", "docker-compose.yaml", ".env.example", "Makefile", "pyproject.toml"),
+    *("include/project_export/trees/gitlab.md", "include/project_export/trees/gitlab.yaml"),
+    *("include/project_export/importers", "tests/db/validations.yaml"),
+    *("include/project_export/sample/hostile.yaml", "include/project_export/sample/layouts.yaml"),
 )
 """What is held to plain English; add a folder or file here once its prose is clean."""
 
@@ -76,9 +79,9 @@ def is_prose(name: str) -> bool:
 
 
 def passages(file: Path) -> Iterator[Passage]:
-    """Yield the prose of a file: text of a page; docstrings, comments and messages of code; comments of the rest.
+    """Yield the prose of a file: text of a page, docstrings, comments and messages of code, comments of other files.
 
-    What is quoted in backticks is not prose.
+    YAML is taken whole, for its notes. Text in backticks is not prose.
     """
     text = file.read_text("utf-8")
     name = str(file.relative_to(REPO))
@@ -86,6 +89,8 @@ def passages(file: Path) -> Iterator[Passage]:
         found = [(1, markdown(text))]
     elif file.suffix == ".py":
         found = list(python(text))
+    elif file.suffix == ".yaml":
+        found = [(1, text)]
     else:
         found = [(1, "\n".join(line.partition("#")[2] if "#" in line else "" for line in text.splitlines()))]
     for line, passage in found:
