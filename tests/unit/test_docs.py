@@ -1,4 +1,4 @@
-"""The docs say what is there: their commands exist, their examples work, their tables are current."""
+"""The docs match the code: their commands exist, their examples work, their tables are current."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def test_every_command_of_the_docs_exists_with_its_options(page: Path) -> None:
         while words and (sub := getattr(command, "commands", {}).get(words[0])):
             command = sub
             words.pop(0)
-        assert not getattr(command, "commands", None), f"{page.name}: project-export {line} is no command"
+        assert not getattr(command, "commands", None), f"{page.name}: project-export {line} is not a command"
         options = {option for parameter in command.params for option in parameter.opts}
         used = {word.split("=")[0] for word in words if word.startswith("--")}
-        assert used <= options, f"{page.name}: project-export {line} has options that are not there"
+        assert used <= options, f"{page.name}: project-export {line} has unknown options"
 
 
-def test_the_readme_shows_commands_so_that_the_test_above_is_not_empty() -> None:
+def test_the_readme_shows_commands_for_the_test_above() -> None:
     assert any(line.startswith("export --project-id") for line in commands(REPO / "README.md"))
 
 
@@ -55,7 +55,7 @@ def test_every_make_target_of_the_docs_exists(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", [*PAGES, *sorted(ADRS.glob("*.md"))], ids=lambda page: page.name)
-def test_every_relative_link_leads_somewhere(page: Path) -> None:
+def test_every_relative_link_has_a_target(page: Path) -> None:
     for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text("utf-8")):
         assert (page.parent / target).exists(), f"{page.name}: {target}"
 
@@ -75,7 +75,7 @@ def test_the_layers_are_those_of_the_import_contract() -> None:
     assert page == with_layers(page), "write it by: python -m dev.docs"
 
 
-def test_every_message_that_an_operator_is_told_of_is_one_of_the_code(repo: Path) -> None:
+def test_every_message_that_the_operators_page_quotes_is_in_the_code(repo: Path) -> None:
     table = (
         (repo / "docs" / "operate.md").read_text("utf-8").partition("## When something fails")[2].partition("\n## ")[0]
     )
@@ -88,7 +88,7 @@ def test_every_message_that_an_operator_is_told_of_is_one_of_the_code(repo: Path
 
 
 def messages(package: Path) -> Iterator[str]:
-    """Yield every text of the code, with \\0 where a value goes."""
+    """Yield every text of the code, with \\0 in place of values."""
     for file in package.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.JoinedStr):
@@ -98,12 +98,12 @@ def messages(package: Path) -> Iterator[str]:
 
 
 def as_pattern(quoted: str) -> str:
-    """Return a pattern for a quoted message: N, numbers and dots stand for values."""
+    """Return a pattern for a quoted message: N, numbers and dots mean values."""
     return r"\0".join(map(re.escape, re.split(r"\bN\b|\d+|\.\.\.", quoted)))
 
 
 def names_no_message(quoted: str) -> bool:
-    """Whether it is a task, a parameter, an errno, or a relation with its SQLSTATE."""
+    """Whether the quote is a task, a parameter, an errno, or a relation with its SQLSTATE."""
     failure = str(Failure("labels", 1, "", "22021"))
     return bool(
         re.fullmatch("[a-z_]+(=[a-z]+)?", quoted)
@@ -147,7 +147,7 @@ def test_the_table_of_formats_has_each_with_its_files_and_settings() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_no_page_installs_the_package_from_an_index_that_does_not_have_it(page: Path) -> None:
+def test_no_page_installs_the_package_from_an_index_that_lacks_it(page: Path) -> None:
     assert not re.search(r"pip install [^`\n]*\bproject[-_]export\b", page.read_text("utf-8"))
 
 
