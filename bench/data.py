@@ -54,9 +54,7 @@ def prepare(server: Server, issues: int) -> str:
         else:
             tenth = issues // 10
             prepare(server, tenth)
-            template = sql.Identifier(f"issues_{tenth}")
-            conn.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(making), template))
-            multiply(server.uri(making), 10)
+            multiply(server.create_database(making, template=f"issues_{tenth}"), 10)
         with psycopg.connect(server.uri(making), autocommit=True) as made:
             made.execute("VACUUM (ANALYZE, FREEZE)")
             made.execute("CHECKPOINT")

@@ -116,12 +116,22 @@ class Server:
         with psycopg.connect(self.uri(), autocommit=True) as connection:
             make_reader(connection, role, self._password(role))
 
-    def create_database(self, name: str) -> str:
-        """Create the database unless it exists, and return its URI."""
+    def create_database(self, name: str, *, template: str = "", encoding: str = "") -> str:
+        """Create the database unless it exists, and return its URI.
+
+        template: the name of a database to copy, which nobody may be connected to; an empty one is created without it.
+        encoding: of an empty database, when it is not UTF8.
+        """
+        options = []
+        if template:
+            options.append(sql.SQL("TEMPLATE {}").format(sql.Identifier(template)))
+        if encoding:
+            options.append(sql.SQL("TEMPLATE template0 LOCALE 'C' ENCODING {}").format(sql.Literal(encoding)))
         with psycopg.connect(self.uri(), autocommit=True) as connection:
             known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
             if not known:
-                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+                create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+                connection.execute(sql.SQL(" ").join([create, *options]))
         return self.uri(name)
 
     def size_bytes(self, name: str) -> int:

@@ -1,4 +1,4 @@
-"""One PostgreSQL for the whole test run, and a database for each test that asks for one."""
+"""One PostgreSQL for the whole test run, and the folder of facts."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import os
 import shutil
 import signal
 import tempfile
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ FACTS = "PROJECT_EXPORT_FACTS"
 MEMORY, ENOUGH = Path("/dev/shm"), 4 << 30
 
 pytest.register_assert_rewrite("tests")  # an assertion in a helper shows its values, as one in a test does
+pytest_plugins = ["tests.databases", "tests.ledgers"]
 
 
 def memory() -> Path | None:
@@ -81,11 +80,3 @@ def server() -> Server:
     server = Server(Path(os.environ[SERVER_DIR]), durable=False)
     server.start()
     return server
-
-
-@pytest.fixture
-def database(server: Server) -> Iterator[str]:
-    """A fresh, empty database, as a libpq URI; it is dropped after the test."""
-    name = f"test_{uuid.uuid4().hex}"
-    yield server.create_database(name)
-    server.drop_database(name)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import psycopg
@@ -15,7 +16,7 @@ from project_export import ledger
 from project_export.merged import Merged
 from project_export.request import Request
 from project_export.settings import Settings
-from project_export.steps import Context, Created, Merger, Owner, Worker, create
+from project_export.steps import Context, Created, Holder, Merger, Owner, Worker, create
 from project_export.tree.parameters import RESERVED
 from tests import reader
 from tests.archives import Records, read_archive
@@ -70,6 +71,25 @@ def work(ctx: Context, created: Created, attempt: int = 1) -> list[BaseException
 def merge(ctx: Context, created: Created, attempt: int = 1, *, last_try: bool = True) -> Merged:
     """Run the merge once."""
     return Merger(ctx, created.job_id, run_id=RUN, attempt=attempt, last_try=last_try).run()
+
+
+@contextmanager
+def held(ctx: Context, created: Created) -> Iterator[None]:
+    """Hold the job's snapshot, as the triggerer does."""
+    over = Event()
+
+    def touch(holder: Holder) -> None:
+        while not over.wait(0.1):
+            holder.needed()
+
+    with closing(Holder(ctx, created.job_id)) as holder:
+        thread = Thread(target=touch, args=(holder,))
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
 
 def attempts(ctx: Context, created: Created) -> dict[str, int]:

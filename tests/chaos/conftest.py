@@ -17,13 +17,6 @@ from tests.chaos.ground import Ground
 from tests.chaos.standing import Undisturbed
 from tests.chaos.theatre import Theatre
 from tests.conftest import FACTS, REPO
-from tests.db.conftest import (  # noqa: F401 - fixtures
-    generated,
-    generated_copy,
-    generated_template,
-    role,
-    schema_template,
-)
 from tests.receiver import receiving
 
 FOLDER = Path(__file__).parent
@@ -83,19 +76,19 @@ def some_facts() -> Path | None:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(generated: str, tmp_path_factory: pytest.TempPathFactory, some_facts: Path | None) -> Undisturbed:  # noqa: F811
+def undisturbed(generated: str, tmp_path_factory: pytest.TempPathFactory, some_facts: Path | None) -> Undisturbed:
     """The undisturbed exports of the generated projects."""
     return Undisturbed(generated, tmp_path_factory.mktemp("undisturbed"), some_facts)
 
 
 @pytest.fixture
-def ground(generated_copy: str, database: str, tmp_path: Path, undisturbed: Undisturbed) -> Ground:  # noqa: F811
+def ground(generated_copy: str, ledger_dsn: str, tmp_path: Path, undisturbed: Undisturbed) -> Ground:
     """Two small projects, and a ledger in PostgreSQL."""
-    return Ground(generated_copy, tmp_path / "store", undisturbed, database)
+    return Ground(generated_copy, tmp_path / "store", undisturbed, ledger_dsn)
 
 
 @pytest.fixture
-def shell_ground(generated_copy: str, tmp_path: Path, undisturbed: Undisturbed) -> Ground:  # noqa: F811
+def shell_ground(generated_copy: str, tmp_path: Path, undisturbed: Undisturbed) -> Ground:
     """Two small projects, and the ledger of the shell's command."""
     return Ground(generated_copy, tmp_path / "store", undisturbed)
 

@@ -21,8 +21,7 @@ from tests.chaos import victims
 from tests.chaos.conftest import Happened
 from tests.chaos.ground import Ground
 from tests.chaos.standing import OURS, sessions
-from tests.chaos.test_parts import held
-from tests.runs import attempts, merge, path_of, started, work
+from tests.runs import attempts, held, merge, path_of, started, work
 
 RUN = "dag/run"
 MB = 1_000_000

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
-from threading import Event, Thread
 
 import psycopg
 import pytest
 
 from project_export.sample.generate import generate
-from project_export.steps import Context, Created, Holder
 from tests.chaos import victims
 from tests.chaos.conftest import Happened
 from tests.chaos.ground import Ground
 from tests.chaos.standing import Undisturbed
-from tests.db.conftest import sample_database  # noqa: F401 - a fixture
-from tests.runs import merge, path_of, started, worker
+from tests.runs import held, merge, path_of, started, worker
 
 RUN = "dag/run"
 PARTS = 20
@@ -27,8 +22,8 @@ IN_TWENTY_PARTS = {"units": 5, "part_rows": 1}
 
 @pytest.mark.fault("F01", f"unit killed -9 at 90 % of a relation in {PARTS} parts")
 def test_a_unit_killed_late_repeats_one_part_from_the_same_snapshot(
-    sample_database: str,  # noqa: F811 - a fixture
-    database: str,
+    sample_database: str,
+    ledger_dsn: str,
     tmp_path: Path,
     some_facts: Path | None,
     happened: Happened,
@@ -36,7 +31,7 @@ def test_a_unit_killed_late_repeats_one_part_from_the_same_snapshot(
     with psycopg.connect(sample_database) as conn:
         generate(conn, 1, 0.5)
     ground = Ground(
-        sample_database, tmp_path / "store", Undisturbed(sample_database, tmp_path / "other", some_facts), database
+        sample_database, tmp_path / "store", Undisturbed(sample_database, tmp_path / "other", some_facts), ledger_dsn
     )
     with ground.surviving():
         ctx = ground.context(**IN_TWENTY_PARTS)
@@ -55,22 +50,3 @@ def test_a_unit_killed_late_repeats_one_part_from_the_same_snapshot(
         manifest = ground.undisturbed.assert_same(path_of(merge(ctx, created)), 1, ("issues",))
         assert manifest.snapshot.generation == 1
     happened(f"{len(repeated)} of {PARTS} parts read twice, all from the same snapshot, SAME")
-
-
-@contextmanager
-def held(ctx: Context, created: Created) -> Iterator[None]:
-    """Hold the job's snapshot, as the triggerer does."""
-    over = Event()
-
-    def touch(holder: Holder) -> None:
-        while not over.wait(0.1):
-            holder.needed()
-
-    with closing(Holder(ctx, created.job_id)) as holder:
-        thread = Thread(target=touch, args=(holder,))
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()

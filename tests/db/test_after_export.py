@@ -52,9 +52,9 @@ def told() -> Told:
 
 
 @pytest.fixture
-def ctx(generated: str, database: str, tmp_path: Path, told: Told) -> Context:
+def ctx(generated: str, ledger_dsn: str, tmp_path: Path, told: Told) -> Context:
     settings = {"units": 1, "upload_allow_private": True, "upload_timeout_seconds": 10}
-    ctx = runs.context(generated, database, tmp_path / "store", **settings)
+    ctx = runs.context(generated, ledger_dsn, tmp_path / "store", **settings)
     return replace(ctx, channels={"told": told})
 
 

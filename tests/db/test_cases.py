@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg.sql import SQL, Identifier
 
-from dev.postgres import Server
 from project_export.archive.verify import verify
 from tests.archives import Record, Records, exported
+from tests.databases import Databases, NewDatabase
 from tests.dumps import load_dump
 from tests.producers import PRODUCERS, Producer, merge_request, note, of_reader, walk
 from tests.runs import assert_equal, context, merge, path_of, started, work
@@ -45,40 +43,32 @@ AT = "2019-01-01T08:30:00.123Z"
 
 
 @pytest.fixture(scope="module")
-def base(server: Server, facts: Path) -> Iterator[str]:
-    """The name of a database with the cases' base, whose notes all have a text of their own."""
+def base(databases: Databases, facts: Path) -> Iterator[str]:
+    """A database with the cases' base, whose notes all have a text of their own, to be copied."""
     if not (facts / "cases").is_dir():
         pytest.skip(f"no cases in {facts}")
-    name = f"cases_{uuid.uuid4().hex}"
-    database = server.create_database(name)
-    load_dump(database, facts / "cases" / "base.sql.gz")
-    with psycopg.connect(database) as conn:
-        conn.execute("UPDATE notes SET note = 'note ' || id")
-    yield name
-    server.drop_database(name)
+    with databases.new() as uri:
+        load_dump(uri, facts / "cases" / "base.sql.gz")
+        with psycopg.connect(uri) as conn:
+            conn.execute("UPDATE notes SET note = 'note ' || id")
+        yield uri
 
 
 @pytest.fixture
-def case(server: Server, base: str, facts: Path) -> Iterator[Case]:
+def case(new_database: NewDatabase, base: str, facts: Path) -> Case:
     """Make the database of a case, by its number, and return its URI."""
-    names: list[str] = []
 
     def make(number: str) -> str:
         (path,) = (facts / "cases").glob(f"{number[:2]}-*.sql")
         script = path.read_text(encoding="utf-8")
         if number == "14b":
             (script,) = re.findall(r"^-- (update merge_request_diff_commits .*)$", script, re.MULTILINE)
-        name = f"case_{uuid.uuid4().hex}"
-        names.append(name)
-        with psycopg.connect(server.uri(), autocommit=True) as conn:
-            conn.execute(SQL("CREATE DATABASE {} TEMPLATE {}").format(Identifier(name), Identifier(base)))
-        with psycopg.connect(server.uri(name)) as conn:
+        uri = new_database(base)
+        with psycopg.connect(uri) as conn:
             conn.execute(script.encode())
-        return server.uri(name)
+        return uri
 
-    yield make
-    for name in names:
-        server.drop_database(name)
+    return make
 
 
 @pytest.fixture(params=PRODUCERS)
@@ -203,8 +193,8 @@ def test_16_a_colour_is_stripped_and_a_missing_one_is_the_default(case, produce)
     assert {label["color"] == titles[label["title"]] for label in nested if label["type"] == "ProjectLabel"} == {True}
 
 
-def test_18_a_nul_in_a_value_that_is_stored_as_yaml_is_no_problem_of_an_archive(case, database, tmp_path):
-    ctx = context(case("18"), database, tmp_path, units=1)
+def test_18_a_nul_in_a_value_that_is_stored_as_yaml_is_no_problem_of_an_archive(case, ledger_dsn, tmp_path):
+    ctx = context(case("18"), ledger_dsn, tmp_path, units=1)
     created = started(ctx)
     assert work(ctx, created) == []
     assert verify(path_of(merge(ctx, created))).problems == ()

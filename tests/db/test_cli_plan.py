@@ -45,9 +45,9 @@ def test_the_table_says_what_each_relation_costs_and_who_begins_with_it(generate
 
 
 @pytest.mark.usefixtures("small_costs")
-def test_the_plan_is_that_of_create(generated: str, database: str, tmp_path: Path) -> None:
+def test_the_plan_is_that_of_create(generated: str, ledger_dsn: str, tmp_path: Path) -> None:
     said = described(generated, "--units", "3")
-    ctx = context(generated, database, tmp_path, units=3, unit_cost=1, part_rows=3)
+    ctx = context(generated, ledger_dsn, tmp_path, units=3, unit_cost=1, part_rows=3)
     created = started(ctx)
     rows = ctx.ledger.queries.rows(created.job_id)
     assert tuple(unit["begins_with"] for unit in said["units"]) == created.titles

@@ -24,11 +24,6 @@ WITHOUT_INDEX = ["merge_requests.metrics"]
 """GitLab's only index on that join is a partial one."""
 
 
-@pytest.fixture
-def unchanged(server, specimen_template):
-    return server.uri(specimen_template)
-
-
 def run(*words: str) -> tuple[int, str, str]:
     result = CliRunner().invoke(app, ["tree", *words])
     return result.exit_code, result.stdout, result.stderr
@@ -46,14 +41,14 @@ def change(uri: str, *statements: str) -> None:
             conn.execute(statement)
 
 
-def test_gitlabs_schema_serves_every_join_but_one(unchanged):
-    every = found(unchanged)
+def test_gitlabs_schema_serves_every_join_but_one(specimen_template):
+    every = found(specimen_template)
     assert [path for path, join in every.items() if join.index is None] == WITHOUT_INDEX
     assert every["issues.notes"].index == "index_notes_on_noteable_id_and_noteable_type_system_author_id"
     assert every["project.settings"].index == "project_settings_pkey"
 
 
-def test_every_nested_relation_lookup_and_row_beside_has_its_join(unchanged):
+def test_every_nested_relation_lookup_and_row_beside_has_its_join(specimen_template):
     tree = load("gitlab")
     expected = {path for path, relation in tree.walk() if relation.table} | {"project.title"}
     for path, relation in tree.walk():
@@ -61,7 +56,7 @@ def test_every_nested_relation_lookup_and_row_beside_has_its_join(unchanged):
         for key in relation.keys:
             lookups = [source for form in key.forms for source in form.sources if isinstance(source, Lookup)]
             expected |= {f"{path}.{key.name}"} if lookups else set()
-    assert found(unchanged).keys() == expected
+    assert found(specimen_template).keys() == expected
     assert {"project.settings", "merge_requests.diff_head_sha"} <= expected
 
 
@@ -78,8 +73,8 @@ def test_an_index_may_lead_with_a_column_that_has_one_value(sample_database):
     assert every["issues.timelogs"].index is None
 
 
-def test_an_index_that_leads_with_a_part_of_the_columns_is_said_to(unchanged):
-    join = found(unchanged)["ci_pipelines.stages.builds"]
+def test_an_index_that_leads_with_a_part_of_the_columns_is_said_to(specimen_template):
+    join = found(specimen_template)["ci_pipelines.stages.builds"]
     assert join.missing == ("partition_id",)
     assert str(join) == "p_ci_builds (stage_id, partition_id): p_ci_builds_stage_id_idx, but without partition_id"
 
@@ -98,8 +93,8 @@ def test_a_partial_index_counts_only_when_its_condition_follows_from_the_join(sa
     assert every["merge_requests.timelogs"].index == "all_that_join"
 
 
-def test_a_check_prints_what_is_bound_and_says_loudly_which_join_has_no_index(unchanged):
-    code, out, err = run("check", "--source", unchanged)
+def test_a_check_prints_what_is_bound_and_says_loudly_which_join_has_no_index(specimen_template):
+    code, out, err = run("check", "--source", specimen_template)
     assert code == 0
     assert "issues: bound, 22 keys, 33 nested relations" in out.splitlines()
     assert "    issues.notes by notes (noteable_id): index_notes_on_noteable_id" in out
@@ -135,16 +130,16 @@ def test_a_check_prints_what_is_left_out_and_why(sample_database, monkeypatch):
         assert line in out.splitlines()
 
 
-def test_a_check_fails_on_a_mistake_in_a_tree(unchanged, tmp_path):
+def test_a_check_fails_on_a_mistake_in_a_tree(specimen_template, tmp_path):
     tree = tmp_path / "own.yaml"
     tree.write_text("name: own\nroot: {relation: project, table: projects, keys: [nmae]}\nrelations: []\n", "utf-8")
-    code, _, err = run("check", "--source", unchanged, "--tree", str(tree))
+    code, _, err = run("check", "--source", specimen_template, "--tree", str(tree))
     assert code == 1
     assert f"{tree}:2: project.nmae reads projects.nmae, which the source does not have, nor does" in err
 
 
-def test_coverage_of_the_specimen_has_only_exceptions_with_a_reason(unchanged):
-    code, out, _ = run("coverage", "--source", unchanged, "--project-id", "1")
+def test_coverage_of_the_specimen_has_only_exceptions_with_a_reason(specimen_template):
+    code, out, _ = run("coverage", "--source", specimen_template, "--project-id", "1")
     assert code == 0
     assert "issues.notes: 3 records" in out.splitlines()
     assert "never, for a reason: project.default_branch: comes from the Git repository" in out.splitlines()
@@ -168,17 +163,17 @@ def test_a_complete_sample_has_a_value_for_every_key_but_for_eight_that_cannot_h
     ]
 
 
-def test_a_complete_sample_is_what_the_second_reader_reads_and_comes_back_as_it_was(sample_database, server, tmp_path):
+def test_a_complete_sample_is_what_the_second_reader_reads_and_comes_back_as_it_was(
+    sample_database, database, tmp_path
+):
     with psycopg.connect(sample_database) as conn:
         generate(conn, *COMPLETE)
         expected = {name: records for name, records in read_project(conn, 1).items() if records}
     records = exported(sample_database, 1)
     assert_equal(records, expected)
-    again = server.create_database("complete_again")
-    with psycopg.connect(again) as conn:
+    with psycopg.connect(database) as conn:
         schema.create(conn)
-    assert exported(again, load_into(again, write_archive(tmp_path / "complete.tar.gz", records))) == records
-    server.drop_database("complete_again")
+    assert exported(database, load_into(database, write_archive(tmp_path / "complete.tar.gz", records))) == records
 
 
 def test_coverage_names_a_key_that_never_has_a_value(specimen_copy):
@@ -194,15 +189,15 @@ def test_coverage_names_a_key_that_never_has_a_value(specimen_copy):
 
 
 @pytest.mark.parametrize("relation", load("gitlab").names)
-def test_the_statements_of_a_relation_run_in_psql_as_they_are_printed(unchanged, relation):
-    code, printed, _ = run("sql", relation, "--source", unchanged)
+def test_the_statements_of_a_relation_run_in_psql_as_they_are_printed(specimen_template, relation):
+    code, printed, _ = run("sql", relation, "--source", specimen_template)
     assert code == 0
     tree = load("gitlab")
     expected = {path for path, nested in tree.walk() if nested.table and path.split(".")[0] == relation}
     paths = re.findall(r"^-- (\S+)$", printed, re.MULTILINE)
     assert expected <= set(paths)
     variables = [option for n in range(3) for option in ("-v", f"key{n}={{1}}")]
-    command = [str(program("psql")), unchanged, "-X", "-q", "-v", "ON_ERROR_STOP=1", *variables]
+    command = [str(program("psql")), specimen_template, "-X", "-q", "-v", "ON_ERROR_STOP=1", *variables]
     done = subprocess.run(command, input=printed, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
 

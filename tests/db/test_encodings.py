@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from psycopg.sql import SQL, Identifier, Literal
 
 from dev.postgres import Server
 from project_export.errors import SourceRefused
@@ -20,6 +18,7 @@ from project_export.source.encodings import known
 from project_export.source.values import SPACES
 from project_export.tree import bind, load, tables
 from tests import specimen
+from tests.databases import NewDatabase
 
 TREE = """
 name: shop
@@ -65,25 +64,16 @@ Make = Callable[..., str]
 
 
 @pytest.fixture
-def make(server: Server) -> Iterator[Make]:
-    """Make databases of an encoding; they are dropped after the test."""
-    made: list[str] = []
+def make(new_database: NewDatabase) -> Make:
+    """Make databases of an encoding."""
 
     def make(encoding: str, statements: str = "") -> str:
-        made.append(f"test_{uuid.uuid4().hex}")
-        with psycopg.connect(server.uri(), autocommit=True) as conn:
-            conn.execute(
-                SQL("CREATE DATABASE {} ENCODING {} LOCALE 'C' TEMPLATE template0").format(
-                    Identifier(made[-1]), Literal(encoding)
-                )
-            )
-        with psycopg.connect(server.uri(made[-1]), client_encoding="UTF8") as conn:
+        uri = new_database(encoding=encoding)
+        with psycopg.connect(uri, client_encoding="UTF8") as conn:
             conn.execute(statements.encode())
-        return server.uri(made[-1])
+        return uri
 
-    yield make
-    for name in made:
-        server.drop_database(name)
+    return make
 
 
 def change(uri: str, statement: str, *values: Any) -> None:

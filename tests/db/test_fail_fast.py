@@ -34,7 +34,7 @@ Start = Callable[..., tuple[Context, Created]]
 
 
 @pytest.fixture
-def start(role: str, generated_copy: str, database: str, tmp_path: Path) -> Start:
+def start(role: str, generated_copy: str, ledger_dsn: str, tmp_path: Path) -> Start:
     """Start an export of labels and releases, one unit each, as a role that may not read labels."""
     may_read(generated_copy, role)
     with psycopg.connect(generated_copy) as conn:
@@ -44,7 +44,7 @@ def start(role: str, generated_copy: str, database: str, tmp_path: Path) -> Star
         return psycopg.connect(generated_copy, options=f"-c role={role}")
 
     def begin(**request: Any) -> tuple[Context, Created]:
-        ctx = replace(context(generated_copy, database, tmp_path), connect=connect)
+        ctx = replace(context(generated_copy, ledger_dsn, tmp_path), connect=connect)
         return ctx, started(ctx, "labels", "releases", consistency="relation", **request)
 
     return begin

@@ -16,8 +16,8 @@ GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
 
 @pytest.fixture(scope="module")
-def exported(server, specimen_template):
-    return specimen.export(server.uri(specimen_template))[1]
+def exported(specimen_template):
+    return specimen.export(specimen_template)[1]
 
 
 @pytest.mark.parametrize("relation", load("gitlab").names)
@@ -29,9 +29,9 @@ def test_every_golden_file_is_of_a_relation():
     assert {file.stem for file in GOLDEN.glob("*.ndjson")} == set(load("gitlab").names)
 
 
-def test_the_specimen_has_a_value_for_every_key_that_can_have_one(server, specimen_template):
+def test_the_specimen_has_a_value_for_every_key_that_can_have_one(specimen_template):
     tree = load("gitlab")
-    with Session(lambda: psycopg.connect(server.uri(specimen_template)), "test", Limits()) as session:
+    with Session(lambda: psycopg.connect(specimen_template), "test", Limits()) as session:
         bound = bind(tree, session.catalogue(tables(tree)))
         never = {f"{key.path}.{key.key}" for key in coverage(Reader(session, bound, 1), bound) if not key.values}
     assert never == {

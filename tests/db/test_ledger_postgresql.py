@@ -7,7 +7,6 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -16,7 +15,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 
 from dev.postgres import Server
 from project_export.errors import AttemptRevoked, JobActive, LedgerBusy
-from project_export.ledger import Beat, JobRequest, Ledger, Planned, make_engine, upgrade
+from project_export.ledger import Beat, JobRequest, Ledger, Planned, make_engine
 from project_export.ledger.queries import progress_query
 
 REQUEST = JobRequest(source="s", tree="t", project_id=1, run_id="manual__1", requested_by="jane")
@@ -29,19 +28,6 @@ class Facts:
     crc32 = 4
     stored_crc32 = 5
     sha256 = "ab"
-
-
-@pytest.fixture
-def engine(database: str) -> Iterator[Engine]:
-    engine = make_engine(database)
-    upgrade(engine)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def ledger(engine: Engine) -> Ledger:
-    return Ledger(engine)
 
 
 @pytest.fixture
@@ -84,11 +70,11 @@ def test_a_claim_passes_by_a_row_that_somebody_else_is_taking(ledger: Ledger, en
     assert claim.relation == "second"
 
 
-def test_twenty_triggers_at_once_open_one_job(ledger: Ledger, database: str) -> None:
+def test_twenty_triggers_at_once_open_one_job(ledger: Ledger, ledger_dsn: str) -> None:
     together = threading.Barrier(20)
 
     def trigger(number: int) -> int | str:
-        engine = make_engine(database)
+        engine = make_engine(ledger_dsn)
         together.wait(30)
         try:
             return Ledger(engine).jobs.open(REQUEST, [Planned("issues", 0)]).id
@@ -205,10 +191,10 @@ def test_listening_leaves_no_listener_behind(ledger: Ledger, engine: Engine) -> 
 
 
 def test_a_session_that_hears_nothing_sleeps_a_second_at_most(
-    server: Server, database: str, monkeypatch: pytest.MonkeyPatch
+    server: Server, ledger_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Notifications stay in their database, so a first connection elsewhere is deaf, as behind a pooler.
-    dsns = iter([server.uri(), database])
+    dsns = iter([server.uri(), ledger_dsn])
     deaf = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(next(dsns)))
     naps: list[float] = []
     with Ledger(deaf).watch.listening(1) as wait:
@@ -219,9 +205,9 @@ def test_a_session_that_hears_nothing_sleeps_a_second_at_most(
     deaf.dispose()
 
 
-def test_a_lost_ledger_is_said_and_can_be_retried(ledger: Ledger, engine: Engine, database: str) -> None:
+def test_a_lost_ledger_is_said_and_can_be_retried(ledger: Ledger, engine: Engine, ledger_dsn: str) -> None:
     job = ledger.jobs.open(REQUEST, [])
-    with ledger.watch.listening(job.id) as wait, psycopg.connect(database, autocommit=True) as other:
+    with ledger.watch.listening(job.id) as wait, psycopg.connect(ledger_dsn, autocommit=True) as other:
         other.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND application_name = 'project_export ledger'"
@@ -244,9 +230,9 @@ def test_an_unreachable_ledger_does_not_tell_its_password() -> None:
         assert "s3cret" not in str(refused.value)
 
 
-def test_a_keyword_string_and_a_driver_in_the_scheme_are_taken(database: str) -> None:
-    keywords = psycopg.conninfo.make_conninfo(database)
-    for dsn in (keywords, database.replace("postgresql://", "postgresql+psycopg://")):
+def test_a_keyword_string_and_a_driver_in_the_scheme_are_taken(ledger_dsn: str) -> None:
+    keywords = psycopg.conninfo.make_conninfo(ledger_dsn)
+    for dsn in (keywords, ledger_dsn.replace("postgresql://", "postgresql+psycopg://")):
         engine = make_engine(dsn)
         with engine.connect() as connection:
             name = connection.execute(text("SELECT current_setting('application_name')")).scalar_one()
@@ -282,16 +268,16 @@ def test_progress_over_ten_thousand_rows_uses_an_index(ledger: Ledger, engine: E
     assert "relation_export_job_state" in plan or "relation_export_once" in plan
 
 
-def test_a_ledger_that_became_a_standby_does_not_answer(database: str, ledger: Ledger) -> None:
-    with psycopg.connect(database, autocommit=True) as connection:
+def test_a_ledger_that_became_a_standby_does_not_answer(ledger_dsn: str, ledger: Ledger) -> None:
+    with psycopg.connect(ledger_dsn, autocommit=True) as connection:
         name = psycopg.sql.Identifier(str(connection.info.dbname))
         connection.execute(psycopg.sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(name))
     with pytest.raises(LedgerBusy, match="cannot execute INSERT in a read-only transaction"):
-        Ledger(make_engine(database)).jobs.open(REQUEST, [Planned("a", 0)])
+        Ledger(make_engine(ledger_dsn)).jobs.open(REQUEST, [Planned("a", 0)])
 
 
-def test_a_peer_that_is_gone_is_noticed_within_a_minute(database: str, ledger: Ledger) -> None:
-    engine = make_engine(database)
+def test_a_peer_that_is_gone_is_noticed_within_a_minute(ledger_dsn: str, ledger: Ledger) -> None:
+    engine = make_engine(ledger_dsn)
     with engine.connect() as connection, socket.socket(fileno=os.dup(_descriptor(connection))) as peer:
         assert peer.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         asked = [

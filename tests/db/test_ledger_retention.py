@@ -3,36 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, update
 
 from project_export.errors import Failure, MoveRefused
-from project_export.ledger import Job, JobRequest, Ledger, Planned, make_engine, upgrade
+from project_export.ledger import Job, JobRequest, Ledger, Planned
 from project_export.ledger.columns import clock
 from project_export.ledger.models import ProjectExportJob
+from tests.ledgers import ON_BOTH
 
+pytestmark = ON_BOTH
 REQUEST = JobRequest(source="s", tree="t", project_id=42, run_id="dag/run", requested_by="jane")
 ARCHIVE = ("file:///a.tar.gz", 10, "ab" * 32, 3)
 HOUR = 3600.0
-
-
-@pytest.fixture(params=["postgresql", "sqlite"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    dsn = request.getfixturevalue("database") if request.param == "postgresql" else f"sqlite:///{tmp_path / 'l.db'}"
-    engine = make_engine(dsn)
-    upgrade(engine)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def ledger(engine: Engine) -> Ledger:
-    return Ledger(engine)
 
 
 def ended(ledger: Ledger, engine: Engine, hours_ago: float, *, archive: bool = True, project_id: int = 42) -> Job:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import psycopg
 import pytest
 
-from dev.postgres import Server
 from project_export.sample import schema
 from project_export.sample.generate import generate
 from tests.archives import exported
-from tests.db.test_model_rules_diffs import (
+from tests.databases import NewDatabase
+from tests.diffs import (
     AS_METADATA,
     AS_OWN,
     COMMIT,
@@ -50,13 +49,11 @@ def produce(request: pytest.FixtureRequest) -> Producer:
 
 
 @pytest.fixture
-def laid_out(server: Server) -> Iterator[Callable[..., str]]:
+def laid_out(new_database: NewDatabase) -> Callable[..., str]:
     """Make a small sample of a layout, run statements on it, and return its URI."""
-    names: list[str] = []
 
     def make(layout: str, *statements: str) -> str:
-        names.append(f"layout_{uuid.uuid4().hex}")
-        database = server.create_database(names[-1])
+        database = new_database()
         with psycopg.connect(database) as conn:
             schema.create(conn, layout)
             generate(conn, 1, 0.1)
@@ -65,9 +62,7 @@ def laid_out(server: Server) -> Iterator[Callable[..., str]]:
                 conn.execute(statement.encode())
         return database
 
-    yield make
-    for name in names:
-        server.drop_database(name)
+    return make
 
 
 @pytest.mark.parametrize("layout", VERSIONS)

@@ -31,24 +31,24 @@ def change(database: str, *statements: str) -> None:
         ("ALTER TABLE issues RENAME title TO was_title", "issues.title reads issues.title, which the source does not"),
     ],
 )
-def test_a_renamed_table_or_column_fails_before_a_row_is_read(generated_copy, database, tmp_path, statement, said):
+def test_a_renamed_table_or_column_fails_before_a_row_is_read(generated_copy, ledger_dsn, tmp_path, statement, said):
     change(generated_copy, statement)
     with pytest.raises(SourceChanged, match=said):
-        started(context(generated_copy, database, tmp_path))
+        started(context(generated_copy, ledger_dsn, tmp_path))
 
 
-def test_everything_that_is_absent_is_listed_with_its_line(generated_copy, database, tmp_path):
+def test_everything_that_is_absent_is_listed_with_its_line(generated_copy, ledger_dsn, tmp_path):
     change(generated_copy, "ALTER TABLE issues DROP title", "ALTER TABLE notes RENAME TO was_notes")
     with pytest.raises(SourceChanged) as caught:
-        started(context(generated_copy, database, tmp_path))
+        started(context(generated_copy, ledger_dsn, tmp_path))
     lines = [line for line in str(caught.value).splitlines() if "gitlab.yaml:" in line]
     assert {"issues.title", "issues.notes", "commit_notes", "merge_requests.notes"} <= {
         line.split(": ")[1].split(" ")[0] for line in lines
     }
 
 
-def test_an_archive_without_omissions_has_none_anywhere(generated, database, tmp_path):
-    ctx = context(generated, database, tmp_path, units=1)
+def test_an_archive_without_omissions_has_none_anywhere(generated, ledger_dsn, tmp_path):
+    ctx = context(generated, ledger_dsn, tmp_path, units=1)
     created = started(ctx)
     assert work(ctx, created) == []
     merged = merge(ctx, created)
@@ -58,13 +58,13 @@ def test_an_archive_without_omissions_has_none_anywhere(generated, database, tmp
     assert Notice.of(job, "finished", merged.omissions).subject == "Project was exported"
 
 
-def test_omissions_are_at_the_top_of_the_manifest_and_in_the_notice(generated_copy, database, tmp_path):
+def test_omissions_are_at_the_top_of_the_manifest_and_in_the_notice(generated_copy, ledger_dsn, tmp_path):
     change(
         generated_copy,
         "ALTER TABLE issues DROP description",
         "UPDATE issues SET health_status = 77 WHERE project_id = 1 AND iid <= 2",
     )
-    ctx = context(generated_copy, database, tmp_path, units=1, allow_absent="issues.description", edition="ee")
+    ctx = context(generated_copy, ledger_dsn, tmp_path, units=1, allow_absent="issues.description", edition="ee")
     created = started(ctx)
     assert work(ctx, created) == []
     merged = merge(ctx, created)

@@ -33,8 +33,8 @@ def told() -> Told:
 
 
 @pytest.fixture
-def ctx(generated: str, database: str, tmp_path: Path, told: Told) -> Context:
-    ctx = runs.context(generated, database, tmp_path / "store")
+def ctx(generated: str, ledger_dsn: str, tmp_path: Path, told: Told) -> Context:
+    ctx = runs.context(generated, ledger_dsn, tmp_path / "store")
     return Context(ctx.settings, ctx.ledger, ctx.source, ctx.connect, {"told": told})
 
 

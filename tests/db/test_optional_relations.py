@@ -12,7 +12,6 @@ import pytest
 from psycopg.sql import SQL, Composable, Identifier
 from typer.testing import CliRunner
 
-from dev.postgres import Server
 from project_export.archive.verify import verify
 from project_export.cli import app
 from project_export.errors import BadRequest
@@ -20,6 +19,7 @@ from project_export.sample import schema
 from project_export.source import Limits, Session
 from project_export.tree import Catalogue, bind, load, tables
 from tests.archives import exported, read_archive
+from tests.databases import Databases
 from tests.runs import context, merge, path_of, started, work
 
 TREE = load("gitlab", "ee")
@@ -73,13 +73,10 @@ def fill(source: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def paid(server: Server, generated_template: str) -> Iterator[str]:
+def paid(databases: Databases, generated_template: str) -> Iterator[str]:
     """The generated sample with the paid edition's tables, which no test may change."""
-    name = "paid_edition"
-    with psycopg.connect(server.uri(), autocommit=True) as conn:
-        conn.execute(SQL("CREATE DATABASE {} TEMPLATE {}").format(Identifier(name), Identifier(generated_template)))
-    yield fill(server.uri(name))
-    server.drop_database(name)
+    with databases.new(generated_template) as uri:
+        yield fill(uri)
 
 
 @pytest.fixture
@@ -88,9 +85,9 @@ def paid_copy(generated_copy: str) -> str:
     return fill(generated_copy)
 
 
-def archived(source: str, database: str, tmp_path: Path) -> dict[str, list[dict[str, Any]]]:
+def archived(source: str, ledger_dsn: str, tmp_path: Path) -> dict[str, list[dict[str, Any]]]:
     """Return what an archive of the first project has, which has to be whole."""
-    ctx = context(source, database, tmp_path, units=1, edition="ee")
+    ctx = context(source, ledger_dsn, tmp_path, units=1, edition="ee")
     created = started(ctx)
     assert work(ctx, created) == []
     path = path_of(merge(ctx, created))
@@ -109,8 +106,8 @@ def test_the_reference_schema_has_the_tables_and_the_sample_does_not():
     assert set(TABLES) <= TREE.known.keys()
 
 
-def test_optional_relations_leave_where_their_tables_are(paid, database, tmp_path):
-    found = archived(paid, database, tmp_path)
+def test_optional_relations_leave_where_their_tables_are(paid, ledger_dsn, tmp_path):
+    found = archived(paid, ledger_dsn, tmp_path)
     cadence = {"title": "two weeks"}
     iteration = {
         "created_at": OUT, "updated_at": OUT, "start_date": "2024-05-01", "due_date": None, "group_id": 9, "iid": 7,
@@ -167,9 +164,9 @@ def test_a_table_that_is_empty_leaves_what_an_empty_one_leaves(paid_copy):
     assert not [issue for issue in found["issues"] if "iteration" in issue or "issuable_sla" in issue]
 
 
-def test_without_their_tables_there_is_one_line_and_no_row(generated, database, tmp_path, caplog):
+def test_without_their_tables_there_is_one_line_and_no_row(generated, ledger_dsn, tmp_path, caplog):
     caplog.set_level(logging.INFO)
-    ctx = context(generated, database, tmp_path, edition="ee")
+    ctx = context(generated, ledger_dsn, tmp_path, edition="ee")
     created = started(ctx)
     assert [row.relation for row in ctx.ledger.queries.rows(created.job_id)] == list(TREE.names)
     lines = [record.getMessage() for record in caplog.records if "push_rule" in record.getMessage()]
@@ -178,10 +175,10 @@ def test_without_their_tables_there_is_one_line_and_no_row(generated, database, 
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-def test_a_request_for_one_that_the_source_does_not_have_is_refused(generated, paid, database, tmp_path):
+def test_a_request_for_one_that_the_source_does_not_have_is_refused(generated, paid, ledger_dsn, tmp_path):
     with pytest.raises(BadRequest, match="relation push_rule is optional, and this source does not have it"):
-        started(context(generated, database, tmp_path, edition="ee"), "push_rule")
-    ctx = context(paid, database, tmp_path, edition="ee")
+        started(context(generated, ledger_dsn, tmp_path, edition="ee"), "push_rule")
+    ctx = context(paid, ledger_dsn, tmp_path, edition="ee")
     assert {row.relation for row in ctx.ledger.queries.rows(started(ctx, "push_rule").job_id)} == {
         "project",
         "push_rule",

@@ -76,15 +76,15 @@ def test_two_hundred_sessions_and_their_neighbours_see_nothing_of_each_other(
 
 
 def test_an_export_is_the_same_with_poolers_before_source_and_ledger(
-    source: str, database: str, role: str, tmp_path: Path
+    source: str, ledger_dsn: str, role: str, tmp_path: Path
 ) -> None:
     default = [fresh(source), {**THEIRS, "role": role}]
     with (
-        bouncing(source, tmp_path / "source") as source_dsn,
-        bouncing(database, tmp_path / "ledger") as ledger_dsn,
+        bouncing(source, tmp_path / "source") as pooled_source,
+        bouncing(ledger_dsn, tmp_path / "ledger") as pooled_ledger,
     ):
-        ctx = context(source_dsn, ledger_dsn, tmp_path / "store")
-        with neighbours(source_dsn, role, default), neighbours(ledger_dsn, role, default):
+        ctx = context(pooled_source, pooled_ledger, tmp_path / "store")
+        with neighbours(pooled_source, role, default), neighbours(pooled_ledger, role, default):
             created = started(ctx)
             holder = Holder(ctx, created.job_id)
             assert work(ctx, created) == []
@@ -93,11 +93,11 @@ def test_an_export_is_the_same_with_poolers_before_source_and_ledger(
                 wait(0.1)
             archive = path_of(merge(ctx, created))
             ctx.ledger.close()
-        with everywhere(ledger_dsn) as clients:
+        with everywhere(pooled_ledger) as clients:
             heard = [client.execute("SELECT pg_listening_channels()").fetchall() for client in clients]
             prepared = [client.execute("SELECT name FROM pg_prepared_statements").fetchall() for client in clients]
             locks = clients[0].execute("SELECT pid FROM pg_locks WHERE locktype = 'advisory'").fetchall()
-        with everywhere(source_dsn) as clients:
+        with everywhere(pooled_source) as clients:
             prepared += [client.execute("SELECT name FROM pg_prepared_statements").fetchall() for client in clients]
     assert heard == [[]] * SIZE
     assert prepared == [[]] * 2 * SIZE
@@ -145,10 +145,9 @@ def test_a_source_that_is_pooled_by_statement_is_refused(source: str, tmp_path: 
         Session(lambda: psycopg.connect(dsn), "test", OURS)
 
 
-def test_a_ledger_that_is_pooled_by_statement_is_refused(database: str, tmp_path: Path) -> None:
-    upgrade(make_engine(database))
+def test_a_ledger_that_is_pooled_by_statement_is_refused(ledger_dsn: str, tmp_path: Path) -> None:
     with (
-        bouncing(database, tmp_path / "pooler", "statement") as dsn,
+        bouncing(ledger_dsn, tmp_path / "pooler", "statement") as dsn,
         pytest.raises(LedgerRefused, match="pool_mode = statement"),
     ):
         Ledger(make_engine(dsn)).check()
@@ -168,13 +167,13 @@ def test_what_a_pooler_refuses_for_another_reason_may_be_retried(source: str) ->
         Session(lambda: next(connections)(), "test", OURS)
 
 
-def test_no_statement_is_prepared_in_a_session_of_the_ledger_or_the_source(source: str, database: str) -> None:
+def test_no_statement_is_prepared_in_a_session_of_the_ledger_or_the_source(source: str, ledger_dsn: str) -> None:
     prepared = "SELECT count(*) FROM pg_prepared_statements"
     with Session(lambda: psycopg.connect(source, prepare_threshold=0), "test", OURS) as session:
         for _ in range(7):
             session.one("SELECT %s::int", [1])
         assert session.one(prepared) == (0,)
-    engine = engine_over(lambda: psycopg.connect(database, prepare_threshold=0))
+    engine = engine_over(lambda: psycopg.connect(ledger_dsn, prepare_threshold=0))
     with engine.connect() as connection:
         for _ in range(7):
             connection.execute(text("SELECT :one"), {"one": 1})
@@ -182,8 +181,8 @@ def test_no_statement_is_prepared_in_a_session_of_the_ledger_or_the_source(sourc
     engine.dispose()
 
 
-def test_connections_that_give_rows_as_dictionaries_work(source: str, database: str, tmp_path: Path) -> None:
-    engine = engine_over(lambda: psycopg.connect(database, row_factory=dict_row))
+def test_connections_that_give_rows_as_dictionaries_work(source: str, ledger_dsn: str, tmp_path: Path) -> None:
+    engine = engine_over(lambda: psycopg.connect(ledger_dsn, row_factory=dict_row))
     upgrade(engine)
     ctx = context(source, f"sqlite:///{tmp_path}/ledger", tmp_path / "store", units=1)
     connect: Any = lambda: psycopg.connect(source, row_factory=dict_row)  # noqa: E731
@@ -194,8 +193,8 @@ def test_connections_that_give_rows_as_dictionaries_work(source: str, database: 
     engine.dispose()
 
 
-def test_a_ledger_that_is_not_to_listen_sleeps(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = make_engine(database)
+def test_a_ledger_that_is_not_to_listen_sleeps(ledger_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = make_engine(ledger_dsn)
     upgrade(engine)
     ledger = Ledger(engine, listen=False)
     job = ledger.jobs.open(REQUEST, [Planned("issues", 0)])

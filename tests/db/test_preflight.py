@@ -23,9 +23,9 @@ DOWN = "postgresql://jane:s3cret@127.0.0.1:1/x"
 
 
 @pytest.fixture
-def make(generated: str, database: str, tmp_path: Path) -> Make:
+def make(generated: str, ledger_dsn: str, tmp_path: Path) -> Make:
     """Return a context on the generated sample; settings may be changed."""
-    return lambda **settings: context(generated, database, tmp_path / "store", **settings)
+    return lambda **settings: context(generated, ledger_dsn, tmp_path / "store", **settings)
 
 
 def wrong(ctx: Context, project_id: int | None = None) -> dict[str, str]:

@@ -23,8 +23,8 @@ def store(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ctx(generated: str, database: str, store: Path) -> Context:
-    return runs.context(generated, database, store, units=1)
+def ctx(generated: str, ledger_dsn: str, store: Path) -> Context:
+    return runs.context(generated, ledger_dsn, store, units=1)
 
 
 def exported(ctx: Context, run_id: str = runs.RUN, project_id: int = 1) -> Created:
@@ -34,9 +34,9 @@ def exported(ctx: Context, run_id: str = runs.RUN, project_id: int = 1) -> Creat
     return created
 
 
-def age(database: str, created: Created, hours: float) -> None:
+def age(ledger_dsn: str, created: Created, hours: float) -> None:
     """Let a job have ended so many hours ago."""
-    with psycopg.connect(database) as conn:
+    with psycopg.connect(ledger_dsn) as conn:
         conn.execute(
             "UPDATE project_export_job SET finished_at = now() - make_interval(secs => %s * 3600) WHERE id = %s",
             [hours, created.job_id],
@@ -53,36 +53,36 @@ def names(store: Path, created: Created) -> list[str]:
     ]
 
 
-def test_what_is_young_stays(ctx: Context, store: Path, database: str) -> None:
+def test_what_is_young_stays(ctx: Context, store: Path, ledger_dsn: str) -> None:
     created = exported(ctx)
-    age(database, created, 23.9)
+    age(ledger_dsn, created, 23.9)
     before = runs.files(store)
     assert pruned(ctx) == Pruned()
     assert (runs.files(store), ctx.ledger.queries.job(created.job_id).archive_uri is not None) == (before, True)
 
 
-def test_an_old_archive_goes_and_its_parts_stay(ctx: Context, store: Path, database: str) -> None:
+def test_an_old_archive_goes_and_its_parts_stay(ctx: Context, store: Path, ledger_dsn: str) -> None:
     created = exported(ctx)
     size = sum(path.stat().st_size for path in store.rglob("project.[mt]*"))
-    age(database, created, 24.1)
+    age(ledger_dsn, created, 24.1)
     assert pruned(ctx) == Pruned(archives=1, bytes=size)
     assert names(store, created) == ["parts/labels.0.1.deflate", "parts/project.0.1.deflate"]
     assert ctx.ledger.queries.job(created.job_id).archive_uri is None
     assert pruned(ctx) == Pruned()
 
 
-def test_an_archive_that_was_pruned_is_merged_again_from_its_parts(ctx: Context, store: Path, database: str) -> None:
+def test_an_archive_that_was_pruned_is_merged_again_from_its_parts(ctx: Context, store: Path, ledger_dsn: str) -> None:
     created = exported(ctx)
     sha256 = ctx.ledger.queries.job(created.job_id).archive_sha256
-    age(database, created, 25)
+    age(ledger_dsn, created, 25)
     pruned(ctx)
     assert runs.merge(ctx, created, attempt=2).sha256 == sha256
     assert runs.attempts(ctx, created) == {"project": 1, "labels": 1}
 
 
-def test_an_old_job_goes_with_all_its_files_and_rows(ctx: Context, store: Path, database: str) -> None:
+def test_an_old_job_goes_with_all_its_files_and_rows(ctx: Context, store: Path, ledger_dsn: str) -> None:
     created, other = exported(ctx), exported(ctx, "dag/other", project_id=2)
-    age(database, created, HOURS_OF_A_WEEK + 1)
+    age(ledger_dsn, created, HOURS_OF_A_WEEK + 1)
     size = sum(path.stat().st_size for path in (store / "source" / "1").rglob("*") if path.is_file())
     assert pruned(ctx) == Pruned(jobs=1, bytes=size)
     assert not (store / "source" / "1" / str(created.job_id)).exists()
@@ -90,19 +90,19 @@ def test_an_old_job_goes_with_all_its_files_and_rows(ctx: Context, store: Path, 
     assert ctx.ledger.queries.rows(created.job_id) == []
 
 
-def test_a_failed_job_goes_after_a_week_too(ctx: Context, store: Path, database: str) -> None:
+def test_a_failed_job_goes_after_a_week_too(ctx: Context, store: Path, ledger_dsn: str) -> None:
     created = runs.started(ctx, "labels")
     runs.work(ctx, created)
     ctx.ledger.jobs.fail(created.job_id, [])
-    age(database, created, HOURS_OF_A_WEEK + 1)
+    age(ledger_dsn, created, HOURS_OF_A_WEEK + 1)
     assert pruned(ctx).jobs == 1
     assert (runs.files(store), ctx.ledger.retention.ended_jobs()) == ([], [])
 
 
-def test_the_last_archive_of_a_project_in_work_stays(ctx: Context, store: Path, database: str) -> None:
+def test_the_last_archive_of_a_project_in_work_stays(ctx: Context, store: Path, ledger_dsn: str) -> None:
     older, last = exported(ctx, "dag/older"), exported(ctx, "dag/last")
-    age(database, older, HOURS_OF_A_WEEK + 2)
-    age(database, last, HOURS_OF_A_WEEK + 1)
+    age(ledger_dsn, older, HOURS_OF_A_WEEK + 2)
+    age(ledger_dsn, last, HOURS_OF_A_WEEK + 1)
     active = runs.started(ctx, "labels", run_id="dag/active")
     result = pruned(ctx)
     assert (result.jobs, result.archives, result.cancelled) == (1, 0, 0)
@@ -113,7 +113,7 @@ def test_the_last_archive_of_a_project_in_work_stays(ctx: Context, store: Path, 
     assert names(store, last) == []
 
 
-def test_nothing_of_an_active_job_is_touched(ctx: Context, store: Path, database: str) -> None:
+def test_nothing_of_an_active_job_is_touched(ctx: Context, store: Path, ledger_dsn: str) -> None:
     created = exported(ctx)
     ctx.ledger.jobs.reopen(created.job_id)
     litter(store, created)
@@ -130,13 +130,13 @@ def test_what_nothing_refers_to_goes(ctx: Context, store: Path) -> None:
     assert runs.files(store) == before
 
 
-def test_what_others_keep_in_the_store_stays(ctx: Context, store: Path, database: str) -> None:
+def test_what_others_keep_in_the_store_stays(ctx: Context, store: Path, ledger_dsn: str) -> None:
     created = exported(ctx)
     (store / "source" / "1" / "4711").mkdir()
     others = [store / "readme.txt", store / "source" / "1" / "4711" / "project.tar.gz"]
     for path in others:
         path.write_bytes(b"other")
-    age(database, created, HOURS_OF_A_WEEK + 1)
+    age(ledger_dsn, created, HOURS_OF_A_WEEK + 1)
     pruned(ctx)
     assert all(path.exists() for path in others)
 
@@ -153,7 +153,7 @@ def test_a_job_whose_run_is_gone_is_failed_and_told_as_cancelled(ctx: Context) -
     runs.started(ctx, "labels", run_id="dag/next")
 
 
-def test_an_end_that_was_not_told_is_told_once_by_each_channel_that_has_not(ctx: Context, database: str) -> None:
+def test_an_end_that_was_not_told_is_told_once_by_each_channel_that_has_not(ctx: Context, ledger_dsn: str) -> None:
     told: list[tuple[str, str]] = []
 
     def channel(name: str) -> Channel:
@@ -166,7 +166,7 @@ def test_an_end_that_was_not_told_is_told_once_by_each_channel_that_has_not(ctx:
     old = exported(ctx, "dag/old")
     ctx.ledger.jobs.reopen(failed.job_id)
     ctx.ledger.jobs.fail(failed.job_id, [Failure("labels", 1, "no")])  # and the process died before it told so
-    age(database, old, 4)
+    age(ledger_dsn, old, 4)
     gone = runs.started(ctx, "labels", run_id="dag/gone")
     channels = {"mail": lost, "hook": channel("hook")}
     pruned(replace(ctx, channels=channels), alive=False)
@@ -181,9 +181,9 @@ def test_an_end_that_was_not_told_is_told_once_by_each_channel_that_has_not(ctx:
     assert ctx.ledger.queries.job(finished.job_id).state == "finished"
 
 
-def test_a_dry_run_says_the_same_and_changes_nothing(ctx: Context, store: Path, database: str) -> None:
+def test_a_dry_run_says_the_same_and_changes_nothing(ctx: Context, store: Path, ledger_dsn: str) -> None:
     for number, hours in enumerate((25.0, HOURS_OF_A_WEEK + 1.0)):
-        age(database, exported(ctx, f"dag/{number}"), hours)
+        age(ledger_dsn, exported(ctx, f"dag/{number}"), hours)
     litter(store, exported(ctx, "dag/young"))
     gone = runs.started(ctx, "labels", run_id="dag/gone", project_id=2)
     before, jobs = runs.files(store), ctx.ledger.retention.ended_jobs()
@@ -195,11 +195,11 @@ def test_a_dry_run_says_the_same_and_changes_nothing(ctx: Context, store: Path, 
 
 
 def test_where_the_store_refuses_the_rows_stay_and_the_others_are_pruned(
-    ctx: Context, store: Path, database: str, monkeypatch: pytest.MonkeyPatch
+    ctx: Context, store: Path, ledger_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = exported(ctx, "dag/first"), exported(ctx, "dag/second")
     for created in (first, second):
-        age(database, created, HOURS_OF_A_WEEK + 1)
+        age(ledger_dsn, created, HOURS_OF_A_WEEK + 1)
     remove = LocalStore.remove
 
     def refusing(self: LocalStore, uri: str) -> None:
@@ -216,24 +216,24 @@ def test_where_the_store_refuses_the_rows_stay_and_the_others_are_pruned(
     assert pruned(ctx).jobs == 1
 
 
-def test_files_that_are_gone_already_do_not_keep_a_job(ctx: Context, store: Path, database: str) -> None:
+def test_files_that_are_gone_already_do_not_keep_a_job(ctx: Context, store: Path, ledger_dsn: str) -> None:
     created = exported(ctx)
     shutil.rmtree(store)
-    age(database, created, HOURS_OF_A_WEEK + 1)
+    age(ledger_dsn, created, HOURS_OF_A_WEEK + 1)
     assert pruned(ctx) == Pruned(jobs=1)
     assert ctx.ledger.retention.ended_jobs() == []
 
 
-def test_a_remote_store_is_pruned_as_well(generated: str, database: str, store: Path) -> None:
-    ctx = runs.context(generated, database, store, units=1)
+def test_a_remote_store_is_pruned_as_well(generated: str, ledger_dsn: str, store: Path) -> None:
+    ctx = runs.context(generated, ledger_dsn, store, units=1)
     ctx = replace(ctx, settings=ctx.settings.model_copy(update={"store": "memory://prune/exports"}))
     created = exported(ctx)
     key = ctx.key(ctx.ledger.queries.job(created.job_id))
     assert len(ctx.store.files(key)) == 4
-    age(database, created, 25)
+    age(ledger_dsn, created, 25)
     assert pruned(ctx).archives == 1
     assert len(ctx.store.files(key)) == 2
-    age(database, created, HOURS_OF_A_WEEK + 1)
+    age(ledger_dsn, created, HOURS_OF_A_WEEK + 1)
     assert pruned(ctx).jobs == 1
     assert ctx.store.files(key) == {}
 

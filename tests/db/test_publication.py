@@ -22,8 +22,8 @@ from tests.runs import context, merge, path_of, started, work
 
 
 @pytest.fixture
-def ctx(generated_copy: str, database: str, tmp_path: Path) -> Context:
-    return context(generated_copy, database, tmp_path, units=1)
+def ctx(generated_copy: str, ledger_dsn: str, tmp_path: Path) -> Context:
+    return context(generated_copy, ledger_dsn, tmp_path, units=1)
 
 
 def late(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], object]) -> None:
@@ -98,15 +98,15 @@ def test_a_job_is_finished_by_an_archive_of_its_present_rows_alone(ctx: Context)
 
 
 def test_a_merge_that_is_cleared_after_the_gitlab_version_was_changed_publishes_another_archive(
-    generated_copy: str, database: str, tmp_path: Path
+    generated_copy: str, ledger_dsn: str, tmp_path: Path
 ) -> None:
-    before = context(generated_copy, database, tmp_path, units=1)
+    before = context(generated_copy, ledger_dsn, tmp_path, units=1)
     created = started(before, "labels")
     work(before, created)
     old = path_of(merge(before, created))
     again = path_of(merge(before, created, attempt=2))
     assert again == old
-    after = context(generated_copy, database, tmp_path, units=1, gitlab_version="18.9.0")
+    after = context(generated_copy, ledger_dsn, tmp_path, units=1, gitlab_version="18.9.0")
     new = path_of(merge(after, created, attempt=3))
     assert new.parent != old.parent
     assert after.ledger.queries.job(created.job_id).archive_uri == new.as_uri()

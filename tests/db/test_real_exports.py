@@ -74,9 +74,9 @@ def test_real_issues_of_a_modern_version_come_back_with_no_other_differences_tha
 
 
 @pytest.mark.parametrize("name", ARCHIVES[1:])  # GitLab wrote another layout before 16.11
-def test_an_export_has_the_files_that_the_real_one_has(name, real_exports, sample_database, database, tmp_path):
+def test_an_export_has_the_files_that_the_real_one_has(name, real_exports, sample_database, ledger_dsn, tmp_path):
     archive = real_exports / f"{name}.tar.gz"
-    ctx = context(sample_database, database, tmp_path, units=1)
+    ctx = context(sample_database, ledger_dsn, tmp_path, units=1)
     created = started(ctx, project_id=load_into(sample_database, archive))
     assert work(ctx, created) == []
     before, after = layout(archive), layout(path_of(merge(ctx, created)))

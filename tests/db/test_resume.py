@@ -32,14 +32,14 @@ GRACE_SECONDS = 900
 
 
 @pytest.fixture
-def make(role: str, generated_copy: str, database: str, tmp_path: Path) -> Make:
+def make(role: str, generated_copy: str, ledger_dsn: str, tmp_path: Path) -> Make:
     """Return a context whose source may be read but for `boards`, until `granted`."""
     with psycopg.connect(generated_copy) as conn:
         for statement in ("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}", "REVOKE SELECT ON boards FROM {}"):
             conn.execute(SQL(statement).format(Identifier(role)))
     source = f"{generated_copy}?options=-c%20role%3D{role}"
     defaults: dict[str, Any] = {"snapshot_grace_seconds": GRACE_SECONDS}
-    return lambda **settings: context(source, database, tmp_path, **{**defaults, **settings})
+    return lambda **settings: context(source, ledger_dsn, tmp_path, **{**defaults, **settings})
 
 
 @pytest.fixture

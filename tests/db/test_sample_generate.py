@@ -38,15 +38,13 @@ SECRET = re.compile(r"token|secret|encrypted|password|otp_backup")
 
 
 @pytest.fixture(scope="module")
-def sample(server):
+def sample(databases, schema_template):
     """A generated database that no test changes, and what the generator said of it."""
-    database = server.create_database("sample_generate")
-    with psycopg.connect(database) as conn:
-        schema.create(conn)
-        made = generate.generate(conn, PROJECTS, 1)
-    with psycopg.connect(database) as conn:
-        yield conn, made
-    server.drop_database("sample_generate")
+    with databases.new(schema_template) as database:
+        with psycopg.connect(database) as conn:
+            made = generate.generate(conn, PROJECTS, 1)
+        with psycopg.connect(database) as conn:
+            yield conn, made
 
 
 @pytest.fixture(scope="module")
@@ -294,15 +292,13 @@ def contents(database: str) -> dict[str, Any]:
         return {table: conn.execute(SQL(query).format(Identifier(table))).fetchone() for table in schema.tables()}
 
 
-def test_the_same_seed_gives_the_same_rows_and_another_seed_others(server):
+def test_the_same_seed_gives_the_same_rows_and_another_seed_others(new_database, schema_template):
     found = []
-    for number, seed in enumerate((7, 7, 8)):
-        database = server.create_database(f"sample_seed_{number}")
+    for seed in (7, 7, 8):
+        database = new_database(schema_template)
         with psycopg.connect(database) as conn:
-            schema.create(conn)
             generate.generate(conn, 2, 0.1, seed, hostile=True)
         found.append(contents(database))
-        server.drop_database(f"sample_seed_{number}")
     assert found[0] == found[1]
     assert found[0]["notes"] != found[2]["notes"]
 
@@ -314,13 +310,11 @@ def without(value: Any, *names: str) -> Any:
 
 
 @pytest.mark.parametrize("layout", [name for name in layouts.names() if name != layouts.DEFAULT])
-def test_every_layout_stores_the_same_projects(layout, exports, server):
-    database = server.create_database("sample_layout")
+def test_every_layout_stores_the_same_projects(layout, exports, database):
     with psycopg.connect(database) as conn:
         schema.create(conn, layout)
         generate.generate(conn, PROJECTS, 1)
         found = {number: reader.read_project(conn, number) for number in range(1, PROJECTS + 1)}
-    server.drop_database("sample_layout")
     ignored = ["merge_request_commits_metadata"]
     if layout != "gitlab.com":
         ignored += ["trailers"]  # as stored before 19.0
@@ -341,8 +335,7 @@ def test_every_layout_stores_the_same_projects(layout, exports, server):
 
 
 @pytest.mark.parametrize("layout", layouts.names())
-def test_what_a_replaced_table_still_holds_is_a_canary_and_no_record_does(layout, server):
-    database = server.create_database("sample_stale")
+def test_what_a_replaced_table_still_holds_is_a_canary_and_no_record_does(layout, database):
     with psycopg.connect(database) as conn:
         schema.create(conn, layout)
         generate.generate(conn, 1, 0.2)
@@ -352,30 +345,25 @@ def test_what_a_replaced_table_still_holds_is_a_canary_and_no_record_does(layout
             assert rows
             assert all("CANARY" in text for (text,) in rows)
         assert not [text for text in texts(list(reader.read_project(conn, 1).values())) if "CANARY" in text]
-    server.drop_database("sample_stale")
 
 
-def test_a_new_path_that_is_the_old_one_is_left_out_since_18_4(server):
+def test_a_new_path_that_is_the_old_one_is_left_out_since_18_4(new_database):
     query = "SELECT count(*) FILTER (WHERE new_path IS NULL) > 0, count(*) FILTER (WHERE new_path = old_path) > 0"
     for layout, expected in (("17.1", (False, True)), ("18.6", (True, True)), ("19.5", (True, True))):
-        database = server.create_database("sample_paths")
-        with psycopg.connect(database) as conn:
+        with psycopg.connect(new_database()) as conn:
             schema.create(conn, layout)
             generate.generate(conn, 1, 1)
             assert conn.execute(f"{query} FROM merge_request_diff_files").fetchone() == expected, layout
-        server.drop_database("sample_paths")
 
 
-def test_before_17_5_the_types_of_work_items_have_ids_of_their_own(server):
+def test_before_17_5_the_types_of_work_items_have_ids_of_their_own(new_database):
     for layout, fixed in (("17.1", False), ("18.6", True)):
-        database = server.create_database("sample_types")
-        with psycopg.connect(database) as conn:
+        with psycopg.connect(new_database()) as conn:
             schema.create(conn, layout)
             generate.generate(conn, 1, 0.2)
             rows = conn.execute("SELECT id, base_type FROM work_item_types ORDER BY base_type").fetchall()
             unknown = "SELECT FROM issues WHERE work_item_type_id NOT IN (SELECT id FROM work_item_types)"
             assert conn.execute(unknown).fetchone() is None
-        server.drop_database("sample_types")
         assert [base_type for _, base_type in rows] == list(range(9))
         assert all((number == base_type + 1) is fixed for number, base_type in rows)
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import uuid
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from project_export.errors import ArchiveBroken, BadRequest, SourceChanged, StoreRefused
-from project_export.sample import schema
 from project_export.sample.generate import generate
 from project_export.sample.load import load
 from tests.archives import exported, load_into, read_archive, write_archive, write_files
@@ -345,15 +343,12 @@ def test_rows_that_come_later_are_numbered_after_the_loaded_ones(database, tmp_p
 
 
 @pytest.fixture(scope="module")
-def generated(server):
+def generated(databases, schema_template):
     """A database with generated projects that no test changes."""
-    name = f"generated_{uuid.uuid4().hex}"
-    database = server.create_database(name)
-    with psycopg.connect(database) as conn:
-        schema.create(conn)
-        generate(conn, projects=2, scale=0.4)
-    yield database
-    server.drop_database(name)
+    with databases.new(schema_template) as uri:
+        with psycopg.connect(uri) as conn:
+            generate(conn, projects=2, scale=0.4)
+        yield uri
 
 
 @pytest.mark.parametrize("project", [1, 2])

@@ -15,6 +15,7 @@ from project_export.sample import generate, layouts, schema
 from project_export.sample.hostile import forms
 from project_export.sample.writer import Writer
 from tests import reader
+from tests.databases import Databases
 from tests.reader import ruby
 from tests.reader.notes import read_position
 
@@ -35,24 +36,23 @@ RULES = tuple(
 
 
 @pytest.fixture(scope="module", params=layouts.names())
-def accepted(server, request) -> Iterator[psycopg.Connection]:
+def accepted(databases, request) -> Iterator[psycopg.Connection]:
     """Generated projects in each layout."""
-    yield from generated(server, f"accepted_{request.param}", request.param, hostile=False)
+    yield from generated(databases, request.param, hostile=False)
 
 
 @pytest.fixture(scope="module")
-def hostile(server) -> Iterator[psycopg.Connection]:
-    yield from generated(server, "hostile", layouts.DEFAULT, hostile=True)
+def hostile(databases) -> Iterator[psycopg.Connection]:
+    yield from generated(databases, layouts.DEFAULT, hostile=True)
 
 
-def generated(server, name: str, layout: str, hostile: bool) -> Iterator[psycopg.Connection]:
-    database = server.create_database(name)
-    with psycopg.connect(database) as conn:
-        schema.create(conn, layout)
-        generate.generate(conn, PROJECTS, 1, hostile=hostile)
-    with psycopg.connect(database) as conn:
-        yield conn
-    server.drop_database(name)
+def generated(databases: Databases, layout: str, hostile: bool) -> Iterator[psycopg.Connection]:
+    with databases.new() as database:
+        with psycopg.connect(database) as conn:
+            schema.create(conn, layout)
+            generate.generate(conn, PROJECTS, 1, hostile=hostile)
+        with psycopg.connect(database) as conn:
+            yield conn
 
 
 def rejected(conn: psycopg.Connection, rule: Rule) -> int:
@@ -105,21 +105,18 @@ def test_hostile_rows_are_among_the_records_that_the_generator_reports(database)
 
 
 @pytest.mark.parametrize("layout", layouts.names())
-def test_hostile_rows_go_into_every_layout_and_are_the_same_each_time(layout, server):
+def test_hostile_rows_go_into_every_layout_and_are_the_same_each_time(layout, new_database):
     found = []
-    for number in range(2):
-        database = server.create_database(f"hostile_{layout}_{number}")
-        with psycopg.connect(database) as conn:
+    for _ in range(2):
+        with psycopg.connect(new_database()) as conn:
             schema.create(conn, layout)
             generate.generate(conn, 2, 0.1, hostile=True)
             query = "SELECT md5(string_agg(notes::text, '' ORDER BY id)) FROM notes"
             found.append(conn.execute(query).fetchone())
-        server.drop_database(f"hostile_{layout}_{number}")
     assert found[0] == found[1]
 
 
-def test_every_kind_of_hostile_row_changes_something(server):
-    database = server.create_database("hostile_kinds")
+def test_every_kind_of_hostile_row_changes_something(database):
     with psycopg.connect(database) as conn:
         schema.create(conn)
         generate.generate(conn, 2, 1)
@@ -129,4 +126,3 @@ def test_every_kind_of_hostile_row_changes_something(server):
             for statement in form.sql.split(";\n"):
                 cursor = conn.execute(SQL(statement))
                 assert cursor.rowcount > 0, f"{form.what}: {statement}"
-    server.drop_database("hostile_kinds")

@@ -222,15 +222,15 @@ def some_removable() -> Iterator[tuple[str, str | None]]:
 
 
 @pytest.fixture(scope="module")
-def before(server, specimen_template):
-    return specimen.export(server.uri(specimen_template), TREE)[1]
+def before(specimen_template):
+    return specimen.export(specimen_template, TREE)[1]
 
 
 @pytest.mark.parametrize(("table", "column"), list(some_removable()))
 def test_what_is_allowed_to_be_absent_is_an_omission_and_the_rest_of_the_export_is_unchanged(
-    table, column, before, server, specimen_template
+    table, column, before, specimen_template
 ):
-    uri, name = server.uri(specimen_template), f"{table}.{column}" if column else table
+    uri, name = specimen_template, f"{table}.{column}" if column else table
     with renamed(uri, table, column, f"was_{column or table}"):
         with pytest.raises(SourceChanged) as caught:
             specimen.export(uri, TREE)

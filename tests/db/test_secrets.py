@@ -77,16 +77,15 @@ def test_users_leave_with_nothing_but_what_gitlab_gives_away():
     }  # fmt: skip
 
 
-def test_nothing_that_the_tree_does_not_name_is_in_an_export(server, specimen_template):
-    uri = server.uri(specimen_template)
+def test_nothing_that_the_tree_does_not_name_is_in_an_export(specimen_template):
     query = SQL("SELECT EXISTS (SELECT FROM {} WHERE {} LIKE '%CANARY%')")
-    with psycopg.connect(uri) as conn:
+    with psycopg.connect(specimen_template) as conn:
         for table in {relation.table for _, relation in TREE.walk() if relation.table}:
             texts = [column for column in schema.tables()[table] if column.type.partition("(")[0] in TEXT_TYPES]
             for name in (column.name for column in texts if DENY.search(column.name)):
                 found = conn.execute(query.format(Identifier(table), Identifier(name))).fetchone()
                 assert found == (True,), f"{table}.{name}"
-    _, exported = specimen.export(uri)
+    _, exported = specimen.export(specimen_template)
     for name, data in exported.items():
         assert [canary for canary in CANARIES if canary in data] == [], name
 

@@ -39,9 +39,9 @@ CHANGES = (
 
 
 @pytest.fixture
-def make(database: str, tmp_path: Path) -> Make:
+def make(ledger_dsn: str, tmp_path: Path) -> Make:
     """Return a context on a source; settings may be changed."""
-    return lambda source, **settings: context(source, database, tmp_path, **settings)
+    return lambda source, **settings: context(source, ledger_dsn, tmp_path, **settings)
 
 
 def test_an_export_shows_the_moment_of_its_snapshot_while_others_write(generated_copy: str, make: Make) -> None:

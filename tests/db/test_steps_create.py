@@ -35,9 +35,9 @@ Make = Callable[..., Context]
 
 
 @pytest.fixture
-def make(generated: str, database: str, tmp_path: Path) -> Make:
+def make(generated: str, ledger_dsn: str, tmp_path: Path) -> Make:
     """Return a context on the generated sample; settings may be changed."""
-    return lambda **settings: context(generated, database, tmp_path / "store", **settings)
+    return lambda **settings: context(generated, ledger_dsn, tmp_path / "store", **settings)
 
 
 def rows_of(ctx: Context, created: Created) -> list[tuple[str, int, int]]:
@@ -128,13 +128,13 @@ def test_big_relations_are_split_where_they_share_a_snapshot(make: Make) -> None
 
 
 def test_what_may_be_absent_and_is_is_logged(
-    generated_copy: str, database: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    generated_copy: str, ledger_dsn: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with psycopg.connect(generated_copy) as conn:
         conn.execute("ALTER TABLE issues DROP COLUMN description")
         conn.execute("DROP TABLE sentry_issues CASCADE")
     with caplog.at_level(logging.WARNING):
-        started(context(generated_copy, database, tmp_path, allow_absent="issues.description, sentry_issues"))
+        started(context(generated_copy, ledger_dsn, tmp_path, allow_absent="issues.description, sentry_issues"))
     assert "issues.description: left out, the source has no issues.description" in caplog.text
     assert "issues.sentry_issue: left out, the source has no table sentry_issues" in caplog.text
 
@@ -150,13 +150,12 @@ def test_a_missing_setting_is_named(make: Make, setting: str) -> None:
     assert no_job(ctx)
 
 
-def test_a_ledger_that_is_not_migrated_is_refused(make: Make, server: Any) -> None:
-    engine = ledger.make_engine(server.create_database("not_migrated"))
+def test_a_ledger_that_is_not_migrated_is_refused(make: Make, database: str) -> None:
+    engine = ledger.make_engine(database)
     ctx = replace(make(), ledger=ledger.Ledger(engine))
     with pytest.raises(LedgerOutdated):
         started(ctx)
     engine.dispose()
-    server.drop_database("not_migrated")
 
 
 def test_a_store_that_cannot_be_written_is_refused_with_path_and_errno(make: Make, tmp_path: Path) -> None:
@@ -194,10 +193,10 @@ def test_a_tree_with_a_misspelt_column_is_refused_before_any_row_is_read(make: M
     assert no_job(ctx)
 
 
-def test_a_source_without_a_join_column_is_refused(generated_copy: str, database: str, tmp_path: Path) -> None:
+def test_a_source_without_a_join_column_is_refused(generated_copy: str, ledger_dsn: str, tmp_path: Path) -> None:
     with psycopg.connect(generated_copy) as conn:
         conn.execute("ALTER TABLE issues RENAME project_id TO the_project")
-    ctx = context(generated_copy, database, tmp_path)
+    ctx = context(generated_copy, ledger_dsn, tmp_path)
     with pytest.raises(SourceChanged, match=r"issues needs issues\.project_id for join"):
         started(ctx)
     assert no_job(ctx)

@@ -44,9 +44,9 @@ Make = Callable[..., Context]
 
 
 @pytest.fixture
-def make(generated: str, database: str, tmp_path: Path) -> Make:
+def make(generated: str, ledger_dsn: str, tmp_path: Path) -> Make:
     """Return a context on the generated sample; settings may be changed."""
-    return lambda source=generated, **settings: context(source, database, tmp_path, **settings)
+    return lambda source=generated, **settings: context(source, ledger_dsn, tmp_path, **settings)
 
 
 def grant(source: str, role: str, without: tuple[str, ...] = ()) -> Callable[[], Any]:

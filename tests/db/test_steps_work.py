@@ -47,9 +47,9 @@ ONE = ("labels",)
 
 
 @pytest.fixture
-def make(generated: str, database: str, tmp_path: Path) -> Make:
+def make(generated: str, ledger_dsn: str, tmp_path: Path) -> Make:
     """Return a context on the generated sample; settings may be changed."""
-    return lambda source=generated, **settings: context(source, database, tmp_path, **settings)
+    return lambda source=generated, **settings: context(source, ledger_dsn, tmp_path, **settings)
 
 
 @pytest.fixture

@@ -29,10 +29,10 @@ def notices() -> list[Notice]:
 
 
 @pytest.fixture
-def make(generated: str, database: str, tmp_path: Path, notices: list[Notice]) -> Make:
+def make(generated: str, ledger_dsn: str, tmp_path: Path, notices: list[Notice]) -> Make:
     def make(**settings: Any) -> Context:
         defaults = {"units": 1, "max_attempts": 2, "upload_allow_private": True}
-        ctx = runs.context(generated, database, tmp_path, **{**defaults, **settings})
+        ctx = runs.context(generated, ledger_dsn, tmp_path, **{**defaults, **settings})
         return replace(ctx, channels={"kept": notices.append})
 
     return make

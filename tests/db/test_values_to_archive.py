@@ -22,13 +22,13 @@ from psycopg.sql import SQL
 from psycopg.sql import Identifier as Id
 from psycopg.types.json import Jsonb
 
-from dev.postgres import Server
 from project_export.archive.manifest import Manifest
 from project_export.archive.verify import Report, verify
 from project_export.errors import SourceRefused
 from project_export.source import Limits, Reader, Session
 from project_export.tree import bind, load, tables
 from tests.archives import read_archive
+from tests.databases import Databases, NewDatabase
 from tests.runs import context, merge, path_of, started, work
 
 Export = Callable[..., Path]
@@ -125,20 +125,16 @@ INSERT INTO pages SELECT title, 'p\u00e9' FROM books;
 
 
 @pytest.fixture
-def encoded(server: Server) -> Iterator[Callable[[str], str]]:
+def encoded(new_database: NewDatabase) -> Callable[[str], str]:
     """Make a database of another encoding with a shelf in it."""
-    name = f"encoded_{uuid.uuid4().hex}"
 
     def encoded(encoding: str) -> str:
-        with psycopg.connect(server.uri(), autocommit=True) as conn:
-            options = SQL("TEMPLATE template0 LOCALE 'C' ENCODING {}").format(sql.Literal(encoding))
-            conn.execute(SQL("CREATE DATABASE {} {}").format(Id(name), options))
-        with psycopg.connect(server.uri(name), client_encoding="utf8") as conn:
+        uri = new_database(encoding=encoding)
+        with psycopg.connect(uri, client_encoding="utf8") as conn:
             conn.execute(SHELF_SQL)
-        return server.uri(name)
+        return uri
 
-    yield encoded
-    server.drop_database(name)
+    return encoded
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII", "EUC_JIS_2004"])
@@ -322,14 +318,13 @@ def written(value: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def table_of_values(server: Server) -> Iterator[str]:
-    name = f"values_{uuid.uuid4().hex}"
-    with psycopg.connect(server.create_database(name)) as conn:
-        conn.execute("CREATE TYPE mood AS ENUM ('sad', 'o''k', '<\\,>')")
-        columns = ", ".join(f"{name} {kind}" for name, (kind, _) in COLUMNS.items())
-        conn.execute(f"CREATE TABLE boxes AS SELECT 1 AS id; CREATE TABLE items (id int, box_id int, {columns})")  # type: ignore[arg-type]
-    yield server.uri(name)
-    server.drop_database(name)
+def table_of_values(databases: Databases) -> Iterator[str]:
+    with databases.new() as uri:
+        with psycopg.connect(uri) as conn:
+            conn.execute("CREATE TYPE mood AS ENUM ('sad', 'o''k', '<\\,>')")
+            columns = ", ".join(f"{name} {kind}" for name, (kind, _) in COLUMNS.items())
+            conn.execute(f"CREATE TABLE boxes AS SELECT 1 AS id; CREATE TABLE items (id int, box_id int, {columns})")  # type: ignore[arg-type]
+        yield uri
 
 
 @given(rows=st.lists(VALUES, min_size=10, max_size=25))

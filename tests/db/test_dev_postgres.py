@@ -39,6 +39,17 @@ def test_a_database_is_created_once_and_answers_under_its_uri(server: Server) ->
     server.drop_database(name)
 
 
+def test_a_database_is_a_copy_of_its_template_or_of_the_encoding_that_is_asked_for(server: Server) -> None:
+    with psycopg.connect(server.create_database("original")) as conn:
+        conn.execute("CREATE TABLE notes AS SELECT 'kept' AS note")
+    with psycopg.connect(server.create_database("copy", template="original")) as conn:
+        assert conn.execute("SELECT note FROM notes").fetchall() == [("kept",)]
+    with psycopg.connect(server.create_database("encoded", encoding="LATIN1")) as conn:
+        assert conn.execute("SHOW server_encoding").fetchone() == ("LATIN1",)
+    for name in ("copy", "encoded", "original"):
+        server.drop_database(name)
+
+
 def test_a_reader_reads_every_database_and_changes_none_whatever_it_sets(server: Server) -> None:
     server.make_reader("reader of tests")
     uri = server.uri("postgres", "reader of tests")
