@@ -56,7 +56,6 @@ class Together(LoadScopeScheduling):
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
-    # The mark xdist_group would say this, but pytest-xdist 3.8 does not heed it under pytest 9.2.
     return Together(config, log)
 
 
@@ -67,7 +66,13 @@ def repo() -> Path:
 
 @pytest.fixture(scope="session")
 def facts() -> Path:
-    """The folder of facts about real exports, which is not part of the repository."""
+    """The folder of facts about GitLab that comes with the tests."""
+    return REPO / "tests" / "facts"
+
+
+@pytest.fixture(scope="session")
+def facts_folder() -> Path:
+    """The folder of all facts, real exports among them, which is not part of the repository."""
     folder = Path(os.environ.get(FACTS, REPO.parent / "shared"))
     if not folder.is_dir():
         pytest.skip(f"no folder of facts at {folder}; name it by {FACTS}")

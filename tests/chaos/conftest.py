@@ -5,7 +5,6 @@ Each test is marked with the number and the name of its fault. At the end a tabl
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from dev.postgres import Server
 from tests.chaos.ground import Ground
 from tests.chaos.standing import Undisturbed
 from tests.chaos.theatre import Theatre
-from tests.conftest import FACTS, REPO
 from tests.receiver import receiving
 
 FOLDER = Path(__file__).parent
@@ -70,15 +68,9 @@ def happened(request: pytest.FixtureRequest) -> Happened:
 
 
 @pytest.fixture(scope="session")
-def some_facts() -> Path | None:
-    folder = Path(os.environ.get(FACTS, REPO.parent / "shared"))
-    return folder.resolve() if folder.is_dir() else None
-
-
-@pytest.fixture(scope="session")
-def undisturbed(generated: str, tmp_path_factory: pytest.TempPathFactory, some_facts: Path | None) -> Undisturbed:
+def undisturbed(generated: str, tmp_path_factory: pytest.TempPathFactory, facts: Path) -> Undisturbed:
     """The undisturbed exports of the generated projects."""
-    return Undisturbed(generated, tmp_path_factory.mktemp("undisturbed"), some_facts)
+    return Undisturbed(generated, tmp_path_factory.mktemp("undisturbed"), facts)
 
 
 @pytest.fixture
@@ -94,13 +86,13 @@ def shell_ground(generated_copy: str, tmp_path: Path, undisturbed: Undisturbed) 
 
 
 @pytest.fixture(scope="session")
-def theatre(server: Server, tmp_path_factory: pytest.TempPathFactory, some_facts: Path | None) -> Iterator[Theatre]:
+def theatre(server: Server, tmp_path_factory: pytest.TempPathFactory, facts: Path) -> Iterator[Theatre]:
     """The real Airflow of all faults, and a source on a server of its own."""
     folder = tmp_path_factory.mktemp("theatre")
     source_server = Server(tmp_path_factory.mktemp("source"), durable=True)
     with receiving() as receiver:
         source_server.start()
-        theatre = Theatre(folder, server, receiver, source_server, some_facts)
+        theatre = Theatre(folder, server, receiver, source_server, facts)
         try:
             theatre.start()
             yield theatre

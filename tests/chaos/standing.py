@@ -26,7 +26,7 @@ OURS = "starts_with(application_name, 'project_export')"
 class Undisturbed:
     """Exports projects of a source by one unit, undisturbed; what a disturbed export gives has to be the same.
 
-    folder: of its own. facts: a folder whose tools check archives once more; None where there is none.
+    folder: of its own. facts: a folder whose tools check archives once more; None for data that they do not know.
     """
 
     def __init__(self, source: str, folder: Path, facts: Path | None) -> None:

@@ -25,13 +25,13 @@ def test_a_unit_killed_late_repeats_one_part_from_the_same_snapshot(
     sample_database: str,
     ledger_dsn: str,
     tmp_path: Path,
-    some_facts: Path | None,
+    facts: Path,
     happened: Happened,
 ) -> None:
     with psycopg.connect(sample_database) as conn:
         generate(conn, 1, 0.5)
     ground = Ground(
-        sample_database, tmp_path / "store", Undisturbed(sample_database, tmp_path / "other", some_facts), ledger_dsn
+        sample_database, tmp_path / "store", Undisturbed(sample_database, tmp_path / "other", facts), ledger_dsn
     )
     with ground.surviving():
         ctx = ground.context(**IN_TWENTY_PARTS)

@@ -42,9 +42,7 @@ class Theatre(Stage, Standing):
     facts: see `Undisturbed`.
     """
 
-    def __init__(
-        self, state: Path, server: Server, receiver: Receiver, source_server: Server, facts: Path | None
-    ) -> None:
+    def __init__(self, state: Path, server: Server, receiver: Receiver, source_server: Server, facts: Path) -> None:
         more = {
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(TASK_SECONDS),
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",

@@ -65,8 +65,8 @@ def without(order: tuple[str, ...], dropped: list[str] | set[str]) -> list[str]:
     return [key for key in order if key not in dropped]
 
 
-def test_issues_have_the_keys_of_a_real_export_in_its_order(ours, facts):
-    lines = (facts / "real-exports" / "records-17.1-issues.ndjson").read_text(encoding="utf-8").splitlines()
+def test_issues_have_the_keys_of_a_real_export_in_its_order(ours, facts_folder):
+    lines = (facts_folder / "real-exports" / "records-17.1-issues.ndjson").read_text(encoding="utf-8").splitlines()
     records = [json.loads(line) for line in lines]
     real = keys(records, "issues")
     assert {"issues.notes", "issues.designs", "issues.milestone.events", "issues.label_links.label"} <= real.keys()
@@ -79,8 +79,8 @@ def test_issues_have_the_keys_of_a_real_export_in_its_order(ours, facts):
     assert {tuple(record)[-1] for record in records} == {order[-1] for order in ours["issues"]} == {"work_item_type"}
 
 
-def test_real_notes_that_were_not_edited_have_the_time_of_their_update(facts):
-    lines = (facts / "real-exports" / "records-17.1-issues.ndjson").read_text(encoding="utf-8").splitlines()
+def test_real_notes_that_were_not_edited_have_the_time_of_their_update(facts_folder):
+    lines = (facts_folder / "real-exports" / "records-17.1-issues.ndjson").read_text(encoding="utf-8").splitlines()
     notes = [note for line in lines for note in json.loads(line)["notes"]]
     assert notes
     assert all(note["last_edited_at"] for note in notes)

@@ -38,8 +38,8 @@ CAME_LATER = {("gitlab-16.11-offset-timestamps", "user_contributions.ndjson")}
 
 
 @pytest.fixture
-def real_exports(facts: Path) -> Path:
-    folder = facts / "real-exports"
+def real_exports(facts_folder: Path) -> Path:
+    folder = facts_folder / "real-exports"
     if not folder.is_dir():
         pytest.skip(f"no real exports at {folder}")
     return folder

@@ -297,16 +297,16 @@ def test_a_code_is_either_a_problem_or_a_warning_or_a_remark() -> None:
     assert len({*PROBLEMS, *WARNINGS, *REMARKS}) == len(PROBLEMS) + len(WARNINGS) + len(REMARKS)
 
 
-def test_real_exports_are_without_a_problem(facts: Path) -> None:
-    archives = sorted((facts / "real-exports").glob("*.tar.gz"))
+def test_real_exports_are_without_a_problem(facts_folder: Path) -> None:
+    archives = sorted((facts_folder / "real-exports").glob("*.tar.gz"))
     assert archives
     for archive in archives:
         report = verify(archive, limits=GITLAB)
         assert (report.problems, report.warnings) == ((), ())
 
 
-def test_real_issues_are_without_a_finding(facts: Path) -> None:
-    issues = (facts / "real-exports" / "records-17.1-issues.ndjson").read_bytes()
+def test_real_issues_are_without_a_finding(facts_folder: Path) -> None:
+    issues = (facts_folder / "real-exports" / "records-17.1-issues.ndjson").read_bytes()
     report = checked(packed({**FIXED, "GITLAB_VERSION": b"17.1.0", ISSUES: issues}), limits=GITLAB)
     assert (report.problems, report.warnings, report.remarks) == ((), (), ())
     assert report.records["issues"] == 4

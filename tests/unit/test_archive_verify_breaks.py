@@ -118,8 +118,8 @@ def test_the_other_checker_agrees_on_limits(other: Callable[..., bool], archive:
         assert other(archive, *options) != verify(archive, limits=limits).ok
 
 
-def test_the_other_checker_agrees_on_real_exports(other: Callable[..., bool], facts: Path) -> None:
-    archives = sorted((facts / "real-exports").glob("*.tar.gz"))
+def test_the_other_checker_agrees_on_real_exports(other: Callable[..., bool], facts_folder: Path) -> None:
+    archives = sorted((facts_folder / "real-exports").glob("*.tar.gz"))
     assert archives
     for real in archives:
         assert other(real) != verify(real, limits=GITLAB).ok

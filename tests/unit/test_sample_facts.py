@@ -39,14 +39,14 @@ def test_every_partitioned_table_has_two_partitions_at_least(layout):
     assert all(names.count(name) >= 2 for name in names)
 
 
-def test_columns_are_those_of_gitlab(facts):
+def test_columns_are_those_of_gitlab(facts_folder):
     ours = [
         (column.table, column.name, column.type, column.not_null == "not null", column.default)
         for column in stored.columns()
         if column.table not in NOT_GITLABS_LIST
     ]
     tables = {table for table, *_ in ours}
-    with (facts / "gitlab" / "columns.tsv").open(encoding="utf-8", newline="") as file:
+    with (facts_folder / "gitlab" / "columns.tsv").open(encoding="utf-8", newline="") as file:
         gitlab = [
             (row["table"], row["column"], row["type"], row["nullable"] == "NO", row["default"] or "")
             for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
