@@ -1,4 +1,4 @@
-"""One Airflow for the whole test run: every module here belongs to the group `airflow`, which one worker runs."""
+"""One Airflow for the whole test run: one worker runs every module here (see `Together`)."""
 
 from __future__ import annotations
 

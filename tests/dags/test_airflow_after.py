@@ -16,8 +16,6 @@ from project_export.archive.manifest import Manifest
 from project_export.store import MANIFEST
 from tests.dags.stage import AFTER, CREATE, DAG_ID, END, EXPORT, HOLD, MERGE, SOURCE_ID, WAIT, Run, Stage, until
 
-pytestmark = pytest.mark.xdist_group("airflow")
-
 PRUNE = "prune_exports"
 BOARDS: dict[str, Any] = {"relations": ["boards"], "consistency": "relation"}
 

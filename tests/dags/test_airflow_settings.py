@@ -15,8 +15,6 @@ from dev.airflow import POOL
 from tests.archives import read_archive
 from tests.dags.stage import CREATE, END, HOLD, Stage
 
-pytestmark = pytest.mark.xdist_group("airflow")
-
 
 @contextmanager
 def variable(stage: Stage, key: str, value: str) -> Iterator[None]:

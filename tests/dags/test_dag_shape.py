@@ -12,8 +12,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("airflow")
-
 LOAD = """
 import json, sys
 from airflow.dag_processing.dagbag import DagBag

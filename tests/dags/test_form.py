@@ -10,8 +10,6 @@ import pytest
 
 from tests.dags.stage import DAG_ID, Stage
 
-pytestmark = pytest.mark.xdist_group("airflow")
-
 SECONDS = 30
 
 

@@ -17,8 +17,6 @@ from project_export.errors import DeliveryFailed, DeliveryRefused
 from project_export.settings import Settings
 from tests.receiver import Receiver, receiving
 
-pytestmark = pytest.mark.xdist_group("airflow")
-
 TEXT = "Project 42 couldn't be exported:\n  notes: {{ 7 * 7 }} <script>&\nRun dag/run"
 
 

@@ -22,7 +22,6 @@ from tests.reader import read_project
 
 MERGE_UNIT = "/-1"
 LINK = "_link_ExportLink"
-pytestmark = pytest.mark.xdist_group("airflow")
 
 REFUSED = {
     "an unknown project": ({"project_id": 999_999}, "project 999999 is not in projects of the source"),

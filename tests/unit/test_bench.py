@@ -7,8 +7,6 @@ import sys
 
 import pytest
 
-pytest.importorskip("orjson", reason="a package of the extra `bench`")
-
 from bench import proc, report
 from bench.peers.__main__ import consume, hashes
 from bench.run import Cost
