@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, Engine, text, update
 from sqlalchemy.exc import IntegrityError
 
 from project_export.errors import AttemptRevoked, Failure, JobActive, JobMissing, MoveRefused
-from project_export.ledger import Beat, Claim, Job, JobRequest, Ledger, Planned, Row, jobs, make_engine, upgrade
+from project_export.ledger import Beat, Claim, Job, JobRequest, Ledger, Planned, Row, jobs
 from project_export.ledger.columns import clock
 from project_export.ledger.models import Base, ProjectExportJob, RelationExport
+from tests.ledgers import ON_BOTH
 
+pytestmark = ON_BOTH
 REQUEST = JobRequest(
     source="gitlab_db",
     tree="gitlab",
@@ -39,20 +39,6 @@ class Facts:
     crc32: int = 2**32 - 1
     stored_crc32: int = 2**32 - 2
     sha256: str = "ab" * 32
-
-
-@pytest.fixture(params=["postgresql", "sqlite"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    dsn = request.getfixturevalue("database") if request.param == "postgresql" else f"sqlite:///{tmp_path / 'l.db'}"
-    engine = make_engine(dsn)
-    upgrade(engine)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def ledger(engine: Engine) -> Ledger:
-    return Ledger(engine)
 
 
 def open_job(ledger: Ledger, *planned: Planned) -> Job:

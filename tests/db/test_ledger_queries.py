@@ -5,18 +5,19 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, event, text, update
 
 from project_export.errors import Failure, JobMissing
-from project_export.ledger import Beat, Claim, Job, JobRequest, Ledger, Planned, Queries, Watch, make_engine, upgrade
+from project_export.ledger import Beat, Claim, Job, JobRequest, Ledger, Planned, Queries, Watch
 from project_export.ledger.columns import clock
 from project_export.ledger.models import RelationExport
 from project_export.ledger.queries import jobs_query
+from tests.ledgers import ON_BOTH
 
+pytestmark = ON_BOTH
 REQUEST = JobRequest(source="main", tree="gitlab", project_id=42, run_id="dag/run", requested_by="jane")
 STATES = ("queued", "started", "finished", "failed")
 JOBS, PAGE = 10_000, 50
@@ -30,20 +31,6 @@ class Facts:
     crc32: int = 1
     stored_crc32: int = 2
     sha256: str = "ab" * 32
-
-
-@pytest.fixture(params=["postgresql", "sqlite"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    dsn = request.getfixturevalue("database") if request.param == "postgresql" else f"sqlite:///{tmp_path / 'l.db'}"
-    engine = make_engine(dsn)
-    upgrade(engine)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def ledger(engine: Engine) -> Ledger:
-    return Ledger(engine)
 
 
 def opened(ledger: Ledger, *planned: Planned, **request: Any) -> Job:

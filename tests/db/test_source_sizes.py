@@ -64,8 +64,8 @@ def test_nested_rows_count_with_as_many_per_parent_as_there_are_on_average(gener
     assert sizes(generated_copy, releases=5)["releases"] == 5 * 8192 * (1 + 4 * 2)
 
 
-def test_a_relation_of_few_large_records_gets_several_parts(fat: str, database: str, tmp_path: Path) -> None:
-    ctx = context(fat, database, tmp_path, part_bytes=8 * MIB)
+def test_a_relation_of_few_large_records_gets_several_parts(fat: str, ledger_dsn: str, tmp_path: Path) -> None:
+    ctx = context(fat, ledger_dsn, tmp_path, part_bytes=8 * MIB)
     created = started(ctx, "snippets", "labels")
     rows = ctx.ledger.queries.rows(created.job_id)
     assert {row.parts for row in rows if row.relation == "snippets"} <= {5, 6, 7, 8}
