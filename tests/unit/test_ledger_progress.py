@@ -6,10 +6,10 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from project_export.ledger.queries.progress import relations_of
 
 from project_export.errors import Failure
 from project_export.ledger import Progress, Row
+from project_export.ledger.progress import relations_of
 
 NOW = datetime(2024, 1, 1, tzinfo=timezone.utc)
 
