@@ -73,7 +73,7 @@ def test_an_index_may_lead_with_a_column_that_has_one_value(sample_database):
     assert every["issues.timelogs"].index is None
 
 
-def test_an_index_that_leads_with_a_part_of_the_columns_is_said_to(specimen_template):
+def test_an_index_on_only_some_of_the_columns_is_reported_as_such(specimen_template):
     join = found(specimen_template)["ci_pipelines.stages.builds"]
     assert join.missing == ("partition_id",)
     assert str(join) == "p_ci_builds (stage_id, partition_id): p_ci_builds_stage_id_idx, but without partition_id"
@@ -228,6 +228,6 @@ def test_the_statements_can_be_read_without_a_database():
         (["issues", "--explain"], "--explain needs a database that plans: give --source DSN"),
     ],
 )
-def test_what_has_no_statements_is_said(words, said):
+def test_a_relation_without_statements_is_reported(words, said):
     code, _, err = run("sql", *words)
     assert (code, said in err) == (2, True)

@@ -12,7 +12,7 @@ PAGES = ("operate.md", "api.md")
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_query_of_the_docs_can_be_asked(repo: Path, ledger_dsn: str, page: str) -> None:
+def test_every_query_of_the_docs_can_be_run(repo: Path, ledger_dsn: str, page: str) -> None:
     blocks = re.findall(r"```sql\n(.*?)```", (repo / "docs" / page).read_text("utf-8"), re.DOTALL)
     queries = [query for block in blocks for query in block.split(";") if query.strip()]
     assert queries

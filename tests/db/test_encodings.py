@@ -1,4 +1,4 @@
-"""Databases of other encodings than UTF-8: all of their text leaves, or the row whose text cannot is named."""
+"""Databases in encodings other than UTF-8: all text is exported, or the error names the row of text that cannot be."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def read(uri: str, tmp_path: Path, relation: str, **options: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("encoding", TEXTS)
-def test_text_of_any_encoding_leaves_and_white_space_alone_is_blank(make: Make, tmp_path: Path, encoding: str) -> None:
+def test_text_of_any_encoding_is_exported_and_white_space_is_blank(make: Make, tmp_path: Path, encoding: str) -> None:
     text, blanks = TEXTS[encoding]
     uri = make(encoding, TABLES)
     change(uri, "UPDATE goods SET name = %s, note = %s WHERE id = 1", text, f" {text} ")
@@ -144,7 +144,7 @@ def test_a_project_of_another_encoding_is_exported_as_from_utf_8(
         ("shops", "name", "id = 1", "shop", "shop of table shops, id 1: "),
     ],
 )
-def test_bytes_that_are_no_text_are_named_by_their_row(
+def test_bytes_that_are_not_text_are_reported_with_their_row(
     make: Make, tmp_path: Path, table: str, column: str, condition: str, relation: str, named: str, rows: int
 ) -> None:
     uri = make("SQL_ASCII", TABLES)
@@ -154,7 +154,7 @@ def test_bytes_that_are_no_text_are_named_by_their_row(
     assert caught.value.sqlstate == "22021"
 
 
-def test_a_character_that_utf_8_lacks_is_named_by_its_row(make: Make, tmp_path: Path) -> None:
+def test_a_character_that_utf_8_lacks_is_reported_with_its_row(make: Make, tmp_path: Path) -> None:
     uri = make("EUC_CN", TABLES)
     with psycopg.connect(uri, client_encoding="EUC_CN") as conn:
         conn.execute(b"UPDATE prices SET text = convert_from('\\xa2a1'::bytea, 'EUC_CN') WHERE id = 34")
@@ -163,7 +163,7 @@ def test_a_character_that_utf_8_lacks_is_named_by_its_row(make: Make, tmp_path: 
     assert caught.value.sqlstate == "22P05"
 
 
-def test_bytes_that_are_no_text_in_a_record_read_by_slices_are_named(make: Make, tmp_path: Path) -> None:
+def test_bytes_that_are_not_text_in_a_record_read_by_slices_are_reported(make: Make, tmp_path: Path) -> None:
     uri = make("SQL_ASCII", TABLES)
     change(uri, "UPDATE goods SET name = repeat('0123456789', 300000) WHERE id = 7")
     poison(uri, "prices", "text", "id = 6")
@@ -182,7 +182,7 @@ def test_the_transaction_is_usable_after_the_search(make: Make, tmp_path: Path) 
         with pytest.raises(SourceRefused), session.attempt("goods"):
             list(reader.read("goods", 0, 2))
         with session.attempt("goods"):
-            assert sum(chunk.rows for chunk in reader.read("goods", 1, 2)) == 20
+            assert sum(chunk.records for chunk in reader.read("goods", 1, 2)) == 20
 
 
 def test_no_row_is_blamed_for_a_statement_that_the_database_cannot_hold(make: Make, tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_no_row_is_blamed_for_a_statement_that_the_database_cannot_hold(make: Ma
     assert "it is in the row" not in str(caught.value)
 
 
-def test_no_space_is_taken_for_known_that_the_server_does_not_know(server: Server) -> None:
+def test_no_space_counts_as_known_that_the_server_does_not_know(server: Server) -> None:
     encodings = "SELECT pg_encoding_to_char(n) FROM generate_series(0, 34) AS n WHERE pg_encoding_to_char(n) <> ''"
     with psycopg.connect(server.uri(), autocommit=True) as conn:
         for (encoding,) in conn.execute(encodings).fetchall():

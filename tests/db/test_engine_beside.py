@@ -85,18 +85,18 @@ def records(reader: Reader, name: str, part: int = 0, parts: int = 1) -> list[An
     return [json.loads(line) for line in data.splitlines()]
 
 
-def test_rows_in_addition_come_after_the_own_ones_once_for_each_who_has_none(read: Read) -> None:
+def test_additional_rows_come_after_the_own_ones_once_for_each_who_has_none(read: Read) -> None:
     players = records(read(), "players")
     assert [(p["person"], p["rank"]) for p in players] == [(10, 5), (None, 1), (11, 3), (12, 7)]
     assert {p["of_type"] for p in players} == {"team"}
 
 
-def test_of_equal_rows_in_addition_the_order_decides(read: Read) -> None:
+def test_the_order_decides_between_equal_additional_rows(read: Read) -> None:
     reader = read(sql="UPDATE players SET rank = 8 WHERE id = 4; UPDATE players SET rank = 9 WHERE id = 5")
     assert [(p["person"], p["rank"]) for p in records(reader, "players")][2] == (11, 9)
 
 
-def test_rows_in_addition_are_counted_and_split_like_others(read: Read) -> None:
+def test_additional_rows_are_counted_and_split_like_others(read: Read) -> None:
     reader = read()
     assert reader.count("players") == 4
     joined = [record for part in range(3) for record in records(reader, "players", part, 3)]
@@ -114,16 +114,16 @@ def test_a_successor_is_read_for_parents_that_have_no_rows_before(read: Read) ->
     assert games[2:] == [[], []]
 
 
-def test_rows_in_addition_and_successors_are_read_piece_by_piece_too(read: Read) -> None:
+def test_additional_rows_and_successors_are_read_piece_by_piece_too(read: Read) -> None:
     whole, small = read(), read(batch_bytes=1)
     assert records(small, "players") == records(whole, "players")
     assert (small.oddities, small.omissions) == (whole.oddities, whole.omissions)
 
 
-def test_a_value_that_is_stored_elsewhere_is_counted(read: Read) -> None:
+def test_a_value_stored_outside_the_database_is_counted(read: Read) -> None:
     reader = read()
     assert [game["film"] for game in records(reader, "players")[0]["games"]] == ["x", "", ""]
-    note = "players.games.film: a value that is stored outside of the database was left out"
+    note = "players.games.film: a value that is stored outside the database was left out"
     assert reader.omissions == {note: 1}
 
 
@@ -153,7 +153,7 @@ INSERT INTO films VALUES (1, 1, 1, 'here', 'in the row', false, NULL, NULL), (2,
 
 @pytest.fixture
 def film(database: str, tmp_path: Path) -> Iterator[Callable[..., Reader]]:
-    """Add a film whose reel lies in a tin, and read the cabinet with a store of tins."""
+    """Add a film whose reel is in a tin, and read the cabinet with a store of tins."""
     store = tmp_path / "store"
     (store / "50%" / "of-7").mkdir(parents=True)
     (store / "50%" / "of-7" / "tin").write_bytes("<é>aMOpabc\xff".encode("latin-1") + "\U0001f600 z\0".encode())
@@ -188,11 +188,11 @@ def film(database: str, tmp_path: Path) -> Iterator[Callable[..., Reader]]:
         (False, 11, 4, "\U0001f600", None),
         (False, 17, 1, "\0", None),
         (False, 3, 0, "", None),
-        (False, 16, 10, "z\0", "a value that is stored outside of the database is cut short there"),
-        (False, 99, 1, "", "a value that is stored outside of the database is cut short there"),
+        (False, 16, 10, "z\0", "a value that is stored outside the database is cut short there"),
+        (False, 99, 1, "", "a value that is stored outside the database is cut short there"),
     ],
 )
-def test_a_value_that_lies_in_a_file_is_read_there(
+def test_a_value_in_a_file_is_read_there(
     film: Callable[..., Reader], packed: bool | None, at: int, size: int, reel: str, said: str | None
 ) -> None:
     reader = film(1, packed, at, size)
@@ -205,12 +205,12 @@ def test_a_value_that_lies_in_a_file_is_read_there(
 @pytest.mark.parametrize(
     ("tin", "at", "size"), [(2, 0, 3), (3, 0, 3), (99, 0, 3), (1, -1, 3), (1, 0, -1), (1, 0, None)]
 )
-def test_a_value_whose_file_is_not_there_is_the_default_and_counted(
+def test_a_value_whose_file_is_missing_is_the_default_and_counted(
     film: Callable[..., Reader], tin: int, at: int, size: int | None
 ) -> None:
     reader = film(tin, True, at, size)
     assert records(reader, "films")[2]["reel"] == ""
-    said = "a value that is stored outside of the database was left out: there is no such file"
+    said = "a value that is stored outside the database was left out: there is no such file"
     assert dict(reader.omissions) == {f"films.reel: {said}": 1}
 
 
@@ -225,10 +225,10 @@ def test_a_file_that_must_not_be_followed_fails_its_relation_and_names_the_row(
 def test_without_a_store_it_is_only_counted(film: Callable[..., Reader]) -> None:
     reader = film(1, False, 0, 3, None)
     assert records(reader, "films")[2]["reel"] == ""
-    assert dict(reader.omissions) == {"films.reel: a value that is stored outside of the database was left out": 1}
+    assert dict(reader.omissions) == {"films.reel: a value that is stored outside the database was left out": 1}
 
 
-def test_a_store_that_is_not_there_can_be_tried_again(film: Callable[..., Reader]) -> None:
+def test_a_missing_store_can_be_tried_again(film: Callable[..., Reader]) -> None:
     with pytest.raises(StoreRefused, match="ENOENT"):
         records(film(1, False, 0, 3, open_external("/nowhere/at/all")), "films")
 
@@ -275,12 +275,14 @@ ONES = (
         (None, None, None),
     ],
 )
-def test_times_leave_as_rails_writes_them(read: Read, value: str | None, shown: str | None, date: str | None) -> None:
+def test_times_are_exported_as_rails_writes_them(
+    read: Read, value: str | None, shown: str | None, date: str | None
+) -> None:
     reader = read(tree=TIMES, sql=ONES, values=(value, value, value, 1))
     assert records(reader, "one") == [{"at": shown, "atz": shown, "day": date, "f": 1}]
 
 
-def test_times_leave_in_the_zone_that_was_chosen(read: Read) -> None:
+def test_times_are_exported_in_the_chosen_zone(read: Read) -> None:
     values = ("2024-07-01 12:00:00.5", "2024-01-01 12:00:00 UTC", "2024-01-01", 0)
     reader = read(tree=TIMES, sql=ONES, values=values, zone="Asia/Kolkata")
     assert records(reader, "one") == [
@@ -292,7 +294,7 @@ def test_times_leave_in_the_zone_that_was_chosen(read: Read) -> None:
     ("value", "shown"),
     [("100", "100.0"), ("-0", "-0.0"), ("0.1", "0.1"), ("1e20", "1e+20"), ("NaN", "null"), ("-Infinity", "null")],
 )
-def test_floats_keep_their_fraction_and_what_is_no_number_is_null(read: Read, value: str, shown: str) -> None:
+def test_floats_keep_their_fraction_and_nan_is_null(read: Read, value: str, shown: str) -> None:
     reader = read(tree=TIMES, sql=ONES, values=(None, None, None, value))
     assert b"".join(chunk.data for chunk in reader.read("one")).endswith(f'"f":{shown}}}'.encode())
 

@@ -1,4 +1,4 @@
-"""What stands for what is not there: a record for a missing row, a default for white space alone."""
+"""What replaces missing values: a record for a missing row, a default for white space alone."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def tree(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_missing_row_leaves_as_its_default_with_every_key_in_its_place(database: str, tree: Path) -> None:
+def test_a_missing_row_is_exported_as_its_default_with_every_key_in_its_place(database: str, tree: Path) -> None:
     with psycopg.connect(database) as conn:
         conn.execute(SQL)
     there, missing = (record["plan"] for record in records(database, tree))
@@ -118,7 +118,7 @@ def test_white_space_alone_counts_as_null(database: str, tree: Path, stored: str
 @pytest.mark.parametrize(
     ("content", "packed", "note"), [(b" \xc2\xa0\n", False, ""), (b"IAo=", True, ""), (b" x", False, " x")]
 )
-def test_white_space_alone_that_was_packed_or_lies_in_a_file_counts_as_null(
+def test_white_space_alone_in_base64_or_in_a_file_counts_as_null(
     database: str, tree: Path, tmp_path: Path, content: bytes, packed: bool, note: str
 ) -> None:
     (tmp_path / "store").mkdir()
@@ -145,7 +145,7 @@ def test_white_space_alone_that_was_packed_or_lies_in_a_file_counts_as_null(
         ("blank: true}", "blank: maybe}", r"this must be true or false, not 'maybe'"),
     ],
 )
-def test_a_default_that_says_nothing_is_refused(tree: Path, tmp_path: Path, old: str, new: str, message: str) -> None:
+def test_a_default_without_effect_is_refused(tree: Path, tmp_path: Path, old: str, new: str, message: str) -> None:
     assert old in TREE
     wrong = tmp_path / "wrong" / "garden.yaml"
     wrong.parent.mkdir()

@@ -50,7 +50,7 @@ def test_every_relation_is_what_the_second_reader_reads(
     assert not (engine.oddities or engine.omissions)
 
 
-def test_what_names_a_row_that_is_gone_leaves_without_it(generated_copy: str) -> None:
+def test_what_names_a_missing_row_is_exported_without_it(generated_copy: str) -> None:
     with psycopg.connect(generated_copy, autocommit=True) as conn:
         conn.execute("UPDATE notes SET author_id = 999999 WHERE id % 3 = 0")
         conn.execute("UPDATE label_links SET label_id = NULL WHERE id % 3 = 0")
@@ -62,7 +62,7 @@ def test_what_names_a_row_that_is_gone_leaves_without_it(generated_copy: str) ->
     assert any("label" not in link for issue in found["issues"] for link in issue["label_links"])
 
 
-def test_a_commit_without_trailers_leaves_with_an_empty_object(generated_copy: str) -> None:
+def test_a_commit_without_trailers_is_exported_with_an_empty_object(generated_copy: str) -> None:
     with psycopg.connect(generated_copy, autocommit=True) as conn:
         conn.execute("UPDATE merge_request_diff_commits SET trailers = NULL WHERE relative_order > 0")
         with Session(lambda: psycopg.connect(generated_copy), "test", Limits()) as session:
@@ -73,7 +73,7 @@ def test_a_commit_without_trailers_leaves_with_an_empty_object(generated_copy: s
     assert {str(commit["trailers"]) for commit in commits if commit["relative_order"]} == {"{}"}
 
 
-def test_a_merge_request_without_a_diff_leaves_with_an_unsaved_one_and_a_blank_text_as_none(
+def test_a_merge_request_without_a_diff_is_exported_with_an_unsaved_one_and_a_blank_text_as_none(
     generated_copy: str,
 ) -> None:
     with psycopg.connect(generated_copy, autocommit=True) as conn:
@@ -107,7 +107,7 @@ NULLED = (
 )
 
 
-def test_what_a_model_returns_for_null_leaves(generated_copy: str) -> None:
+def test_what_a_model_returns_for_null_is_exported(generated_copy: str) -> None:
     with psycopg.connect(generated_copy, autocommit=True) as conn:
         for statement in NULLED:
             conn.execute(statement.encode())
@@ -119,7 +119,7 @@ def test_what_a_model_returns_for_null_leaves(generated_copy: str) -> None:
     assert all(release["name"] == release["tag"] for release in found["releases"])
 
 
-def test_an_issue_without_a_type_or_of_a_custom_type_leaves_as_an_issue(generated_copy: str) -> None:
+def test_an_issue_without_a_type_or_of_a_custom_type_is_exported_as_an_issue(generated_copy: str) -> None:
     with psycopg.connect(generated_copy, autocommit=True) as conn:
         conn.execute("UPDATE issues SET work_item_type_id = CASE WHEN id % 2 = 0 THEN 1234 END WHERE id % 3 < 2")
         with Session(lambda: psycopg.connect(generated_copy), "test", Limits()) as session:
@@ -148,7 +148,7 @@ def test_the_size_of_a_batch_changes_no_byte(session: Session, bound: BoundTree,
 def test_a_batch_shrinks_when_its_records_are_big(session: Session, bound: BoundTree) -> None:
     first = next(Reader(session, bound, 1, batch_rows=4).read("issues"))
     engine = Reader(session, bound, 1, batch_rows=4, batch_bytes=-(-len(first.data) // 2))
-    rows = [chunk.rows for chunk in engine.read("issues")]
+    rows = [chunk.records for chunk in engine.read("issues")]
     assert rows[0] == 4
     assert max(rows[1:]) < 4
 
@@ -157,7 +157,7 @@ def test_a_batch_that_is_much_too_big_is_read_in_smaller_ones(session: Session, 
     whole = lines(Reader(session, bound, 1), "issues")
     engine = Reader(session, bound, 1, batch_bytes=max(map(len, whole.splitlines())))
     chunks = list(engine.read("issues"))
-    assert all(chunk.rows for chunk in chunks)
+    assert all(chunk.records for chunk in chunks)
     assert b"".join(chunk.data for chunk in chunks) == whole
 
 
@@ -165,7 +165,7 @@ def test_a_batch_that_is_much_too_big_is_read_in_smaller_ones(session: Session, 
     ("batch_bytes", "longest", "slice_"),
     [pytest.param(1, 1 << 20, 16 << 10, marks=pytest.mark.slow), (1, 60, 7), (1500, 300, 64)],
 )
-def test_what_does_not_fit_leaves_in_the_same_bytes(
+def test_what_does_not_fit_is_exported_in_the_same_bytes(
     session: Session, bound: BoundTree, monkeypatch: pytest.MonkeyPatch, batch_bytes: int, longest: int, slice_: int
 ) -> None:
     whole = Reader(session, bound, 2)

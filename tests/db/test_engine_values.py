@@ -118,7 +118,7 @@ def test_a_parameter_replaces_a_value(read: Read) -> None:
     assert text(read("", LIBRARY, 7, parameters={"motto": None}), "author") == '{"name":"Ann","motto":"old"}'
 
 
-def test_a_project_that_is_not_there_is_named(read: Read) -> None:
+def test_a_missing_project_is_named(read: Read) -> None:
     with pytest.raises(ProjectNotFound, match="project 4711 is not in authors"):
         read(LIBRARY_SQL, LIBRARY, 4711)
 
@@ -151,7 +151,7 @@ def test_what_html_and_javascript_misread_is_escaped(read: Read) -> None:
     )  # fmt: skip
 
 
-def test_types_leave_in_their_forms(read: Read) -> None:
+def test_types_are_exported_in_their_forms(read: Read) -> None:
     columns = "raw bytea, at timestamp, atz timestamptz, f float8, n numeric, d date, j jsonb, s json, tags text[]"
     values = r"""(1, 1, '\xDEADBEEF', '2024-02-29 12:34:56.789999', '2024-02-29 12:34:56+02', 'NaN', 1.50, '2024-02-29',
                   '{"b": [1, 2],  "a": "x y"}', E'{ "b" : 1,\n "a" : {} }', '{a,NULL}'),
@@ -179,7 +179,7 @@ def test_a_number_keeps_its_digits_beside_a_value_that_the_client_forms(read: Re
 
 
 @pytest.mark.parametrize("value", ["1e400", "1.50", "-0.0", "1E-5"])
-def test_a_number_in_json_leaves_as_it_is_written(read: Read, value: str) -> None:
+def test_a_number_in_json_is_exported_as_it_is_written(read: Read, value: str) -> None:
     assert text(read(*items("s json", "keys: [s]", f"(1, 1, '[ {value} ]')")), "items") == f'{{"s":[{value}]}}\n'
 
 
@@ -195,7 +195,7 @@ def test_a_lookup_that_finds_several_rows_takes_the_first_that_fulfils_its_condi
     assert records(reader, "items") == [{"last": "a"}]
 
 
-def test_a_default_stands_for_null_only(read: Read) -> None:
+def test_a_default_replaces_null_only(read: Read) -> None:
     more = 'keys: [{name: {default: ""}}, {size: {default: 7}}, {extra: {transform: yaml, default: {}}}]'
     values = "(1, 1, NULL, NULL, NULL), (2, 1, 'a', 0, 'b: 1'), (3, 1, 'x', 1, '--- ')"
     reader = read(*items("name text, size int, extra text", more, values))
@@ -206,20 +206,20 @@ def test_a_default_stands_for_null_only(read: Read) -> None:
     ]
 
 
-def test_a_code_without_a_name_leaves_as_null_and_is_counted(read: Read) -> None:
+def test_a_code_without_a_name_is_exported_as_null_and_counted(read: Read) -> None:
     sql, tree = items("kind int", "keys: [{kind: {enum: kind}}]", "(1, 1, 1), (2, 1, 77), (3, 1, 78), (4, 1, NULL)")
     reader = read(sql, "enums: {kind: {1: one}}" + tree)
     assert [record["kind"] for record in records(reader, "items")] == ["one", None, None, None]
     assert dict(reader.omissions) == {"items.kind: a code without a name was exported as null": 2}
 
 
-def test_a_wrapped_value_leaves_as_an_object(read: Read) -> None:
+def test_a_wrapped_value_is_exported_as_an_object(read: Read) -> None:
     sql, tree = items("kind int", "keys: [{type: {column: kind, enum: kind, wrap: base}}]", "(1, 1, 1), (2, 1, NULL)")
     reader = read(sql, "enums: {kind: {1: one}}" + tree)
     assert [record["type"] for record in records(reader, "items")] == [{"base": "one"}, {"base": None}]
 
 
-def test_a_default_also_stands_for_a_code_without_a_name_which_is_counted(read: Read) -> None:
+def test_a_default_also_replaces_a_code_without_a_name_which_is_counted(read: Read) -> None:
     more = "keys: [{kind: {enum: kind, default: none}}, {type: {column: kind, enum: kind, default: none, wrap: base}}]"
     sql, tree = items("kind int", more, "(1, 1, 1), (2, 1, NULL), (3, 1, 77)")
     reader = read(sql, "enums: {kind: {1: one}}" + tree)
@@ -255,7 +255,7 @@ DEEP = "repeat('[', {0}) || repeat(']', {0})"
         ("text", "yaml", DEEP.format(5000), "recursion depth"),
     ],
 )  # fmt: skip
-def test_a_value_that_cannot_leave_names_relation_key_and_row(
+def test_a_value_that_cannot_be_exported_names_relation_key_and_row(
     read: Read, column: str, transform: str, value: str, said: str
 ) -> None:
     more = f"keys: [name, {{extra: {{transform: {transform}}}}}]"
@@ -312,20 +312,20 @@ def test_a_key_of_two_columns_identifies_rows(read: Read) -> None:
     assert [(r["id"], r["name"]) for r in records(reader, "items")] == [(2, "a"), (2, "b"), (1, "a")]
 
 
-def test_parts_do_not_overlap_where_the_order_leaves_rows_equal(read: Read) -> None:
+def test_parts_do_not_overlap_if_rows_are_equal_in_the_order(read: Read) -> None:
     values = ", ".join(f"({number}, 1, 0)" for number in range(200, 0, -1))
     reader = read(*items("position int", "order: [position], keys: [id]", values))
     found = [json.loads(line)["id"] for part in range(7) for line in text(reader, "items", part, 7).splitlines()]
     assert found == list(range(1, 201))
 
 
-def test_names_that_sql_would_take_for_its_own_are_quoted(read: Read) -> None:
+def test_names_that_are_sql_keywords_are_quoted(read: Read) -> None:
     sql = """CREATE TABLE "select" (id int, "from" text, "a ""b"" c" int); INSERT INTO "select" VALUES (1, 'x', 2)"""
     tree = """{name: odd, root: {relation: root, table: select, keys: [from, 'a "b" c']}, relations: []}"""
     assert text(read(sql, tree), "root") == r'{"from":"x","a \"b\" c":2}'
 
 
-def test_every_character_comes_out_as_it_went_in(read: Read, database: str) -> None:
+def test_every_character_is_exported_unchanged(read: Read, database: str) -> None:
     planes = [chr(plane << 16 | code) for plane in range(1, 17) for code in (0, 0x1F600 & 0xFFFF, 0xFFFD, 0xFFFF)]
     characters = "".join([*map(chr, range(1, 0xD800)), *map(chr, range(0xE000, 0x10000)), *planes])
     sql, tree = items(
@@ -348,7 +348,7 @@ def test_every_character_comes_out_as_it_went_in(read: Read, database: str) -> N
 def test_what_is_odd_is_counted_once_though_its_batch_is_read_again(read: Read, batch_bytes: int) -> None:
     sql = LIBRARY_SQL + "UPDATE books SET kind = 77 WHERE title = 'second'"  # noqa: S608
     reader = read(sql, LIBRARY, 7, batch_bytes=batch_bytes)
-    assert [chunk.rows for chunk in reader.read("books")] == [1, 1, 1]
+    assert [chunk.records for chunk in reader.read("books")] == [1, 1, 1]
     assert dict(reader.omissions) == {"books.kind: a code without a name was exported as null": 1}
 
 
@@ -358,7 +358,7 @@ def test_nothing_changes_where_not_even_a_row_fits(read: Read) -> None:
         assert text(small, name) == text(whole, name)
 
 
-def test_a_long_value_leaves_piece_by_piece_with_its_escapes(read: Read) -> None:
+def test_a_long_value_is_exported_piece_by_piece_with_its_escapes(read: Read) -> None:
     value = "<\u2028\u2029\U0001f600>" * 100_000
     sql, tree = items("name text, notes text", "keys: [name, notes]")
     reader = read(sql + f";INSERT INTO items VALUES (1, 1, '{value}', 'x'), (2, 1, 'y', 'z')", tree)  # noqa: S608
@@ -368,7 +368,7 @@ def test_a_long_value_leaves_piece_by_piece_with_its_escapes(read: Read) -> None
         '{"name":"' + shown * 100_000 + '","notes":"x"}\n{"name":"y","notes":"z"}\n'
     )
     assert max(len(chunk.data) for chunk in chunks) < 1 << 20
-    assert [chunk.rows for chunk in chunks if chunk.rows] == [1, 1]
+    assert [chunk.records for chunk in chunks if chunk.records] == [1, 1]
 
 
 def test_a_long_value_that_is_transformed_is_read_whole(read: Read) -> None:

@@ -1,4 +1,4 @@
-"""What a tree says of rows beside, conditions, cases, lookups and hierarchies, on a small schema of its own."""
+"""What a tree says about rows beside, conditions, cases, lookups and hierarchies, on a small schema of its own."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_the_root_reads_rows_beside_it_the_first_in_order(read: Read) -> None:
     assert records(read(), "zoo") == [{"id": 1, "owner": "Bob", "none": "nobody", "quiet": False, "open": 7}]
 
 
-def test_a_row_beside_that_is_not_there_is_told_from_a_null_in_it(read: Read) -> None:
+def test_a_missing_row_beside_differs_from_a_null_in_it(read: Read) -> None:
     assert records(read(root=2), "zoo") == [{"id": 2, "owner": "Ann", "none": "Ann", "quiet": 1, "open": 7}]
     reader = read("UPDATE people SET name = NULL WHERE id = 8; INSERT INTO rules VALUES (3, 2, NULL)", 2)
     assert records(reader, "zoo") == [{"id": 2, "owner": None, "none": None, "quiet": None, "open": None}]
@@ -231,7 +231,7 @@ def test_an_edition_has_its_own_forms(read: Read) -> None:
         ("DROP TABLE births", ("births",), "2020-01-02"),
     ],
 )
-def test_a_key_is_read_from_the_layout_that_is_there(read: Read, sql: str, allowed: tuple[str, ...], born: str) -> None:
+def test_a_key_is_read_from_the_layout_that_exists(read: Read, sql: str, allowed: tuple[str, ...], born: str) -> None:
     assert [animal["born"] for animal in records(read(sql, allowed=allowed), "animals")] == [born, None, None]
 
 
@@ -239,7 +239,7 @@ def people(reader: Reader) -> list[tuple[int | None, str | None, int]]:
     return [(member["person"], member["mail"], member["rank"]) for member in records(reader, "members")]
 
 
-def test_rows_in_addition_are_of_the_whole_hierarchy_and_the_best_of_each_identity(read: Read) -> None:
+def test_additional_rows_are_of_the_whole_hierarchy_and_the_best_of_each_identity(read: Read) -> None:
     # 6 by both mails; of 7 the row of the area above is better though the own area's counts one more.
     assert people(read()) == [(5, None, 1), (6, "a", 4), (6, "b", 1), (7, None, 5)]
     assert read().count("members") == 4
@@ -251,12 +251,12 @@ def test_a_row_of_the_own_area_counts_one_more(read: Read, rank: int, best: int)
     assert [member["id"] for member in members if member["person"] == 7] == [best]
 
 
-def test_rows_without_a_person_are_there_only_where_nobody_is_among_the_first(read: Read) -> None:
+def test_rows_without_a_person_are_taken_only_if_nobody_is_among_the_first(read: Read) -> None:
     assert people(read("UPDATE members SET person = NULL WHERE id = 1"))[0] == (None, None, 1)
     assert (None, "c", 2) in people(read())
 
 
-def test_an_alternative_of_rows_in_addition_may_hang_on_the_root(read: Read) -> None:
+def test_an_alternative_of_additional_rows_may_depend_on_the_root(read: Read) -> None:
     assert (12, None, 0) not in people(read())
     assert (12, None, 0) in people(read("INSERT INTO rules VALUES (3, 1, true)"))
 

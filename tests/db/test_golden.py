@@ -21,7 +21,7 @@ def exported(specimen_template):
 
 
 @pytest.mark.parametrize("relation", load("gitlab").names)
-def test_a_relation_leaves_as_its_golden_file_has_it(relation, exported):
+def test_a_relation_is_exported_as_its_golden_file_has_it(relation, exported):
     assert exported[relation] == (GOLDEN / f"{relation}.ndjson").read_bytes()
 
 

@@ -94,9 +94,7 @@ def test_row_policies_fail_the_export_before_a_row_is_read_and_all_are_named(
     assert started(ctx, "milestones").job_id
 
 
-def test_a_policy_that_came_after_create_is_an_error_of_its_relation(
-    role: str, generated_copy: str, make: Make
-) -> None:
+def test_a_policy_added_after_create_is_an_error_of_its_relation(role: str, generated_copy: str, make: Make) -> None:
     grant(generated_copy, role)
     ctx = make(role)
     created = started(ctx)
@@ -166,7 +164,7 @@ HIDERS = {
 
 
 @pytest.mark.parametrize("what", HIDERS)
-def test_what_is_no_plain_table_fails_the_export(generated_copy: str, make: Make, what: str) -> None:
+def test_what_is_not_a_plain_table_fails_the_export(generated_copy: str, make: Make, what: str) -> None:
     change(generated_copy, *HIDERS[what])
     with pytest.raises(SourceFiltered, match=rf"public\.labels (is )?{what}.*ALLOW_TABLES=public\.labels"):
         started(make(), "labels")
@@ -221,7 +219,7 @@ def test_a_table_in_several_schemas_of_the_search_path_fails_the_export(generate
         ),
     ],
 )
-def test_a_source_that_does_not_say_what_a_project_is_called_is_exported_by_its_number(
+def test_a_source_without_a_title_is_exported_by_its_number(
     role: str, generated_copy: str, make: Make, change_of: str, title: str
 ) -> None:
     grant(generated_copy, role)
@@ -299,7 +297,7 @@ def test_names_of_grants_are_quoted(generated_copy: str) -> None:
     assert labels.endswith(') ON TABLE "Al so"."labels" TO "a ""b""";')
 
 
-def test_the_printed_grants_leave_secrets_of_the_same_tables_alone(generated_copy: str) -> None:
+def test_the_printed_grants_do_not_include_secrets_of_the_same_tables(generated_copy: str) -> None:
     _, printed, _ = tree(generated_copy, "grants", "--role", "reader")
     by_table = {
         line.partition('."')[2].partition('"')[0]: line for line in printed.splitlines() if " ON TABLE " in line

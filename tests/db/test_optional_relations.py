@@ -106,7 +106,7 @@ def test_the_reference_schema_has_the_tables_and_the_sample_does_not():
     assert set(TABLES) <= TREE.known.keys()
 
 
-def test_optional_relations_leave_where_their_tables_are(paid, ledger_dsn, tmp_path):
+def test_optional_relations_are_exported_if_their_tables_exist(paid, ledger_dsn, tmp_path):
     found = archived(paid, ledger_dsn, tmp_path)
     cadence = {"title": "two weeks"}
     iteration = {
@@ -154,7 +154,7 @@ def test_beside_them_an_export_is_the_same(paid, generated):
         ] == without[name]
 
 
-def test_a_table_that_is_empty_leaves_what_an_empty_one_leaves(paid_copy):
+def test_an_empty_optional_table_is_exported_like_any_empty_one(paid_copy):
     with psycopg.connect(paid_copy) as conn:
         for name in TABLES:
             conn.execute(SQL("TRUNCATE {}").format(Identifier(name)))
@@ -283,7 +283,7 @@ def test_a_board_of_no_real_milestone_has_what_gitlab_makes_up(paid_copy):
     ("own", "instance", "exported_as"),
     [(None, None, None), (None, True, True), (None, False, False), (False, True, False), (True, False, True)],
 )
-def test_a_push_rule_says_what_the_instances_rule_says_where_it_says_nothing(paid_copy, own, instance, exported_as):
+def test_a_push_rule_takes_from_the_instances_rule_what_it_does_not_set(paid_copy, own, instance, exported_as):
     names = ("reject_unsigned_commits", "commit_committer_check", "reject_non_dco_commits")
     with psycopg.connect(paid_copy) as conn:
         for name in names:
@@ -296,7 +296,7 @@ def test_a_push_rule_says_what_the_instances_rule_says_where_it_says_nothing(pai
     assert rule["regexp_uses_re2"] is True
 
 
-def test_of_two_push_rules_the_older_one_counts(paid_copy):
+def test_the_older_one_of_two_push_rules_counts(paid_copy):
     with psycopg.connect(paid_copy) as conn:
         conn.execute("INSERT INTO push_rules (id, project_id, max_file_size) VALUES (9, 1, 7)")
     (rule,) = exported(paid_copy, 1, "ee")["push_rule"]

@@ -80,14 +80,14 @@ def named(error: pytest.ExceptionInfo[SourceChanged], name: str) -> None:
     assert all(0 < int(line) <= LINES for line in found)
 
 
-def test_of_a_database_with_everything_nothing_is_left_out():
+def test_nothing_is_left_out_of_a_database_with_everything():
     assert bind(TREE, WHOLE).left_out == bind(TREE, SAMPLE).left_out == ()
     assert sum(map(len, READ.values())) > 500
 
 
 @pytest.mark.parametrize("table", READ)
 @pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.slow)])
-def test_without_a_column_that_is_read_nothing_is_bound_unless_its_date_explains_it(table, step):
+def test_a_missing_column_is_an_error_unless_its_date_explains_it(table, step):
     for column in READ[table][len(table) % step :: step]:
         name = f"{table}.{column}"
         if column in SPARED.get(table, ()):
@@ -103,7 +103,7 @@ def test_without_a_column_that_is_read_nothing_is_bound_unless_its_date_explains
 
 
 @pytest.mark.parametrize("table", sorted(WHOLE))
-def test_without_a_table_that_is_read_nothing_is_bound_unless_something_explains_it(table):
+def test_a_missing_table_is_an_error_unless_something_explains_it(table):
     if table == TREE.root.table:
         with pytest.raises(SourceChanged, match="the source has no table projects, the root of the tree"):
             bind(TREE, without(table))
@@ -126,7 +126,7 @@ def test_without_a_table_that_is_read_nothing_is_bound_unless_something_explains
 
 
 @pytest.mark.parametrize("name", ["merge_request_diff_files", "merge_request_diff_commits"])
-def test_a_table_that_is_to_replace_another_need_not_be_there_yet_but_the_other_keeps_its_name(name):
+def test_the_successor_of_a_table_may_be_absent_but_a_renamed_table_is_an_error(name):
     path = f"merge_requests.merge_request_diff.{name}"
     new = dict(TREE.walk())[path].successor
     assert dict(bind(TREE, without(new.table)).tree.walk())[path].successor is None
@@ -168,7 +168,7 @@ def lacking(names: list[str], catalogue: Catalogue = WHOLE) -> Catalogue:
     return catalogue
 
 
-def test_what_came_later_is_left_out_of_an_older_version_and_is_no_omission():
+def test_what_was_added_later_is_left_out_of_an_older_version_without_an_omission():
     bound = bind(TREE, lacking(since((17, 1))), "17.1.4-ee")
     assert {item.omission for item in bound.left_out} == {False}
     path = "merge_requests.merge_request_diff.merge_request_diff_commits"
@@ -176,7 +176,7 @@ def test_what_came_later_is_left_out_of_an_older_version_and_is_no_omission():
     assert bound.omissions("merge_requests") == ()
 
 
-def test_between_two_versions_it_may_be_there_and_is_an_omission_where_it_is_not():
+def test_what_may_exist_between_two_versions_is_an_omission_if_absent():
     assert bind(TREE, WHOLE, "17.4").left_out == ()
     bound = bind(TREE, lacking(since((17, 1))), "17.4")
     assert {item.omission for item in bound.left_out} == {True}

@@ -1,4 +1,4 @@
-"""A session only reads, stays inside its limits, and says of each error what a retry can do."""
+"""A session only reads, stays within its limits, and classifies each error by what a retry can do."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_session_is_read_only_and_has_its_settings(open_session: Open) -> None
     assert (setting(session, "jit"), setting(session, "TimeZone")) == ("off", "UTC")
 
 
-def test_only_a_session_that_is_to_end_has_a_limit_for_its_transaction(open_session: Open) -> None:
+def test_only_a_session_with_an_end_has_a_limit_for_its_transaction(open_session: Open) -> None:
     assert setting(open_session(), "transaction_timeout") == "0"
     assert setting(open_session(transaction_seconds=90), "transaction_timeout") == "90s"
     assert setting(open_session(transaction_seconds=1e9), "transaction_timeout") == "2147483647ms"
@@ -90,7 +90,7 @@ def test_a_write_is_refused(open_session: Open, source: str, statement: str) -> 
     assert count(open_session()) == 3
 
 
-def test_a_session_reads_the_moment_of_its_beginning(open_session: Open, source: str) -> None:
+def test_a_session_reads_the_source_as_of_its_start(open_session: Open, source: str) -> None:
     session = open_session()
     execute(source, "INSERT INTO items VALUES (4, 'd')")
     assert count(session) == 3
@@ -156,7 +156,7 @@ def test_an_attempt_leaves_the_transaction_usable_after_an_error(open_session: O
         assert count(session) == 3
 
 
-def test_the_application_name_tells_what_is_read(open_session: Open, source: str) -> None:
+def test_the_application_name_says_what_is_read(open_session: Open, source: str) -> None:
     session = open_session("project_export job 7 unit 1")
     assert backends(source) == ["project_export job 7 unit 1"]
     with session.attempt("issues 2/3"):
@@ -279,7 +279,7 @@ def test_the_sqlstate_decides_about_a_retry(state: str, kind: type[SourceBusy | 
 
 
 @pytest.mark.parametrize("kind", [psycopg.DatabaseError, psycopg.OperationalError, psycopg.InterfaceError])
-def test_what_libpq_itself_says_may_pass(kind: type[psycopg.Error]) -> None:
+def test_an_error_of_libpq_itself_may_pass(kind: type[psycopg.Error]) -> None:
     assert type(translate(kind("out of memory for query result"), "here")) is SourceBusy
 
 

@@ -36,7 +36,7 @@ Export = Callable[..., Path]
 
 @pytest.fixture
 def export(tmp_path: Path) -> Export:
-    """Export project 1 of a database by a tree, and return where its archive lies."""
+    """Export project 1 of a database by a tree, and return the path of its archive."""
 
     def export(source: str, tree: str | Path = "gitlab", **settings: Any) -> Path:
         folder = tmp_path / uuid.uuid4().hex
@@ -262,7 +262,7 @@ MOODS = st.sampled_from(["sad", "o'k", "<\\,>", None])
 
 @st.composite
 def times(draw: st.DrawFn, last_year: int, form: str) -> tuple[str, str | None]:
-    """Return a time, or a date, as PostgreSQL reads it and as it leaves."""
+    """Return a time, or a date, as PostgreSQL reads it and as it is exported."""
     year, month = draw(st.integers(-4711, last_year) | st.integers(-5, 5)), draw(st.integers(1, 12))
     leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
     day = draw(st.integers(1, (31, 28 + leap, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)[month - 1]))

@@ -84,14 +84,14 @@ def test_every_link_leads_to_one_heading(repo):
     assert [link for link in links if headings[link] != 1] == []
 
 
-def test_every_relation_and_every_key_is_told(repo):
+def test_every_relation_and_every_key_is_described(repo):
     text = (repo / "docs" / "relations.md").read_text(encoding="utf-8")
     for path, relation in load_all("gitlab").extended().walk():
         assert f"**{relation.name}**" in text if "." in path else f"\n## {relation.name}\n" in text
         assert [key.name for key in relation.keys if f"`{key.name}`" not in text] == []
 
 
-def test_optional_relations_and_what_is_not_covered_are_told(tmp_path):
+def test_optional_relations_and_what_is_not_covered_are_described(tmp_path):
     more = """
 optional:
   library:
@@ -103,34 +103,34 @@ uncovered:
 """
     text = described(tmp_path, TINY + more)
     assert "| [films](#films) | many, optional | `films` | 1 | 0 |" in text
-    assert "`library_id` = `libraries.id`, ordered by `id`. Only where the source has the table.\n" in text
+    assert "`library_id` = `libraries.id`, ordered by `id`. Only if the source has the table.\n" in text
     assert "- **map** (one, optional): `maps` where `book_id` = `books.id`; keys `scale`\n" in text
     assert text.endswith("| --- | --- |\n| `books.smell` | nobody knows how to write it down |\n")
 
 
-def test_rows_and_their_order_are_told(tmp_path):
+def test_rows_and_their_order_are_described(tmp_path):
     text = described(tmp_path)
     assert (
         "The rows of `books` where `library_id` = `libraries.id` and `gone` is NULL and `kind` is one of `1`, `2`"
         " and (`root.name` is `x` or there is a row `meta` and `open` is not one of NULL, `false`),"
         " ordered by `shelf` (NULL last), `id` descending."
         " Then those where `place_id` = any `places.id` from `place_id` upwards by `path`, or by `parent_id` and `kind`"
-        " is `town`: of each combination of `title` whose `title` is not among the others, the first by `shelf`"
-        " descending (one more where `kind` = `id` of the root), `id` (editions `paid`)." in text
+        " is `town`: for each combination of `title` whose `title` is not among the others, the first by `shelf`"
+        " descending (one more if `kind` = `id` of the root), `id` (editions `paid`)." in text
     )
     assert "- **loans** (many): `loans` where `book_id` = `books.id`, ordered by `id`; keys `since`" in text
 
 
-def test_what_is_made_of_a_value_is_told(tmp_path):
+def test_how_a_value_is_made_is_described(tmp_path):
     text = described(tmp_path)
     assert "| `note` | the request's parameter `note` replaces it |" in text
     assert "| `kind` | the name by enum [kind](#enum-kind) |" in text
     assert "| `cover` | always `null`: is not in the database |" in text
-    assert '| `colour` | from `hex`; by transform [text_colour](#transforms); `"none"` where it is NULL |' in text
+    assert '| `colour` | from `hex`; by transform [text_colour](#transforms); `"none"` if it is NULL |' in text
     assert "| `price` | from `amount` of `prices` (where `book_id` = `id`), then `old_price` |" in text
-    assert '| `size` | from `meta.size`; without white space at its ends; `"none"` where there is no such row |' in text
+    assert '| `size` | from `meta.size`; without white space at its ends; `"none"` if there is no such row |' in text
     case = "where `kind` is one of NULL, `1` and there is a row `meta`: from `id`; by transform [digest](#transforms)"
-    assert f"| `mood` | `meta.mood` where there is such a row; else `mood`; {case} |" in text
+    assert f"| `mood` | `meta.mood` if there is such a row; else `mood`; {case} |" in text
     match = "where `book_id` = `id` and `of` = `id` or else `root.id` and `late` is not NULL"
     assert f"| `copies` | from the number of rows of `loans` ({match}) |" in text
     layout = "in a layout that has it and without the table `shelves`: from `shelf_name`"
@@ -139,28 +139,25 @@ def test_what_is_made_of_a_value_is_told(tmp_path):
     level = "by transform [yaml](#transforms) where `kind` is over 3; white space alone counts as NULL"
     assert f"| `level` | {level}; comes after the nested relations |" in text
     assert "| `meta` | `metas` (where `book_id` = `id`, the first by `id` descending) |" in text
-    assert "| `digest` | Return 40 hexadecimal digits made of a value: " in text
-    assert "| `isbn` | NULL as a rule: old books have none |" in text
+    assert "| `digest` | Return 40 hexadecimal digits computed from a value" in text
+    assert "| `isbn` | usually NULL: old books have none |" in text
     assert "### Enum kind\n\nNULL `unknown`, 1 `novel`, 2 `poem`" in text
     assert "| title |" not in text
 
 
-def test_a_record_that_stands_in_several_places_is_told_once(tmp_path):
+def test_a_record_in_several_places_is_described_once(tmp_path):
     text = described(tmp_path)
     assert text.count("### Records of writers\n\nKeys: `name`.") == 1
-    link = "keys as of [Records of writers](#records-of-writers)"
-    instead = 'Where the value that joins is 0: `{"name":"nobody"}`'
+    link = "keys as in [Records of writers](#records-of-writers)"
+    instead = 'If the join column is 0: `{"name":"nobody"}`'
     assert f"- **author** (one): `writers` where `id` = `books.author_id`; {link}. {instead}" in text
     assert f"  - **translator** (one): `writers` where `id` = `loans.translator_id`; {link}" in text
 
 
-def test_when_a_key_came_and_went_is_told(tmp_path):
+def test_when_a_key_was_added_and_removed_is_described(tmp_path):
     dates = "    since: {2.0..2.4: [isbn], 2.4..: [loans, kind]}\n    until: {1.9: [row]}\n"
     text = described(tmp_path, TINY.replace("    order: [shelf", f"{dates}    order: [shelf"))
-    assert (
-        "\n\nNot in every version: `isbn` (came after 2.0, in 2.4 at the latest); `loans`, `kind` (came after 2.4).\n\n"
-        in text
-    )
+    assert "\n\nNot in every version: `isbn` (came after 2.0, by 2.4); `loans`, `kind` (came after 2.4).\n\n" in text
     assert "\n\nIn older versions only: `row` (last seen in 1.9).\n\n" in text
     text = described(tmp_path, TINY.replace("keys: [since]", "keys: [since]\n        until: {1.9..2.0: [id]}"))
     assert "; keys `since`. In older versions only: `id` (last seen in 1.9, gone in 2.0)\n" in text
@@ -171,7 +168,7 @@ def test_a_text_beside_the_tree_file_comes_first(tmp_path):
     assert described(tmp_path).startswith("# The library\n\n## Overview\n")
 
 
-def test_columns_that_stay_are_named_where_the_schema_is_known(repo):
+def test_columns_that_are_not_exported_are_named_if_the_schema_is_known(repo):
     text = (repo / "docs" / "relations.md").read_text(encoding="utf-8")
     users = text.partition("### Records of users")[2].partition("\n### ")[0]
     assert "Other columns of the table, which are not exported:" in users

@@ -138,7 +138,7 @@ def left_out(bound: BoundTree) -> list[tuple[str, bool]]:
     return [(item.path, item.omission) for item in bound.left_out]
 
 
-def test_of_a_database_that_has_everything_nothing_is_left_out(bound: Bind) -> None:
+def test_nothing_is_left_out_of_a_database_that_has_everything(bound: Bind) -> None:
     whole = bound()
     assert (whole.left_out, whole.absent) == ((), ())
     assert whole.remarks("books") == ("books.cover: always null, comes from the scanner",)
@@ -195,9 +195,9 @@ def test_of_a_database_that_has_everything_nothing_is_left_out(bound: Bind) -> N
         ("libraries.name", "relation: library", "library needs libraries.name for the join of rules"),
         ("shelves.code", "- {relation: shelves", "shelves needs shelves.code for order"),
         ("shelves.code", "- {relation: shelves", "shelves needs shelves.code for reading in batches"),
-        ("staff.town", "- relation: staff", "staff needs staff.town for its rows in addition"),
-        ("staff.person", "- relation: staff", "staff needs staff.person for its rows in addition"),
-        ("staff.rank", "- relation: staff", "staff needs staff.rank for its rows in addition"),
+        ("staff.town", "- relation: staff", "staff needs staff.town for its additional rows"),
+        ("staff.person", "- relation: staff", "staff needs staff.person for its additional rows"),
+        ("staff.rank", "- relation: staff", "staff needs staff.rank for its additional rows"),
     ],
 )
 def test_what_is_absent_and_not_explained_is_an_error_that_names_its_line(
@@ -217,7 +217,7 @@ def test_what_is_absent_and_not_explained_is_an_error_that_names_its_line(
         - {"books.kind_name", "pages.id", "rules.id"}
     ),
 )
-def test_whatever_column_the_tree_reads_its_absence_is_never_overlooked(bound: Bind, absent: str) -> None:
+def test_the_absence_of_any_column_that_the_tree_reads_is_noticed(bound: Bind, absent: str) -> None:
     with pytest.raises(SourceChanged) as caught:
         bound(absent, version="2.5" if absent in {"publishers.name", "pages.text"} else "2.0", change=UNDATED)
     assert absent in str(caught.value)
@@ -250,7 +250,7 @@ def test_without_a_version_a_source_is_the_newest(bound: Bind, version: str) -> 
 @pytest.mark.parametrize(
     ("version", "omission"), [("1.0", False), ("1.0.9-ee", False), ("0.9", False), ("1.1", True), ("1.9.9", True)]
 )
-def test_what_came_later_is_left_out_and_is_an_omission_where_it_may_have_come(
+def test_what_was_added_later_is_left_out_and_is_an_omission_if_the_version_may_have_it(
     bound: Bind, version: str, omission: bool
 ) -> None:
     lacks = ("books.subtitle", "editions", "loans", "notes", "slips", "books.mood")
@@ -268,7 +268,7 @@ def test_what_came_later_is_left_out_and_is_an_omission_where_it_may_have_come(
 @pytest.mark.parametrize(
     ("version", "verdict"), [("2.0", "missing"), ("2.0.5", "missing"), ("2.1", "uncertain"), ("3.0", "explained")]
 )
-def test_what_went_is_explained_only_from_the_version_that_lacks_it(bound: Bind, version: str, verdict: str) -> None:
+def test_what_was_removed_is_explained_from_the_version_that_lacks_it(bound: Bind, version: str, verdict: str) -> None:
     if verdict == "missing":
         with pytest.raises(SourceChanged, match=r"publishers\.name"):
             bound("publishers.name", "pages.text", version=version)
@@ -288,9 +288,9 @@ def test_what_was_last_seen_in_a_version_may_be_gone_in_any_later_one(bound: Bin
 @pytest.mark.parametrize(
     ("version", "lacks", "said"),
     [
-        ("1.0.2", (), "the source has books.subtitle, which came after 1.0, in 2.0 at the latest"),
+        ("1.0.2", (), "the source has books.subtitle, which came after 1.0, by 2.0"),
         ("3.0", (), "the source has publishers.name, which went in 3.0"),
-        ("3.0", ("publishers.name",), "the source has pages.text, which went in 3.0, and is said to be of version 3.0"),
+        ("3.0", ("publishers.name",), "the source has pages.text, which went in 3.0, but is said to be of version 3.0"),
     ],
 )
 def test_what_contradicts_the_version_is_an_error(bound: Bind, version: str, lacks: tuple[str, ...], said: str) -> None:
@@ -300,12 +300,12 @@ def test_what_contradicts_the_version_is_an_error(bound: Bind, version: str, lac
 
 
 @pytest.mark.parametrize("version", ["1.5", "2.0", "2.5"])
-def test_what_may_be_there_contradicts_no_version(bound: Bind, version: str) -> None:
+def test_what_a_version_may_have_does_not_contradict_it(bound: Bind, version: str) -> None:
     assert bound(version=version).left_out == ()
 
 
 @pytest.mark.parametrize(("version", "omission"), [("2.1", False), ("2.2.7", False), ("2.3", True)])
-def test_a_version_that_did_not_export_a_key_need_not_have_what_it_is_read_from(
+def test_a_version_that_did_not_export_a_key_may_lack_what_the_key_reads(
     bound: Bind, version: str, omission: bool
 ) -> None:
     dates = "    since: {2.2..2.4: [title, pages]}\n    children:\n"
@@ -316,8 +316,8 @@ def test_a_version_that_did_not_export_a_key_need_not_have_what_it_is_read_from(
         change=("    children:\n      - {relation: reader", dates + "      - {relation: reader"),
     )
     assert [str(item) for item in tree.left_out] == [
-        "books.title: left out, the source has no books.title; title came after 2.2, in 2.4 at the latest",
-        "books.pages: left out, the source has no table pages; pages came after 2.2, in 2.4 at the latest",
+        "books.title: left out, the source has no books.title; title came after 2.2, by 2.4",
+        "books.pages: left out, the source has no table pages; pages came after 2.2, by 2.4",
     ]
     assert {item.omission for item in tree.left_out} == {omission}
 
@@ -345,12 +345,12 @@ def test_what_an_operator_allows_is_left_out_and_is_an_omission(
 
 
 @pytest.mark.parametrize("absent", ["books.library_id", "books.position", "libraries.id", "staff.person"])
-def test_what_rows_cannot_do_without_cannot_be_allowed(bound: Bind, absent: str) -> None:
+def test_what_rows_need_cannot_be_allowed_to_be_absent(bound: Bind, absent: str) -> None:
     with pytest.raises(SourceChanged, match=f"needs {absent}"):
         bound(absent, allowed=(absent,))
 
 
-def test_an_absent_top_level_table_leaves_an_empty_file(bound: Bind) -> None:
+def test_an_absent_top_level_table_makes_an_empty_relation(bound: Bind) -> None:
     tree = bound("rules", "shelves", allowed=("rules", "shelves"))
     assert (tree.relation("rules").one, tree.relation("rules").constant) == (True, "null")
     assert (tree.relation("shelves").one, tree.relation("shelves").constant) == (False, None)
@@ -363,7 +363,7 @@ def test_an_absent_top_level_table_leaves_an_empty_file(bound: Bind) -> None:
 @pytest.mark.parametrize(
     ("without", "absent"), [(("clubs", "club_rules"), "clubs"), (("stamps",), "books.pages.stamp")]
 )
-def test_an_optional_relation_is_absent_without_a_word_where_its_tables_are(
+def test_an_optional_relation_without_its_tables_is_not_reported(
     bound: Bind, without: tuple[str, ...], absent: str
 ) -> None:
     tree = bound(*without)
@@ -374,9 +374,7 @@ def test_an_optional_relation_is_absent_without_a_word_where_its_tables_are(
 
 
 @pytest.mark.parametrize(("absent", "other"), [("clubs", "club_rules"), ("club_rules", "clubs")])
-def test_an_optional_relation_of_which_only_some_tables_are_there_is_an_error(
-    bound: Bind, absent: str, other: str
-) -> None:
+def test_an_optional_relation_with_only_some_of_its_tables_is_an_error(bound: Bind, absent: str, other: str) -> None:
     with pytest.raises(SourceChanged, match=f"clubs needs {absent} as well as {other}"):
         bound(absent)
 
@@ -384,7 +382,7 @@ def test_an_optional_relation_of_which_only_some_tables_are_there_is_an_error(
 # What gives way to what.
 
 
-def test_a_value_is_of_the_sources_that_are_there(bound: Bind) -> None:
+def test_a_value_comes_from_the_sources_that_exist(bound: Bind) -> None:
     tree = bound("editions", version="1.5")
     assert key(tree, "isbn").form.sources == (Ref("isbn"),)
     assert left_out(tree) == [("books.isbn", True)]
@@ -395,7 +393,7 @@ def test_a_value_is_of_the_sources_that_are_there(bound: Bind) -> None:
     assert left_out(tree) == [("books.isbn", True)]
 
 
-def test_what_a_version_explains_is_no_news_where_another_source_is_there(bound: Bind) -> None:
+def test_what_a_version_explains_is_not_reported_if_another_source_exists(bound: Bind) -> None:
     lacks = ("books.subtitle", "editions", "loans", "notes", "slips", "books.mood")
     tree = bound(*lacks, version="1.0")
     assert key(tree, "isbn").form.sources == (Ref("isbn"),)
@@ -405,13 +403,13 @@ def test_what_a_version_explains_is_no_news_where_another_source_is_there(bound:
     assert left_out(tree) == [("books.subtitle", False), ("books.mood", False)]
 
 
-def test_a_key_of_which_no_source_is_there_is_left_out(bound: Bind) -> None:
+def test_a_key_without_any_source_is_left_out(bound: Bind) -> None:
     tree = bound("editions", "books.isbn", version="1.5", allowed=("books.isbn",))
     assert "isbn" not in keys(tree, "books")
     assert left_out(tree) == [("books.isbn", True)]
 
 
-def test_a_row_beside_that_is_not_there_takes_its_cases_along(bound: Bind) -> None:
+def test_cases_on_an_absent_row_beside_are_left_out(bound: Bind) -> None:
     tree = bound("slips", version="1.5")
     assert tree.relation("books").beside == ()
     ((when, _),) = key(tree, "mood").cases
@@ -419,14 +417,14 @@ def test_a_row_beside_that_is_not_there_takes_its_cases_along(bound: Bind) -> No
     assert ("books.mood", True) in left_out(tree)
 
 
-def test_a_case_that_cannot_be_asked_for_is_left_out_and_noted(bound: Bind) -> None:
+def test_a_case_whose_condition_cannot_be_read_is_left_out_and_reported(bound: Bind) -> None:
     tree = bound("books.lent", allowed=("books.lent",))
     ((when, _),) = key(tree, "mood").cases
     assert [str(condition.ref) for condition in when] == ["slip.note"]
     assert left_out(tree) == [("books.mood", True)]
 
 
-def test_an_alternative_that_cannot_be_asked_for_is_left_out_and_noted(bound: Bind) -> None:
+def test_an_alternative_whose_condition_cannot_be_read_is_left_out_and_reported(bound: Bind) -> None:
     tree = bound("seals", allowed=("seals",))
     assert [[str(c.ref) for c in one] for one in tree.relation("books").either] == [["kind"]]
     assert dict(left_out(tree)) == {"library": True, "library.motto": True, "books": True}
@@ -435,14 +433,14 @@ def test_an_alternative_that_cannot_be_asked_for_is_left_out_and_noted(bound: Bi
 @pytest.mark.parametrize(
     ("without", "column"), [((), "name"), (("kinds",), "kind_name"), (("kinds", "books.kind_name"), "kind")]
 )
-def test_a_key_is_taken_from_the_first_layout_that_is_there(bound: Bind, without: tuple[str, ...], column: str) -> None:
+def test_a_key_takes_the_first_layout_that_exists(bound: Bind, without: tuple[str, ...], column: str) -> None:
     tree = bound(*without, allowed=without)
     assert key(tree, "kind").layouts == ()
     (source,) = key(tree, "kind").form.sources
     assert (source.value if isinstance(source, Lookup) else source) == Ref(column)
 
 
-def test_a_value_that_may_be_elsewhere_is_only_counted_where_nothing_names_its_file(bound: Bind) -> None:
+def test_a_value_outside_the_database_is_only_counted_if_nothing_names_its_file(bound: Bind) -> None:
     tree = bound("files", allowed=("files",))
     assert (key(tree, "review").elsewhere.offset, key(tree, "review").elsewhere.file) == ("at", ())
     assert left_out(tree) == [("books.review", True)]
@@ -450,7 +448,7 @@ def test_a_value_that_may_be_elsewhere_is_only_counted_where_nothing_names_its_f
     assert key(tree, "review").elsewhere is None
 
 
-def test_a_successor_takes_the_place_of_an_absent_table_and_one_that_is_not_there_yet_is_no_news(bound: Bind) -> None:
+def test_a_successor_replaces_an_absent_table_and_may_itself_be_absent(bound: Bind) -> None:
     assert dict(bound("notes").tree.walk())["books.notes"].table == "new_notes"
     tree = bound("new_notes")
     assert dict(tree.tree.walk())["books.notes"].successor is None
@@ -459,12 +457,12 @@ def test_a_successor_takes_the_place_of_an_absent_table_and_one_that_is_not_ther
         bound("notes", "new_notes")
 
 
-def test_without_the_roots_table_it_is_another_database(bound: Bind) -> None:
+def test_a_database_without_the_roots_table_is_the_wrong_one(bound: Bind) -> None:
     with pytest.raises(SourceChanged, match=r"no table libraries, the root of the tree.*the right database"):
         bound("libraries", allowed=("libraries",))
 
 
-def test_an_optional_row_beside_need_not_be_there(bound: Bind) -> None:
+def test_an_optional_row_beside_may_be_absent(bound: Bind) -> None:
     optional = (
         "seal: {from: seals, match: {library_id: id}}",
         "seal: {from: seals, match: {library_id: id}, optional: true}",

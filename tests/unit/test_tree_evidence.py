@@ -54,13 +54,13 @@ def modern(known: Mapping[str, Any]) -> dict[str, Any]:
     return {path: known[path] for path in EVIDENCE.places if known.get(path, {}).get("records_16plus")}
 
 
-def test_what_is_said_to_be_seen_is_what_real_exports_hold(known):
+def test_what_is_seen_is_what_real_exports_have(known):
     written = {(row.path, row.where, key) for row in EVIDENCE.rows if row.how == "seen" for key in row.keys}
     found = {(row.path, row.where, key) for row in seen(TREE, known) for key in row.keys}
     assert written == found, "run: python -m dev.evidence FILE"
 
 
-def test_a_key_that_modern_exports_never_hold_has_a_reason(known):
+def test_a_key_that_modern_exports_never_have_has_a_reason(known):
     never = {
         (path, name)
         for path, relation in modern(known).items()
@@ -70,7 +70,7 @@ def test_a_key_that_modern_exports_never_hold_has_a_reason(known):
     assert {one for one in never if not any(said(*one, "read", "assumed"))} == set()
 
 
-def test_a_key_that_modern_exports_always_hold_is_in_the_tree_or_has_a_reason(known):
+def test_a_key_that_modern_exports_always_have_is_in_the_tree_or_has_a_reason(known):
     lacking = {
         (path, name)
         for path, relation in modern(known).items()
@@ -85,7 +85,7 @@ def test_each_key_of_the_tree_is_known():
     assert {(path, name) for path, name, known in EVIDENCE.each() if not known.how} == set()
 
 
-def test_nothing_is_said_of_keys_that_the_tree_lacks_nor_of_gone_ones_that_it_has():
+def test_evidence_names_only_keys_of_the_tree_and_as_gone_only_others():
     rows = [row for row in EVIDENCE.rows if row.path != ANY]
     assert {row.path for row in rows} - EVIDENCE.places.keys() == set()
     pairs = {(row.path, key, row.how == "gone") for row in rows for key in row.keys if key != ANY}
@@ -147,7 +147,7 @@ def test_versions_that_follow_each_other_appear_as_a_span(tmp_path):
         ("heard\tbooks\t1.9\ttitle\t", "known.tsv:2: how is 'heard', not one of seen, read, assumed, gone"),
         ("seen\tbooks\tlast year\ttitle\t", "known.tsv:2: where is 'last year', not versions like 17.10"),
         ("read\tbooks\t\ttitle\t", "known.tsv:2: where is '', not files like"),
-        ("read\tbooks\tlib/book.rb\t\t", "known.tsv:2: names no path or no keys"),
+        ("read\tbooks\tlib/book.rb\t\t", "known.tsv:2: path or keys are missing"),
         ("read\tbooks\tlib/book.rb\ttitle", "known.tsv:2: 4 columns, not the 5 of how, path, where, keys, note"),
     ],
 )
@@ -158,7 +158,7 @@ def test_a_mistake_names_its_line(tmp_path, line, message):
 
 
 def test_a_file_that_is_absent_or_of_another_form_is_an_error(tmp_path):
-    with pytest.raises(TreeError, match="not readable evidence"):
+    with pytest.raises(TreeError, match="evidence that cannot be read"):
         read(tmp_path / "none.tsv")
     (tmp_path / "other.tsv").write_text("key\tvalue\n", encoding="utf-8")
     with pytest.raises(TreeError, match="the first line must name the columns how, path, where, keys, note"):

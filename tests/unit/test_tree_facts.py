@@ -28,15 +28,15 @@ def known(facts: Path) -> dict[str, Any]:
 
 
 def behind_columns(relation: Relation) -> list[str]:
-    """Return the keys that are no columns of the table, in the order in which they leave."""
+    """Return the keys that are not columns of the table, in the order in which they are exported."""
     columns = TREE.known.get(relation.table, {})
     keys = [key for key in relation.keys if key.name not in columns]
     before, after = [key.name for key in keys if not key.last], [key.name for key in keys if key.last]
     return [*before, *(child.name for child in relation.children), *after]
 
 
-def test_what_comes_after_the_columns_stands_in_the_order_of_real_exports(known):
-    # Columns stand in the order of the table, which depends on what a database was upgraded from.
+def test_what_comes_after_the_columns_is_in_the_order_of_real_exports(known):
+    # Columns are in the order of the table, which depends on what a database was upgraded from.
     compared = 0
     for path, relation in TREE.walk():
         real = known.get(path, {}).get("commonest_key_order", [])
@@ -97,7 +97,7 @@ PAID = {"requirements_access_level"}
 def test_since_and_until_are_what_real_exports_show(known):
     for found, all_seen in places(known):
         for (path, relation), its in zip(found, all_seen, strict=True):
-            # The nested relations are of this place; one that may be absent from a record or an edition tells nothing.
+            # The nested relations belong to this place; one that a record or an edition may lack proves nothing.
             always = [child.name for child in relation.children if not (child.one or child.optional)]
             spans = {name: came(name, [its]) for name in always}
             for key in relation.keys:

@@ -1,4 +1,4 @@
-"""JSON text ↔ values without a digit lost: a number that Python would round is carried as its text."""
+"""JSON text ↔ values without losing a digit: a number that Python would round stays text."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _SAFE_DIGITS = 18  # more may need more than 64 bits, which orjson does not writ
 
 
 def read(text: str) -> Any:
-    """Return what a JSON text says; its numbers with a fraction or an exponent, and huge ones, can only be written.
+    """Return the value of a JSON text. Fractions, exponents and huge numbers in it can only be written again.
 
-    Raises ValueError where it is not JSON, NaN and Infinity among it.
+    Raises ValueError if it is not JSON; NaN and Infinity are not.
     """
     return _DECODER.decode(text)
 
@@ -22,7 +22,7 @@ def read(text: str) -> Any:
 def write(value: Any) -> bytes:
     """Return JSON text, compact and in UTF-8.
 
-    Raises TypeError for what JSON has not, half a surrogate pair among it, and for what is nested more than 254 deep.
+    Raises TypeError for what JSON does not have, such as half a surrogate pair, and for more than 254 nested levels.
 
     >>> write(read('{"exact": 12345678901234567890.10, "huge": 1e400}'))
     b'{"exact":12345678901234567890.10,"huge":1e400}'
@@ -31,7 +31,7 @@ def write(value: Any) -> bytes:
 
 
 def number(value: float) -> Any:
-    """Return a number in the form in which `write` takes it; raise ValueError where JSON has none like it."""
+    """Return a number in a form that `write` accepts. Raises ValueError for NaN and infinity."""
     if not math.isfinite(value):
         _refuse(str(value))
     return _integer(str(value)) if type(value) is int else value
@@ -42,7 +42,7 @@ def _integer(text: str) -> int | orjson.Fragment:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number that JSON has")
+    raise ValueError(f"JSON has no number {constant}")
 
 
 _DECODER = json.JSONDecoder(parse_float=orjson.Fragment, parse_int=_integer, parse_constant=_refuse)

@@ -1,7 +1,7 @@
-"""What a transform is, and the ones that any schema may need.
+"""What a transform is, and the transforms that any schema may need.
 
-A transform makes the JSON value that is exported of one stored value. A value that cannot be read raises ValueError,
-which fails its relation: a record is never changed in silence.
+A transform makes the exported JSON value of a stored value. It raises ValueError for a value that it cannot read, which
+fails the relation: no record is changed silently.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from project_export.coders.ruby import load_yaml
 
 @dataclass(frozen=True)
 class Noted:
-    """A value, and what is to be reported of it. lost: the stored value is not in it, so that data are missing."""
+    """A value and a note to report. lost: whether the stored value is not in it, so that data are missing."""
 
     value: Any
     note: str
@@ -28,9 +28,9 @@ class Noted:
 
 @dataclass(frozen=True)
 class Transform:
-    """A function from one stored value to the JSON value that is exported, or to that in a Noted.
+    """A function from a stored value to the exported JSON value, plain or as a Noted.
 
-    of_null: it is asked for NULL as well. structured: it makes objects and arrays, not texts.
+    of_null: whether it is also called for NULL. structured: whether it returns objects and arrays, not texts.
     """
 
     function: Callable[[Any], Any]
@@ -39,7 +39,7 @@ class Transform:
 
 
 def plain(value: Any) -> Any:
-    """Make JSON of what YAML can hold: keys become strings, times ISO 8601 in UTC with three decimals, as Rails has it.
+    """Return a value from YAML as JSON: keys become strings, times ISO 8601 in UTC with three decimals, as in Rails.
 
     Raises ValueError for a number that JSON cannot hold.
     """
@@ -67,7 +67,7 @@ def _key(key: Any) -> str:
 
 
 def read_yaml(value: Any) -> Any:
-    """Read YAML as Ruby serialises it.
+    """Return what YAML of Ruby's holds.
 
     >>> read_yaml("--- !ruby/hash:ActiveSupport::HashWithIndifferentAccess\\nforce_remove_source_branch: '1'\\n")
     {'force_remove_source_branch': '1'}
@@ -76,7 +76,7 @@ def read_yaml(value: Any) -> Any:
 
 
 def read_yaml_hash(value: Any) -> Any:
-    """Read YAML of a hash; nothing stored is an empty one, as Rails' coder with the class Hash returns it.
+    """Return a hash from YAML; an empty one if nothing is stored, like Rails' coder with the class Hash.
 
     >>> read_yaml_hash("--- {}\\n"), read_yaml_hash(None), read_yaml_hash("--- \\n")
     ({}, {}, {})
@@ -90,9 +90,10 @@ def read_yaml_hash(value: Any) -> Any:
 
 
 def decode_base64(value: Any) -> str:
-    """Decode base64 to text; bytes that are not UTF-8 become U+FFFD, and a text that is not base64 stays as it is.
+    """Return base64 decoded as text. Bytes that are not UTF-8 become U+FFFD; a text that is not base64 stays as it is.
 
-    As Ruby's unpack1("m0") has it, by which merge_request_diff_file.rb#diff reads: no white space, no bit too many.
+    Base64 is what Ruby's unpack1("m0") accepts, which merge_request_diff_file.rb#diff uses: no white space, no extra
+    bits.
 
     >>> decode_base64("aMOp"), decode_base64("@@ -1 +1 @@")
     ('hé', '@@ -1 +1 @@')
@@ -105,7 +106,7 @@ def decode_base64(value: Any) -> str:
 
 
 def digest(value: Any) -> str:
-    """Return 40 hexadecimal digits made of a value: what stands for an identifier that the application would make up.
+    """Return 40 hexadecimal digits computed from a value, for an identifier that the application would make up.
 
     >>> digest(7)
     '902ba3cda1883801594b6e1b452790cc53948fda'

@@ -1,7 +1,7 @@
-"""What Ruby wrote → Python values: YAML as Psych has it, and the text that Hash#inspect makes.
+"""What Ruby wrote → Python values: YAML of Psych, and the text that Hash#inspect makes.
 
-A column that Rails serialises holds YAML. Objects are read as what they hold; symbols and hashes that do not tell
-symbols from strings stay recognisable, since models look keys up by the one or the other.
+A column that Rails serialises holds YAML. Objects are read as what they hold. Symbols, and hashes that treat symbols
+and strings alike, stay recognisable, since models look up keys by the one or the other.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Symbol(str):
 
 
 class Indifferent(dict[Any, Any]):
-    """A HashWithIndifferentAccess: a symbol finds the key of the same text."""
+    """A HashWithIndifferentAccess: a symbol finds the key with the same text."""
 
 
 class Instance(dict[Any, Any]):
@@ -34,7 +34,7 @@ class NotReadable(ValueError):
 
 
 def load_yaml(text: str) -> Any:
-    """Return what a YAML text of Ruby's holds. Raises NotReadable, and ValueError for a value that cannot be made.
+    """Return what a YAML text of Ruby's holds. Raises NotReadable, and ValueError for a value that cannot be built.
 
     >>> load_yaml("--- !ruby/hash:ActiveSupport::HashWithIndifferentAccess\\nforce: '1'\\n:sym: :left\\n")
     {'force': '1', 'sym': 'left'}
@@ -48,7 +48,7 @@ def load_yaml(text: str) -> Any:
 
 
 def inspected(text: str) -> Any:
-    """Return what a text that Ruby's `inspect` made stands for. Raises ValueError where it is none.
+    """Return the value of a text that Ruby's `inspect` wrote. Raises ValueError for any other text.
 
     >>> inspected('{"old_path"=>"a \\\\"b\\\\".rb", :new_line=>3, old_line: nil, "range"=>[true, 1.5]}')
     {'old_path': 'a "b".rb', 'new_line': 3, 'old_line': None, 'range': [True, 1.5]}
@@ -72,14 +72,14 @@ _TEXT = re.compile(r"(?:tag:yaml\.org,2002:|!)(?:ruby/)?(?:sym(?:bol)?|string|st
 
 
 def _symbol_or_string(loader: _Loader, node: yaml.ScalarNode) -> str:
-    """Read a plain scalar with a colon in front as a symbol; a string like that is quoted (Psych::ScalarScanner)."""
+    """Return a plain scalar that starts with a colon as a symbol; such a string is quoted (Psych::ScalarScanner)."""
     text = str(loader.construct_scalar(node))
     symbol = None if node.style else _SYMBOL.fullmatch(text)
     return Symbol(symbol[2] or symbol[3]) if symbol else text
 
 
 def _tagged(loader: _Loader, suffix: str, node: yaml.Node) -> Any:
-    """Read an object of a class of Ruby's as what it holds."""
+    """Return what an object of a Ruby class holds."""
     tag = str(node.tag)
     if isinstance(node, yaml.SequenceNode):
         return loader.construct_sequence(node, deep=True)
@@ -107,13 +107,13 @@ def _binary(loader: _Loader, node: yaml.ScalarNode) -> Any:
 
 
 _Loader.add_constructor("tag:yaml.org,2002:str", _symbol_or_string)
-_Loader.add_constructor("!binary", _binary)  # Psych's short name of it
+_Loader.add_constructor("!binary", _binary)  # Psych's short name for it
 for _prefix in ("!ruby/", "tag:yaml.org,2002:ruby/", "!map:", "tag:yaml.org,2002:map:", "!str", "!sym"):
     _Loader.add_multi_constructor(_prefix, _tagged)
 
 
 class _Inspected:
-    """A text of `inspect`, read from left to right."""
+    """Reads a text of `inspect`, from left to right."""
 
     _TOKEN = re.compile(
         r"""\s*(?:
@@ -145,7 +145,7 @@ class _Inspected:
         self._at = 0
 
     def value(self) -> Any:
-        """Read one value."""
+        """Read and return one value."""
         found = self._next()
         if found["mark"] == "{":
             return dict(self._listed("}", self._pair))
@@ -156,7 +156,7 @@ class _Inspected:
         return self._scalar(found)
 
     def end(self) -> None:
-        """Refuse anything but white space after the value."""
+        """Raise ValueError if anything but white space follows the value."""
         if self._text[self._at :].strip():
             self._refuse()
 
@@ -199,7 +199,7 @@ class _Inspected:
             code = found[1] or found[2] or found[3]
             return chr(int(code, 16)) if code else self._ESCAPES.get(found[4], found[4])
 
-        halves = self._ESCAPE.sub(one, text[1:-1])  # JSON writes characters beyond U+FFFF as two
+        halves = self._ESCAPE.sub(one, text[1:-1])  # JSON writes a character beyond U+FFFF as two
         return halves.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
     def _next(self) -> re.Match[str]:

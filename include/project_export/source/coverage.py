@@ -1,4 +1,4 @@
-"""How often each key of each relation has a value in one project's export: what the export was not seen to do."""
+"""How often each key of each relation has a value in one project's export."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from project_export.tree import BoundTree, Key, Relation
 
 @dataclass(frozen=True)
 class Seen:
-    """One key: its relation's dotted path, in how many of how many records it is not null, and why it may never be."""
+    """One key of the relation at a dotted path.
+
+    values: the records in which it is not null. records: all records. why: why it may be null in all of them.
+    """
 
     path: str
     key: str
@@ -24,12 +27,12 @@ class Seen:
 
     @property
     def unseen(self) -> bool:
-        """Whether the key has never had a value and nothing says that it cannot have one."""
+        """Whether no record has a value although nothing says why."""
         return self.values == 0 and self.why is None
 
 
 def coverage(reader: Reader, bound: BoundTree) -> list[Seen]:
-    """Read a whole project and count, in the tree's order. Memory: one batch, or one record."""
+    """Read a whole project and count the values of its keys, in the tree's order. Memory: one batch, or one record."""
     records: Counter[str] = Counter()
     values: Counter[tuple[str, str]] = Counter()
     tops = (bound.tree.root, *bound.tree.relations)
@@ -37,8 +40,8 @@ def coverage(reader: Reader, bound: BoundTree) -> list[Seen]:
         begun: list[bytes] = []
         for chunk in reader.read(relation.name):
             begun.append(chunk.data)
-            if not chunk.rows:
-                continue  # a record's end is still to come
+            if not chunk.records:
+                continue  # the record goes on in the next chunk
             for line in b"".join(begun).splitlines():
                 _count(relation, relation.name, json.loads(line), records, values)
             begun.clear()
@@ -71,11 +74,11 @@ def _listed(value: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _why(key: Key, relation: Relation) -> str | None:
-    """Say why a key may be null in every record, None when it has to be seen."""
+    """Return why a key may be null in every record; None if it needs a value somewhere."""
     if key.constant is not None:
         return key.why or f"always {key.constant}"
     if key.why is not None:
         return key.why
     if any(c.column == key.column and c.values == (None,) and c.test == "in" for c in relation.where):
-        return f"only rows whose {key.column} is NULL leave"
+        return f"only rows whose {key.column} is NULL are exported"
     return None

@@ -1,8 +1,8 @@
-"""Rows → documents: one flat statement per relation, spliced in the client.
+"""Table rows → documents (the JSON texts of records): one flat statement per relation, spliced in the client.
 
-For a batch of parents each nested relation is asked once for all its rows under them; each row comes as finished JSON
-text and is put into its parent's text by the value that joins them. Nothing is parsed but records that need a
-transform. A record that several parents share (an author) is read once per batch.
+One statement per batch of parents reads all rows of a nested relation under them. Each row is a finished JSON text,
+which goes into its parent's text by the value that joins them. Only records that need a transform are parsed. A record
+that several parents share, like an author, is read once per batch.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ _RUNS = 8
 _T = TypeVar("_T")
 
 Row = tuple[Any, ...]
-"""As `Select` says: join values, link values, flags (if any), what comes after nested relations (if any), record."""
+"""Of a `Select`: join values, link values, flags (if any), the keys after nested relations (if any), the record."""
 
 ReadExternal = Callable[[str, int, int], bytes | None]
-"""Reads so many bytes of a file beside the database from an offset on; None where there is no such file."""
+"""Arguments: file, offset, size. Returns these bytes of a file beside the database; None if there is no such file."""
 
 
 class Documents:
-    """Makes the documents of rows, as long as all that nests in them fits into so many bytes.
+    """Makes the documents of table rows, as long as they fit into memory with all that nests in them.
 
-    parameters: the request's parameters that a tree may put in the place of a value.
-    external: reads values that lie outside of the database; without it they are left out and counted.
+    room: the bytes that they may take. parameters: values of the request's parameters, by name.
+    external: reads values that are stored outside the database; without it they are left out and counted.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Documents:
         self._external = external
 
     def of_keys(self, node: Node, keys: Sequence[tuple[bytes, ...]]) -> tuple[list[Row], list[bytes]] | None:
-        """Return the rows of these keys and their documents, None where they do not fit."""
+        """Return the rows of these keys and their documents; None if they do not fit."""
 
         def read() -> tuple[list[Row], list[bytes]]:
             rows = self._rows(node, keys)
@@ -60,7 +60,7 @@ class Documents:
         return self._fitting(read)
 
     def of_rows(self, node: Node, rows: Sequence[Row]) -> list[bytes] | None:
-        """Return the documents of rows that have been read already, None where what nests in them does not fit."""
+        """Return the documents of rows that have been read; None if what nests in them does not fit."""
         return self._fitting(lambda: self._documents(node, rows))
 
     def _fitting(self, make: Callable[[], _T]) -> _T | None:
@@ -75,7 +75,7 @@ class Documents:
             self._room = math.inf
 
     def own(self, node: Node, rows: Sequence[Row]) -> list[bytes]:
-        """Return the document of each row without nested relations, transformed."""
+        """Return the documents of rows without nested relations, transformed."""
         documents = [row[-1] for row in rows]
         if node.select.flagged:
             at = node.flags_at
@@ -83,7 +83,7 @@ class Documents:
         return self._replaced(node.parameters, documents)
 
     def after(self, node: Node, rows: Sequence[Row]) -> list[bytes]:
-        """Return what comes after the nested relations of each row: the rest of its document."""
+        """Return the part of each row's document that comes after the nested relations."""
         if not node.last:
             return [b"}"] * len(rows)
         texts = [row[-2] for row in rows]
@@ -94,13 +94,13 @@ class Documents:
         return [b"," + text[1:] for text in self._replaced(node.parameters_after, texts)]
 
     def replaces(self, node: Node) -> bool:
-        """Return whether a parameter replaces a value before the nested relations of a node's records."""
+        """Return whether a parameter replaces a value before the nested relations of a node's documents."""
         return bool(self._given(node.parameters))
 
     def _rows(self, node: Node, keys: Sequence[tuple[bytes, ...]]) -> list[Row]:
-        """Return all rows of a relation under these keys; raise _TooLarge when there is no room for them.
+        """Return all rows of a relation under these keys; raise _TooLarge if there is no room for them.
 
-        They are read to the end all the same: breaking off would cost the transaction.
+        They are read to the end in any case: breaking off would abort the transaction.
         """
         rows: list[Row] = []
         for row in self._session.rows(node.select.query, node.select.bind(keys), node.described):
@@ -116,18 +116,18 @@ class Documents:
         return rows
 
     def _documents(self, node: Node, rows: Sequence[Row]) -> list[bytes]:
-        """Return the document of each row, with its nested relations put in."""
+        """Return the documents of rows, with their nested relations."""
         documents = self.own(node, rows)
         if not node.children:
             return documents
-        # Pieces of all rows are made relation by relation and then joined row by row: little Python runs per value.
+        # The pieces are made relation by relation for all rows, then joined row by row: little Python runs per value.
         nested = [self._nested(child, rows) for child in node.children]
         opened = (document[:-1] for document in documents)
         documents = [b"".join(row) for row in zip(opened, *nested, self.after(node, rows), strict=True)]
         return [document.replace(b"{,", b"{", 1) for document in documents] if node.bare else documents
 
     def _nested(self, child: Child, rows: Sequence[Row]) -> list[bytes]:
-        """Return what a nested relation adds to the document of each of these rows."""
+        """Return what a nested relation adds to the documents of these rows."""
         values = child.values(rows)
         found: defaultdict[Value, list[bytes]] = defaultdict(list)
         missing = [value for value in dict.fromkeys(values) if value is not None]
@@ -144,7 +144,7 @@ class Documents:
         return [added.get(value, nothing) for value in values]
 
     def _looked_at(self, node: Node, row: Row) -> bytes:
-        """Do what a row's flags ask for: count codes without a name, transform values."""
+        """Return a row's document as its flags demand: values transformed, codes without a name counted."""
         flags = row[node.flags_at]
         for bit, note, lost in node.select.noted:
             if flags & bit:
@@ -152,7 +152,7 @@ class Documents:
         return self._transformed_in(node, row, row[-1], node.due)
 
     def _transformed_in(self, node: Node, row: Row, text: bytes, dues: Sequence[Due]) -> bytes:
-        """Return a row's JSON text with the transforms done that its flags ask for."""
+        """Return a JSON text of a row with the transforms done that its flags demand."""
         flags = row[node.flags_at]
         due = [(key, transform, default) for bit, key, transform, default in dues if flags & bit]
         if not due:
@@ -172,15 +172,15 @@ class Documents:
             try:
                 return exact.write(record)
             except (ValueError, TypeError):
-                for changed, _, _ in due:  # to name the one that cannot be written
+                for changed, _, _ in due:  # finds the one that cannot be written
                     exact.write(record[changed])
                 raise
         except (ValueError, TypeError, RecursionError) as error:
             where = f"{node.path}.{changed} of the row with {node.row_described(row)}"
-            raise SourceRefused(f"{where}: {error}. Repair the row, or take the key out of the tree.") from error
+            raise SourceRefused(f"{where}: {error}. Repair the row, or remove the key from the tree.") from error
 
     def _transformed(self, path: str, transform: str, value: Any) -> Any:
-        """Return what a transform makes of a value; count what it notes."""
+        """Return what a transform makes of a value; count its note."""
         made = TRANSFORMS[transform].function(value)
         if not isinstance(made, Noted):
             return made
@@ -191,9 +191,9 @@ class Documents:
         (self.omissions if lost else self.oddities)[note] += 1
 
     def _fetched(self, path: str, file: str | None, offset: int | None, size: int | None) -> str | None:
-        """Return a value that lies outside of the database; of what is not there, what is, and count it.
+        """Return a value that is stored outside the database. Of one that is cut short, return what there is; count it.
 
-        So does GitLab (merge_request_diff_file.rb#utf8_diff): it logs the error, and the text is empty.
+        GitLab does the same (merge_request_diff_file.rb#utf8_diff): it logs the error, and the text is empty.
         """
         assert self._external is not None
         data = None
@@ -203,21 +203,21 @@ class Documents:
             self._count(f"{path}: {LOST}: there is no such file", lost=True)
             return None
         if len(data) != size:
-            self._count(f"{path}: a value that is stored outside of the database is cut short there", lost=True)
+            self._count(f"{path}: a value that is stored outside the database is cut short there", lost=True)
         self._room -= len(data)
         if self._room < 0:
             raise _TooLarge
         return data.decode("utf-8", "replace")
 
     def _replaced(self, keys: Sequence[Key], texts: list[bytes]) -> list[bytes]:
-        """Return JSON texts of records with the values that the request's parameters give."""
+        """Return JSON texts of records with the values of the request's parameters."""
         given = self._given(keys)
         if not given:
             return texts
         return [exact.write({**exact.read(text.decode()), **given}) for text in texts]
 
     def _given(self, keys: Sequence[Key]) -> dict[str, Any]:
-        """Return what the request's parameters give as the values of keys."""
+        """Return the values that parameters give to these keys, by key."""
         found: dict[str, Any] = {}
         for key in keys:
             value = self._parameters.get(key.parameter or "")
@@ -227,11 +227,11 @@ class Documents:
 
 
 def split(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    """Yield what does not fit together in up to eight runs: what one fat record makes too large is soon found."""
+    """Yield items in up to eight runs: the one record that makes a batch too large is soon found."""
     step = -(-len(items) // _RUNS)
     for start in range(0, len(items), step):
         yield items[start : start + step]
 
 
 class _TooLarge(Exception):
-    """There is no room for the rows; never leaves this module."""
+    """There is no room for the rows. It is always caught in this module."""

@@ -1,4 +1,4 @@
-"""What a database's encoding can hold: PostgreSQL refuses a statement that has a character which its database lacks."""
+"""Characters of a database's encoding: PostgreSQL rejects a statement with a character that the encoding lacks."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import re
 
 
 def known(characters: str, encoding: str) -> str:
-    """Return those of the characters that an encoding, by PostgreSQL's name, has for certain.
+    """Return those of the characters that an encoding, by PostgreSQL's name, is known to have.
 
-    In SQL_ASCII a character of several bytes is as many characters, and other codecs than Python's are not looked for:
-    there, those of ASCII.
+    For SQL_ASCII, where each byte is a character, and for encodings that Python does not know: those of ASCII.
 
     >>> known("a\\xa0\\u3000", "LATIN1"), known("a\\xa0\\u3000", "EUC_CN"), known("a\\xa0\\u3000", "SQL_ASCII")
     ('a\\xa0', 'a\\u3000', 'a')

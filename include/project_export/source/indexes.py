@@ -1,8 +1,8 @@
 """Which index serves each join of a bound tree, by pg_index: a join without one reads a whole table per batch.
 
-An index serves a join when its leading columns, as many as are compared with equality, hold all of the join's columns
-(whole), or at least one of them (partly). Invalid indexes and expressions do not count. A partial index counts only
-where its condition follows from the comparison itself, (column IS NOT NULL); others are named, but not relied upon.
+An index serves a join if all of the join's columns, or at least one, are among its leading columns that are compared
+with equality. Invalid indexes and expressions do not count. A partial index counts only if the comparison implies its
+condition (column IS NOT NULL); other partial indexes are reported, but not relied upon.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ class Index:
 
 @dataclass(frozen=True)
 class Join:
-    """One way in which rows are found: where in the tree, by which columns, and the index that serves it.
+    """One way of finding table rows: where in the tree, by which columns, and the index that serves it.
 
-    index: None when there is none. missing: columns of the join that the index does not lead with. partial: partial
-    indexes that lead with the columns, with their conditions; whether they are used, only the planner can say.
+    index: None if there is none. missing: columns of the join that are not among the index's leading ones. partial:
+    partial indexes on the columns, with their conditions; only the planner knows whether it uses them.
     """
 
     path: str
@@ -78,7 +78,7 @@ def joins(session: Session, bound: BoundTree) -> list[Join]:
 
 
 def _ways(bound: BoundTree) -> Iterator[tuple[str, str, tuple[str, ...], frozenset[str]]]:
-    """Yield path, table, joined columns, and the columns that are compared with one value besides."""
+    """Yield path, table, joined columns, and the columns that are also compared with one value."""
     root = bound.tree.root
     yield root.name, root.table, root.key, frozenset()
     title = bound.tree.title
@@ -101,7 +101,7 @@ def _fixed(where: Iterable[Condition]) -> frozenset[str]:
 
 
 def _rows(relation: Relation) -> Iterator[tuple[str, Beside]]:
-    """Yield the rows of other tables that are found for each row, by the names of what reads them."""
+    """Yield the rows of other tables that are looked up for each row, with the name of what reads them."""
     yield from ((row.name, row) for row in relation.beside)
     forms = [(name, value) for name, value in relation.derived if isinstance(value, Form)]
     forms += [(key.name, form) for key in relation.keys for form in key.forms]
@@ -139,6 +139,6 @@ def _leading(index: Index, compared: set[str]) -> tuple[str, ...]:
 
 
 def _follows(condition: str, columns: tuple[str, ...]) -> bool:
-    """Whether an index's condition is no more than that one of the joined columns is there."""
+    """Return whether an index's condition only says that one of the joined columns is not NULL."""
     match = re.fullmatch(r'\("?(\w+)"? IS NOT NULL\)', condition)
     return match is not None and match[1] in columns

@@ -1,4 +1,4 @@
-"""Names, values and orders as SQL: names are composed as identifiers, values are bound."""
+"""Names, values and orders as SQL: names become identifiers, values are bound."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from psycopg import sql
 from project_export.tree import Order
 
 ROW = sql.Identifier("t")
-"""The row of a relation in each of its statements."""
+"""The alias of a relation's table in its statements."""
 
 
 @dataclass
 class Params:
-    """Collects values and gives placeholders for them."""
+    """Collects values and returns placeholders for them."""
 
     values: dict[str, Any] = field(default_factory=dict)
 
@@ -28,22 +28,22 @@ class Params:
 
 
 def named(name: str) -> sql.Identifier:
-    """Return a quoted name; in quotes, too, psycopg takes a % for the beginning of a placeholder."""
+    """Return a quoted name. psycopg would read a % as a placeholder, even in quotes."""
     return sql.Identifier(name.replace("%", "%%"))
 
 
 def column(name: str, row: sql.Identifier = ROW) -> sql.Composable:
-    """Return a column of a row, by default of `t`."""
+    """Return a column of a table's alias, by default `t`."""
     return sql.SQL("{}.{}").format(row, named(name))
 
 
 def ordered(orders: Sequence[Order], row: sql.Identifier = ROW) -> list[sql.Composable]:
-    """Return what rows are ordered by."""
+    """Return the terms of ORDER BY."""
     return [directed(column(order.column, row), order) for order in orders]
 
 
 def directed(value: sql.Composable, order: Order) -> sql.Composable:
-    """Return a value with the direction of an order."""
+    """Return a value with an order's direction."""
     return sql.SQL("{}" + " DESC" * order.descending + " NULLS LAST" * order.nulls_last).format(value)
 
 

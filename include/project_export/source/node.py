@@ -1,4 +1,4 @@
-"""Relations ready to be read: their statements, how to take rows apart, and what they add to their parents' records."""
+"""Relations ready to be read: their statements, the layout of their rows, what they add to their parents' records."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ Value = bytes | tuple[bytes, ...] | None
 
 
 class Node:
-    """A relation ready to be read: its statement, and how to take its rows apart.
+    """A relation ready to be read: its statement and the layout of its rows.
 
-    last: keys that come after the nested relations. bare: whether no key comes before them. flags_at: where a row has
-    its flags. parameters, parameters_after: keys that a parameter may replace, before and after the nested relations.
+    last: keys that come after the nested relations. bare: whether no key comes before them. flags_at: the index of the
+    flags in a row. parameters, parameters_after: keys that a parameter may replace, before and after the nested
+    relations.
     """
 
     def __init__(self, relation: Relation, statements: Statements, select: Select, path: str | None = None) -> None:
@@ -38,21 +39,21 @@ class Node:
         self.children = [Child(child, self, statements) for child in relation.children]
 
     def joins(self, rows: Sequence[tuple[Any, ...]]) -> list[Value]:
-        """Return of each row the value that joins it to its parent, or its own key: bare when it has one column."""
+        """Return the values that join rows to their parents, or the rows' own keys: bare if they have one column."""
         width = self.select.join_width
         return [row[0] for row in rows] if width == 1 else [row[:width] for row in rows]
 
     def keys(self, values: Sequence[Value]) -> Sequence[tuple[bytes, ...]]:
-        """Return such values as keys to select by."""
+        """Return such values as keys of a statement."""
         return cast("Sequence[tuple[bytes, ...]]", values if self.select.join_width > 1 else [(v,) for v in values])
 
     def refused(self, keys: int, rows: int) -> SourceRefused:
-        """Return the error for keys that do not lead to a row each."""
-        message = f"{self.path}: {keys} keys ({', '.join(self.relation.key)}) lead to {rows} rows"
+        """Return the error for keys that do not find one row each."""
+        message = f"{self.path}: {keys} keys ({', '.join(self.relation.key)}) find {rows} rows"
         return SourceRefused(f"{message} of {self.relation.table}. Give the relation a key that identifies its rows.")
 
     def row_described(self, row: tuple[Any, ...]) -> str:
-        """Name a row for a message by what is known of it."""
+        """Describe a row for a message, by its join and link values."""
         values = dict(zip((*self.select.join, *self.select.links), row, strict=False))
         return ", ".join(f"{name} {value.decode()}" for name, value in values.items() if value is not None)
 
@@ -60,7 +61,7 @@ class Node:
 class Child:
     """A nested relation under its parent's rows.
 
-    nodes: itself, then its successors. varies: whether what it adds without a row depends on the value that joins.
+    nodes: itself, then its successors. varies: whether what it adds without a row depends on the join value.
     """
 
     def __init__(self, relation: Relation, parent: Node, statements: Statements) -> None:
@@ -84,7 +85,7 @@ class Child:
         self._at = [first + parent.select.links.index(link) for _, link in relation.join]
 
     def values(self, rows: Sequence[tuple[Any, ...]]) -> list[Value]:
-        """Return of each parent's row the value by which it is joined, None when it has none."""
+        """Return the values by which rows of the parent are joined; None for a row without one."""
         if len(self._at) == 1:
             (at,) = self._at
             return [row[at] for row in rows]
@@ -92,14 +93,14 @@ class Child:
         return [None if None in value else value for value in values]
 
     def added(self, documents: Sequence[bytes], value: Value = None) -> bytes:
-        """Return what these documents, those that are joined by the value, add to their parent's."""
+        """Return what the documents that are joined by the value add to their parent's."""
         if not self._one:
             return self.opening + b",".join(documents) + b"]"
         return self.opening + documents[0] if documents else self._instead.get(value, self._nothing)
 
 
 def _without_row(relation: Relation, given: Mapping[str, str]) -> bytes:
-    """Return the document that leaves where a relation has no row."""
+    """Return the document that is exported if a relation has no row."""
     own = {key: given.get(key.name, "null") for key in relation.keys}
     texts = [(key.name, text) for key, text in own.items() if not key.last]
     texts += [(child.name, "[]") for child in relation.children if not child.one]

@@ -1,4 +1,4 @@
-"""Which rights an export lacks in a source, and the statements that give a role all of them."""
+"""The rights that an export lacks in a source, and the statements that grant them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LACKING = sql.SQL("""
 
 
 def lacking(session: Session, bound: BoundTree) -> Mapping[str, tuple[str, ...]]:
-    """Return the columns that the tree reads and this session's role may not, by table."""
+    """Return the columns that the tree reads and this session's role may not read, by table."""
     reads = [(table, column) for table, names in columns(bound).items() for column in names]
     query = _LACKING.format(tables=sql.Placeholder("tables"), columns=sql.Placeholder("columns"))
     params = {"tables": [table for table, _ in reads], "columns": [column for _, column in reads]}
@@ -33,9 +33,9 @@ def lacking(session: Session, bound: BoundTree) -> Mapping[str, tuple[str, ...]]
 
 
 def grants(tables: Iterable[Found], bound: BoundTree, role: str) -> Iterator[str]:
-    """Yield the statements that let a role read what the tree reads of these tables, for an administrator to run.
+    """Yield the statements by which an administrator lets a role read what the tree reads of these tables.
 
-    The rights are to columns: tables of which a few are read hold secrets in others.
+    They grant columns, since other columns of the same tables hold secrets.
     """
     reads = columns(bound)
     found = sorted(tables, key=lambda table: (table.schema, table.name))

@@ -1,4 +1,4 @@
-"""What an export asks of the database for one relation, statement by statement, for people to read."""
+"""The statements that an export runs for one relation, for people to read."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _BATCH_ROWS = 1000
 class Asked:
     """One statement.
 
-    path: the relation that it reads, and `(keys)` where it only finds the rows. query: as psql takes it; the keys of a
-    batch are its variables key0, key1, ... plan: the lines of EXPLAIN, if it was asked for.
+    path: the relation that it reads, with `(keys)` if it only finds the keys. query: for psql; the keys of a batch are
+    its variables key0, key1, ... plan: the lines of EXPLAIN, if they were asked for.
     """
 
     path: str
@@ -31,9 +31,9 @@ class Asked:
 
 
 def asked(bound: BoundTree, name: str) -> Iterator[Asked]:
-    """Yield the statements for a relation and all that nests in it; none for one without a table.
+    """Yield the statements for a relation and its nested ones; none for a relation without a table.
 
-    The values of the project, on which it joins, are zero.
+    The values of the project on which it joins are zero.
     """
     relation, root = bound.relation(name), bound.tree.root
     nothing = Statements(bound.catalogue, root)
@@ -43,7 +43,7 @@ def asked(bound: BoundTree, name: str) -> Iterator[Asked]:
 
 
 def explained(session: Session, bound: BoundTree, name: str, project_id: int) -> Iterator[Asked]:
-    """Yield them with their plans, as PostgreSQL makes them for the first batch of a project's rows.
+    """Yield them with PostgreSQL's plans for the first batch of a project's table rows.
 
     Raises ProjectNotFound, SourceRefused, SourceBusy.
     """
@@ -70,7 +70,7 @@ class _Asking:
             keys, select = [(str(self.project_id).encode(),)], self.statements.by_key(root)
         else:
             parent = [self.values[link] for _, link in relation.join]
-            if None in parent:  # then the project has no rows of it, and nothing is asked
+            if None in parent:  # then the project has none, and nothing is run
                 return
             if relation.one:
                 keys, select = [tuple(parent)], self.statements.children(relation)
@@ -90,7 +90,7 @@ class _Asking:
                 yield from self._node(one, one.keys(values))
 
     def _asked(self, path: str, query: bytes, values: Mapping[str, Any], bound: Mapping[str, Any] | None) -> Asked:
-        """Return a statement, with its plan where there is a session and there are keys to plan for."""
+        """Return a statement, with its plan if there are a session and keys to plan for."""
         plan: tuple[str, ...] = ()
         if self.session is not None and bound is not None:
             plan = tuple(line.decode() for (line,) in self.session.rows(b"EXPLAIN " + query, bound, f"explain {path}"))
@@ -110,7 +110,7 @@ class _Asking:
 
 
 class _Literals(dict[str, str]):
-    """Values as SQL; what has none, a batch's keys, is a variable of psql."""
+    """Values as SQL; a name without a value, the keys of a batch, is a variable of psql."""
 
     def __missing__(self, name: str) -> str:
         return f":'{name}'"

@@ -1,4 +1,4 @@
-"""Records of a project as lines of JSON, read in batches that are bounded by bytes. Memory: one batch."""
+"""Records of a project as lines of JSON, read in batches of bounded size. Memory: one batch."""
 
 from __future__ import annotations
 
@@ -20,26 +20,29 @@ from project_export.source.values import SPACES
 from project_export.tree import BoundTree, Relation
 from project_export.tree.refs import root_refs
 
-_FIRST_BATCH_ROWS = 100
+_FIRST_BATCH = 100
 _CHUNK_BYTES = 256 << 10
-_ROOM = 2  # times the size that a batch aims at: if it becomes larger, it is read in smaller ones
+_ROOM = 2  # times the size that a batch aims at; a batch that becomes larger is read in smaller ones
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """A run of records as they stand in the file, and how many end in it: none where a large one goes on."""
+    """A run of bytes of a relation's file.
+
+    records: how many records end in it; 0 while a large one goes on.
+    """
 
     data: bytes
-    rows: int
+    records: int
 
 
 class Reader:
     """Reads one project through one session.
 
-    batch_rows, batch_bytes: a batch has at most so many top-level records and aims at so many bytes.
-    parameters: the request's parameters that a tree may put in the place of a value.
-    external: reads values that lie outside of the database; without it they are left out and counted.
-    Raises ProjectNotFound when the root has no row with this id.
+    batch_rows: top-level records in a batch at most. batch_bytes: the size at which a batch aims.
+    parameters: values of the request's parameters, by name; None leaves the source's values.
+    external: reads values that are stored outside the database; without it they are left out and counted.
+    Raises ProjectNotFound if the root's table has no row with this id.
     """
 
     def __init__(
@@ -85,21 +88,21 @@ class Reader:
 
     @property
     def root_values(self) -> Mapping[str, bytes | None]:
-        """The values of the project on which its relations join, and to which they refer, as PostgreSQL's texts."""
+        """The project's values to which its relations refer or on which they join, as PostgreSQL's texts."""
         return self._root_values
 
     @property
     def oddities(self) -> Counter[str]:
-        """What was odd about the values that were read, and how often; nothing is missing for that."""
+        """Remarks on values that were read, and how often each applies; no data are missing."""
         return self._documents.oddities
 
     @property
     def omissions(self) -> Counter[str]:
-        """What the source has, or names, and the records lack, and how often."""
+        """What the source has or names and the records lack, and how often."""
         return self._documents.omissions
 
     def count(self, name: str) -> int:
-        """Return the number of records that a relation has at its top level."""
+        """Return the number of top-level records of a relation."""
         relation = self._bound.relation(name)
         if relation is self._bound.tree.root or not relation.table:
             return 1
@@ -111,10 +114,10 @@ class Reader:
         return min(rows, 1) if relation.one else rows
 
     def read(self, name: str, part: int = 0, parts: int = 1) -> Iterator[Chunk]:
-        """Yield a relation's records in order; of `parts` equal runs of them the one numbered `part`, from 0.
+        """Yield a relation's records in order: the run numbered `part`, from 0, of `parts` equal runs.
 
-        A many-relation gives one line per record; a one-to-one relation its object or `null`, without a newline.
-        Raises SourceRefused, also for text that is none, with the key of its row.
+        A relation of many has one line per record; a relation of one is an object or `null`, without a newline.
+        Raises SourceRefused, also for a text that cannot be converted, with the key of its row.
         """
         self._batch = None
         self._session.mark()
@@ -146,15 +149,15 @@ class Reader:
             yield from self._many(relation, *self._run(name, part, parts))
 
     def _run(self, name: str, part: int, parts: int) -> tuple[int, int | None]:
-        """Return offset and limit of a part; the last one is open-ended."""
+        """Return offset and limit of a part; the last part has no limit."""
         if parts == 1:
             return 0, None
         total = self.count(name)
-        begin, end = total * part // parts, total * (part + 1) // parts
-        return begin, None if part == parts - 1 else end - begin
+        start, end = total * part // parts, total * (part + 1) // parts
+        return start, None if part == parts - 1 else end - start
 
     def _one(self, node: Node, key: tuple[bytes, ...]) -> Iterator[Chunk]:
-        """Yield the record of a relation that has at most one."""
+        """Yield the record of a relation of one."""
         self._batch = node, [key]
         read = self._documents.of_keys(node, [key])
         if read is None:
@@ -164,15 +167,15 @@ class Reader:
             yield from self._writer.pieces(_cut(documents[0])) if documents else [Chunk(b"null", 0)]
 
     def _many(self, relation: Relation, offset: int, limit: int | None) -> Iterator[Chunk]:
-        """Yield the records of a relation from an offset on."""
+        """Yield the records of a relation of many, from an offset on."""
         node = Node(relation, self._statements, self._statements.by_key(relation))
         query, params = self._statements.page_keys(relation, self._root_values, offset=offset, limit=limit)
         pace = _Pace(self._batch_rows, self._batch_bytes)
-        for keys in self._session.pages(query, params, pace.rows, node.described, binary=True):
+        for keys in self._session.pages(query, params, pace.records, node.described, binary=True):
             yield from self._lines(node, keys, pace)
 
     def _lines(self, node: Node, keys: Sequence[tuple[bytes, ...]], pace: _Pace) -> Iterator[Chunk]:
-        """Yield the records of these keys, in order: at once, or a few at a time where they do not fit into memory."""
+        """Yield the records of these keys, in order; a few at a time if they do not fit into memory."""
         self._batch = node, keys
         read = self._documents.of_keys(node, keys)
         if read is not None:
@@ -196,25 +199,25 @@ class Reader:
         return [found[value] for value in node.joins(keys)]
 
     def _parent(self, relation: Relation) -> tuple[bytes, ...] | None:
-        """Return the root's values by which a relation joins, None where one is NULL: then there are no rows."""
+        """Return the root's values on which a relation joins; None if one is NULL: then it has no records."""
         values = tuple(self._root_values[parent] for _, parent in relation.join)
         return None if None in values else values
 
 
 class _Pace:
-    """How many records the next batch has: as many as fit the aim, by the size of the last ones."""
+    """The number of records in the next batch: as many as should fit, by the size of the last ones."""
 
-    def __init__(self, most_rows: int, aim_bytes: int) -> None:
-        self._most = most_rows
+    def __init__(self, most: int, aim_bytes: int) -> None:
+        self._most = most
         self._aim = aim_bytes
-        self._rows = min(_FIRST_BATCH_ROWS, most_rows)
+        self._records = min(_FIRST_BATCH, most)
 
-    def rows(self) -> int:
-        return self._rows
+    def records(self) -> int:
+        return self._records
 
-    def learn(self, rows: int, size: int) -> None:
-        fitting = rows * self._aim // max(size, 1)
-        self._rows = max(1, min(fitting, self._most, 4 * self._rows))
+    def learn(self, records: int, size: int) -> None:
+        fitting = records * self._aim // max(size, 1)
+        self._records = max(1, min(fitting, self._most, 4 * self._records))
 
 
 def _linked(root: Relation, relations: Sequence[Relation]) -> Relation:
@@ -223,13 +226,13 @@ def _linked(root: Relation, relations: Sequence[Relation]) -> Relation:
 
 
 class _Writer:
-    """Makes chunks of records and escapes them, a few at a time: large blocks of memory are slow to come by."""
+    """Makes chunks of records and escapes them, a few at a time: large blocks of memory are slow to allocate."""
 
     def __init__(self, escapes: Escapes) -> None:
         self._escapes = escapes
 
     def chunks(self, documents: Iterable[bytes]) -> Iterator[Chunk]:
-        """Yield records, each on its line."""
+        """Yield records, one per line."""
         lines: list[bytes] = []
         size = 0
         escape = self._escapes.escape
@@ -247,7 +250,7 @@ class _Writer:
             yield Chunk(b"\n".join([*lines, b""]), len(lines))
 
     def pieces(self, pieces: Iterable[bytes], end: bytes = b"") -> Iterator[Chunk]:
-        """Yield one record from its pieces, a few hundred kilobytes at a time; `end` comes after it."""
+        """Yield one record from its pieces, a few hundred kilobytes at a time. end: what follows it."""
         gathered: list[bytes] = []
         size = 0
         for piece in pieces:

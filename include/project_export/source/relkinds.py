@@ -1,8 +1,8 @@
-"""Whether the tables that a tree reads can hide rows: by a row policy, or since they are not what they seem.
+"""Whether the tables that a tree reads can hide table rows: by a row policy, or because they are not plain tables.
 
-A view filters as it likes, which row_security does not stop; a foreign table's server may filter; a table of another
-schema than the root's may be another one's of that name. None of these is read unless it is allowed by name. Policies
-are refused by the server, one at a time; here all are named before a row is read.
+A view may filter, regardless of row_security; so may a foreign table's server; and a table in another schema than the
+root's may be a different table of the same name. None of these is read unless a setting names it. The server rejects
+policies one at a time; here all are reported before anything is read.
 """
 
 from __future__ import annotations
@@ -39,10 +39,11 @@ _POLICY = "42501"
 
 @dataclass(frozen=True)
 class Found:
-    """What is read under a table's name: schema, `schema.table` in quotes where SQL wants them, pg_class.relkind.
+    """The table that is read under a name.
 
-    policy: a row policy applies to this role. foreign: it has foreign tables as partitions or children.
-    others: tables of this name in other schemas of the search path.
+    full: `schema.table`, quoted where SQL needs it. kind: pg_class.relkind. policy: whether a row policy applies to
+    this role. foreign: whether it has foreign tables as partitions or children. others: tables of the same name in
+    other schemas of the search path.
     """
 
     name: str
@@ -56,14 +57,17 @@ class Found:
 
 @dataclass(frozen=True)
 class Allowed:
-    """What may be read although rows may be hidden: tables as `schema.table`, and whatever policies show."""
+    """What may be read although table rows may be hidden.
+
+    tables: as `schema.table`. policies: whether tables with row policies are read.
+    """
 
     tables: frozenset[str] = frozenset()
     policies: bool = False
 
     @classmethod
     def of(cls, names: str, *, policies: bool) -> Allowed:
-        """Read names as settings have them: with commas between, quoted as in SQL.
+        """Return what settings allow. names: of tables, separated by commas, quoted as in SQL.
 
         >>> sorted(Allowed.of('app.notes, "My, own".labels', policies=False).tables)
         ['"My, own".labels', 'app.notes']
@@ -81,7 +85,7 @@ class Tables:
         self.found = _found(session, tables(bound.tree))
 
     def require(self, names: Iterable[str]) -> None:
-        """Raise SourceFiltered, with all there is, unless every row of the root and these relations is seen."""
+        """Raise SourceFiltered, which lists every reason, if rows of the root or these relations may be hidden."""
         wanted = [self._bound.relation(name) for name in names]
         read = tables(replace(self._bound.tree, relations=tuple(wanted), title=None))
         doubts = [doubt for table in sorted(read) for doubt in self._doubts(table) if not doubt.allowed]
@@ -91,11 +95,11 @@ class Tables:
             raise SourceFiltered(message, _POLICY if policies else None)
 
     def remarks(self, name: str) -> tuple[str, ...]:
-        """Say of a relation which of its tables may hide rows; a setting names each of them."""
+        """Return the tables of a relation that may hide rows and that a setting names."""
         return self._allowed_doubts(name, policy=False)
 
     def omissions(self, name: str) -> tuple[str, ...]:
-        """Say of a relation which row policies hide rows of it; a setting allows all of them at once."""
+        """Return the row policies that may hide rows of a relation and that a setting allows."""
         return self._allowed_doubts(name, policy=True)
 
     def _allowed_doubts(self, name: str, *, policy: bool) -> tuple[str, ...]:
@@ -138,7 +142,7 @@ class _Doubt:
     def __str__(self) -> str:
         if self.policy:
             return f"{self.what} [SQLSTATE {_POLICY}]: use a role with BYPASSRLS, or set {self.setting}"
-        return f"{self.what}: let search_path lead to a table beside the root's, or set {self.setting}"
+        return f"{self.what}: make search_path find a table in the root's schema, or set {self.setting}"
 
 
 def _found(session: Session, names: frozenset[str]) -> Mapping[str, Found]:

@@ -1,9 +1,9 @@
 """One read-only transaction on the source database, and what its errors mean.
 
-Every session is READ ONLY and REPEATABLE READ, has time limits, no JIT (compiled anew for each batch, it costs more
-than it saves), a zone of its own, and a name that tells job and relation in pg_stat_activity. The server filters no
-rows: where a row policy would, it refuses (row_security is off). All settings end with the transaction, since a pooler
-gives the server's session to others then; see docs/adr/0011-poolers.md.
+Every session is READ ONLY and REPEATABLE READ. It has time limits, no JIT (which would compile every batch again and
+cost more than it saves), its own time zone, and a name that shows job and relation in pg_stat_activity. Where a row
+policy would hide rows, the server raises an error instead (row_security is off). All settings end with the transaction,
+after which a pooler gives the server's session to other clients; see docs/adr/0011-poolers.md.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _CHECKS_CLIENTS, _LIMITS_TRANSACTIONS = 140_000, 170_000
 _CLEAN = (
     "RESET ALL; SET LOCAL SESSION AUTHORIZATION DEFAULT; SET LOCAL role TO DEFAULT; SET LOCAL client_encoding TO 'UTF8'"
 )
-"""What other clients of a pooler have left in the server's session goes; it comes back when the transaction ends."""
+"""Undoes what other clients of a pooler set in the server's session, until the transaction ends."""
 _REMEDIES = {
     "42501": "Run what `project-export tree grants` prints; where a row policy applies, export with a role that has "
     "BYPASSRLS, or set PROJECT_EXPORT_ALLOW_ROW_SECURITY to export what the policy shows.",
@@ -63,9 +63,9 @@ class Session:
     """A read-only transaction; a context manager that ends it and closes its connection.
 
     connect: opens the connection. name: what pg_stat_activity shows. snapshot: the id of an exported snapshot to read.
-    zone: in which times are shown. policies: whether row policies may hide rows; else they are an error.
+    zone: of the times that are read. policies: whether row policies may hide rows; else they are an error.
     encoding: the database's, by PostgreSQL's name.
-    Raises SourceBusy when no connection can be had and SnapshotMissing when nobody holds the snapshot any more.
+    Raises SourceBusy if there is no connection, and SnapshotMissing if nobody holds the snapshot any more.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Session:
             raise
 
     def _enter(self, snapshot: str | None) -> None:
-        """Begin the transaction. No query may come before the snapshot is set, and so no setting by a function."""
+        """Begin the transaction. No query may precede the snapshot, so no setting can be made by a function."""
         connection = self._connection
         connection.execute(_CLEAN)
         connection.execute(sql.SQL("; ").join(self._settings()))
@@ -120,8 +120,8 @@ class Session:
                 connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot)))
             except (psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedObject) as error:
                 message = f"snapshot {snapshot} is gone: the transaction that exported it has ended"
-                raise SnapshotMissing(f"{message}. A new one has to be taken for all relations.") from error
-        # Without one, this query takes the snapshot now.
+                raise SnapshotMissing(f"{message}. All relations need a new one.") from error
+        # Without a snapshot to import, this query takes one.
         _, self.encoding = self.one(f"SELECT {libpq.TEMPORARY_LAST}, pg_catalog.current_setting('server_encoding')")
 
     def _settings(self) -> Iterator[sql.Composed]:
@@ -158,20 +158,20 @@ class Session:
         self._connection.close()
 
     def renew(self) -> None:
-        """End the transaction and begin another, which sees the source as it is now."""
+        """End the transaction and begin another, with a new snapshot."""
         with self._translated("begin"):
             self._connection.rollback()
             self._enter(None)
 
     @contextmanager
     def attempt(self, what: str) -> Iterator[None]:
-        """Run statements so that an error in them leaves the transaction usable; `what` is shown as their name."""
+        """Keep the transaction usable if a statement in the block fails. what: what pg_stat_activity shows."""
         with self._translated(what), self._connection.transaction():
             self._connection.execute("SELECT set_config('application_name', %s, true)", [f"{self.name} {what}"[:63]])
             yield
 
     def mark(self) -> None:
-        """Mark where `back` is to lead to."""
+        """Set the savepoint of `back`."""
         with self._translated("savepoint"):
             self._connection.execute("SAVEPOINT mark")
 
@@ -182,7 +182,7 @@ class Session:
 
     @property
     def lost(self) -> bool:
-        """Whether the connection is gone."""
+        """Whether the connection is closed."""
         return self._connection.closed
 
     def cancel(self) -> None:
@@ -193,7 +193,7 @@ class Session:
             raise translate(error, f"cancelling {self.name}") from error
 
     def export_snapshot(self) -> str:
-        """Export this transaction's snapshot and return its id, valid for others until this session ends."""
+        """Export this transaction's snapshot and return its id, which others can use until this session ends."""
         return str(self.one("SELECT pg_export_snapshot()")[0])
 
     def one(self, query: str | sql.Composed, params: Any = None) -> tuple[Any, ...]:
@@ -201,15 +201,15 @@ class Session:
         with self._translated("query"), self._connection.cursor() as cursor:
             row: tuple[Any, ...] | None = cursor.execute(query, params).fetchone()
             if row is None:
-                raise SourceRefused(f"{self.name}: a query that always has one row gave none")
+                raise SourceRefused(f"{self.name}: a query that always returns one row returned none")
             return row
 
     def rows(self, query: bytes, params: Any = None, what: str = "query") -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of a query as they come, in PostgreSQL's binary form: text is the bytes it is, not decoded.
+        """Yield the result rows of a query as they come, in PostgreSQL's binary form; texts are bytes, not decoded.
 
-        Text is UTF-8: the server converts it, and where it does not know what to convert from (SQL_ASCII), it refuses
-        what is none. The client holds a few rows at a time. Breaking off costs the transaction, so read them to the
-        end. what: what is read, for the message of an error.
+        Texts are UTF-8: the server converts them, and if it does not know from what (SQL_ASCII), rejects what is not
+        UTF-8. The client holds a few rows at a time. Read them to the end: breaking off aborts the transaction.
+        what: what is read, for error messages.
         """
         with self._translated(what), self._connection.cursor() as cursor:
             yield from cursor.stream(query, params, binary=True, size=_STREAM_ROWS)
@@ -217,9 +217,9 @@ class Session:
     def pages(
         self, query: sql.Composed, params: Any, size: Callable[[], int], what: str = "query", *, binary: bool = False
     ) -> Iterator[list[tuple[Any, ...]]]:
-        """Yield the rows of a query by a server-side cursor, `size()` rows at a time: the client holds one page.
+        """Yield the result rows of a query by a server-side cursor, `size()` at a time: the client holds one page.
 
-        Between two pages the session is free for other queries. binary: as `rows` gives them.
+        Between two pages the session is free for other queries. binary: in the form of `rows`.
         """
         name = f"pages{next(self._cursors)}"
         with self._translated(what), self._connection.cursor(name=name) as cursor:
@@ -228,7 +228,7 @@ class Session:
                 yield page
 
     def catalogue(self, tables: frozenset[str]) -> Catalogue:
-        """Return the columns and types of those of the tables that exist and are on the search path."""
+        """Return the columns of those of the tables that exist on the search path, with their types."""
         with self._translated("catalogue"), self._connection.cursor() as cursor:
             found: dict[str, dict[str, str]] = {}
             for table, column, type_name in cursor.execute(_CATALOGUE, [sorted(tables)]):
@@ -244,9 +244,9 @@ class Session:
 
 
 def translate(error: psycopg.Error, where: str) -> ProjectExportError:
-    """Return what an error of the source means for a retry, by its SQLSTATE; `where` begins the message.
+    """Return the error of this project for an error of the source, by its SQLSTATE. where: the start of its message.
 
-    What libpq itself says has none, and costs the connection: it was lost, or there was no memory for what came.
+    Errors of libpq itself have no SQLSTATE and end the connection: it was lost, or there was no memory for a result.
     """
     state = error.sqlstate
     detail = error.diag.message_detail if state else None

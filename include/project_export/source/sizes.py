@@ -1,4 +1,4 @@
-"""How many bytes a relation's records will take, from the database's own statistics; nothing is read for it."""
+"""How many bytes a relation's records will take, by the database's own statistics; no table is read for it."""
 
 from __future__ import annotations
 

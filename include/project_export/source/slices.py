@@ -1,9 +1,9 @@
 """A record that does not fit into memory, piece by piece: an issue with 100,000 notes, a diff of 60 MB.
 
-The rows of each nested relation come by a server-side cursor, a page at a time, in slices. Rows of a page become
-documents together, fewer at a time where what nests in them does not fit, and one that does not fit alone is read like
-its parent. A record of more than LONGEST bytes goes by slice after slice and is never whole, unless a function has to
-transform it.
+A server-side cursor reads the table rows of each nested relation, a page at a time, in slices. The rows of a page
+become documents together, or fewer at a time if what nests in them does not fit; one that does not fit alone is read
+like its parent. A record of more than LONGEST bytes passes slice by slice and is never whole, unless it needs a
+transform.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from project_export.source.sql import LONGEST, SLICE
 _PAGE_SLICES = (4 << 20) // SLICE
 
 Pieces = Generator[bytes, None, int]
-"""Pieces of documents, each document after a comma that is a piece of its own; returns how many documents."""
+"""Yields pieces of documents, with a comma as a piece before each document; returns the number of documents."""
 
 
 class Slices:
-    """Reads large records through a session. documents: makes those of rows that fit."""
+    """Reads large records through a session. documents: makes the documents of rows that fit."""
 
     def __init__(self, session: Session, documents: Documents) -> None:
         self._session = session
         self._documents = documents
 
     def record(self, node: Node, key: tuple[bytes, ...]) -> Iterator[bytes]:
-        """Yield the pieces of the one record that has this key. Raises SourceRefused when it is not one."""
+        """Yield the pieces of the one record with this key. Raises SourceRefused if there is none, or more than one."""
         pieces = self._listed(node, key)
         next(pieces, None)  # the comma
         count = yield from pieces
@@ -41,8 +41,8 @@ class Slices:
     def _listed(self, node: Node, key: tuple[bytes, ...]) -> Pieces:
         """Yield the documents of all rows under a key."""
         count = 0
-        begun: list[bytes] = []  # the slices so far of a row that will be whole
-        passing = False  # whether the row's slices go by
+        begun: list[bytes] = []  # the slices so far of a row that is put together
+        passing = False  # whether the row's slices pass through
         query, params = node.select.sliced(), node.select.bind([key])
         for page in self._session.pages(query, params, lambda: _PAGE_SLICES, node.described, binary=True):
             rows: list[Row] = []
@@ -103,6 +103,6 @@ class Slices:
             yield nothing
 
     def _is_changed(self, node: Node, head: Sequence[Any]) -> bool:
-        """Whether a row's document is to be changed here, for which it has to be whole."""
+        """Return whether a row's document will be changed here, which needs all of it."""
         after = sum(bit for bit, *_ in node.due_after)
         return bool(self._documents.replaces(node) or (node.select.flagged and head[node.flags_at + 1] & ~after))

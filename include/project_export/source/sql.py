@@ -1,10 +1,9 @@
-"""A relation of a bound tree → one SQL statement: all its rows under a set of parents, each as JSON text.
+"""A relation of a bound tree → one SQL statement: all its table rows under a set of parents, each as JSON text.
 
     SELECT join columns, link columns, flags, row_to_json(record) FROM table WHERE join = ANY(keys)
 
-The join and link columns leave as text, so that integers of different widths compare equal in the client. Names are
-composed as identifiers, values are bound. No row brings more than a megabyte: what is longer is cut there, which tells
-the client to read it in slices.
+The join and link columns are texts, so that integers of different widths compare equal in the client. Names become
+identifiers, values are bound. A record is cut after a megabyte; the client then reads it in slices.
 """
 
 from __future__ import annotations
@@ -17,29 +16,29 @@ from typing import Any
 from psycopg import sql
 
 from project_export.source.names import Params, column, comma, directed, every, named, ordered
-from project_export.source.places import Place, Places
+from project_export.source.references import References, Scope
 from project_export.source.values import SPACES, Due, Note, Values
 from project_export.tree import Also, Catalogue, Order, Ref, Relation
 from project_export.tree.forms import ROOT, Condition
 
 LONGEST = 1 << 20
-"""Bytes of a record that a row brings at the most; with one more than that it is cut."""
+"""Bytes of a record that a statement returns; a longer record is cut after one byte more."""
 SLICE = 8 << 10
-"""Bytes of a record in each of its slices."""
+"""Bytes in a slice of a record."""
 
 Query = tuple[sql.Composed, dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Select:
-    """A relation's statement and what its rows are made of: join values, link values, flags (if any), the record of the
-    keys behind the nested relations (if there are any), the record of the others.
+    """A relation's statement. Its result rows have join values, link values, flags (if any), the record of the keys
+    after the nested relations (if any), and the record of the others.
 
-    query: as bytes, since forming it for each batch costs the client 5 %.
-    sliced: makes the statement for the rows of one parent, each in as many rows as its record has slices, in order;
-    before the slice stands how many bytes of the record are left with it.
+    query: as bytes, since composing it for each batch costs the client 5 %.
+    sliced: makes the statement for the table rows of one parent. It returns one row per slice of a record, in order;
+    before the slice it has the number of bytes from there to the record's end.
     join, links: the columns or derived names of these values. transforms: see `Due`.
-    noted: what is to be counted, after the path of the relation.
+    noted: what is counted, after the path of the relation.
     """
 
     query: bytes
@@ -52,16 +51,16 @@ class Select:
 
     @property
     def join_width(self) -> int:
-        """Number of join columns."""
+        """The number of join columns."""
         return len(self.join)
 
     @property
     def flagged(self) -> bool:
-        """Whether rows carry flags."""
+        """Whether its rows have flags."""
         return bool(self.transforms or self.noted)
 
     def bind(self, keys: Sequence[tuple[bytes, ...]]) -> dict[str, Any]:
-        """Return the parameters for these join values."""
+        """Return the values to bind for these join values."""
         columns = {f"key{i}": _array(column) for i, column in enumerate(zip(*keys, strict=True))}
         return {**self.params, **columns}
 
@@ -69,8 +68,8 @@ class Select:
 class Statements:
     """Makes the statements of a bound tree.
 
-    root: whose values the top-level relations join on. values: those of its columns and of the rows beside it, by their
-    references, to which others refer. zoned, external, spaces: see `types.formed` and `Values`.
+    root: the tree's. values: the root's values to which other relations refer, by the root's own references to them.
+    zoned, external, spaces: see `types.formed` and `Values`.
     """
 
     def __init__(
@@ -85,26 +84,26 @@ class Statements:
     ) -> None:
         self._catalogue = catalogue
         self._root = root
-        self._places = Places(catalogue, root, values or {}, zoned=zoned)
-        self._values = Values(self._places, external=external, spaces=spaces)
+        self._references = References(catalogue, root, values or {}, zoned=zoned)
+        self._values = Values(self._references, external=external, spaces=spaces)
 
     def children(self, relation: Relation) -> Select:
-        """Return the statement for all rows of a relation under given parents, in the relation's order."""
+        """Return the statement for all table rows of a relation under given parents, in the relation's order."""
         return self._select(relation, tuple(own for own, _ in relation.join), relation.order, where=True)
 
     def by_key(self, relation: Relation, refs: Sequence[Ref] = ()) -> Select:
-        """Return the statement for rows of a top-level relation by their own key; their order is the caller's.
+        """Return the statement for table rows of a top-level relation by their own keys, without an order.
 
-        refs: what is read besides, as links.
+        refs: further values to read, as links.
         """
         return self._select(relation, relation.key, (), where=not relation.also, refs=refs)
 
     def page_keys(self, relation: Relation, parent: Mapping[str, bytes], *, offset: int, limit: int | None) -> Query:
         """Return the query for the keys of a top-level relation under the root, in order, as text columns.
 
-        The key decides among equal rows, so that the parts of a relation, which are read by offset, never overlap.
-        The condition is materialised before the rows are ordered: with a LIMIT over a primary key the planner would
-        walk the whole table instead.
+        The key breaks ties in the order, so that the parts of a relation, which are read by offset, never overlap.
+        The condition is materialised before ordering: with a LIMIT over a primary key the planner would walk the whole
+        table instead.
         """
         params = Params()
         names = dict.fromkeys((*relation.key, *(order.column for order in relation.order)))
@@ -128,13 +127,13 @@ class Statements:
         return query, params.values
 
     def count(self, relation: Relation, parent: Mapping[str, bytes]) -> Query:
-        """Return the query for the number of rows of a top-level relation under the root."""
+        """Return the query for the number of table rows of a top-level relation under the root."""
         params = Params()
         rows = self._rows(relation, {}, parent, params)
         return sql.SQL("SELECT count(*) FROM ({}) AS t").format(rows), params.values
 
     def many(self, link: str) -> bool:
-        """Say whether the root's value of this name is an array, any element of which joins."""
+        """Return whether the root's value of this name is an array, any element of which joins."""
         return self._values.link_type(link, self._root).startswith("_")
 
     def _select(
@@ -148,16 +147,16 @@ class Statements:
     ) -> Select:
         params = Params()
         types = self._catalogue[relation.table]
-        place = self._places.of(relation)
+        scope = self._references.of(relation)
         links = [self._values.link(link, relation, params) for link in relation.links]
-        links += [self._places.value(ref, place, params) for ref in refs]
+        links += [self._references.value(ref, scope, params) for ref in refs]
         record = self._values.record(relation, params, refs)
         outputs = [_text(column(name)) for name in join] + [_text(link) for link in links]
         outputs += [one for one in (record.flags, record.after) if one is not None]
         arrays = [
             sql.SQL("{}::{}[]").format(sql.Placeholder(f"key{i}"), named(types[name])) for i, name in enumerate(join)
         ]
-        fulfilled = self._fulfilled(relation.where, relation.either, place, params) if where else []
+        fulfilled = self._fulfilled(relation.where, relation.either, scope, params) if where else []
         source: sql.Composable = sql.SQL("{} AS t").format(named(relation.table))
         if len(join) == 1:
             fulfilled.insert(0, sql.SQL("{} = ANY({})").format(column(join[0]), arrays[0]))
@@ -191,17 +190,17 @@ class Statements:
         self,
         where: Sequence[Condition],
         either: Sequence[Sequence[Condition]],
-        place: Place,
+        scope: Scope,
         params: Params,
     ) -> list[sql.Composable]:
-        return [*self._places.conditions(where, place, params), *self._places.either(either, place, params)]
+        return [*self._references.conditions(where, scope, params), *self._references.either(either, scope, params)]
 
     def _rows(
         self, relation: Relation, columns: Mapping[str, str], parent: Mapping[str, bytes], params: Params
     ) -> sql.Composable:
-        """Return the rows of a top-level relation, with their branch: 0, then those that come in addition.
+        """Return the query for the table rows of a top-level relation with their branch: 0, then the additional ones.
 
-        columns: those to be returned, and under which names.
+        columns: those to select, with their new names.
         """
         table = named(relation.table)
         first = self._parent_is(relation, relation.table, parent, params)
@@ -219,7 +218,7 @@ class Statements:
     def _more(
         self, relation: Relation, also: Also, first: sql.Composable, parent: Mapping[str, bytes], params: Params
     ) -> sql.Composable:
-        """Return additional rows: the best one of each identity that has no row among the first."""
+        """Return the query for additional rows: the best for each owner without a row among the first."""
         identity = column(also.unless)
         each = [column(name) for name in also.each]
         return sql.SQL(
@@ -235,12 +234,12 @@ class Statements:
         )
 
     def _best(self, order: Order, table: str, params: Params) -> sql.Composable:
-        """Return what decides between rows; where it is raised, one more."""
+        """Return a term that chooses between rows; it counts one more where it is raised."""
         value = column(order.column)
         if order.raised:
-            place = Place(table)
+            scope = Scope(table)
             equal = [
-                sql.SQL("{} = {}").format(column(own), self._places.value(Ref(other, ROOT), place, params))
+                sql.SQL("{} = {}").format(column(own), self._references.value(Ref(other, ROOT), scope, params))
                 for own, other in order.raised
             ]
             value = sql.SQL("CASE WHEN {} THEN {} + 1 ELSE {} END").format(every(equal), value, value)
@@ -249,14 +248,14 @@ class Statements:
     def _parent_is(
         self, source: Relation | Also, table: str, parent: Mapping[str, bytes], params: Params
     ) -> sql.Composable:
-        """Return the condition for the rows that join the root; where the root's value is an array, any of it."""
+        """Return the condition for table rows that join the root; any element joins if the root's value is an array."""
         equal = []
         for own, link in source.join:
             own_type = named(self._catalogue[table][own])
             value = params(parent[link].decode())
             form = sql.SQL("{} = ANY({}::text::{}[])") if self.many(link) else sql.SQL("{} = {}::text::{}")
             equal.append(form.format(column(own), value, own_type))
-        return every([*equal, *self._fulfilled(source.where, source.either, Place(table), params)])
+        return every([*equal, *self._fulfilled(source.where, source.either, Scope(table), params)])
 
 
 def _sliced(
@@ -280,6 +279,6 @@ def _text(expression: sql.Composable) -> sql.Composable:
 
 
 def _array(values: Sequence[bytes]) -> str:
-    """Return the text of an array of these texts; NUL stands between them first, which no text of PostgreSQL has."""
+    """Return the text of an array of these texts. They are first joined by NUL, which no text of PostgreSQL has."""
     text = b"\0".join(values).decode().replace("\\", "\\\\").replace('"', '\\"').replace("\0", '","')
     return f'{{"{text}"}}'

@@ -1,4 +1,4 @@
-"""What people call a project, for messages: a look at the source that no export fails for."""
+"""What people call a project, for messages. An export never fails because of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from psycopg import sql
 
 from project_export.errors import SourceBusy, SourceRefused
 from project_export.source.names import Params, column, named
-from project_export.source.places import Place, Places
+from project_export.source.references import References, Scope
 from project_export.source.session import Session
 from project_export.tree import BoundTree
 
@@ -16,16 +16,16 @@ log = logging.getLogger(__name__)
 
 
 def title(session: Session, bound: BoundTree, project_id: int) -> str:
-    """Return a project's title; empty where the source has none, or does not let this role read it.
+    """Return a project's title; empty if the source has none or does not let this role read it.
 
-    Raises SourceRefused and SourceBusy only when the session is lost.
+    Raises SourceRefused and SourceBusy only if the session is lost.
     """
     if bound.tree.title is None:
         return ""
     root, params = bound.tree.root, Params()
-    places = Places(bound.catalogue, root, {}, zoned=False)
+    references = References(bound.catalogue, root, {}, zoned=False)
     query = sql.SQL("SELECT ({})::text FROM {} AS t WHERE {} = {}").format(
-        places.read(bound.tree.title, Place(root.table), params, form=False),
+        references.read(bound.tree.title, Scope(root.table), params, form=False),
         named(root.table),
         column(root.key[0]),
         params(project_id),

@@ -1,19 +1,18 @@
-"""Values in the form in which Rails writes them, by their PostgreSQL type; row_to_json does the others."""
+"""Values in the form in which they are exported, by PostgreSQL type. row_to_json forms all other types."""
 
 from __future__ import annotations
 
 from psycopg import sql
 
-# .MS truncates microseconds, as GitLab does.
+# .MS truncates microseconds, as Rails does.
 _TIME = '"T"HH24:MI:SS.MS'
 
 
 def formed(expression: sql.Composable, type_name: str, *, zoned: bool) -> sql.Composable:
     """Return an expression in the form in which values of this type (pg_type.typname) are exported.
 
-    As Rails does it: what is not a number or not a time (infinity) is null, a float has a fraction, and years before
-    Christ are counted as ISO 8601 counts them, with a year 0. zoned: times have the offset of the session's zone, else
-    they are UTC with a Z.
+    The forms are those of Rails: NaN and infinity are null, a float has a fraction, and years before Christ are counted
+    as in ISO 8601, with a year 0. zoned: times have the offset of the session's zone; else they are UTC with a Z.
     """
     if type_name == "bytea":
         return sql.SQL("encode({}, 'hex')").format(expression)
@@ -24,7 +23,7 @@ def formed(expression: sql.Composable, type_name: str, *, zoned: bool) -> sql.Co
     if type_name == "date":
         return _dated(expression, "")
     if type_name in ("float4", "float8"):
-        # PostgreSQL writes an exponent where a number has more digits than its type: from 1e15, of float4 from 1e6.
+        # PostgreSQL writes an exponent if a number has more digits than its type: from 1e15 on, for float4 from 1e6 on.
         digits = "::text" if type_name == "float8" else "::text::numeric::text"
         return sql.SQL(
             "CASE WHEN {0} IN ('NaN', 'Infinity', '-Infinity') THEN NULL"

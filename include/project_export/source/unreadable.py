@@ -1,7 +1,7 @@
-"""Which row it is whose text cannot be read, when a batch failed by it: found by halves, in the same snapshot.
+"""Finds the table row whose text made a batch fail, by halving the batch, in the same snapshot.
 
-A SQL_ASCII database takes any bytes, and others have characters that UTF-8 lacks. PostgreSQL says which bytes, not
-where they are.
+A SQL_ASCII database accepts any bytes, and other encodings have characters that UTF-8 lacks. PostgreSQL reports which
+bytes it cannot convert, not where they are.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from project_export.tree import Catalogue, Relation
 Keys = Sequence[tuple[bytes, ...]]
 
 STATES = ("22021", "22P05")
-"""SQLSTATE of bytes that are no characters, and of characters that have no equivalent."""
+"""SQLSTATEs of bytes that are not characters, and of characters without an equivalent."""
 _PRIMARY_KEY = """
     SELECT ARRAY(
         SELECT a.attname::text
@@ -30,11 +30,11 @@ _PRIMARY_KEY = """
     )
 """
 _RUN = 100
-_REPAIR = "Repair the row, or take the key out of the tree."
+_REPAIR = "Repair the row, or remove the key from the tree."
 
 
 class Search:
-    """Looks for the first unreadable row. The session's transaction has to be usable again."""
+    """Looks for the first unreadable table row. The session's transaction must be usable again."""
 
     def __init__(self, session: Session, statements: Statements, catalogue: Catalogue) -> None:
         self._session = session
@@ -42,7 +42,7 @@ class Search:
         self._catalogue = catalogue
 
     def named(self, error: SourceRefused, node: Node, keys: Keys) -> SourceRefused:
-        """Return an error that names the row; the same error where it is not found. keys: what the batch was read by.
+        """Return an error that names the row; the same error if it is not found. keys: of the batch.
 
         Raises SourceBusy.
         """
@@ -62,7 +62,7 @@ class Search:
         return None
 
     def _below(self, child: Child, rows: Sequence[tuple[bytes, ...]]) -> str | None:
-        """Look below rows as a batch is read: in a successor only for what the one before does not have."""
+        """Search a nested relation as a batch reads it: a successor only for parents without a row before it."""
         missing: list[Value] = [value for value in dict.fromkeys(child.values(rows)) if value is not None]
         for node in child.nodes:
             found = self._find(node, node.keys(missing)) if missing else None
@@ -76,7 +76,7 @@ class Search:
     def _narrowed(self, node: Node, keys: Keys) -> tuple[bytes, ...] | None:
         """Return the first key under which a row of the node itself cannot be read.
 
-        None where all can, and where it is the statement that has a character which the database lacks.
+        None if all can be read, and if the statement itself has a character that the database lacks.
         """
         if not keys or self._readable(node, keys) or not self._readable(node, []):
             return None
@@ -101,7 +101,7 @@ class Search:
         return self._session.rows(node.select.query, {**params, **node.select.bind(keys)}, node.described)
 
     def _row(self, node: Node, key: tuple[bytes, ...]) -> str:
-        """Name the row under a key; where that is its parent's, look for the row's own."""
+        """Describe the row under a key; if the key is its parent's, search for the row's own key."""
         relation, names = node.relation, node.select.join
         own = self._key(relation)
         if own and names != own:
@@ -117,7 +117,7 @@ class Search:
         return f"it is in the row of {relation.table} with {values}"
 
     def _key(self, relation: Relation) -> tuple[str, ...]:
-        """Return the columns that identify a row: the tree's, or where the table lacks them, its primary key."""
+        """Return the columns that identify a row: the tree's, or the primary key if the table lacks those."""
         if set(relation.key) <= self._catalogue[relation.table].keys():
             return relation.key
         return tuple(self._session.one(_PRIMARY_KEY, [relation.table])[0])

@@ -1,7 +1,7 @@
-"""One key of a record as SQL: the expression that is exported, and where the client has to look at it.
+"""The keys of a record as SQL: the expressions that are exported, and when the client has to act.
 
-PostgreSQL forms nearly every value by its type. What SQL cannot say is done by the client, on the few records whose
-flag bit is set.
+PostgreSQL forms nearly every value by its type. The client does what SQL cannot express, for the few records whose flag
+bit is set.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from project_export.source.names import Params, column, comma, every, named
-from project_export.source.places import Place, Places
+from project_export.source.references import References, Scope
 from project_export.tree import Form, Key, Ref, Relation
 from project_export.tree.forms import Climb, Elsewhere
 from project_export.tree.transforms import TRANSFORMS
@@ -21,32 +21,33 @@ _JSON_TYPES = ("json", "jsonb")
 _L = sql.Identifier("l")
 
 COMPACT = "compact"
-"""What is named as the transform of JSON, whose white space goes when the record is written."""
+"""The transform of JSON: writing the record again removes white space."""
 ELSEWHERE = "elsewhere"
-"""What is named as the transform where a value lies outside of the database."""
+"""The transform of a value that is stored outside the database."""
 BLANK = "blank"
-"""As ELSEWHERE, where white space alone counts as NULL."""
+"""The transform of a value of which white space alone counts as NULL."""
 SPACES = (
     "".join(map(chr, (*range(9, 14), 32, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B))))
     + "\u2028\u2029\u202f\u205f\u3000"
 )
-"""White space as Ruby's String#blank? has it: what Unicode calls so."""
-LOST = "a value that is stored outside of the database was left out"
-GONE = "the row that it names is not there; its own columns were exported"
+"""White space for Ruby's String#blank?: that of Unicode."""
+LOST = "a value that is stored outside the database was left out"
+GONE = "the row that it names does not exist; its own columns were exported"
 STRIPPED = " \\t\\n\\v\\f\\r"
-"""White space as Ruby's String#strip has it."""
+"""White space for Ruby's String#strip."""
 
 Due = tuple[int, str, str, str | None]
-"""A transform: flag bit, key, name of the transform, JSON text that stands for a transformed null."""
+"""A transform: flag bit, key, name of the transform, JSON text that replaces a transformed null."""
 Note = tuple[int, str, bool]
-"""What is to be counted: flag bit, what it is, whether data are missing from the record."""
+"""What is counted: flag bit, description, whether data are missing from the record."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """A row as JSON texts in UTF-8, what FROM needs for them after the table, and what its flags mean.
+    """The record of a table row as JSON texts in UTF-8.
 
-    text: its keys before the nested relations. after: those behind them, None where there are none.
+    text: its keys before the nested relations. after: those after them, None if there are none. source: what follows
+    the table in FROM. flags: the sum of the flag bits, whose meanings are `transforms` and `noted`.
     """
 
     text: sql.Composable
@@ -58,28 +59,29 @@ class Record:
 
 
 class Values:
-    """Makes the records of a relation's rows.
+    """Makes the records of a relation's table rows.
 
-    external: the client can read values that lie elsewhere. spaces: those of SPACES that the database can hold.
+    external: whether the client can read values that are stored outside the database. spaces: those of SPACES that the
+    database's encoding has.
     """
 
-    def __init__(self, places: Places, *, external: bool, spaces: str = SPACES) -> None:
-        self.places = places
+    def __init__(self, references: References, *, external: bool, spaces: str = SPACES) -> None:
+        self.references = references
         self.external = external
         self.spaces = spaces
 
     def record(self, relation: Relation, params: Params, more: Sequence[Ref] = ()) -> Record:
-        """Return the record of a relation's rows. more: references that are read besides its own.
+        """Return the record of a relation's rows. more: further references that are read.
 
-        The values stand in FROM, where the planner finds them: a subquery of the record's own is run for each row.
+        The values are in FROM, where the planner can optimise them: a subquery of the record would run for each row.
         """
-        place = self.places.of(relation)
-        joined = self.places.joined(relation, params, more)
-        shaped = [_Shaped(self, key, place, params) for key in relation.keys]
+        scope = self.references.of(relation)
+        joined = self.references.joined(relation, params, more)
+        shaped = [_Shaped(self, key, scope, params) for key in relation.keys]
         terms: list[sql.Composable] = []
         transforms: list[Due] = []
         noted: list[Note] = []
-        for condition, note in self._gone(relation, place, params):
+        for condition, note in self._gone(relation, scope, params):
             noted.append((1 << len(terms), note, False))
             terms.append(_flag(condition, len(terms)))
         for item in shaped:
@@ -102,99 +104,105 @@ class Values:
         )
 
     def link(self, name: str, relation: Relation, params: Params) -> sql.Composable:
-        """Return a column or derived value as it is."""
-        place = self.places.of(relation)
+        """Return a column or derived value as it is stored."""
+        scope = self.references.of(relation)
         value = dict(relation.derived).get(name)
         if value is None:
             return column(name)
         if isinstance(value, Climb):
-            return self.places.climb(value, place, params)
-        return self.raw(value, place, params)
+            return self.references.climb(value, scope, params)
+        return self.raw(value, scope, params)
 
     def link_type(self, name: str, relation: Relation) -> str:
         """Return the type of a column or derived value."""
-        place = self.places.of(relation)
+        scope = self.references.of(relation)
         value = dict(relation.derived).get(name)
         if value is None:
-            return self.places.type_of(Ref(name), place)
-        return "_int8" if isinstance(value, Climb) else self.type_of(value, place)
+            return self.references.type_of(Ref(name), scope)
+        return "_int8" if isinstance(value, Climb) else self.type_of(value, scope)
 
-    def raw(self, form: Form, place: Place, params: Params) -> sql.Composable:
+    def raw(self, form: Form, scope: Scope, params: Params) -> sql.Composable:
         """Return a form's stored value."""
-        return self._chosen(form, place, params, form=False)
+        return self._chosen(form, scope, params, form=False)
 
-    def type_of(self, form: Form, place: Place) -> str:
+    def type_of(self, form: Form, scope: Scope) -> str:
         """Return the type of a form's stored value."""
         first = form.of or form.sources[0]
-        return self.places.type_read(first, place)
+        return self.references.type_read(first, scope)
 
-    def formed(self, form: Form, place: Place, params: Params) -> sql.Composable:
+    def formed(self, form: Form, scope: Scope, params: Params) -> sql.Composable:
         """Return a form's value in the form of its type."""
-        return self._chosen(form, place, params, form=True)
+        return self._chosen(form, scope, params, form=True)
 
-    def _chosen(self, chosen: Form, place: Place, params: Params, *, form: bool) -> sql.Composable:
-        sources = [self.places.read(source, place, params, form=form) for source in chosen.sources]
+    def _chosen(self, chosen: Form, scope: Scope, params: Params, *, form: bool) -> sql.Composable:
+        sources = [self.references.read(source, scope, params, form=form) for source in chosen.sources]
         value: sql.Composable = sql.SQL("coalesce({})").format(comma(sources)) if len(sources) > 1 else sql.SQL("NULL")
         value = sources[0] if len(sources) == 1 else value
         if chosen.of is None:
             return value
-        there = self.places.value(Ref("", chosen.of.row), place, params)
-        beside = self.places.read(chosen.of, place, params, form=form)
+        there = self.references.value(Ref("", chosen.of.row), scope, params)
+        beside = self.references.read(chosen.of, scope, params, form=form)
         return sql.SQL("CASE WHEN {} THEN {} ELSE {} END").format(there, beside, value)
 
-    def _gone(self, relation: Relation, place: Place, params: Params) -> list[tuple[sql.Composable, str]]:
-        """Return where a row beside, whose columns stand for the own ones, is named and is not there."""
-        standing = {form.of.row for key in relation.keys for form in key.forms if form.of is not None}
+    def _gone(self, relation: Relation, scope: Scope, params: Params) -> list[tuple[sql.Composable, str]]:
+        """Return when a row beside whose columns replace own ones is named but does not exist, with a description."""
+        replacing = {form.of.row for key in relation.keys for form in key.forms if form.of is not None}
         found = []
         for row in relation.beside:
-            if row.name in standing:
+            if row.name in replacing:
                 names = [match[0] for _, match in row.match if not match[0].row and len(match) == 1]
-                named_by = [sql.SQL("{} IS NOT NULL").format(self.places.value(ref, place, params)) for ref in names]
-                gone = sql.SQL("NOT {}").format(self.places.value(Ref("", row.name), place, params))
+                named_by = [
+                    sql.SQL("{} IS NOT NULL").format(self.references.value(ref, scope, params)) for ref in names
+                ]
+                gone = sql.SQL("NOT {}").format(self.references.value(Ref("", row.name), scope, params))
                 found.append((every([gone, *named_by]), f"{row.name}: {GONE}"))
         return found
 
-    def found(self, place: Elsewhere) -> sql.Composable:
-        """Return where a value lies, as JSON for the client; its file is null where nothing names it."""
+    def found(self, stored: Elsewhere) -> sql.Composable:
+        """Return file, offset and size of a value outside the database, as JSON; file is null if nothing names it."""
         parts = [
             column(part, _L) if number % 2 else sql.Literal(part.replace("%", "%%"))
-            for number, part in enumerate(place.file)
+            for number, part in enumerate(stored.file)
         ]
         return sql.SQL(
             "json_build_object('file', (SELECT {} FROM {} AS {} WHERE {}), 'offset', {}, 'size', {})"
         ).format(
             sql.SQL(" || ").join(parts),
-            named(place.table),
+            named(stored.table),
             _L,
-            _matched(place),
-            column(place.offset),
-            column(place.size),
+            _matched(stored),
+            column(stored.offset),
+            column(stored.size),
         )
 
-    def lies_elsewhere(self, place: Elsewhere, raw: sql.Composable, params: Params) -> sql.Composable:
-        """Return the condition under which a value is not in its row."""
-        if not place.when:
-            return sql.SQL("({} IS NULL AND {} IS NOT NULL)").format(raw, column(place.offset))
-        when = every(self.places.conditions(place.when, Place(place.table, _L), params))
+    def is_elsewhere(self, stored: Elsewhere, raw: sql.Composable, params: Params) -> sql.Composable:
+        """Return the condition under which a value is outside the database."""
+        if not stored.when:
+            return sql.SQL("({} IS NULL AND {} IS NOT NULL)").format(raw, column(stored.offset))
+        when = every(self.references.conditions(stored.when, Scope(stored.table, _L), params))
         return sql.SQL("coalesce((SELECT {} FROM {} AS {} WHERE {}), false)").format(
-            when, named(place.table), _L, _matched(place)
+            when, named(stored.table), _L, _matched(stored)
         )
 
 
 class _Shaped:
-    """One key as SQL. looks: conditions under which something is counted; transforms: under which the client acts."""
+    """One key as SQL.
 
-    def __init__(self, values: Values, key: Key, place: Place, params: Params) -> None:
+    looks: conditions under which something is counted, with its description. transforms: conditions under which the
+    client transforms the value, with the transform and the JSON text that replaces a transformed null.
+    """
+
+    def __init__(self, values: Values, key: Key, scope: Scope, params: Params) -> None:
         self.key = key
         self.looks: list[tuple[sql.Composable, str]] = []
         self.transforms: list[tuple[sql.Composable, str, str | None]] = []
         self._values = values
-        self._place = place
+        self._scope = scope
         self._params = params
         whens: list[sql.Composable] = []
         passed: list[sql.Composable] = []
         for conditions, form in key.cases:
-            when = every(values.places.conditions(conditions, place, params))
+            when = every(values.references.conditions(conditions, scope, params))
             whens.append(sql.SQL("WHEN {} THEN to_json({})").format(when, self._form(form, [*passed, when])))
             passed.append(sql.SQL("NOT ({})").format(when))
         expression = self._form(key.form, passed)
@@ -207,12 +215,12 @@ class _Shaped:
         self.expression = expression
 
     def _form(self, form: Form, applies: Sequence[sql.Composable]) -> sql.Composable:
-        """Return the value in a form; note what the client has to do where it applies."""
-        values, place, params, key = self._values, self._place, self._params, self.key
+        """Return the value in a form; record what the client has to do. applies: conditions under which it is used."""
+        values, scope, params, key = self._values, self._scope, self._params, self.key
         if form.constant is not None:
             return sql.SQL("{}::json").format(params(form.constant))
-        raw, type_name = values.raw(form, place, params), values.type_of(form, place)
-        expression = values.formed(form, place, params) if form.enum is None else self._named(form, raw, applies)
+        raw, type_name = values.raw(form, scope, params), values.type_of(form, scope)
+        expression = values.formed(form, scope, params) if form.enum is None else self._named(form, raw, applies)
         if form.trim:
             expression = sql.SQL("btrim({}, {})").format(expression, sql.SQL(f"E'{STRIPPED}'"))
         if form.blank:
@@ -224,7 +232,7 @@ class _Shaped:
         there = sql.SQL("{} IS NOT NULL").format(raw)
         transforms: list[tuple[sql.Composable, str]] = []
         if key.elsewhere is not None:
-            lost = values.lies_elsewhere(key.elsewhere, raw, params)
+            lost = values.is_elsewhere(key.elsewhere, raw, params)
             if values.external and key.elsewhere.file:
                 found = values.found(key.elsewhere)
                 expression = sql.SQL("CASE WHEN {} THEN {} ELSE to_json({}) END").format(lost, found, expression)
@@ -232,7 +240,7 @@ class _Shaped:
                 there = sql.SQL("({} OR {})").format(there, lost)
             else:
                 self.looks.append((every([*applies, lost]), LOST))
-                if key.elsewhere.when:  # what the row holds all the same is not the value
+                if key.elsewhere.when:  # what the row holds is not the value
                     nothing = params(form.default or "null")
                     expression = sql.SQL("CASE WHEN {} THEN {}::json ELSE to_json({}) END").format(
                         lost, nothing, expression
@@ -241,7 +249,7 @@ class _Shaped:
         if transform is not None:
             of_null = transform != COMPACT and TRANSFORMS[transform].of_null
             needed: list[sql.Composable] = [] if of_null else [there]
-            needed += values.places.conditions(form.when, place, params)
+            needed += values.references.conditions(form.when, scope, params)
             transforms.append((every(needed) if needed else sql.SQL("true"), transform))
         if form.blank:
             transforms += [(due, BLANK) for due, _ in transforms]
@@ -250,12 +258,12 @@ class _Shaped:
         return expression
 
     def _or_absent(self, form: Form, absent: str, expression: sql.Composable) -> sql.Composable:
-        """Return what stands for a value whose row beside is not there."""
+        """Return an expression, or what replaces it if the row beside does not exist."""
         first = form.sources[0]
         assert isinstance(first, Ref)
-        there = self._values.places.value(Ref("", first.row), self._place, self._params)
-        stands = self._params(absent)
-        return sql.SQL("CASE WHEN {} THEN to_json({}) ELSE {}::json END").format(there, expression, stands)
+        there = self._values.references.value(Ref("", first.row), self._scope, self._params)
+        replacement = self._params(absent)
+        return sql.SQL("CASE WHEN {} THEN to_json({}) ELSE {}::json END").format(there, expression, replacement)
 
     def _named(self, form: Form, raw: sql.Composable, applies: Sequence[sql.Composable]) -> sql.Composable:
         """Return the name of an enum's code."""
@@ -274,7 +282,7 @@ class _Shaped:
 
 
 def _laterally(name: str, shaped: Sequence[_Shaped]) -> sql.Composable:
-    """Return what FROM needs for a row of these values."""
+    """Return the lateral join that makes one row of these values."""
     if not shaped:
         return sql.SQL("")
     values = comma([sql.SQL("{} AS {}").format(s.expression, named(s.key.name)) for s in shaped])
@@ -285,16 +293,16 @@ def _json(name: str) -> sql.Composable:
     return sql.SQL("convert_to(row_to_json({}.*)::text, 'UTF8')").format(sql.Identifier(name))
 
 
-def _matched(place: Elsewhere) -> sql.Composable:
-    return every([sql.SQL("{} = {}").format(column(a, _L), column(b)) for a, b in place.match])
+def _matched(stored: Elsewhere) -> sql.Composable:
+    return every([sql.SQL("{} = {}").format(column(a, _L), column(b)) for a, b in stored.match])
 
 
 def _unblank(raw: sql.Composable, value: sql.Composable, spaces: str) -> sql.Composable:
-    """Return NULL for white space alone; of a long text the first character tells nearly always."""
+    """Return NULL for white space alone. The first character of a text nearly always decides, which is quick."""
     return sql.SQL("CASE WHEN btrim(left({0}::text, 1), {2}) <> '' OR btrim({0}::text, {2}) <> '' THEN {1} END").format(
         raw, value, sql.Literal(spaces)
     )
 
 
-def _flag(condition: sql.Composable, place: int) -> sql.Composable:
-    return sql.SQL("CASE WHEN {} THEN {} ELSE 0 END").format(condition, sql.Literal(1 << place))
+def _flag(condition: sql.Composable, bit: int) -> sql.Composable:
+    return sql.SQL("CASE WHEN {} THEN {} ELSE 0 END").format(condition, sql.Literal(1 << bit))

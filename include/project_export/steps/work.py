@@ -226,9 +226,9 @@ class Worker:
             oversize = Oversize(self._ctx.tree.format.limits) if source.kind(claim).needs.line_limit else None
             self._current = _Attempt(claim, writer)
             for chunk in producer.chunks():
-                writer.write(chunk.data, chunk.rows)
+                writer.write(chunk.data, chunk.records)
                 if oversize is not None:
-                    oversize.add(chunk.data, chunk.rows)
+                    oversize.add(chunk.data, chunk.records)
                 if self._gone:
                     raise self._revocation(claim, what)
             return writer.finish(), uri, () if oversize is None else oversize.remarks

@@ -1,9 +1,9 @@
-"""Fit a tree to a live catalogue: which layout it has, and what it lacks.
+"""Fit a tree to a live catalogue: which layout the database has, and what it lacks.
 
-What a database lacks is an error, listed with the tree's lines, unless the version of the application explains it
-(`column_since`, `column_until`) or an operator allows it. What is explained is left out; what only may be explained, or
-was allowed, is left out and reported as an omission. A key that has other `layouts` is taken from the first whose
-tables and columns are there.
+What it lacks is an error, listed with the tree's lines, unless the version of the application explains it
+(`column_since`, `column_until`) or an operator allows it. What the version explains is left out; what it may explain,
+or an operator allows, is left out and reported as an omission. A key with `layouts` takes the first layout whose tables
+and columns exist.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from project_export.tree.gaps import Gaps, LeftOut
 from project_export.tree.model import Also, Relation, Tree
 
 Catalogue = Mapping[str, Mapping[str, str]]
-"""table → column → type, as pg_type.typname has it: int8, timestamptz, _text."""
+"""table → column → type, by its pg_type.typname: int8, timestamptz, _text."""
 
 
 @dataclass(frozen=True)
 class BoundTree:
-    """A tree that this database can answer, the types of its columns, and what was left out.
+    """A tree that can be read from this database, the types of its columns, and what was left out.
 
-    absent: dotted paths of the optional relations that this database does not have, of which nothing else is reported.
+    absent: dotted paths of the optional relations that this database does not have; nothing else is reported for them.
     """
 
     tree: Tree
@@ -34,24 +34,24 @@ class BoundTree:
     absent: tuple[str, ...] = ()
 
     def relation(self, name: str) -> Relation:
-        """Return the root or a top-level relation by name; raise SourceChanged for an optional one that is not here."""
+        """Return the root or a top-level relation. Raises SourceChanged for an optional one that the source lacks."""
         for relation in (self.tree.root, *self.tree.relations):
             if relation.name == name:
                 return relation
         raise SourceChanged(f"relation {name} is optional, and the source does not have it; see `tree check`")
 
     def remarks(self, name: str) -> tuple[str, ...]:
-        """Return of a top-level relation what its version does not have, and which keys are constant for a reason."""
+        """Return remarks on a top-level relation: what its version lacks, and which keys are constant and why."""
         missing = [str(item) for item in self.left_out if item.of(name) and not item.omission]
         return (*missing, *_constants(self.relation(name)))
 
     def omissions(self, name: str) -> tuple[str, ...]:
-        """Return of a top-level relation what the source may have and is left out."""
+        """Return what a top-level relation leaves out although the source may have it."""
         return tuple(str(item) for item in self.left_out if item.of(name) and item.omission)
 
 
 def tables(tree: Tree) -> frozenset[str]:
-    """Name every table that the tree reads."""
+    """Return the names of all tables that the tree reads."""
     whole = tree.extended()
     named = {table for relation in (whole.root, *whole.relations) for table in _tables(relation)}
     if tree.title is not None:
@@ -60,12 +60,12 @@ def tables(tree: Tree) -> frozenset[str]:
 
 
 def bind(tree: Tree, catalogue: Catalogue, version: str = "", allowed: Iterable[str] = ()) -> BoundTree:
-    """Fit the tree to the catalogue. Of its optional relations those take part whose tables are there.
+    """Fit the tree to the catalogue, with those of its optional relations whose tables exist.
 
-    version: of the application whose database it is, e.g. 18.6.0-ee; the newest when empty. allowed: tables and columns
-    (`table`, `table.column`) that may be absent all the same.
+    version: of the application whose database it is, e.g. 18.6.0-ee; the newest if empty. allowed: tables and columns
+    (`table`, `table.column`) that may be absent.
 
-    Raises SourceChanged, which lists everything that is absent and not explained, and what contradicts the version.
+    Raises SourceChanged, which lists everything that is absent without an explanation or contradicts the version.
     """
     gaps = Gaps(tree, catalogue, version, frozenset(allowed))
     there = [option for option in tree.optional if option.needs <= catalogue.keys()]
@@ -92,11 +92,11 @@ class _Binder:
         self.root: Fit | None = None
 
     def tree_bound(self) -> Tree:
-        """Return the tree with the relations, keys and layouts that this database has."""
+        """Return the tree with the relations, keys and layouts that the database has."""
         root = self.tree.root
         if root.table not in self.catalogue:
             message = f"{self.tree.file}:{root.line}: the source has no table {root.table}, the root of the tree"
-            raise SourceChanged(f"{message}. Is this the right database, and does search_path lead to its schema?")
+            raise SourceChanged(f"{message}. Is this the right database, and is its schema on the search_path?")
         bound = self.relation(root, root.name)
         assert bound is not None
         self.present(root, root.name, "finding its row", root.key)
@@ -108,7 +108,7 @@ class _Binder:
         return replace(self.tree, root=bound, title=self.title(), relations=tuple(map(self.top, self.tree.relations)))
 
     def title(self) -> Lookup | None:
-        """Return where the title is; None where this database cannot say it, which the archive does not notice."""
+        """Return the lookup of the title; None if the database lacks what it reads. The archive does not need it."""
         title = self.tree.title
         if title is None or not isinstance(title.value, Ref):
             return None
@@ -116,7 +116,7 @@ class _Binder:
         return title if {*title.row.columns, title.value.column} <= there else None
 
     def top(self, relation: Relation) -> Relation:
-        """Bind a top-level relation; without its table it stays, empty, so that its file is as an empty one's."""
+        """Bind a top-level relation. Without its table it is empty: its file is that of a relation without records."""
         bound = self.relation(relation, relation.name)
         if bound is not None:
             if not relation.one and relation.table:
@@ -151,7 +151,7 @@ class _Binder:
         )
 
     def nested(self, child: Relation, parent: Relation, path: str) -> Relation | None:
-        """Bind a nested relation; leave it out where the parent lacks a column that leads to it."""
+        """Bind a nested relation; return None if its parent lacks the column on which it joins."""
         own, derived = self.catalogue[parent.table], dict(parent.derived)
         for link in (link for _, link in child.join if link not in own and link not in derived):
             self.gaps.add(f"{path}.{child.name}", parent.table, link, child.line)
@@ -159,13 +159,13 @@ class _Binder:
         return self.relation(child, f"{path}.{child.name}")
 
     def successor(self, relation: Relation, path: str) -> Relation | None:
-        """Bind the table that is to replace a relation's, where it is there already."""
+        """Bind the table that replaces a relation's, if the database has it."""
         if relation.successor is None or relation.successor.table not in self.catalogue:
             return None
         return self.relation(relation.successor, f"{path}[{relation.successor.table}]")
 
     def needed(self, relation: Relation, path: str) -> None:
-        """Note what a relation cannot be found, chosen or ordered without."""
+        """Record which columns are absent that finding, choosing and ordering a relation's rows needs."""
         uses = {
             "join": [own for own, _ in relation.join],
             "where": [condition.column for condition in relation.where if not condition.ref.row],
@@ -180,14 +180,14 @@ class _Binder:
                 self.gaps.add(path, relation.table, column, relation.line, use)
 
     def addition(self, also: Also, relation: Relation, path: str) -> bool:
-        """Whether rows in addition can be found; note what they lack."""
+        """Return whether additional rows can be found; record what is absent."""
         read = [own for own, _ in also.join] + [also.unless, *also.each]
         read += [order.column for order in also.best] + [own for order in also.best for own, _ in order.raised]
         for conditions in (also.where, *also.either):
             read += [condition.column for condition in conditions if not condition.ref.row]
         absent = [name for name in read if name not in self.catalogue[relation.table]]
         for name in absent:
-            self.gaps.add(path, relation.table, name, relation.line, "its rows in addition")
+            self.gaps.add(path, relation.table, name, relation.line, "its additional rows")
         return not absent
 
 

@@ -1,7 +1,7 @@
-"""A tree as Markdown for people: which rows leave, under which keys, in which order, and what is made of them.
+"""A tree as Markdown for people: which records it exports, in which order, and where the values come from.
 
-`document` is what docs/relations.md holds. What has no place in a tree (which schema it was tested on, what it does not
-cover) stands in a Markdown file of the same name beside the tree file and comes first.
+`document` makes docs/relations.md. A Markdown file beside the tree file, with the same name, comes first: it says what
+a tree cannot, such as which schema it was tested on.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from project_export.tree.phrases import anchor, columns, condition, names, note,
 from project_export.tree.transforms import TRANSFORMS
 
 Record = tuple[str, tuple[Key, ...]]
-"""What makes two relations' records the same: table and keys, as they stand in one place of the file."""
+"""Two relations have the same records if table and keys are the same."""
 
 
 def document(tree: Tree) -> str:
-    """Return the whole description: the text beside the tree file, if there is one, and what the tree says."""
+    """Return the whole description: the text beside the tree file, if there is one, then that of the tree."""
     prose = Path(tree.file).with_suffix(".md")
     opening = prose.read_text(encoding="utf-8") if prose.exists() else f"# Relations of the tree {tree.name}\n"
     return "\n\n".join([opening.strip(), *_Describer(tree).sections()]) + "\n"
@@ -59,7 +59,7 @@ class _Describer:
         yield self.transforms()
         if self.tree.uncovered:
             rows = ((f"`{path}`", why) for path, why in self.tree.uncovered)
-            yield "## Not in the tree\n\n" + table(("what the application exports besides", "why not"), rows)
+            yield "## Not in the tree\n\n" + table(("what the application also exports", "why not here"), rows)
 
     def overview(self) -> str:
         rows = [
@@ -76,13 +76,13 @@ class _Describer:
         return "\n\n".join([*parts, *self.totals()])
 
     def totals(self) -> Iterator[str]:
-        """Say how many keys are known in which way."""
+        """Yield how many keys are known in which way."""
         if self.evidence:
             counts = self.evidence.counts()
             yield (
-                f"Nested relations and all places of a record counted, these are {sum(counts.values())} keys:"
-                f" {counts['seen']} seen in real exports in that very place, {counts['alike']} seen in another place of"
-                f" the table, {counts['read']} read in the source, {counts['assumed']} assumed."
+                f"Counting nested relations and every place of a record, there are {sum(counts.values())} keys:"
+                f" {counts['seen']} seen in real exports in that place, {counts['alike']} seen in another place of the"
+                f" table, {counts['read']} read in the source, {counts['assumed']} assumed."
             )
 
     def top(self, relation: Relation) -> str:
@@ -94,15 +94,15 @@ class _Describer:
             count = "At most one row" if relation.one else "The rows"
             rows = f"{count} of `{relation.table}` where {condition(relation, self.tree.root)}{order(relation)}."
             for also in relation.also:
-                each = f"of each combination of {names(also.each)} whose `{also.unless}` is not among the others"
+                each = f"for each combination of {names(also.each)} whose `{also.unless}` is not among the others"
                 whose = f"{each}, the first by {columns(also.best)}"
                 only = f" (editions {names(also.editions)})" if also.editions else ""
                 rows += f" Then those where {condition(also, self.tree.root)}: {whose}{only}."
-        rows += " Only where the source has the table." * relation.optional
+        rows += " Only if the source has the table." * relation.optional
         return self.content(f"{heading}\n\n{rows}", relation)
 
     def content(self, heading: str, relation: Relation) -> str:
-        """Return the keys of a relation, what is made of them, what stays, and what is nested."""
+        """Return the keys of a relation, how their values are made, what is not exported, and what is nested."""
         parts = [heading, f"Keys: {names(key.name for key in relation.keys)}."]
         made = [(f"`{key.name}`", said) for key in relation.keys if (said := note(key))]
         if made:
@@ -121,7 +121,7 @@ class _Describer:
         return "\n\n".join(parts)
 
     def known(self, relation: Relation) -> Iterator[str]:
-        """Say how the keys of these records are known, those that are known alike together."""
+        """Yield how the keys of these records are known, grouped by how they are known."""
         if not self.evidence:
             return
         places = {path: all_names(other) for path, other in self.tree.walk() if _record(other) == _record(relation)}
@@ -138,22 +138,22 @@ class _Describer:
             record = _record(child)
             what = f"`{child.table}` where {condition(child, parent)}{order(child)}"
             if child.successor is not None:
-                what += f", or `{child.successor.table}` where that has no rows"
+                what += f", or `{child.successor.table}` if that has no rows"
             if record in self.headings:
-                keys = f"keys as of [{self.headings[record]}]({anchor(self.headings[record])})"
+                keys = f"keys as in [{self.headings[record]}]({anchor(self.headings[record])})"
             else:
                 keys = f"keys {', '.join(_with_note(key) for key in child.keys)}"
                 said = (*_history(child), *self.known(child))
                 keys = ". ".join([keys, *(text.rstrip(".") for text in said)])
             for value, text in child.instead:
-                keys += f". Where the value that joins is {value}: `{text}`"
+                keys += f". If the join column is {value}: `{text}`"
             if child.default is not None:
                 values = ", ".join(f"`{name}` {value}" for name, value in child.default)
-                keys += f". Without a row: {values}, all else null or empty"
+                keys += f". Without a row: {values}, all others null or empty"
             count = ("one" if child.one else "many") + ", optional" * child.optional
             yield f"{'  ' * depth}- **{child.name}** ({count}): {what}; {keys}"
-            told = self.shared[record].children if record in self.shared else ()
-            yield from self.nested(child, (nested for nested in child.children if nested not in told), depth + 1)
+            common = self.shared[record].children if record in self.shared else ()
+            yield from self.nested(child, (nested for nested in child.children if nested not in common), depth + 1)
 
     def enums(self) -> str:
         found: dict[str, Enum] = {}
@@ -185,14 +185,14 @@ def _record(relation: Relation) -> Record:
 
 
 def _common(places: Sequence[Relation]) -> Relation:
-    """Return what these have in common besides their keys: the nested relations that belong to the record."""
+    """Return the first with the nested relations that all of them have."""
     first = places[0]
     children = tuple(child for child in first.children if all(child in place.children for place in places))
     return replace(first, children=children)
 
 
 def _history(relation: Relation) -> Iterator[str]:
-    """Say when keys came and went."""
+    """Yield when keys were added and removed."""
     for title, dates in (
         ("Not in every version", [(name, span.came) for name, span in relation.since]),
         ("In older versions only", [(name, span.went) for name, span in relation.until]),
@@ -205,7 +205,7 @@ def _history(relation: Relation) -> Iterator[str]:
 
 
 def _how_known(places: Mapping[str, Known], evidence: Evidence) -> str:
-    """Say how one key of a record is known, which has one place or several."""
+    """Return how one key of a record is known, which appears in one place or several."""
     first = next(iter(places.values()))
     parts = []
     if seen := {path: evidence.span(known.seen) for path, known in places.items() if known.seen}:

@@ -1,17 +1,17 @@
 """How the keys of a tree are known: seen in real exports, read in the application's source, or assumed.
 
-A tree file names its evidence (`evidence: gitlab-evidence.tsv`), a TSV with a line for keys that are known alike:
+A tree file names its evidence (`evidence: gitlab-evidence.tsv`), a TSV. Keys that are known alike share a line:
 
     how      path          where                      keys           note
-    seen     issues.notes  13.5 17.1                  note system    real exports of these versions have it, just there
+    seen     issues.notes  13.5 17.1                  note system    real exports of these versions have it here
     read     issues.notes  app/models/note.rb@1a2b3c  discussion_id  read in this file, at this commit if it is known
-    read     labels        app/models/label.rb        *              a model that was read whole
-    assumed  *             config.yml                 *              what is known of no key by itself
-    gone     issues        config.yml@1a2b3c          external_key   left once; why the tree lacks it
+    read     labels        app/models/label.rb        *              the whole model was read
+    assumed  *             config.yml                 *              what is not known of single keys
+    gone     issues        config.yml@1a2b3c          external_key   exported once; why the tree lacks it
 
-`*` as keys: each key that is a column of the table, and each nested relation, if no line names it. `*` as path: every
-relation. What is known of a relation holds for the other places of its table too, so a record that has several places
-needs no line for each; but "seen" stays with the relation in which it was seen.
+`*` as keys: every key that is a column of the table, and every nested relation, unless a line names it. `*` as path:
+every relation. What is known of a relation is known of all relations of the same table, so that a record that appears
+in several places needs one line only; but "seen" counts for the relation in which it was seen.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _FILE = re.compile(r"[\w./-]+\.\w+(@[0-9a-f]{8,40})?")
 
 @dataclass(frozen=True)
 class Row:
-    """One line: how these keys of the relation at a dotted path are known, and where from (versions or files)."""
+    """One line: how these keys of the relation at a dotted path are known, and from where (versions or files)."""
 
     how: str
     path: str
@@ -51,9 +51,9 @@ class Known:
     """How one key of one relation is known.
 
     seen: versions of real exports in which this relation has it
-    alike: the same of other relations of the table, by dotted path
-    read: files in which it was read; assumed: what is assumed of it is said there
-    notes: remarks about this very key
+    alike: versions in which other relations of the table have it, by dotted path
+    read: files in which it was read; assumed: files from which it is assumed
+    notes: notes on this key
     """
 
     seen: tuple[str, ...] = ()
@@ -64,22 +64,22 @@ class Known:
 
     @property
     def how(self) -> str:
-        """The best that is known: seen, alike (seen elsewhere), read, assumed, or an empty text."""
+        """The best evidence: seen, alike (seen elsewhere), read, assumed, or an empty text."""
         found = (("seen", self.seen), ("alike", self.alike), ("read", self.read), ("assumed", self.assumed))
         return next((how for how, there in found if there), "")
 
 
 def rows(tree: Tree) -> tuple[Row, ...]:
-    """Read the evidence that a tree names, nothing if it names none. Raises TreeError with file and line."""
+    """Return the evidence that a tree names, nothing if it names none. Raises TreeError with file and line."""
     return read(Path(tree.evidence)) if tree.evidence else ()
 
 
 def read(path: Path) -> tuple[Row, ...]:
-    """Read an evidence file. Raises TreeError with file and line."""
+    """Return the lines of an evidence file. Raises TreeError with file and line."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise TreeError(f"{path}: not readable evidence of a tree: {error}") from error
+        raise TreeError(f"{path}: evidence that cannot be read: {error}") from error
     kept = [(number, line) for number, line in enumerate(lines, start=1) if line and not line.startswith("#")]
     if not kept or tuple(kept[0][1].split("\t")) != HEAD:
         raise TreeError(f"{path}: the first line must name the columns {', '.join(HEAD)}, separated by tabs")
@@ -101,12 +101,12 @@ def _row(path: Path, number: int, line: str) -> Row:
         )
         raise TreeError(f"{path}:{number}: where is {where!r}, not {what}")
     if not row.path or not row.keys:
-        raise TreeError(f"{path}:{number}: names no path or no keys")
+        raise TreeError(f"{path}:{number}: path or keys are missing")
     return row
 
 
 def names(relation: Relation) -> tuple[str, ...]:
-    """Return the keys of a relation's records, its nested relations among them."""
+    """Return the keys of a relation's records, including nested relations."""
     return (*(key.name for key in relation.keys), *(child.name for child in relation.children))
 
 
@@ -115,7 +115,7 @@ def _number(version: str) -> tuple[int, ...]:
 
 
 class Evidence:
-    """What is known of the keys of one tree, all its optional relations included."""
+    """What is known of the keys of one tree, including all optional relations."""
 
     def __init__(self, tree: Tree) -> None:
         self.rows = rows(tree)
@@ -157,7 +157,7 @@ class Evidence:
                 yield path, name, self.of(path, name)
 
     def span(self, versions: Sequence[str]) -> str:
-        """Return versions as text, those that follow each other in the evidence as from one to another."""
+        """Return versions as text; three or more that follow each other in the evidence become `first to last`."""
         every = sorted({one for found in self._seen.values() for one in found}, key=_number)
         runs: list[list[str]] = []
         for version in sorted(versions, key=_number):
@@ -168,5 +168,5 @@ class Evidence:
         return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(run) for run in runs)
 
     def counts(self) -> Counter[str]:
-        """Return how many keys are known in which way, in all places: by `Known.how`."""
+        """Return how many keys are known in which way (`Known.how`), each place counted."""
         return Counter(known.how for _, _, known in self.each())

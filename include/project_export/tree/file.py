@@ -1,4 +1,4 @@
-"""A whole tree file → a Tree: its attributes besides the relations, and what only they together can be asked."""
+"""A whole tree file → a Tree: its attributes other than relations, and the checks that need the whole file."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class File(Relations):
             tree = replace(tree, evidence=str(self.path.parent / self.text(fields["evidence"])))
         for name, node in self.mapping(fields.get("parameters"), "parameters").items():
             if name not in self.replaced_by:
-                self.fail(node, f"parameter {name} replaces nothing: no key names it")
+                self.fail(node, f"parameter {name} is not used by any key")
         tops = tree.extended().relations
         return replace(tree, root=dated(self, root, self.mapping(fields["root"], "the root"), tops))
 
@@ -73,12 +73,12 @@ class File(Relations):
         """Return a parameter of a request."""
         fields = self.fields(node, _PARAMETER, f"parameter {name}", required=("type",))
         if not NAME.fullmatch(name) or name in RESERVED:
-            why = "every request has one" if name in RESERVED else "use small letters, digits and '_', a letter first"
+            why = "every request has one" if name in RESERVED else "use a-z, 0-9 and '_', a letter first"
             self.fail(node, f"parameter {name!r} cannot have this name: {why}")
         type = self.choose(fields["type"], TYPES, "type")
         longest = self.plain(fields["longest"]) if "longest" in fields else None
         if longest is not None and (type != "string" or Parameter("", "integer").fault(longest) or longest < 1):
-            self.fail(fields["longest"], "longest is a positive number of characters, of a string only")
+            self.fail(fields["longest"], "longest is a positive number of characters, for strings only")
         texts = {key: self.text(fields[key]) for key in ("title", "description") if key in fields}
         declared = Parameter(name, type, longest=longest, **texts)
         default = self.plain(fields["default"]) if "default" in fields else None
@@ -87,7 +87,7 @@ class File(Relations):
         return replace(declared, default=default)
 
     def dates(self, fields: Fields, attribute: str, read: Callable[[str], Span]) -> dict[str, Span]:
-        """Return when tables and columns of the reference schema came or went."""
+        """Return when tables and columns of the reference schema were added or removed."""
         found = {}
         for name, span, item in spans(self, attribute, fields.get(attribute), read):
             table, _, column = name.partition(".")
@@ -99,7 +99,7 @@ class File(Relations):
         return found
 
     def options(self, node: yaml.Node | None, tree: Tree) -> Iterator[Option]:
-        """Yield the optional relations: lists of them by the dotted path of their parent, or the root's name."""
+        """Yield the optional relations, which are listed by the dotted path of their parent or the root's name."""
         chains: dict[str, tuple[Relation, ...]] = {tree.root.name: (tree.root,)}
         for path, relation in tree.walk():
             above = chains[path.rpartition(".")[0] or tree.root.name]
@@ -120,7 +120,7 @@ class File(Relations):
                 yield Option(self.text(key), replace(relation, optional=True), frozenset(needs), editions)
 
     def uncovered(self, node: yaml.Node | None, tree: Tree) -> Iterator[tuple[str, str]]:
-        """Yield the paths of what the tree does not cover, with the reasons."""
+        """Yield the paths that the tree does not cover, with the reasons."""
         there = {path for path, _ in tree.walk()}
         there |= {f"{path}.{key.name}" for path, relation in tree.walk() for key in relation.keys}
         for key, reason in self.pairs(node, "uncovered"):

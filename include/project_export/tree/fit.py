@@ -14,9 +14,9 @@ Absent = tuple[str, str]
 
 
 class Fit:
-    """What a database has of a relation; what it lacks is noted in `gaps`.
+    """The parts of a relation that a database has; what it lacks is recorded in `gaps`.
 
-    root: of the root, None for itself. beside: the rows beside that can be found here.
+    root: the root's Fit, None for the root itself. beside: the rows beside that this database has.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Fit:
                 self.beside = (*self.beside, row)
 
     def key(self, key: Key) -> Key | None:
-        """Return a key as this layout has it, without what it lacks; None where nothing is left of it."""
+        """Return a key for the database's layout, without what it lacks; None if nothing is left."""
         where = f"{self._path}.{key.name}"
         for layout in key.layouts:
             lacking = [gap for form in layout.forms for gap in self._lacking(form)]
@@ -52,11 +52,11 @@ class Fit:
         )
         elsewhere = key.elsewhere and self._elsewhere(key.elsewhere, where, key.line)
         if form is key.form and cases == key.cases and elsewhere is key.elsewhere and not key.layouts:
-            return key  # as nearly all are
+            return key  # nearly all are unchanged
         return replace(key, form=form, cases=cases, elsewhere=elsewhere, layouts=())
 
     def derived(self, name: str, value: Derived) -> Derived | None:
-        """Return a derived value as this database has it."""
+        """Return a derived value without what the database lacks; None if nothing is left."""
         own, where = self._own, f"{self._path}.{name}"
         if isinstance(value, Form):
             return self._form(value, where, own.line)
@@ -71,14 +71,14 @@ class Fit:
         return None if absent else value
 
     def fulfillable(self, when: Iterable[Condition], where: str, line: int) -> bool:
-        """Whether this database has what conditions ask for."""
+        """Return whether the database has the columns that conditions read."""
         absent = [condition.ref for condition in when if not self._has(condition.ref)]
         for ref in absent:
             self._gaps.add(where, self._table(ref), ref.column or None, line, spared=True)
         return not absent
 
     def _found(self, row: Beside) -> bool:
-        """Whether a row beside can be found."""
+        """Return whether a row beside can be found."""
         absent = list(self._absent_of_row(row))
         if absent and row.optional:
             self._gaps.spare(row.table)
@@ -87,7 +87,7 @@ class Fit:
         return not absent
 
     def _has(self, ref: Ref) -> bool:
-        """Whether this database has what a reference names."""
+        """Return whether the database has the column or row of a reference."""
         if ref.row in self._tables and ref.row not in {row.name for row in self.beside}:
             return False
         if ref.row.partition(".")[0] == ROOT and ref.row not in self._tables and self._root is not None:
@@ -104,7 +104,7 @@ class Fit:
         return self._own.table
 
     def _lacking(self, form: Form) -> list[Absent]:
-        """Return all that a form reads and this database lacks."""
+        """Return what a form reads and the database lacks."""
         found = [gap for source in form.sources for gap in self._lacking_of(source)]
         if form.of is not None and not self._has(form.of):
             found.append((self._table(form.of), form.of.column))
@@ -120,7 +120,7 @@ class Fit:
             yield self._table(source), source.column
 
     def _absent_of_row(self, row: Beside) -> Iterator[Absent]:
-        """Yield what finding a row of another table lacks."""
+        """Yield what finding a row of another table needs and the database lacks."""
         there = self._catalogue.get(row.table, {})
         yield from ((row.table, column) for column in row.columns if column not in there)
         if not there:
@@ -130,7 +130,7 @@ class Fit:
                 yield self._table(refs[0]), refs[0].column
 
     def _form(self, form: Form, where: str, line: int) -> Form | None:
-        """Return a form without what this database lacks; None where nothing is left."""
+        """Return a form without what the database lacks; None if nothing is left."""
         if form.constant is not None:
             return form
         lacking = self._lacking(form)
@@ -145,9 +145,10 @@ class Fit:
         return form if self.fulfillable(form.when, where, line) else None
 
     def _elsewhere(self, place: Elsewhere, where: str, line: int) -> Elsewhere | None:
-        """Return where a value may be; without its file where the source lacks what names it, None where it is here.
+        """Return where a value may be stored outside the database.
 
-        What names it is absent from an older version, where no value can be elsewhere.
+        Without the file if the source lacks what names it; None if it lacks the offset: older versions store all values
+        in the database.
         """
         own = self._own.table
         if place.offset not in self._catalogue[own]:
@@ -164,5 +165,5 @@ class Fit:
 
 
 def _of_root(ref: Ref) -> Ref:
-    """Return a reference to the root as the root itself would have it."""
+    """Return a reference to the root as one in the root itself."""
     return Ref(ref.column, ref.row.removeprefix(ROOT).removeprefix("."))

@@ -1,4 +1,4 @@
-"""Where the values of a tree come from and what is made of them, as frozen records: references, rows beside, keys."""
+"""Where the values of a tree come from and how they are converted, as frozen records: references, keys, forms."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 Scalar = str | int | bool | None
 
 ROOT = "root"
-"""As the row of a reference: the root's row, or a row beside it (`root.settings`)."""
+"""The root's row, as the row of a reference; `root.settings` is a row beside it."""
 
 
 @dataclass(frozen=True)
 class Ref:
-    """A column: of the row itself, or of one beside it.
+    """A column: of the row itself, or of a row beside it.
 
-    row: the name of a row beside, ROOT or `root.NAME`; empty for the row itself. column: empty where it is asked
-    whether the row is there.
+    row: the name of a row beside, ROOT or `root.NAME`; empty for the row itself. column: empty for the question whether
+    the row exists.
     """
 
     column: str
@@ -27,9 +27,10 @@ class Ref:
 
 @dataclass(frozen=True)
 class Condition:
-    """What a column has to be: one of the values, none of them, or more than the one.
+    """A condition on a column.
 
-    test: `in` (None accepts NULL), `not` (NULL is accepted unless None is among the values) or `over`.
+    test: `in`: it has one of the values (None accepts NULL); `not`: it has none of them (NULL is accepted unless None
+    is one of them); `over`: it is more than the one value.
     """
 
     ref: Ref
@@ -43,11 +44,11 @@ class Condition:
 
     @property
     def only(self) -> Scalar:
-        """The value that fulfils the condition, the first of several; None where there is none to name."""
+        """A value that fulfils the condition, the first of several; None if the condition names no such value."""
         return self.values[0] if self.test == "in" else None
 
     def accepts(self, value: object) -> bool:
-        """Whether a value of the column fulfils the condition."""
+        """Return whether a value of the column fulfils the condition."""
         if self.test == "over":
             return isinstance(value, int) and value > int(self.values[0] or 0)
         return (value in self.values) == (self.test == "in")
@@ -57,7 +58,7 @@ class Condition:
 class Order:
     """One column of a relation's order.
 
-    raised: pairs (own column, the root's column): where they are all equal, the value counts as one more.
+    raised: pairs (own column, the root's column): in rows where all are equal, the value counts as one more.
     """
 
     column: str
@@ -68,7 +69,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Enum:
-    """Names of integer codes. The code None names what a NULL leaves as; an unnamed NULL stays null."""
+    """Names of integer codes. The code None names NULL, which without it is exported as null."""
 
     name: str
     names: tuple[tuple[int | None, str], ...]
@@ -78,10 +79,10 @@ class Enum:
 class Beside:
     """A row of another table that belongs to a row: at most one, the first in order.
 
-    match: pairs (its column, what of this row equals it: the first of these that is not NULL).
+    match: pairs (its column, references: the column equals the first of them that is not NULL).
     where, order: which of several rows, by its own columns.
-    name: by which references name it; empty for a lookup.
-    optional: a database without its table or columns is as one without the row.
+    name: what references call it; empty for a lookup.
+    optional: without its table or columns, a database counts as one without the row.
     """
 
     table: str
@@ -94,16 +95,16 @@ class Beside:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns of the other table by which the row is found."""
+        """The columns of the other table that find the row."""
         named = [other for other, _ in self.match] + [condition.column for condition in self.where]
         return (*named, *(order.column for order in self.order))
 
 
 @dataclass(frozen=True)
 class Lookup:
-    """A value that is read where it is needed: of a row beside, or how many rows there are.
+    """A value that is looked up in another table.
 
-    value: a column of the row, a lookup that starts from there, or None for the number of rows.
+    value: a column of the row found, a lookup that starts from it, or None for the number of rows.
     """
 
     row: Beside
@@ -116,14 +117,14 @@ Source = Ref | Lookup
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """Where a value lies that is not in its row: in the bytes [offset, offset + size) of a file beside the database.
+    """Where a value is stored outside its row: in the bytes [offset, offset + size) of a file beside the database.
 
     offset, size: own columns.
     table, match: the row that names the file: pairs (its column, own column).
-    when: what that row fulfils where the value is elsewhere; without conditions it is where offset is not NULL and the
-    value is.
-    file: the file's path in its store: text and columns of that row, in turn, beginning and ending with a text; empty
-    where nothing says which file it is.
+    when: conditions on that row under which the value is outside; without any, it is outside if offset is not NULL and
+    the value is NULL.
+    file: the file's path in its store: texts and columns of that row alternate, the first and the last is a text; empty
+    if the file is not known.
     """
 
     offset: str
@@ -135,19 +136,19 @@ class Elsewhere:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns of the other row that are read, besides those that find it."""
+        """The columns of the other row that are read, other than those that find it."""
         return (*self.file[1::2], *(condition.column for condition in self.when))
 
 
 @dataclass(frozen=True)
 class Form:
-    """A value and what is made of it, in this order.
+    """A value and how it is converted, in this order.
 
     sources: the first that is not NULL is the value; empty with a constant.
-    of: a row beside: where it is there, its column of the same name is the value, even if that is NULL.
-    enum, trim (white space at the ends goes), transform (of values that are not NULL, or of all: see `transforms`)
-    default: JSON text that stands for NULL
-    absent: JSON text that stands for the value where the row beside, of which the value is, is not there
+    of: a column of a row beside: if that row exists, this is the value, even if it is NULL.
+    enum, trim (removes white space at the ends), transform (of values that are not NULL, or of all: see `transforms`)
+    default: JSON text that replaces NULL
+    absent: JSON text that is exported if the row beside does not exist
     blank: white space alone counts as NULL
     constant: JSON text that is always exported
     """
@@ -165,7 +166,7 @@ class Form:
 
     @property
     def column(self) -> str | None:
-        """The own column that comes first among the sources."""
+        """The first source, if it is an own column."""
         first = self.sources[0] if self.sources else None
         return first.column if isinstance(first, Ref) and not first.row else None
 
@@ -174,15 +175,15 @@ class Form:
 class Key:
     """One key of a record: where its value comes from and the form in which it is exported.
 
-    form: what is made of it, unless one of the `cases` applies: the first whose conditions the row fulfils.
-    elsewhere: where the value may lie outside of the database: it is read there if a store is given, else counted
+    form: how it is made, unless one of the `cases` applies: the first whose conditions the row fulfils.
+    elsewhere: where the value may be stored outside the database: it is read there if a store is given, else counted
     wrap: the value is exported as an object with this one key
     parameter: the request's parameter of this name replaces the value
     last: the key comes after the nested relations
-    why: why it is constant, or why a column may have no value in any record
-    editions: by name of an edition of the application, the key as that edition has it
+    why: why it is constant, or why no record may have a value
+    editions: the key as editions of the application have it, by their names
     layouts: other ways to the same value, for databases of another layout, in order of preference before this one
-    without: tables that a database of its layout does not have
+    without: tables that a database of this layout does not have
     """
 
     name: str
@@ -200,28 +201,28 @@ class Key:
 
     @property
     def forms(self) -> tuple[Form, ...]:
-        """All that may be made of it."""
+        """All forms that it may have."""
         return (self.form, *(form for _, form in self.cases))
 
     @property
     def column(self) -> str | None:
-        """The own column that it is, None for a constant or a lookup."""
+        """The own column that it reads first; None for a constant or a lookup."""
         return self.form.column
 
     @property
     def constant(self) -> str | None:
-        """JSON text that is always exported, whatever the row holds."""
+        """JSON text that is exported for every row; None if the value depends on the row."""
         return self.form.constant if not self.cases else None
 
 
 @dataclass(frozen=True)
 class Climb:
-    """The keys of a row and of all that is above it in a hierarchy, as an array.
+    """The keys of a row and of all rows above it in a hierarchy, as an array.
 
-    start: own column that names the first row. parent: the column that names the row above. path: an array with the
-    keys of all rows above and of the row itself, which may be empty; the path of the row above is what counts, not its
-    own. where: conditions that each row has to fulfil. For the rule see GitLab's group_members_finder.rb and
-    traversal/linear.rb.
+    start: own column that names the first row. parent: the column that names the row above. path: an array of the keys
+    of all rows above and of the row itself, which may be empty; the path of the row above counts, not the row's own.
+    where: conditions that each row has to fulfil. GitLab's group_members_finder.rb and traversal/linear.rb have the
+    rule.
     """
 
     table: str
@@ -233,4 +234,4 @@ class Climb:
 
 
 Derived = Form | Climb
-"""A named value that relations join on and that is not exported."""
+"""A named value on which relations join; it is not exported."""

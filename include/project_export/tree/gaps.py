@@ -1,4 +1,4 @@
-"""What a database lacks of a tree, and whether the version of the application explains it."""
+"""What a tree reads and a database lacks, and whether the version of the application explains it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NEWEST: Version = (float("inf"),)
 
 @dataclass(frozen=True)
 class LeftOut:
-    """What is not exported, and why: `path` is a relation or one of its keys, dotted.
+    """What is not exported, and why. path: dotted, of a relation or a key.
 
     omission: whether the source may have data there that the archive lacks; else its version does not have them.
     """
@@ -31,7 +31,7 @@ class LeftOut:
         return f"{self.path}: left out, {self.why}"
 
     def of(self, name: str) -> bool:
-        """Whether it belongs to the relation of this name."""
+        """Return whether it belongs to the relation of this name."""
         return self.path == name or self.path.startswith((f"{name}.", f"{name}["))
 
 
@@ -47,8 +47,8 @@ class _Gap:
 class Gaps:
     """Collects what is absent while a tree is fitted to a catalogue.
 
-    version: of the application, e.g. `18.6.0-ee`; the newest when empty. allowed: tables, and columns as
-    `table.column`, that an operator allows to be absent.
+    version: of the application, e.g. `18.6.0-ee`; the newest if empty. allowed: tables, and columns as `table.column`,
+    that an operator allows to be absent.
     """
 
     def __init__(
@@ -68,9 +68,9 @@ class Gaps:
         self._came.update((name, span) for name, span in tree.root.since if name in whole.names)
 
     def add(self, path: str, table: str, column: str | None, line: int, use: str = "", *, spared: bool = False) -> None:
-        """Note that a path of the tree lacks a column, or without one a table.
+        """Record that a path of the tree lacks a column; without a column, that it lacks the table.
 
-        use: for what rows cannot do without it; then no version explains it. spared: the path is exported all the same.
+        use: what the rows need it for; then no version explains it. spared: the path is exported without it.
         """
         if table in self._spared:
             return
@@ -94,22 +94,22 @@ class Gaps:
             self._found.append(_Gap(path, name, why, line, verdict))
 
     def spare(self, table: str) -> None:
-        """Say that a table need not be there."""
+        """Stop recording that this table is absent."""
         self._spared.add(table)
 
     def partly(self, path: str, option: Option) -> None:
-        """Note that of the tables on which an optional relation depends some are there and some are not."""
+        """Record that a database has some of the tables of an optional relation and lacks others."""
         there = sorted(option.needs & self._catalogue.keys())
         lacking = sorted(option.needs - self._catalogue.keys())
         line = f"{self._tree.file}:{option.relation.line}"
         self._problems.append(f"{line}: {path} needs {', '.join(lacking)} as well as {', '.join(there)}")
 
     def problems(self) -> list[str]:
-        """Return what nothing explains, and what the database has though its version should not."""
+        """Return what is absent without an explanation, and what the database has although its version should not."""
         return list(dict.fromkeys([*self._problems, *self._contradictions()]))
 
     def left_out(self) -> tuple[LeftOut, ...]:
-        """Return what is left out for a good reason, each path once."""
+        """Return what is left out with an explanation, each path once."""
         found: dict[str, LeftOut] = {}
         for gap in self._found:
             if gap.verdict != "missing":
@@ -120,18 +120,18 @@ class Gaps:
         return tuple(found.values())
 
     def _judged(self, name: str, table: str, came: Span | None) -> Verdict:
-        """Return what explains that a table or column is absent."""
+        """Return whether the version or a setting explains that a table or column is absent."""
         verdicts = [
             self._before(self._tree.column_since.get(name) or self._tree.column_since.get(table)),
             self._after(self._tree.column_until.get(name) or self._tree.column_until.get(table)),
-            self._before(came),  # a version that does not export a key need not have what it is read from
+            self._before(came),  # a version that does not export a key may lack what the key reads
             "allowed" if {name, table} & self._allowed else "missing",
         ]
         order: tuple[Verdict, ...] = ("explained", "uncertain", "allowed", "missing")
         return next(verdict for verdict in order if verdict in verdicts)
 
     def _before(self, span: Span | None) -> Verdict:
-        """Whether what came within a span may be absent."""
+        """Return whether what was added within a span may be absent."""
         if span is None:
             return "missing"
         before, after = numbers(span.before), numbers(span.after)
@@ -142,7 +142,7 @@ class Gaps:
         return "explained"
 
     def _after(self, span: Span | None) -> Verdict:
-        """Whether what went within a span may be absent."""
+        """Return whether what was removed within a span may be absent."""
         if span is None:
             return "missing"
         before, after = numbers(span.before), numbers(span.after)
@@ -153,17 +153,17 @@ class Gaps:
         return "uncertain" if after else "explained"
 
     def _contradictions(self) -> Iterator[str]:
-        """Yield what the database has and its version cannot have."""
+        """Yield what the database has although its version cannot have it."""
         if not self._version:
             return
         for name, span in self._tree.column_since.items():
             before = numbers(span.before)
             if self._has(name) and before and self._number <= _padded(before):
-                yield f"the source has {name}, which {span.came}, and is said to be of {self._said}"
+                yield f"the source has {name}, which {span.came}, but is said to be of {self._said}"
         for name, span in self._tree.column_until.items():
             after = numbers(span.after)
             if self._has(name) and after and self._number >= after:
-                yield f"the source has {name}, which went in {span.after}, and is said to be of {self._said}"
+                yield f"the source has {name}, which went in {span.after}, but is said to be of {self._said}"
 
     def _has(self, name: str) -> bool:
         table, _, column = name.partition(".")
@@ -171,7 +171,7 @@ class Gaps:
 
 
 def numbers(version: str | None) -> Version:
-    """Return the numbers of a version; none where there is none.
+    """Return the numbers of a version, none without a version.
 
     >>> numbers("18.6.0-ee"), numbers("17.1"), numbers(None)
     ((18, 6, 0), (17, 1), ())
@@ -181,5 +181,5 @@ def numbers(version: str | None) -> Version:
 
 
 def _padded(version: Version) -> Version:
-    """Return the last of the patch releases of a version."""
+    """Return a version's last patch release."""
     return (*version, float("inf")) if len(version) < 3 else version

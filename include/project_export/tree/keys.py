@@ -1,4 +1,4 @@
-"""Keys and derived values of a tree file: where a value comes from and what is made of it."""
+"""Keys and derived values of a tree file: where a value comes from and how it is converted."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ _EXCLUDES = {
 class Keys(Names):
     """Reads keys.
 
-    editions: names of the application's editions that the file tells apart. parameters: those that the file declares,
-    by name. replaced_by: the names of those that keys have named.
+    editions: the application's editions that the file distinguishes. parameters: those that the file declares, by name.
+    replaced_by: the names of parameters that keys use.
     """
 
     def __init__(self, path: Path) -> None:
@@ -71,7 +71,7 @@ class Keys(Names):
         return replace(key, editions=editions, layouts=layouts)
 
     def layout(self, name: str, node: yaml.Node, common: Fields, rows: Rows, line: int) -> Key:
-        """Return the key as it is in a layout; `without` names tables that this does not have."""
+        """Return the key for a layout; `without` names tables that this layout does not have."""
         pairs = [pair for pair in self.pairs(node, "a layout") if pair[0].value != "without"]
         without = self.mapping(node, "a layout").get("without")
         own = yaml.MappingNode(node.tag, pairs, node.start_mark, node.end_mark)
@@ -79,7 +79,7 @@ class Keys(Names):
         return replace(self.variant(name, own, common, rows, line), without=tables)
 
     def variant(self, name: str, node: yaml.Node, common: Fields, rows: Rows, line: int) -> Key:
-        """Return the key as it is in one edition or layout: what is said there goes before what is said of all."""
+        """Return the key for one edition or layout, whose attributes replace the common ones."""
         own = self.fields(node, _KEY - {"editions", "layouts"}, f"key {name}")
         kept = common if "constant" not in own else {field: common[field] for field in common.keys() & {"last", "wrap"}}
         if own.keys() & (_LOOKUP | {"of"}):
@@ -87,13 +87,13 @@ class Keys(Names):
         return self.described(name, node, {**kept, **own}, rows, line)
 
     def edition(self, name: str, node: yaml.Node) -> bool:
-        """Refuse an edition that the file does not name."""
+        """Return true; raise TreeError for an edition that the file does not name."""
         if name not in self.editions:
             self.fail(node, f"edition {name} is unknown; the tree names {', '.join(self.editions) or 'none'}")
         return True
 
     def described(self, name: str, node: yaml.Node, fields: Fields, rows: Rows, line: int) -> Key:
-        """Return a key that is described by attributes."""
+        """Return a key from its attributes."""
         for other in sorted(_EXCLUDES["constant"] & fields.keys() - _FORM) if "constant" in fields else ():
             self.fail(node, f"key {name}: constant and {other} exclude each other")
         cases = []
@@ -115,7 +115,7 @@ class Keys(Names):
         )
 
     def named_parameter(self, node: yaml.Node) -> str:
-        """Return the name of a parameter, which the file declares."""
+        """Return the name of a parameter that the file declares."""
         if not self.parameters:
             self.fail(node, f"parameter {self.text(node)} is unknown; the tree declares none")
         name = self.choose(node, self.parameters, "parameter")
@@ -123,11 +123,11 @@ class Keys(Names):
         return name
 
     def form(self, name: str, node: yaml.Node, fields: Fields, rows: Rows) -> Form:
-        """Return a value and what is made of it; `name` is the column when none is given."""
+        """Return where a value comes from and how it is converted; `name` is the column if none is given."""
         what = f"key {name}"
         for attribute in fields:
             if attribute in _NEEDS and _NEEDS[attribute] not in fields:
-                self.fail(node, f"{what}: {attribute} says nothing without {_NEEDS[attribute]}")
+                self.fail(node, f"{what}: {attribute} has no effect without {_NEEDS[attribute]}")
             for other in sorted(_EXCLUDES.get(attribute, set()) & fields.keys()):
                 self.fail(node, f"{what}: {attribute} and {other} exclude each other")
         if "constant" in fields:
@@ -158,7 +158,7 @@ class Keys(Names):
         )
 
     def own(self, name: str, node: yaml.Node, fields: Fields, rows: Rows, *, optional: bool) -> list[Source]:
-        """Return the column of the row itself, or of one beside it, that a form names."""
+        """Return the column that a form reads: of the row itself, or of a row beside it."""
         named = fields.get("column", node)
         text = None if "column" in fields else name
         if optional and not self.has_column(rows, text or self.text(named)):
@@ -166,13 +166,13 @@ class Keys(Names):
         return [self.ref(named, rows, text)]
 
     def source(self, name: str, node: yaml.Node, rows: Rows) -> Source:
-        """Return what stands in for NULL: a column, or a lookup."""
+        """Return what replaces NULL: a column or a lookup."""
         if isinstance(node, yaml.ScalarNode):
             return self.ref(node, rows)
         return self.lookup(name, node, self.fields(node, _LOOKUP, f"lookup {name}", required=("from", "match")), rows)
 
     def lookup(self, name: str, node: yaml.Node, fields: Fields, rows: Rows) -> Lookup:
-        """Return a lookup; `name` is the column when none is given."""
+        """Return a lookup; `name` is the column if none is given."""
         if "match" not in fields:
             self.fail(node, f"lookup {name} lacks the attribute match")
         row = self.row(name, node, {field: fields[field] for field in fields.keys() & _ROW}, rows)
@@ -185,13 +185,13 @@ class Keys(Names):
         return Lookup(row, Ref(self.column(column or node, row.table, None if column else name)))
 
     def title(self, node: yaml.Node | None, rows: Rows) -> Lookup | None:
-        """Return where the root's title is."""
+        """Return the lookup of the root's title."""
         if node is None:
             return None
         return self.lookup("title", node, self.fields(node, _TITLE, "the title", required=("from", "column")), rows)
 
     def row(self, name: str, node: yaml.Node, fields: Fields, rows: Rows) -> Beside:
-        """Return a row of another table that belongs to a row."""
+        """Return how to find a row of another table."""
         table = self.known_table(fields["from"])
         match = tuple(
             (self.column(key, table), self.refs(value, rows)) for key, value in self.pairs(fields.get("match"), "match")
@@ -199,19 +199,19 @@ class Keys(Names):
         there = Rows(table, {}, root=rows.root)
         where = self.conditions(fields["where"], there) if "where" in fields else ()
         if not match and not where and "match" not in fields:
-            self.fail(node, f"lookup {name} matches nothing: {{its column: own column}}")
+            self.fail(node, f"lookup {name} needs a match: {{its column: own column}}")
         order = tuple(self.order(item, table) for item in self.items(fields.get("order"), "order"))
         return Beside(table, match, where, order, line=node.start_mark.line + 1)
 
     def beside(self, name: str, node: yaml.Node, rows: Rows) -> Beside:
-        """Return a named row beside others."""
+        """Return a named row beside."""
         fields = self.fields(node, _ROW | {"optional"}, f"beside {name}", required=("from",))
         if name in rows.beside or (self.known and self.has_column(rows, name)) or "." in name:
-            self.fail(node, f"beside {name}: the name is taken, or has a dot")
+            self.fail(node, f"beside {name}: the name is a column's, or used twice, or contains a dot")
         return replace(self.row(name, node, fields, rows), name=name, optional=self.flag(fields.get("optional")))
 
     def derived(self, name: str, node: yaml.Node, rows: Rows) -> Derived:
-        """Return a named value that relations join on."""
+        """Return a named value on which relations join."""
         if isinstance(node, yaml.MappingNode) and any(key.value == "climb" for key, _ in node.value):
             fields = self.fields(node, _CLIMB, f"derived {name}", required=("climb", "start", "parent"))
             table = self.known_table(fields["climb"])
@@ -227,7 +227,7 @@ class Keys(Names):
         return self.form(name, node, fields, rows)
 
     def elsewhere(self, node: yaml.Node, own: str) -> Elsewhere:
-        """Return where a value lies that is not in the row."""
+        """Return where a value is stored outside the database."""
         if isinstance(node, yaml.ScalarNode):
             return Elsewhere(self.column(node, own))
         fields = self.fields(node, _ELSEWHERE, "elsewhere", required=tuple(sorted(_ELSEWHERE - {"when"})))
@@ -237,7 +237,7 @@ class Keys(Names):
             for text, name, _, _ in Formatter().parse(self.text(fields["file"])):
                 file += [text, self.column(fields["file"], table, name)] if name is not None else [text, ""]
         except ValueError as error:
-            self.fail(fields["file"], f"the path of a file names columns in braces, {{column}}: {error}")
+            self.fail(fields["file"], f"a file's path names columns in braces, {{column}}: {error}")
         return Elsewhere(
             offset=self.column(fields["offset"], own),
             size=self.column(fields["size"], own),

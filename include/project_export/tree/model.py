@@ -1,7 +1,7 @@
-"""What a tree file says, as frozen records.
+"""A tree as frozen records.
 
-A tree is one root record and its relations; a relation is rows of one table under named keys, with nested relations.
-Nothing here knows a database or a file; `load` makes these records from YAML, `bind` fits them to a live catalogue.
+A tree is one root record and its relations; a relation makes records of the rows of one table, with named keys and
+nested relations. Nothing here knows a database or a file: `load` makes a tree from YAML, `bind` fits it to a catalogue.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from project_export.tree.parameters import Parameter
 
 @dataclass(frozen=True)
 class Span:
-    """A change lies after one version and at the latest in the other; None: not known.
+    """When a change happened: after one version, and by another; None: not known.
 
-    before: the last version that is known to be as it was. after: the first one that is known to have changed.
+    before: the last version known not to have the change. after: the first version known to have it.
     """
 
     before: str | None
@@ -26,18 +26,18 @@ class Span:
 
     @property
     def came(self) -> str:
-        """Say of something since when it is there.
+        """Describe when something was added.
 
         >>> Span("17.10", "18.9").came, Span("18.9", None).came, Span(None, "18.9").came
-        ('came after 17.10, in 18.9 at the latest', 'came after 18.9', 'came in 18.9')
+        ('came after 17.10, by 18.9', 'came after 18.9', 'came in 18.9')
         """
         if self.before is None:
             return f"came in {self.after}"
-        return f"came after {self.before}" + (f", in {self.after} at the latest" if self.after else "")
+        return f"came after {self.before}" + (f", by {self.after}" if self.after else "")
 
     @property
     def went(self) -> str:
-        """Say of something until when it was there.
+        """Describe when something was removed.
 
         >>> Span("13.5", "15.5").went, Span("17.3", None).went
         ('last seen in 13.5, gone in 15.5', 'last seen in 17.3')
@@ -47,13 +47,13 @@ class Span:
 
 @dataclass(frozen=True)
 class Also:
-    """Rows that a top-level relation has in addition, after its own ones.
+    """Additional table rows of a top-level relation, after its own.
 
-    join, where, either: as of a relation; the root's value may be an array, any element of which joins.
-    unless: the column that says whose row it is: whoever has a row among the first has none here, and if anybody has,
-    rows without this column are not taken (as SQL's NOT IN has it).
-    each: the columns of which each combination of values has one row: the first by `best`.
-    editions: the application's editions in which it is so; in all when empty.
+    join, where, either: as in a relation; if the root's value is an array, any of its elements joins.
+    unless: the column that identifies the owner of a row. Owners who have a row among the first get no additional one,
+    and if there are any such owners, rows where the column is NULL are not taken (like SQL's NOT IN).
+    each: for each combination of values of these columns there is one row: the first by `best`.
+    editions: the application's editions that have these rows; all if empty.
     """
 
     join: tuple[tuple[str, str], ...]
@@ -71,23 +71,23 @@ KINDS = ("records",)
 
 @dataclass(frozen=True)
 class Relation:
-    """Rows of one table, under a parent's rows.
+    """Records made of the rows of one table, under the records of a parent.
 
     one: at most one record per parent, the first in order; else many
     join: pairs (own column, parent's column or derived name)
-    where: conditions, all of which its rows fulfil
-    either: lists of conditions, one of which its rows fulfil as well
-    order: empty where no parent has more than one row
-    key: the columns that identify a row; by them a top-level relation is read in batches
+    where: conditions, all of which its table rows fulfil
+    either: lists of conditions, one of which its table rows fulfil as well
+    order: empty if no parent has more than one row
+    key: the columns that identify a row; a top-level relation is read in batches of keys
     beside: rows of other tables that belong to a row
-    derived: named values that children join on and that are not exported
-    also: rows that a top-level relation has in addition
-    successor: another table's rows, taken for parents that have none here (a table that is being replaced)
-    since: by name of a key or nested relation (the root's: a top-level one too), when it came, where that is known
-    until: by name of what it has no more, when it went
-    constant: JSON text that stands for the whole relation, which then has no table
-    default: what is exported for a nested one without a row: JSON text by key; other keys are null, many are empty
-    instead: what is exported for a nested one whose parent has this value in the column that joins: JSON text
+    derived: named values on which children join; they are not exported
+    also: additional table rows of a top-level relation
+    successor: the table that replaces this one, read for parents that have no row here
+    since: when a key or a nested relation (of the root: also a top-level one) was added, by name, where that is known
+    until: when what it no longer has was removed, by name
+    constant: JSON text that is the whole relation, which then has no table
+    default: what a nested relation of one exports without a row: JSON text by key; other keys are null, many are empty
+    instead: what a nested relation of one exports for values of the parent's join column: pairs (value, JSON text)
     optional: whether only some databases have it
     kind: what a top-level one is made of; see KINDS
     """
@@ -123,11 +123,11 @@ class Relation:
 
     @property
     def sources(self) -> tuple[Relation | Also, ...]:
-        """Where its rows come from: its own join and condition, and those in addition."""
+        """Where its table rows come from: the relation itself, and additional rows."""
         return (self, *self.also)
 
     def walk(self, path: str = "") -> Iterator[tuple[str, Relation]]:
-        """Yield this relation and all nested ones with their dotted paths, parents first."""
+        """Yield this relation and all nested ones, each with its dotted path, parents first."""
         here = f"{path}.{self.name}" if path else self.name
         yield here, self
         for child in self.children:
@@ -136,10 +136,10 @@ class Relation:
 
 @dataclass(frozen=True)
 class Option:
-    """A relation that only some databases have, under the one at the dotted path `parent` (the root: top-level).
+    """A relation that only some databases have, under the relation at the dotted path `parent` (the root: top-level).
 
-    needs: tables that are there where the relation is, all of them. editions: those of the application that export it;
-    all when empty.
+    needs: the tables that a database with this relation has. editions: those of the application that export it; all if
+    empty.
     """
 
     parent: str
@@ -153,12 +153,12 @@ class Tree:
     """A whole tree file. `file` is for messages; `known`: its reference schema, table to column to type.
 
     format: how its archives are written. parameters: those of a request that replace values, by name.
-    title: what people call the root's row; messages show it, the archive does not have it.
-    editions: those of the application that the file tells apart, the usual one first.
-    column_since, column_until: by `table` or `table.column`, when it came and went.
-    relations: the top-level ones. optional: relations that come in addition, by `extended`.
+    title: what people call the project; messages show it, the archive does not have it.
+    editions: those of the application that the file distinguishes, the usual one first.
+    column_since, column_until: when a table or column was added and removed, by `table` or `table.column`.
+    relations: the top-level ones. optional: additional ones, see `extended`.
     uncovered: dotted paths of what the application exports and the tree does not, each with the reason.
-    evidence: the file that says how its keys are known, empty where there is none; `evidence` reads it.
+    evidence: the file that says how its keys are known, empty if there is none; the module `evidence` reads it.
     """
 
     name: str
@@ -177,7 +177,7 @@ class Tree:
     evidence: str = ""
 
     def walk(self) -> Iterator[tuple[str, Relation]]:
-        """Yield the root and every relation, nested ones too, with their dotted paths."""
+        """Yield the root and every relation, including nested ones, each with its dotted path."""
         yield from self.root.walk()
         for relation in self.relations:
             yield from relation.walk()
@@ -198,7 +198,7 @@ class Tree:
         return f"{above}{option.relation.name}"
 
     def extended(self, options: Iterable[Option] | None = None) -> Tree:
-        """Return the tree with optional relations in their places, behind the others: with all when none are given."""
+        """Return the tree with these optional relations, after the others of their parents. options: all if None."""
         chosen = self.optional if options is None else tuple(options)
 
         def grown(relation: Relation, path: str) -> Relation:
@@ -211,7 +211,7 @@ class Tree:
         return replace(self, relations=tuple(tops), optional=())
 
     def of(self, edition: str) -> Tree:
-        """Return the tree as one edition of the application exports it."""
+        """Return the tree for one edition of the application."""
 
         def chosen(relation: Relation) -> Relation:
             keys = tuple(dict(key.editions).get(edition, key) for key in relation.keys)

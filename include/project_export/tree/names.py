@@ -1,4 +1,4 @@
-"""Names in a tree file: tables, columns, references, conditions, orders, enums; all are in the reference schema."""
+"""Names in a tree file: tables, columns, references, conditions, orders, enums. The reference schema has them all."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from project_export.tree.model import Relation
 from project_export.tree.nodes import Nodes
 
 _QUOTED = re.compile(r'\s*"((?:[^"]|"")+)"(?=\s|$)')
-_MOST_BYTES = 63  # longer names are cut by PostgreSQL, without an error
+_MOST_BYTES = 63  # PostgreSQL cuts longer names without an error
 _TESTS = ("not", "over")
 
 
@@ -30,7 +30,7 @@ class Rows:
     root: Relation | None = None
 
     def named(self, row: str) -> str | None:
-        """Return the table of a row that a reference may name, None where there is none of this name."""
+        """Return the table of a row that a reference names; None if it may not name such a row."""
         if row in self.beside:
             return self.beside[row].table
         if self.root is not None and row == ROOT:
@@ -42,7 +42,7 @@ class Rows:
 
 
 class Names(Nodes):
-    """Reads names. enums: those of the file, by name. known: the reference schema, if there is one."""
+    """Reads names. enums: those of the file, by name. known: the reference schema; empty if there is none."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -52,7 +52,7 @@ class Names(Nodes):
     # Columns.
 
     def ref(self, node: yaml.Node, rows: Rows, name: str | None = None) -> Ref:
-        """Return a column of the row itself, or `row.column` of one beside; `name` stands for the node's own."""
+        """Return a reference: a column, or `row.column` of a row beside. name: replaces the node's text."""
         text = name or self.text(node)
         row, _, column = text.rpartition(".")
         table = rows.named(row) if row else None
@@ -66,38 +66,38 @@ class Names(Nodes):
         return tuple(self.ref(item, rows) for item in listed)
 
     def beside_ref(self, node: yaml.Node, column: yaml.Node, rows: Rows, name: str | None) -> Ref:
-        """Return the column of the row beside that `node` names."""
+        """Return a column of the row beside that `node` names."""
         row = self.choose(node, rows.beside, "row beside")
         return Ref(self.column(column, rows.beside[row].table, name), row)
 
     def has_column(self, rows: Rows, name: str) -> bool:
-        """Whether the row itself has a column of this name, as far as is known."""
+        """Whether the row itself has a column of this name; true if there is no reference schema."""
         return not self.known or name in self.known.get(rows.table, ())
 
     def column(self, node: yaml.Node, table: str, name: str | None = None) -> str:
-        """Return the name of a column, which the reference schema has; `name` stands for the node's own."""
+        """Return the name of a column that the reference schema has. name: replaces the node's text."""
         column = name or self.text(node)
         if self.known and column not in self.known[table]:
             self.fail(node, f"table {table} has no column {column}; {nearest(column, self.known[table])}")
         return column
 
     def known_table(self, node: yaml.Node) -> str:
-        """Return the name of a table, which the reference schema has."""
+        """Return the name of a table that the reference schema has."""
         return self.choose(node, self.known, "table") if self.known else self.text(node)
 
     def name(self, node: yaml.Node) -> str:
         """Return the name under which a value is exported."""
         name = self.text(node)
         if len(name.encode()) > _MOST_BYTES:
-            self.fail(node, f"the name {name} has more than {_MOST_BYTES} bytes, which PostgreSQL would cut")
+            self.fail(node, f"the name {name} has more than {_MOST_BYTES} bytes; PostgreSQL would cut it")
         return name
 
     def link(self, node: yaml.Node, parent: Relation) -> str:
-        """Return what a relation joins on: a column of its parent, or a value derived there."""
+        """Return what a relation joins on: a column or a derived value of its parent."""
         name = self.text(node)
         valid = {*self.known.get(parent.table, ()), *(derived for derived, _ in parent.derived)}
         if self.known and name not in valid:
-            message = f"{parent.name} has no {name} to join, neither as a column of {parent.table} nor derived"
+            message = f"{parent.name} has no {name} to join on, neither as a column of {parent.table} nor derived"
             self.fail(node, f"{message}; {nearest(name, valid)}")
         return name
 
@@ -108,7 +108,7 @@ class Names(Nodes):
         return tuple(self.condition(column, value, rows) for column, value in self.pairs(node, "where"))
 
     def condition(self, column: yaml.Node, value: yaml.Node, rows: Rows) -> Condition:
-        """Return one condition on a column, or on whether a row beside is there."""
+        """Return one condition on a column, or on whether a row beside exists."""
         name = self.text(column)
         ref = Ref("", name) if rows.named(name) is not None and name != ROOT else self.ref(column, rows)
         if isinstance(value, yaml.MappingNode):
@@ -122,17 +122,17 @@ class Names(Nodes):
             return Condition(ref, values, test)
         values = self.scalars(value)
         if not ref.column and not (len(values) == 1 and isinstance(values[0], bool)):
-            self.fail(value, f"the row {name} is there (true) or not (false)")
+            self.fail(value, f"whether the row {name} exists is true or false")
         return Condition(ref, values)
 
     def whenever(self, node: yaml.Node, rows: Rows) -> tuple[Condition, ...]:
-        """Return conditions, for which the name of a column that has to be true stands as well."""
+        """Return conditions; the name of a column alone means that it is true."""
         if isinstance(node, yaml.ScalarNode):
             return (Condition(self.ref(node, rows), (True,)),)
         return self.conditions(node, rows)
 
     def order(self, node: yaml.Node, table: str) -> Order:
-        """Return one column of an order with its direction."""
+        """Return one column of an order, with its direction."""
         text = self.text(node)
         quoted = _QUOTED.match(text)
         words = (text[quoted.end() :] if quoted else text).split()
@@ -159,11 +159,11 @@ class Names(Nodes):
                 self.fail(key, f"enum {name}: the code {code!r} is neither an integer nor null")
             names.append((code, self.text(value)))
         if all(code is None for code, _ in names):
-            self.fail(node, f"enum {name} names no code")
+            self.fail(node, f"enum {name} has no code")
         return Enum(name, tuple(names))
 
     def choose(self, node: yaml.Node, valid: Mapping[str, Any], what: str) -> str:
-        """Return a name that is one of the valid ones."""
+        """Return a name; raise TreeError unless it is one of the valid ones."""
         name = self.text(node)
         if name not in valid:
             self.fail(node, f"{what} {name} is unknown; {nearest(name, valid)}")
@@ -171,7 +171,7 @@ class Names(Nodes):
 
 
 def read_schema(path: Path) -> dict[str, dict[str, str]]:
-    """Read the reference schema, a TSV with the columns `table`, `column`, `type` if known: what a tree may name."""
+    """Return a reference schema, what a tree may name: a TSV with the columns `table`, `column` and maybe `type`."""
     tables: dict[str, dict[str, str]] = {}
     try:
         with path.open(encoding="utf-8", newline="") as file:

@@ -16,29 +16,29 @@ Fields = Mapping[str, yaml.Node]
 
 
 class Nodes:
-    """Reads the nodes of the file at `path`, which messages name."""
+    """Reads the nodes of the file at `path`, which error messages name."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def fail(self, node: yaml.Node, message: str) -> NoReturn:
-        """Raise TreeError with the line of a node."""
+        """Raise TreeError with the file and the line of a node."""
         raise TreeError(f"{self.path}:{node.start_mark.line + 1}: {message}")
 
     def document(self, text: str) -> yaml.Node:
-        """Return the root node of a text of one YAML document."""
+        """Return the root node of a YAML document."""
         try:
             document = yaml.compose(text, Loader=yaml.CSafeLoader)
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             where = f"{self.path}:{mark.line + 1}" if mark else str(self.path)
-            raise TreeError(f"{where}: not YAML: {getattr(error, 'problem', None) or error}") from error
+            raise TreeError(f"{where}: invalid YAML: {getattr(error, 'problem', None) or error}") from error
         if document is None:
             raise TreeError(f"{self.path}:1: the file is empty; it needs name, root and relations")
         return document
 
     def fields(self, node: yaml.Node, valid: set[str], what: str, required: tuple[str, ...] = ()) -> Fields:
-        """Return the attributes of a mapping, which may have the valid ones and must have the required ones."""
+        """Return the attributes of a mapping. valid: those that it may have. required: those that it must have."""
         pairs = self.pairs(node, what)
         for key, _ in pairs:
             if self.text(key) not in valid:
@@ -50,13 +50,13 @@ class Nodes:
         return fields
 
     def mapping(self, node: yaml.Node | None, what: str) -> dict[str, yaml.Node]:
-        """Return a mapping by its names; an absent one is empty."""
+        """Return the values of a mapping by name; none if there is no node."""
         return {self.text(key): value for key, value in self.pairs(node, what)}
 
     def pairs(self, node: yaml.Node | None, what: str, *, raw: bool = False) -> list[tuple[yaml.Node, yaml.Node]]:
-        """Return the nodes of a mapping's keys, each of which stands once, and of their values.
+        """Return the nodes of a mapping's keys and values. Raises TreeError for a key that is there twice.
 
-        raw: keys are the same when their texts are, so that 17.1 and 17.10 are two.
+        raw: compare keys as texts, so that 17.1 and 17.10 are different.
         """
         if node is None:
             return []
@@ -66,7 +66,7 @@ class Nodes:
         return list(node.value)
 
     def items(self, node: yaml.Node | None, what: str) -> list[yaml.Node]:
-        """Return the nodes of a list; an absent one is empty."""
+        """Return the nodes of a list; none if there is no node."""
         if node is None:
             return []
         if not isinstance(node, yaml.SequenceNode):
@@ -74,33 +74,33 @@ class Nodes:
         return list(node.value)
 
     def unique(self, names: Iterable[tuple[str, yaml.Node]], what: str) -> None:
-        """Refuse a name that stands twice."""
+        """Raise TreeError for a name that is there twice."""
         seen = set()
         for name, node in names:
             if name in seen:
-                self.fail(node, f"{what} {name} stands twice")
+                self.fail(node, f"{what} {name} is there twice")
             seen.add(name)
 
     def plain(self, node: yaml.Node) -> Any:
-        """Return what a node holds as a Python value."""
+        """Return the Python value of a node."""
         try:
             return yaml.constructor.SafeConstructor().construct_object(node, deep=True)
         except (yaml.YAMLError, ValueError) as error:
-            self.fail(node, f"not a value: {getattr(error, 'problem', None) or error}")
+            self.fail(node, f"invalid value: {getattr(error, 'problem', None) or error}")
 
     def text(self, node: yaml.Node) -> str:
         """Return a name."""
         value = self.plain(node)
         if not isinstance(value, str) or not value.strip():
-            self.fail(node, f"this must be a name, not {value!r}")
+            self.fail(node, f"this must be a name; got {value!r}")
         return value
 
     def flag(self, node: yaml.Node | None) -> bool:
-        """Return true or false; an absent one is false."""
+        """Return true or false; false if there is no node."""
         value = node is not None and self.plain(node)
         if not isinstance(value, bool):
             assert node is not None
-            self.fail(node, f"this must be true or false, not {value!r}")
+            self.fail(node, f"this must be true or false; got {value!r}")
         return value
 
     def json(self, node: yaml.Node) -> str:
@@ -108,15 +108,15 @@ class Nodes:
         try:
             return json.dumps(self.plain(node), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         except (TypeError, ValueError) as error:
-            self.fail(node, f"not a value that JSON has: {error}")
+            self.fail(node, f"JSON has no such value: {error}")
 
     def scalars(self, node: yaml.Node) -> tuple[Scalar, ...]:
         """Return the values of a condition: one, or a list of at least one."""
         value = self.plain(node)
         values = tuple(value) if isinstance(value, list) else (value,)
         if not values:
-            self.fail(node, "a condition needs a value; nothing equals one of an empty list")
+            self.fail(node, "a condition needs a value; nothing is in an empty list")
         for item in values:
             if not (item is None or isinstance(item, (str, int, bool))):
-                self.fail(node, f"a condition compares with a text, an integer, true, false or null, not {item!r}")
+                self.fail(node, f"a condition compares with a text, an integer, true, false or null; got {item!r}")
         return values

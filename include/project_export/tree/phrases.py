@@ -1,4 +1,4 @@
-"""Parts of a tree as phrases of Markdown."""
+"""Parts of a tree as Markdown phrases."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from project_export.tree.model import Also, Relation
 
 
 def condition(source: Relation | Also, parent: Relation) -> str:
-    """Say which rows of a source there are under a parent."""
+    """Return which table rows of a source belong to a parent."""
     derived = dict(parent.derived)
     joins = [f"`{own}` = {_derived(derived.get(other), other, parent)}" for own, other in source.join]
     either = [" or ".join(" and ".join(_where(one)) for one in source.either)] if source.either else []
@@ -19,7 +19,7 @@ def condition(source: Relation | Also, parent: Relation) -> str:
 
 
 def note(key: Key) -> str:
-    """Say how a value comes about, nothing when it is the column as it is."""
+    """Return how a value is made, nothing if it is the column's own value."""
     parts = [_of_form(key.form, key)] if key.form != Form((Ref(key.name),)) else []
     for layout in key.layouts:
         without = f" and without the table {names(layout.without)}" if layout.without else ""
@@ -34,14 +34,14 @@ def note(key: Key) -> str:
     if key.last:
         parts.append("comes after the nested relations")
     if key.why is not None and key.constant is None:
-        parts.append(f"NULL as a rule: {key.why}")
+        parts.append(f"usually NULL: {key.why}")
     for edition, variant in key.editions:
         parts.append(f"edition {edition}: {note(replace(variant, wrap=None, last=False)) or 'the column as it is'}")
     return "; ".join(part for part in parts if part)
 
 
 def row(row: Beside) -> str:
-    """Say which row of another table is meant."""
+    """Return which row of another table is meant."""
     match = [f"`{its}` = {' or else '.join(f'`{ref}`' for ref in refs)}" for its, refs in row.match]
     where = " and ".join([*match, *_where(row.where)])
     first = f"{', ' if where else ''}the first by {columns(row.order)}" if row.order else ""
@@ -49,23 +49,23 @@ def row(row: Beside) -> str:
 
 
 def order(relation: Relation) -> str:
-    """Say how rows are ordered, after a comma; nothing where there is one."""
+    """Return how table rows are ordered, after a comma; nothing for a relation without an order."""
     if not relation.order:
         return ""
     return f", {'the first' if relation.one else 'ordered'} by {columns(relation.order)}"
 
 
 def columns(orders: Iterable[Order]) -> str:
-    """List the columns of an order."""
+    """Return the columns of an order as a list."""
     return ", ".join(
         f"`{o.column}`{' descending' * o.descending}{' (NULL last)' * o.nulls_last}"
-        + "".join(f" (one more where `{own}` = `{other}` of the root)" for own, other in o.raised)
+        + "".join(f" (one more if `{own}` = `{other}` of the root)" for own, other in o.raised)
         for o in orders
     )
 
 
 def names(names: Iterable[str]) -> str:
-    """List names as code."""
+    """Return names as code, separated by commas."""
     return ", ".join(f"`{name}`" for name in names)
 
 
@@ -76,7 +76,7 @@ def table(head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
 
 
 def anchor(heading: str) -> str:
-    """Return a heading's anchor as GitHub and GitLab make it.
+    """Return the anchor that GitHub and GitLab make of a heading.
 
     >>> anchor("Records of users, 2")
     '#records-of-users-2'
@@ -98,12 +98,12 @@ def _one_condition(condition: Condition) -> str:
 
 
 def _of_form(form: Form, key: Key) -> str:
-    """Say what is made of a value."""
+    """Return how a value is converted."""
     if form.constant is not None:
         return f"always `{form.constant}`" + (f": {key.why}" if key.why else "")
     parts = []
     if form.of is not None:
-        parts.append(f"`{form.of}` where there is such a row")
+        parts.append(f"`{form.of}` if there is such a row")
     sources = [_source(source) for source in form.sources]
     if sources and (form.of or sources != [f"`{key.name}`"]):
         parts.append(f"{'else' if form.of else 'from'} {', then '.join(sources)}")
@@ -117,9 +117,9 @@ def _of_form(form: Form, key: Key) -> str:
     if form.blank:
         parts.append("white space alone counts as NULL")
     if form.default is not None:
-        parts.append(f"`{form.default}` where it is NULL" + " or a code without a name" * (form.enum is not None))
+        parts.append(f"`{form.default}` if it is NULL" + " or a code without a name" * (form.enum is not None))
     if form.absent is not None:
-        parts.append(f"`{form.absent}` where there is no such row")
+        parts.append(f"`{form.absent}` if there is no such row")
     return "; ".join(parts)
 
 
@@ -142,11 +142,13 @@ def _derived(value: Derived | None, name: str, parent: Relation) -> str:
 
 
 def _elsewhere(place: Elsewhere) -> str:
-    where = f"where it is NULL and `{place.offset}` is not, it is stored elsewhere"
+    where = f"if it is NULL and `{place.offset}` is not, it is stored outside the database"
     if not place.file:
-        return f"{where}: counted in the manifest"
+        return f"{where} and only counted in the manifest"
     if place.when:
-        where = f"where {' and '.join(_where(place.when))} in the row that names the file, it is stored elsewhere"
+        where = (
+            f"if {' and '.join(_where(place.when))} in the row that names the file, it is stored outside the database"
+        )
     file = "".join(f"<{part}>" if number % 2 else part for number, part in enumerate(place.file))
     row = " and ".join(f"`{place.table}.{other}` = `{own}`" for other, own in place.match)
     return f"{where}: `{place.size}` bytes of the file `{file}` (of `{place.table}` where {row})"

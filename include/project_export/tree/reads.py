@@ -1,4 +1,4 @@
-"""Which columns a bound tree reads: what a role has to have the right to."""
+"""Which columns a bound tree reads: those for which a role needs the right."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Read = tuple[str, str]
 
 
 def columns(bound: BoundTree) -> Mapping[str, frozenset[str]]:
-    """Return the columns that are read of each table."""
+    """Return the columns that are read, by table."""
     found: defaultdict[str, set[str]] = defaultdict(set)
     tree = bound.tree
     derived = dict(tree.root.derived)
@@ -34,7 +34,7 @@ def columns(bound: BoundTree) -> Mapping[str, frozenset[str]]:
 def _relation(relation: Relation, bound: BoundTree) -> Iterator[Read]:
     own = [*relation.key, *(name for name, _ in relation.join), *(order.column for order in relation.order)]
     if relation.also:
-        own += bound.catalogue[relation.table]  # they are read as whole rows
+        own += bound.catalogue[relation.table]  # their rows are read whole
     derived = dict(relation.derived)
     own += [link for link in relation.links if link not in derived]
     yield from ((relation.table, name) for name in own)
@@ -58,14 +58,14 @@ def _relation(relation: Relation, bound: BoundTree) -> Iterator[Read]:
 
 
 def _tables(relation: Relation, root: Relation) -> Mapping[str, str]:
-    """Return the table of each row that the relation's references name."""
+    """Return the tables of the rows that the relation's references may name."""
     rows = {"": relation.table, ROOT: root.table}
     rows |= {row.name: row.table for row in relation.beside}
     return rows | {f"{ROOT}.{row.name}": row.table for row in root.beside}
 
 
 def _form(form: Form) -> Iterator[Read]:
-    """Yield what the lookups of a form read of their own tables."""
+    """Yield what the lookups of a form read in other tables."""
     for source in form.sources:
         if isinstance(source, Lookup):
             yield from _row(source.row)
@@ -76,7 +76,7 @@ def _value(source: Source | None, table: str) -> Iterator[Read]:
     if isinstance(source, Ref):
         yield table, source.column
     elif source is not None:
-        # What finds the next row starts from this one.
+        # The next row is found by values of this one.
         yield from ((table, ref.column) for _, match in source.row.match for ref in match if not ref.row)
         yield from _row(source.row)
         yield from _value(source.value, source.row.table)

@@ -1,4 +1,4 @@
-"""Which columns of rows beside, and of the root, a relation's references name."""
+"""The references of a relation to its own columns, to rows beside it, and to the root."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from project_export.tree.model import Relation
 
 
 def refs(relation: Relation) -> Iterator[Ref]:
-    """Yield all references of a relation, without those of its nested ones."""
+    """Yield all references of a relation, without those of nested relations."""
     for conditions in (relation.where, *relation.either):
         yield from _of_conditions(conditions)
     for row in relation.beside:
@@ -21,7 +21,7 @@ def refs(relation: Relation) -> Iterator[Ref]:
                 yield from _of_form(form)
             yield from _of_form(one.form)
     for _, value in relation.derived:
-        if not isinstance(value, Climb):  # which has conditions on its own rows only
+        if not isinstance(value, Climb):  # whose conditions are on its own table only
             yield from _of_form(value)
     for also in relation.also:
         for conditions in (also.where, *also.either):
@@ -30,9 +30,9 @@ def refs(relation: Relation) -> Iterator[Ref]:
 
 
 def root_refs(relation: Relation) -> Iterator[Ref]:
-    """Yield what a relation, its nested ones and its successors name of the root's row and the rows beside that.
+    """Yield the references of a relation, its nested ones and its successors to the root and to rows beside the root.
 
-    The references are as the root itself would have them.
+    They are yielded as references in the root itself.
     """
     for ref in refs(relation):
         if ref.row == ROOT:
@@ -58,7 +58,7 @@ def _of_source(source: Source) -> Iterator[Ref]:
         return
     yield from _of_row(source.row)
     if isinstance(source.value, Lookup):
-        # What starts from the other row is not this row's; the root is the same for both.
+        # It starts from the other row, so its references are not this row's, except those to the root.
         yield from (ref for ref in _of_source(source.value) if ref.row.partition(".")[0] == ROOT)
 
 

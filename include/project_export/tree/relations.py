@@ -1,4 +1,4 @@
-"""Relations of a tree file: rows of a table, their keys, and what nests in them."""
+"""Relations of a tree file: a table, the keys of its records, and the relations nested in them."""
 
 from __future__ import annotations
 
@@ -35,21 +35,23 @@ class Relations(Keys):
         self.shapes: dict[str, Fields] = {}
 
     def relation(self, node: yaml.Node, parents: tuple[Relation, ...]) -> Relation:
-        """Return a relation with all that nests in it. parents: the relations above it, the root first."""
+        """Return a relation with its nested ones. parents: the relations above it, the root first."""
         fields = self.fields(node, _RELATION, "a relation", required=("relation",))
         name = self.text(fields["relation"])
         if parents and "title" in fields:
-            self.fail(fields["title"], f"relation {name} is not the root, which alone has a title")
+            self.fail(fields["title"], f"relation {name} has a title, which only the root can have")
         if len(parents) > _MOST_DEPTH:
-            self.fail(node, f"relation {name} is nested too deep: more than {_MOST_DEPTH}; does a shape hold itself?")
+            self.fail(node, f"relation {name} is nested more than {_MOST_DEPTH} deep; does a shape contain itself?")
         if len(parents) < 2 and not _FILE_NAME.fullmatch(name):
-            self.fail(node, f"relation {name!r} names a file: use letters, digits, '_', '-' and '.', no '.' in front")
+            self.fail(
+                node, f"relation {name!r} names a file: use letters, digits, '_', '-' and '.', and no '.' at the start"
+            )
         if "constant" in fields:
             return self._constant(node, fields, parents)
         return self._content(node, fields, parents)
 
     def _content(self, node: yaml.Node, fields: Fields, parents: tuple[Relation, ...]) -> Relation:
-        """Read a relation that has rows."""
+        """Return a relation that has a table."""
         name = self.text(fields["relation"])
         line = node.start_mark.line + 1
         if "like" in fields:
@@ -60,9 +62,9 @@ class Relations(Keys):
         if parents and not self.pairs(fields.get("join"), "join"):
             self.fail(node, f"relation {name} has no join to {parents[-1].name}")
         if not parents and "join" in fields:
-            self.fail(fields["join"], f"{name} is the root, which joins nothing")
+            self.fail(fields["join"], f"{name} is the root, which has no join")
         if "kind" in fields and len(parents) != 1:
-            self.fail(fields["kind"], f"relation {name} is not at the top level, where alone a relation has a kind")
+            self.fail(fields["kind"], f"relation {name} has a kind, which only a top-level relation can have")
         table = self.known_table(fields["table"])
         one = self.flag(fields.get("one"))
         order = tuple(self.order(item, table) for item in self.items(fields.get("order"), "order"))
@@ -70,7 +72,7 @@ class Relations(Keys):
             order = (Order(self.column(node, table, "id")),)
         own_key = tuple(self.column(item, table) for item in self.items(fields.get("key"), "key")) or ("id",)
         if not parents and len(own_key) > 1:
-            self.fail(fields["key"], f"{name} is the root, which is found by one column")
+            self.fail(fields["key"], f"{name} is the root, whose key is one column")
         rows = self._rows(fields, table, parents)
         derived = tuple(
             (link, self.derived(link, value, rows))
@@ -105,7 +107,7 @@ class Relations(Keys):
         return dated(self, relation, fields) if parents else relation
 
     def _rows(self, fields: Fields, table: str, parents: tuple[Relation, ...]) -> Rows:
-        """Return what references of a relation may name."""
+        """Return what the references of a relation may name."""
         beside: dict[str, Beside] = {}
         rows = Rows(table, beside, root=parents[0] if parents else None)
         for name, node in self.mapping(fields.get("beside"), "beside").items():
@@ -113,7 +115,7 @@ class Relations(Keys):
         return rows
 
     def _key_nodes(self, fields: Fields) -> list[yaml.Node]:
-        """Return the nodes of the keys; those of `override` stand for the shape's of the same name, or come last."""
+        """Return the nodes of the keys; those of `override` replace keys of the shape by name, or come last."""
         nodes = {self._key_name(node): node for node in self.items(fields.get("keys"), "keys")}
         self.unique(((self._key_name(node), node) for node in self.items(fields.get("keys"), "keys")), "key")
         nodes.update((self._key_name(node), node) for node in self.items(fields.get("override"), "override"))
@@ -126,11 +128,11 @@ class Relations(Keys):
         return tuple(self.conditions(item, rows) for item in self.items(fields.get("either"), "either"))
 
     def _instead(self, fields: Fields, fits: bool) -> tuple[tuple[Scalar, str], ...]:
-        """Return what is exported for some values of the column that joins."""
+        """Return the records that are exported for some values of the join column."""
         if "instead" not in fields:
             return ()
         if not fits or len(self.pairs(fields.get("join"), "join")) != 1:
-            self.fail(fields["instead"], "only a nested relation of one that joins by one column has something instead")
+            self.fail(fields["instead"], "instead is for a nested relation of one with a single join column")
         pairs = self.pairs(fields["instead"], "instead")
         return tuple((self.scalars(value)[0], self.json(record)) for value, record in pairs)
 
@@ -141,7 +143,7 @@ class Relations(Keys):
     def _also(self, fields: Fields, table: str, parents: tuple[Relation, ...]) -> tuple[Also, ...]:
         nodes = self.items(fields.get("also"), "also")
         if nodes and (len(parents) != 1 or self.flag(fields.get("one"))):
-            self.fail(fields["also"], "only a top-level relation of many can have rows in addition")
+            self.fail(fields["also"], "also is for a top-level relation of many")
         rows = Rows(table, {}, root=parents[0] if parents else None)
         found = []
         for node in nodes:
@@ -162,7 +164,7 @@ class Relations(Keys):
         return tuple(found)
 
     def _best(self, node: yaml.Node, table: str, root: Relation) -> Order:
-        """Return one column of the order by which a row is chosen, which some rows may have one more of."""
+        """Return one column of the order by which a row is chosen; `raised` adds one to it in some rows."""
         if isinstance(node, yaml.ScalarNode):
             return self.order(node, table)
         fields = self.fields(node, _BEST, "best", required=("by", "raised"))
@@ -175,18 +177,18 @@ class Relations(Keys):
         if node is None:
             return None
         if len(parents) < 2:
-            self.fail(node, f"relation {name}: only a nested relation can have a successor")
+            self.fail(node, f"relation {name} has a successor, which only a nested relation can have")
         self.fields(node, _SUCCESSOR, f"the successor of {name}", required=("table", "join"))
         named = yaml.ScalarNode("tag:yaml.org,2002:str", name, node.start_mark, node.end_mark)
         content = {"relation": named, **self.mapping(node, "successor")}
         return replace(self._content(node, content, parents), one=one)
 
     def _default(self, fields: Fields, keys: tuple[Key, ...], fits: bool) -> tuple[tuple[str, str], ...] | None:
-        """Return what leaves without a row."""
+        """Return what is exported if there is no row."""
         if "default" not in fields:
             return None
         if not fits:
-            self.fail(fields["default"], "only a nested relation of one leaves something without a row")
+            self.fail(fields["default"], "default is for a nested relation of one")
         names = {key.name: key for key in keys}
         pairs = self.pairs(fields["default"], "default")
         return tuple((self.choose(key, names, "key"), self.json(value)) for key, value in pairs)
@@ -194,9 +196,9 @@ class Relations(Keys):
     def _constant(self, node: yaml.Node, fields: Fields, parents: tuple[Relation, ...]) -> Relation:
         name = self.text(fields["relation"])
         if len(parents) != 1:
-            self.fail(node, f"relation {name} is neither the root nor nested, since it is constant")
+            self.fail(node, f"relation {name} is constant, which only a top-level relation can be")
         for other in fields.keys() - {"relation", "one", "constant"}:
-            self.fail(node, f"relation {name} is constant, so {other} says nothing")
+            self.fail(node, f"relation {name} is constant, so {other} has no effect")
         one, constant = self.flag(fields.get("one")), self.json(fields["constant"])
         return Relation(name, one=one, constant=constant, line=node.start_mark.line + 1)
 

@@ -1,4 +1,4 @@
-"""All transforms, by the names that a tree uses: those for any schema, and those of the trees that come with us."""
+"""All transforms, by the names that a tree uses: those for any schema, and those of the shipped trees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read from when to when the application has a key, as a tree file says it: by its versions."""
+"""Versions in a tree file: since when and until when the application has a key."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _SPAN = re.compile(rf"({_VERSION})|({_VERSION})\.\.({_VERSION})?")
 
 
 def dated(nodes: Nodes, relation: Relation, fields: Fields, tops: tuple[Relation, ...] = ()) -> Relation:
-    """Add what the attributes `since` and `until` say to a relation; the root's may name top-level relations too.
+    """Return a relation with its attributes `since` and `until`; those of the root may name top-level relations too.
 
-    Raises TreeError for what is no version, for a name in `since` that the relation lacks, one in `until` that it has.
+    Raises TreeError for an invalid version, a name in `since` that the relation lacks, and one in `until` that it has.
     """
     names = {key.name for key in relation.keys} | {part.name for part in (*relation.children, *tops)}
 
@@ -40,7 +40,7 @@ def dated(nodes: Nodes, relation: Relation, fields: Fields, tops: tuple[Relation
 def spans(
     nodes: Nodes, attribute: str, node: yaml.Node | None, read: Callable[[str], Span]
 ) -> Iterator[tuple[str, Span, yaml.Node]]:
-    """Yield the names that an attribute lists by version, each once, with its span and its node."""
+    """Yield the names that an attribute lists by version, each with its span and its node."""
     seen = []
     for version, items in nodes.pairs(node, attribute, raw=True):
         try:
@@ -55,7 +55,7 @@ def spans(
 
 
 def since(text: str) -> Span:
-    """Read when something came: `18.9`, `17.10..18.9` or `18.9..`; raise ValueError for anything else.
+    """Return when something was added: `18.9`, `17.10..18.9` or `18.9..`. Raises ValueError for anything else.
 
     >>> since("18.9"), since("18.9..")
     (Span(before=None, after='18.9'), Span(before='18.9', after=None))
@@ -65,7 +65,7 @@ def since(text: str) -> Span:
 
 
 def until(text: str) -> Span:
-    """Read when something went: `17.3`, the last version with it, or `13.5..15.5`; raise ValueError for anything else.
+    """Return when something was removed: `17.3`, the last version with it, or `13.5..15.5`. Raises ValueError.
 
     >>> until("17.3"), until("13.5..15.5")
     (Span(before='17.3', after=None), Span(before='13.5', after='15.5'))
@@ -77,10 +77,10 @@ def until(text: str) -> Span:
 def _read(text: str) -> tuple[str, Span]:
     found = _SPAN.fullmatch(text)
     if found is None:
-        raise ValueError(f"{text!r} is no version; write 17.3, or 17.3..17.7 for what changed between the two")
+        raise ValueError(f"{text!r} is not a version; write 17.3, or 17.3..17.7 for a change between the two")
     alone, before, after = found.groups()
     if before and after and _numbers(before) >= _numbers(after):
-        raise ValueError(f"{text!r} ends before it begins")
+        raise ValueError(f"{text!r} ends before it starts")
     return alone or "", Span(before, after)
 
 

@@ -1,7 +1,7 @@
 """References of a tree as SQL: columns of a row, of the rows beside it, of the root; lookups; conditions.
 
-A row beside is joined laterally, once for all that is read of it. A lookup is a subquery where its value stands, which
-PostgreSQL runs only if it gets there.
+A row beside is joined laterally, once for all columns that are read of it. A lookup is a subquery in the place of its
+value, which PostgreSQL runs only if it evaluates that value.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _THERE = sql.Identifier("is there")
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where references start from: a row, its table, and the tables of the rows beside it."""
+class Scope:
+    """What references are resolved in: a row, its table, and the tables of the rows beside it, by name."""
 
     table: str
     row: sql.Identifier = field(default_factory=lambda: ROW)
@@ -30,11 +30,11 @@ class Place:
     depth: int = 0
 
 
-class Places:
-    """Makes expressions of references.
+class References:
+    """Makes SQL expressions of references.
 
-    catalogue: types of all columns. root: the relation whose values stand for references to it. values: those values,
-    by the root's own reference to them, as PostgreSQL's texts. zoned: see `types.formed`.
+    catalogue: types of all columns. root: the tree's; references to it become values. values: the root's, by its own
+    references to them, as PostgreSQL's texts. zoned: see `types.formed`.
     """
 
     def __init__(
@@ -45,65 +45,65 @@ class Places:
         self._values = values
         self._zoned = zoned
 
-    def of(self, relation: Relation) -> Place:
-        """Return the place of a relation's rows."""
-        return Place(relation.table, beside={row.name: row.table for row in relation.beside})
+    def of(self, relation: Relation) -> Scope:
+        """Return the scope of a relation's rows."""
+        return Scope(relation.table, beside={row.name: row.table for row in relation.beside})
 
-    def value(self, ref: Ref, place: Place, params: Params) -> sql.Composable:
-        """Return a reference's value; of one without a column whether its row is there."""
+    def value(self, ref: Ref, scope: Scope, params: Params) -> sql.Composable:
+        """Return a reference's value; without a column, whether its row exists."""
         if ref.row in self._root:
             value = self._values.get(str(Ref(ref.column, ref.row.removeprefix(ROOT).removeprefix("."))))
             text = None if value is None else value.decode()
-            kind = named(self.type_of(ref, place))
+            kind = named(self.type_of(ref, scope))
             return sql.SQL("{}::text::{}").format(params(text), kind)
         if not ref.row:
-            return column(ref.column, place.row)
+            return column(ref.column, scope.row)
         beside = _beside(ref.row)
         if ref.column:
             return column(ref.column, beside)
         return sql.SQL("({}.{} IS TRUE)").format(beside, _THERE)
 
-    def type_of(self, ref: Ref, place: Place) -> str:
+    def type_of(self, ref: Ref, scope: Scope) -> str:
         """Return the type of a reference's value."""
         if not ref.column:
             return "bool"
-        table = self._root.get(ref.row) or place.beside.get(ref.row) or place.table
+        table = self._root.get(ref.row) or scope.beside.get(ref.row) or scope.table
         return self._catalogue[table][ref.column]
 
-    def read(self, source: Source, place: Place, params: Params, *, form: bool) -> sql.Composable:
-        """Return what a source holds: in the form in which it is exported, or as it is."""
+    def read(self, source: Source, scope: Scope, params: Params, *, form: bool) -> sql.Composable:
+        """Return the value of a source. form: in the form in which it is exported."""
         if isinstance(source, Ref):
-            value = self.value(source, place, params)
-            return self._formed(value, self.type_of(source, place)) if form else value
-        return self._lookup(source, place, params, form=form)
+            value = self.value(source, scope, params)
+            return self._formed(value, self.type_of(source, scope)) if form else value
+        return self._lookup(source, scope, params, form=form)
 
-    def type_read(self, source: Source, place: Place) -> str:
-        """Return the type of what a source holds."""
+    def type_read(self, source: Source, scope: Scope) -> str:
+        """Return the type of a source's value."""
         if isinstance(source, Ref):
-            return self.type_of(source, place)
-        return "int8" if source.value is None else self.type_read(source.value, Place(source.row.table))
+            return self.type_of(source, scope)
+        return "int8" if source.value is None else self.type_read(source.value, Scope(source.row.table))
 
     def joined(self, relation: Relation, params: Params, more: Iterable[Ref] = ()) -> sql.Composable:
-        """Return what FROM needs for the rows beside a relation's own. more: references that are not its own."""
+        """Return the joins for the rows beside a relation's rows. more: references that are not its own."""
         used: dict[str, set[str]] = {row.name: set() for row in relation.beside}
         for ref in (*refs(relation), *more):
             if ref.row in used and ref.column:
                 used[ref.row].add(ref.column)
-        place, other = self.of(relation), sql.Identifier("l")
+        scope, other = self.of(relation), sql.Identifier("l")
         joins = [
             sql.SQL(" LEFT JOIN LATERAL (SELECT {} FROM {}) AS {} ON true").format(
                 comma([*(column(c, other) for c in sorted(used[row.name])), sql.SQL("true AS {}").format(_THERE)]),
-                self._found(row, other, place, params),
+                self._found(row, other, scope, params),
                 _beside(row.name),
             )
             for row in relation.beside
         ]
         return sql.SQL("").join(joins)
 
-    def climb(self, climb: Climb, place: Place, params: Params) -> sql.Composable:
-        """Return the keys of a row and of all above it as an array (the rule is that of `Climb`)."""
+    def climb(self, climb: Climb, scope: Scope, params: Params) -> sql.Composable:
+        """Return the keys of a row and of all rows above it as an array; see `Climb`."""
         table, key, parent = named(climb.table), named(climb.key), named(climb.parent)
-        where = self.conditions(climb.where, Place(climb.table, sql.Identifier("g")), params)
+        where = self.conditions(climb.where, Scope(climb.table, sql.Identifier("g")), params)
         fulfilled = sql.SQL("").join(sql.SQL(" AND {}").format(one) for one in where)
         path: sql.Composable = sql.SQL("'{}'::int8[]")
         by_path: sql.Composable = sql.SQL("")
@@ -127,22 +127,22 @@ class Places:
             parent=parent,
             path=path,
             table=table,
-            start=column(climb.start, place.row),
+            start=column(climb.start, scope.row),
             where=fulfilled,
             by_path=by_path,
         )
 
-    def conditions(self, when: Iterable[Condition], place: Place, params: Params) -> list[sql.Composable]:
-        """Return conditions, each of which is true or false, never NULL."""
-        return [self._condition(condition, place, params) for condition in when]
+    def conditions(self, when: Iterable[Condition], scope: Scope, params: Params) -> list[sql.Composable]:
+        """Return conditions that are true or false, never NULL."""
+        return [self._condition(condition, scope, params) for condition in when]
 
-    def either(self, either: Sequence[Sequence[Condition]], place: Place, params: Params) -> list[sql.Composable]:
-        """Return that one of these lists of conditions is fulfilled; nothing where there are none."""
-        lists = [sql.SQL("({})").format(every(self.conditions(one, place, params))) for one in either]
+    def either(self, either: Sequence[Sequence[Condition]], scope: Scope, params: Params) -> list[sql.Composable]:
+        """Return the condition that one of these lists is fulfilled; nothing if there are no lists."""
+        lists = [sql.SQL("({})").format(every(self.conditions(one, scope, params))) for one in either]
         return [sql.SQL("({})").format(sql.SQL(" OR ").join(lists))] if lists else []
 
-    def _condition(self, condition: Condition, place: Place, params: Params) -> sql.Composable:
-        value = self.value(condition.ref, place, params)
+    def _condition(self, condition: Condition, scope: Scope, params: Params) -> sql.Composable:
+        value = self.value(condition.ref, scope, params)
         if not condition.ref.column:
             wanted = "{}" if condition.values == (True,) else "(NOT {})"
             if condition.ref.row in self._root:
@@ -161,39 +161,39 @@ class Places:
         form = "({0} IS NOT NULL AND {0} NOT IN ({1}))" if null else "({0} IS NULL OR {0} NOT IN ({1}))"
         return sql.SQL(form).format(value, comma(values))
 
-    def _lookup(self, lookup: Lookup, place: Place, params: Params, *, form: bool) -> sql.Composable:
+    def _lookup(self, lookup: Lookup, scope: Scope, params: Params, *, form: bool) -> sql.Composable:
         row = lookup.row
-        other = sql.Identifier(f"l{place.depth}")
-        there = Place(row.table, other, depth=place.depth + 1)
+        other = sql.Identifier(f"l{scope.depth}")
+        there = Scope(row.table, other, depth=scope.depth + 1)
         if lookup.value is None:
             value: sql.Composable = sql.SQL("count(*)")
-            found = self._found(row, other, place, params, first=False)
+            found = self._found(row, other, scope, params, first=False)
         else:
             value = self.read(lookup.value, there, params, form=form)
-            found = self._found(row, other, place, params)
+            found = self._found(row, other, scope, params)
         return sql.SQL("(SELECT {} FROM {})").format(value, found)
 
     def _found(
-        self, row: Beside, other: sql.Identifier, place: Place, params: Params, *, first: bool = True
+        self, row: Beside, other: sql.Identifier, scope: Scope, params: Params, *, first: bool = True
     ) -> sql.Composable:
-        """Return what stands after FROM for a row of another table, or for all that match."""
+        """Return what follows FROM for a row of another table; if not `first`, for all rows that match."""
         equal: list[sql.Composable] = [
-            sql.SQL("{} = {}").format(column(its, other), self._first(match, place, params)) for its, match in row.match
+            sql.SQL("{} = {}").format(column(its, other), self._first(match, scope, params)) for its, match in row.match
         ]
-        equal += self.conditions(row.where, Place(row.table, other), params)
+        equal += self.conditions(row.where, Scope(row.table, other), params)
         where = sql.SQL(" WHERE {}").format(every(equal)) if equal else sql.SQL("")
         order = sql.SQL(" ORDER BY {}").format(comma(ordered(row.order, other))) if row.order else sql.SQL("")
         limit = sql.SQL(" LIMIT 1" if first else "")
         return sql.SQL("{} AS {}{}{}{}").format(named(row.table), other, where, order, limit)
 
-    def _first(self, match: Sequence[Ref], place: Place, params: Params) -> sql.Composable:
-        """Return the first of these that is not NULL."""
-        there = [ref for ref in match if self._has(ref, place)]
-        values = [self.value(ref, place, params) for ref in there]
+    def _first(self, match: Sequence[Ref], scope: Scope, params: Params) -> sql.Composable:
+        """Return the first of these references that is not NULL."""
+        there = [ref for ref in match if self._has(ref, scope)]
+        values = [self.value(ref, scope, params) for ref in there]
         return values[0] if len(values) == 1 else sql.SQL("coalesce({})").format(comma(values))
 
-    def _has(self, ref: Ref, place: Place) -> bool:
-        table = self._root.get(ref.row) or place.beside.get(ref.row) or (place.table if not ref.row else "")
+    def _has(self, ref: Ref, scope: Scope) -> bool:
+        table = self._root.get(ref.row) or scope.beside.get(ref.row) or (scope.table if not ref.row else "")
         return ref.column in self._catalogue.get(table, {})
 
     def _formed(self, value: sql.Composable, type_name: str) -> sql.Composable:
