@@ -119,8 +119,8 @@ class Server:
     def create_database(self, name: str, *, template: str = "", encoding: str = "") -> str:
         """Create the database unless it exists, and return its URI.
 
-        template: the name of a database to copy, which nobody may be connected to; an empty one is created without it.
-        encoding: of an empty database, when it is not UTF8.
+        template: a database to copy, which must have no sessions; without it, the new database is empty.
+        encoding: of an empty database, if it is not UTF8.
         """
         options = []
         if template:
