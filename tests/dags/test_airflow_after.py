@@ -49,7 +49,7 @@ def four(stage: Stage, uploaded: Run, refused: Run) -> tuple[Run, Run, Run, Run]
         waiting = stage.trigger(project_id=1, **BOARDS, if_running="wait")
         until(lambda: waiting.states()[CREATE] == "up_for_reschedule")
         assert joining.ended() == "success"
-        until(lambda: f"no unit has got a slot of the pool '{POOL}' yet" in first.log(WAIT), seconds=60)
+        until(lambda: f"no worker has got a slot in the pool '{POOL}' yet" in first.log(WAIT), seconds=60)
         assert starved.ended() == "failed"
     return first, joining, waiting, starved
 
@@ -65,7 +65,7 @@ def test_an_export_that_gets_no_slot_for_too_long_fails_by_the_name_of_the_pool_
     run = four[3]
     assert {run.states()[name] for name in run.states() if name.startswith(EXPORT)} == {"skipped"}
     (error, *others) = run.job().errors
-    said = f"no unit has got a slot of the pool '{POOL}' for 900 s; see that the pool exists and has slots"
+    said = f"no worker has got a slot in the pool '{POOL}' for 900 s; check that the pool exists and has slots"
     assert error.message.startswith(said)
     assert ["were cancelled" in other.message for other in others] == [True]
     assert said in run.log(MERGE)

@@ -54,10 +54,10 @@ def test_nothing_can_be_triggered_without_a_project(form):
 def test_the_form_says_what_is_asked_for(form):
     text = form.inner_text()
     for words in (
-        "Number of the project in the source database",
-        "Leave it empty for everything",
+        "Id of the project in the source database",
+        "Leave empty for everything",
         "Replaces the project's description in the archive",
-        "project: all relations as of one moment",
+        "project: one snapshot for all relations",
     ):
         assert words in text
 

@@ -1,4 +1,4 @@
-"""The last task of an export: notice or upload, and the Asset event that the archive is there."""
+"""The task after the merge: it sends the notice or uploads the archive, and emits the Asset events of the archive."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 from airflow.sdk import Asset, BaseOperator
 
 ARCHIVE = Asset("project_export_archive")
-"""Each published archive is an event of it; its extra is what `steps.event` returns."""
+"""Each published archive is an event of this asset; the extra of the event is what `steps.event` returns."""
 
 PROJECT_ARCHIVE = Asset("project_export_project_archive")
-"""The same events by project: the partition key is SOURCE/PROJECT_ID, so that a DAG can be scheduled on one project.
+"""The same events by project: the partition key is SOURCE/PROJECT_ID, so that one project can trigger a DAG.
 
-An asset of its own, since Airflow 3.3 shows an event that has a key only to DAGs that are scheduled by keys.
+It is a second asset because Airflow 3.3 shows events that have a key only to DAGs that are scheduled by key.
 """
 
 
 class AfterExport(BaseOperator):
-    """Do what was asked for after the export, finish the job and say that the archive is there.
+    """Do what the request asks for after the export, finish the job and emit the Asset events.
 
     units: what create returned.
     """
@@ -31,7 +31,10 @@ class AfterExport(BaseOperator):
         self.units = units
 
     def execute(self, context: Any) -> dict[str, Any]:
-        """Return the archive's URI, size, checksum and number of records. A failed upload fails the job."""
+        """Return the archive's URI, size, checksum and number of records. A failed upload fails the job.
+
+        The events are about the project of the job, whatever the params of the run are by now.
+        """
         from project_export.airflow.context import for_good, task_context
         from project_export.steps import after_export, event
 
@@ -44,8 +47,8 @@ class AfterExport(BaseOperator):
                 upload_url=params.get("upload_url"),
                 last_try=ti.try_number > ti.max_tries,
             )
-            told = event(ctx, self.units[0]["job_id"])
+            extra = event(ctx, self.units[0]["job_id"])
         events = context["outlet_events"]
-        events[ARCHIVE].extra = events[PROJECT_ARCHIVE].extra = told
-        events[PROJECT_ARCHIVE].add_partitions(f"{told['source']}/{told['project_id']}")
+        events[ARCHIVE].extra = events[PROJECT_ARCHIVE].extra = extra
+        events[PROJECT_ARCHIVE].add_partitions(f"{extra['source']}/{extra['project_id']}")
         return asdict(archive)

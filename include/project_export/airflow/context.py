@@ -1,4 +1,4 @@
-"""From inside a task: Airflow's connections and run → the steps' context and names."""
+"""What a task makes of Airflow's connections, Variables and run: the settings, the context and the names of `steps`."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from project_export.steps import Context
 log = logging.getLogger(__name__)
 
 EXTRA = "project_export"
-"""Key in the extra of the source's connection under which settings may be: an object of names and values."""
+"""Key in the extra of the source's connection that may hold settings: an object of names and values."""
 _PREFIX = "project_export_"
 
 
 def make_context(
     settings: Settings, source: PostgresHook | SettingMissing, ledger: PostgresHook | SettingMissing
 ) -> Context:
-    """Return the steps' context over two hooks whose connections are known already (threads cannot ask for them)."""
+    """Return the steps' context on two hooks that already know their connections, since threads cannot look them up."""
     kept = Ledger(engine_over(_connect(ledger)), listen=settings.ledger_listen)
     return Context(settings, kept, settings.source_conn_id, _connect(source))
 
 
 def task_settings() -> Settings:
-    """Return the settings inside a task: the environment's, the source connection's, the Variables', the defaults.
+    """Return a task's settings: from the environment, else the source's connection, else Variables, else the default.
 
-    There are no more units than this Airflow maps a task over: it would fail what plans them. Raises SettingRefused.
+    The number of workers is limited to what this Airflow can map a task over. Raises SettingRefused.
     """
     return _settled()[0]
 
@@ -50,7 +50,8 @@ def task_settings() -> Settings:
 def task_context() -> Context:
     """Return the steps' context inside a task. Raises SettingRefused.
 
-    A connection that is not there raises SettingMissing when it is first used, so that create lists it with the rest.
+    A missing connection raises SettingMissing only when it is first used, so that create can list it with everything
+    else that is missing.
     """
     settings, source = _settled()
     ctx = make_context(settings, source, _asked(settings.ledger_conn_id))
@@ -58,13 +59,13 @@ def task_context() -> Context:
 
 
 def run_name(context: Any) -> str:
-    """Return the name under which the ledger knows an Airflow run: DAG and run id."""
+    """Return the name of an Airflow run in the ledger: DAG id and run id."""
     return f"{context['dag_run'].dag_id}/{context['dag_run'].run_id}"
 
 
 @contextmanager
 def for_good() -> Iterator[None]:
-    """Tell Airflow not to retry what no retry can help."""
+    """Fail the task without a retry when the block raises a permanent error."""
     try:
         yield
     except Permanent as error:
@@ -72,36 +73,36 @@ def for_good() -> Iterator[None]:
 
 
 def _settled() -> tuple[Settings, PostgresHook | SettingMissing]:
-    """Return the settings and the source's hook, whose connection may have some of them."""
+    """Return the settings and the source's hook, whose connection may hold some of them."""
     variables = Layer(f"the Variable {_PREFIX}{{}}", _variables())
     conn_id = Settings.over(variables).source_conn_id
     source = _asked(conn_id)
     extra = source.connection.extra_dejson.get(EXTRA, {}) if isinstance(source, PostgresHook) else {}
     if not isinstance(extra, dict):
-        raise SettingRefused(f"the extra of the connection {conn_id!r} has {EXTRA!r} that is not an object of settings")
+        raise SettingRefused(f"{EXTRA!r} in the extra of the connection {conn_id!r} is not an object of settings")
     its = Layer(f"{{}} in {EXTRA!r} of the extra of the connection {conn_id!r}", extra, ("source_conn_id",))
     settings = Settings.over(its, variables)
     most = conf.getint("core", "max_map_length", fallback=1024)
     if settings.units > most:
-        text = "PROJECT_EXPORT_UNITS is %d, but [core] max_map_length is %d: an export has so many units at the most"
+        text = "PROJECT_EXPORT_UNITS is %d, but [core] max_map_length is %d, which limits the workers of an export"
         log.warning(text, settings.units, most)
     return settings.model_copy(update={"units": min(settings.units, most)}), source
 
 
 def _variables() -> dict[str, str]:
-    """Return the Variables of Airflow's database that name settings: one call, and one more for each that is there."""
+    """Return the Variables in Airflow's database that name settings: one call, and one more for each of them."""
     return {key.removeprefix(_PREFIX): Variable.get(key) for key in Variable.keys(prefix=_PREFIX)}
 
 
 def _asked(conn_id: str) -> PostgresHook | SettingMissing:
-    """Return a hook that knows its connection, or the error that there is none."""
+    """Return a hook that knows its connection, or the error that the connection is missing."""
     hook = PostgresHook(postgres_conn_id=conn_id)
     try:
-        hook.connection  # noqa: B018 - asks once, here in the task's main thread
+        hook.connection  # noqa: B018 - looks the connection up now, in the task's main thread
     except AirflowNotFoundException as error:
         missing = SettingMissing(
-            f"Airflow has no connection {conn_id!r}. Add it, or name another in "
-            "PROJECT_EXPORT_SOURCE_CONN_ID/_LEDGER_CONN_ID."
+            f"Airflow has no connection {conn_id!r}. Add it, or set PROJECT_EXPORT_SOURCE_CONN_ID or "
+            "PROJECT_EXPORT_LEDGER_CONN_ID to another one."
         )
         missing.__cause__ = error
         return missing

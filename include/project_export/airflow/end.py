@@ -15,14 +15,14 @@ from project_export.airflow.runs import task_states
 if TYPE_CHECKING:
     from project_export.ledger import Job
 
-_NOBODY = "all tasks of its run have ended, and none has ended the job (killed in its last try? marked failed?)"
+_NOT_ENDED = "all tasks of the run have ended, and none has ended the job (killed in its last try? marked failed?)"
 
 
 class EndExport(BaseOperator):
-    """Succeed if the archive is published and what was asked for after it is done; fail with the reason if not.
+    """Succeed if the archive is published and the task after it has succeeded; otherwise fail with the reason.
 
-    A run's state comes from its last tasks alone, so that whatever became of the snapshot's holder, a published archive
-    is a green run. A job that all others have left open is failed here, and told.
+    Airflow derives a run's state from its last tasks alone, so a published archive means a successful run even if the
+    snapshot's holder failed. A job that is still open is failed here, and its failure is reported.
     units: what create returned. creator, after: the ids of the first task and of the one after the merge.
     """
 
@@ -35,7 +35,7 @@ class EndExport(BaseOperator):
         self.after = after
 
     def execute(self, context: Any) -> str:
-        """Return where the archive is. Raises AirflowFailException."""
+        """Return the URI of the archive. Raises AirflowFailException."""
         from project_export.airflow.context import for_good, run_name, task_context
         from project_export.steps import conclude
 
@@ -44,13 +44,13 @@ class EndExport(BaseOperator):
             raise AirflowSkipException("another run exports this project; its job was joined")
         reason = ti.xcom_pull(task_ids=self.creator, key=ERROR) if self.units is None else None
         with for_good():
-            job = conclude(task_context(), run_name(context), reason or _NOBODY)
+            job = conclude(task_context(), run_name(context), reason or _NOT_ENDED)
         if self.units is None or job is None:
             raise AirflowFailException(f"no archive was published: {reason or f'see the log of {self.creator}'}")
         if job.state == "failed":
             raise AirflowFailException(_errors(job))
         if task_states(ti, self.after).get(self.after) != "success":
-            raise AirflowFailException(f"{job.archive_uri} is published, but {self.after} has not ended well: clear it")
+            raise AirflowFailException(f"{job.archive_uri} is published, but {self.after} has not succeeded; clear it")
         return str(job.archive_uri)
 
 

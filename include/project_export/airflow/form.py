@@ -1,7 +1,7 @@
-"""The trigger form, and what else a DAG file may know while it is parsed: no driver, no settings, no network.
+"""The trigger form, and what else a DAG file may use while it is parsed: no driver, no `Settings`, no network.
 
-Settings are read here from the environment only, by the names that `Settings` documents, since importing pydantic-
-settings costs each parse more than all the rest.
+Here settings come from the environment only, under the names that `Settings` documents: importing pydantic-settings
+would cost each parse more than everything else together.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from project_export.variables import variable
 
 
 def setting(name: str, default: str) -> str:
-    """Return PROJECT_EXPORT_<NAME> of the environment that parses the DAG file."""
+    """Return PROJECT_EXPORT_<NAME> from the environment in which the DAG file is parsed."""
     return os.environ.get(variable(name)) or default
 
 
 def export_params() -> dict[str, Param]:
     """Return the params of one export, those that the tree declares among them.
 
-    exclusiveMinimum, since the form silently turns what is under a `minimum` into it and would export project 1.
+    exclusiveMinimum, because the form silently replaces a value below a `minimum` by the minimum: it would export
+    project 1.
     """
     tree = load(setting("tree", DEFAULT))
     return {
@@ -32,7 +33,7 @@ def export_params() -> dict[str, Param]:
             exclusiveMinimum=0,
             exclusiveMaximum=2**63,
             title="Project id",
-            description="Number of the project in the source database, as GitLab shows it on the project's page.",
+            description="Id of the project in the source database, as GitLab shows it on the project's page.",
         ),
         "relations": Param(
             [],
@@ -41,21 +42,22 @@ def export_params() -> dict[str, Param]:
             uniqueItems=True,
             examples=list(tree.names),
             title="Relations",
-            description="What to export. Leave it empty for everything; the project's own settings always come along.",
+            description="What to export. Leave empty for everything; the project's own settings are always included.",
         ),
         **{name: _param(declared) for name, declared in tree.parameters.items()},
         "consistency": Param(
             setting("consistency", "project"),
             enum=["project", "relation"],
             values_display={
-                "project": "project: all relations as of one moment",
-                "relation": "relation: each relation as of its own moment",
+                "project": "project: one snapshot for all relations",
+                "relation": "relation: a snapshot for each relation",
             },
             title="Consistency",
             description=(
-                "One moment for all needs a running triggerer and keeps a transaction open while the export runs, and "
-                "for a while after a failure: cleared within it, only what failed is exported again, later everything. "
-                "With a moment per relation, always only what failed."
+                "One snapshot for all relations needs a running triggerer, and keeps a transaction open during the "
+                "export and for a while after a failure. Within that time, clearing the failed tasks exports only what "
+                "failed; later it exports everything again. With a snapshot for each relation, clearing always exports "
+                "only what failed."
             ),
         ),
         "if_running": Param(
@@ -63,31 +65,31 @@ def export_params() -> dict[str, Param]:
             enum=["fail", "join", "wait"],
             values_display={
                 "fail": "fail: this run fails and names the other",
-                "join": "join: this run ends at once, with the other's job",
-                "wait": "wait: this run begins when the other has ended",
+                "join": "join: this run ends at once and names the job of the other",
+                "wait": "wait: this run starts when the other has ended",
             },
             title="If the project is being exported already",
-            description="A project is exported by one run at a time.",
+            description="Only one run at a time can export a project.",
         ),
         "fail_fast": Param(
             False,
             type="boolean",
             title="Fail fast",
             description=(
-                "The first relation that fails for good cancels all others. Otherwise they are exported, so that one "
-                "run names everything that is wrong, and clearing it exports only what failed."
+                "The first relation that fails for good cancels all others. If this is off, the others are exported: "
+                "one run then reports everything that is wrong, and clearing it exports only what failed."
             ),
         ),
         "after_export": Param(
             "notify",
             enum=["notify", "none", "upload"],
             values_display={
-                "notify": "notify: tell how it ended",
-                "none": "none: tell nobody",
-                "upload": "upload: send the archive to the URL below, tell only a failure",
+                "notify": "notify: send a notice of success or failure",
+                "none": "none: send no notice",
+                "upload": "upload: send the archive to the URL below, and a notice only of a failure",
             },
             title="After the export",
-            description="Who is told, and by what, is in the settings of the installation.",
+            description="The settings of this installation say who gets the notice, by mail or webhook.",
             section="After the export",
         ),
         "upload_url": Param(
@@ -96,8 +98,8 @@ def export_params() -> dict[str, Param]:
             maxLength=8000,
             title="Upload to",
             description=(
-                "http:// or https:// URL at a public address. Airflow keeps it with the run, secrets in it included: "
-                "prefer one that is signed and expires."
+                "http:// or https:// URL with a public address. Airflow stores it with the run, including any secrets "
+                "in it, so prefer a signed URL that expires."
             ),
             section="After the export",
         ),
@@ -105,7 +107,7 @@ def export_params() -> dict[str, Param]:
             "PUT",
             enum=["PUT", "POST"],
             title="Upload by",
-            description="What the receiver wants; signed URLs of object stores want PUT.",
+            description="HTTP method of the upload. Signed URLs of object stores need PUT.",
             section="After the export",
         ),
     }

@@ -1,4 +1,4 @@
-"""Links of a task in the grid that tell runs apart: a task cannot set the note of a run that exists."""
+"""Links of a task in the grid that show what its run is about, since a task cannot change the note of a run."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from airflow.sdk import BaseOperatorLink
 
 
 class ExportLink(BaseOperatorLink):
-    """Leads to the task, and says in the address what the run is about.
+    """Links to the task; the query of the URL says what the run is about.
 
-    The operator keeps it as `about`: project and its title, job, outcome, archive and omissions, or until when it can
-    be resumed.
+    The operator keeps this as `about`: project and its title, job, outcome, archive and omissions, or until when the
+    run can be resumed.
     """
 
     @property
@@ -22,7 +22,7 @@ class ExportLink(BaseOperatorLink):
         return "Export"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """Return the address of the task's page, with what the operator knows as its query."""
+        """Return the URL of the task's page, with the operator's `about` as its query."""
         about: Mapping[str, Any] = getattr(operator, "about", {})
         query = urlencode({name: value for name, value in about.items() if value is not None}, safe=":/")
         base = str(ti_key.log_url)

@@ -1,7 +1,7 @@
 """Airflow's notifiers as channels of a notice.
 
-They are called by their `notify`, not as a callback is: that would render the text as a template, and the text holds
-what a database said.
+Their `notify` is called directly. Called as callbacks, they would render the text as a template, and the text can
+contain messages of a database.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _UNDELIVERED = (smtplib.SMTPException, OSError, ValueError, AirflowException, Ai
 class WebhookNotifier(BaseNotifier):
     """Posts a JSON object to a webhook.
 
-    conn_id: a connection whose host is the URL (a host, port and path of their own do as well). Login and password are
-    sent as basic authentication, the object `headers` of its extra as headers. The place may be a private one.
+    conn_id: a connection whose host is the URL, or that has host, port and path as separate fields. Login and password
+    are sent as basic authentication, the object `headers` in its extra as headers. The address may be private.
     """
 
     def __init__(self, *, conn_id: str, message: Mapping[str, Any]) -> None:
@@ -39,7 +39,7 @@ class WebhookNotifier(BaseNotifier):
         self.message = message
 
     def notify(self, context: Any) -> None:
-        """Post it. Raises DeliveryFailed, DeliveryRefused, BadRequest, AirflowNotFoundException."""
+        """Post the message. Raises DeliveryFailed, DeliveryRefused, BadRequest, AirflowNotFoundException."""
         connection = BaseHook.get_connection(self.conn_id)
         body = json.dumps(self.message).encode()
         headers = {"Content-Type": "application/json", **connection.extra_dejson.get("headers", {})}
@@ -51,7 +51,7 @@ class WebhookNotifier(BaseNotifier):
 
 
 def channels(settings: Settings) -> dict[str, Channel]:
-    """Return the channels that the settings name; none of them connects before it has something to tell."""
+    """Return the channels that the settings name. None of them connects before it has a notice to deliver."""
     found: dict[str, Channel] = {}
     if settings.notify_email:
         found["email"] = lambda notice: _mail(settings.notify_email, notice)
@@ -61,7 +61,7 @@ def channels(settings: Settings) -> dict[str, Channel]:
 
 
 def webhook_url(connection: Any) -> str:
-    """Return the URL of a connection, which is in its host, or in its parts as Airflow reads them out of a URI."""
+    """Return the URL of a connection: its host if that is a URL, else put together from its fields."""
     host = connection.host or ""
     if "://" in host:
         return str(host)
@@ -78,8 +78,8 @@ def _mail(to: str, notice: Notice) -> None:
     try:
         notifier.notify({})
     except _UNDELIVERED as error:
-        message = f"no mail by the connection {notifier.smtp_conn_id!r}: {error or type(error).__name__}"
-        raise DeliveryFailed(f"{message}. It needs a host, and from_email in its extra.") from error
+        message = f"no mail was sent by connection {notifier.smtp_conn_id!r}: {error or type(error).__name__}"
+        raise DeliveryFailed(f"{message}. The connection needs a host, and from_email in its extra.") from error
 
 
 def _post(conn_id: str, notice: Notice) -> None:
@@ -87,4 +87,4 @@ def _post(conn_id: str, notice: Notice) -> None:
     try:
         WebhookNotifier(conn_id=conn_id, message=message).notify({})
     except (BadRequest, *_UNDELIVERED) as error:
-        raise DeliveryFailed(f"the connection {conn_id!r} leads nowhere: {error}") from error
+        raise DeliveryFailed(f"connection {conn_id!r} is unusable: {error}") from error

@@ -1,6 +1,6 @@
-"""The tasks of an export as operators: only an operator's `on_kill` can cancel what runs (a @task's does nothing).
+"""The tasks of an export as operators. A @task has no `on_kill`, so it could not cancel a running query.
 
-They import the steps when they run, so that parsing a DAG file loads no driver.
+The operators import `steps` only when they run, so that parsing a DAG file loads no driver.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
     from project_export.steps import Merger, Worker
 
 ERROR = "error"
-"""XCom key under which create says why there is no job (a text), and the merge why there is no archive (an object)."""
+"""XCom key of the reason why there is no job (of create, a text) or no archive (of the merge, an object)."""
 
 JOINED = "joined_job_id"
-"""XCom key under which create names the job of the run that it joined; then there are no units."""
+"""XCom key of the id of the job that create joined; there are no units then."""
 
 DID = "did"
-"""The variable of a unit's context, for its name in the grid, that says what it did."""
+"""The variable in a worker's context that holds what it exported, for its name in the grid."""
 
 _WAIT = timedelta(seconds=15)
 _BY_HAND = "manual"
 
 
 class CreateRelationExports(BaseOperator):
-    """Create the job and its relation_export rows; return the units, over which the export is mapped."""
+    """Create the job and its relation_export rows; return the units, over which the export task is mapped."""
 
     operator_extra_links = (ExportLink(),)
     about: dict[str, Any]
 
     def execute(self, context: Any) -> list[dict[str, Any]]:
-        """Return one dict per unit: job_id, unit, title, alone, shared. What went wrong is left for the last task.
+        """Return one dict per unit: job_id, unit, title, alone, shared. An error is also pushed for the last task.
 
-        While another run exports the project, if_running=wait has Airflow start this task anew from time to time, and
-        no slot is held meanwhile; if_running=join ends this run with the other's job.
+        While another run exports the project, if_running=wait reschedules this task, which frees its slot, and
+        if_running=join ends this run with the other run's job.
         """
         from project_export.airflow.context import for_good, run_name, task_context
         from project_export.airflow.runs import run_alive
@@ -69,7 +69,7 @@ class CreateRelationExports(BaseOperator):
                 except JobActive as error:
                     if request.if_running != "wait":
                         raise
-                    self.log.info("%s It is asked again in %s.", error, _WAIT)
+                    self.log.info("%s Trying again in %s.", error, _WAIT)
                     raise AirflowRescheduleException(datetime.now(timezone.utc) + _WAIT) from None
         except AirflowRescheduleException:
             raise
@@ -87,13 +87,13 @@ class CreateRelationExports(BaseOperator):
         ]
 
     def _followed(self, ti: Any) -> bool:
-        """Say whether any task after this one will run: they have all ended when this one alone was cleared."""
+        """Return whether any task after this one will run. When only this task was cleared, they have all ended."""
         states = task_states(ti, *sorted(self.downstream_task_ids)).values()
         return not states or not set(ENDED_TASKS).issuperset(states)
 
 
 class HoldSnapshot(BaseOperator):
-    """Have the triggerer hold one snapshot for all units, as `Holder` says; skipped where none is shared."""
+    """Let the triggerer hold one snapshot for all workers, see `Holder`; skipped when they share none."""
 
     template_fields: Sequence[str] = ("units",)
 
@@ -102,11 +102,11 @@ class HoldSnapshot(BaseOperator):
         self.units = units
 
     def execute(self, context: Any) -> None:
-        """Hand over to the triggerer."""
+        """Defer to the triggerer."""
         if not self.units or not self.units[0]["shared"]:
-            raise AirflowSkipException("the units share no snapshot")
+            raise AirflowSkipException("the workers share no snapshot")
         if in_process():
-            raise AirflowSkipException("here all tasks run one after the other, so that a unit holds the snapshot")
+            raise AirflowSkipException("all tasks run one after the other here, so a worker holds the snapshot")
         if context["ti"].try_number > 1 and not self._needed():
             raise AirflowSkipException("no relation needs a snapshot any more")
         from project_export.airflow.context import task_settings
@@ -125,9 +125,9 @@ class HoldSnapshot(BaseOperator):
         )
 
     def _needed(self) -> bool:
-        """Say whether a relation is pending. Without a triggerer the merge exports all, and the run waits for this.
+        """Return whether a relation is pending. Not when the merge has exported everything because no triggerer ran.
 
-        The first try does not ask: all units wait for its snapshot.
+        The first try does not check: all workers wait for its snapshot.
         """
         from project_export.airflow.context import task_context
 
@@ -135,9 +135,9 @@ class HoldSnapshot(BaseOperator):
 
 
 class ExportRelation(BaseOperator):
-    """One unit: a worker that claims relations of its job and exports them.
+    """A worker: it claims relations of its job and exports them.
 
-    unit: one of those that create returned. holder: id of the task that holds the snapshot for all units.
+    unit: one of those that create returned. holder: id of the task that holds the snapshot for all workers.
     """
 
     template_fields: Sequence[str] = ("unit",)
@@ -149,7 +149,7 @@ class ExportRelation(BaseOperator):
         self._worker: Worker | None = None
 
     def execute(self, context: Any) -> dict[str, int]:
-        """Work until nothing is left to claim; return the numbers of parts, records and raw bytes."""
+        """Work until nothing is left to claim; return the numbers of parts, records and raw bytes exported."""
         from project_export.airflow.context import for_good, run_name, task_context
         from project_export.steps import Owner, Worker
 
@@ -164,14 +164,14 @@ class ExportRelation(BaseOperator):
         return {"parts": worked.parts, "records": worked.rows, "raw_bytes": worked.raw_bytes}
 
     def _lends(self, ti: Any) -> bool:
-        """Say whether the unit may lend a snapshot: all share one, and the task that holds it has ended.
+        """Return whether the worker may lend a snapshot: workers share one, and the task that held it has ended.
 
-        So it has when the unit was cleared later, or when no unit began for so long that it gave its slot up.
+        That task has ended when the worker is cleared later, or when no worker started in time and it freed its slot.
         """
         return bool(self.unit["shared"]) and task_states(ti, self.holder).get(self.holder) in ENDED_TASKS
 
     def on_kill(self) -> None:
-        """Cancel the running query; the relation is queued again."""
+        """Cancel the running query and requeue its relation."""
         if self._worker is not None:
             self._worker.cancel()
 
@@ -179,7 +179,7 @@ class ExportRelation(BaseOperator):
 class MergeRelationExports(BaseOperator):
     """Merge the parts into the archive and publish it, or raise with every relation that failed.
 
-    units: what create returned, None when it failed, nothing when the run has joined another one: then it is skipped.
+    units: what create returned. Without units, because create failed or joined another run, the task is skipped.
     """
 
     template_fields: Sequence[str] = ("units",)
@@ -194,7 +194,7 @@ class MergeRelationExports(BaseOperator):
     def execute(self, context: Any) -> dict[str, Any]:
         """Return the archive's URI, size, checksum and numbers of records and omissions.
 
-        The ledger decides, not the tasks' states.
+        The ledger decides what is merged, not the states of the tasks.
         """
         from project_export.airflow.context import for_good, run_name, task_context
         from project_export.errors import ProjectExportError
@@ -218,9 +218,9 @@ class MergeRelationExports(BaseOperator):
             try:
                 merged = self._merger.run()
             except ProjectExportError as error:
-                told = failure(ctx, job_id, error)
-                self.about["resumable_until"] = told["resumable_until"]
-                ti.xcom_push(key=ERROR, value=told)
+                reason = failure(ctx, job_id, error)
+                self.about["resumable_until"] = reason["resumable_until"]
+                ti.xcom_push(key=ERROR, value=reason)
                 raise
         omissions = len(merged.omissions)
         self.about |= {"outcome": "published", "archive": merged.uri, "omissions": omissions or None}
@@ -233,6 +233,6 @@ class MergeRelationExports(BaseOperator):
         }
 
     def on_kill(self) -> None:
-        """Cancel what still is exported; an archive in the making is removed."""
+        """Stop exporting, and remove an unfinished archive."""
         if self._merger is not None:
             self._merger.cancel()

@@ -9,10 +9,10 @@ from airflow.sdk import BaseOperator
 
 
 class PruneExports(BaseOperator):
-    """Prune the ledger and the store; the param dry_run only asks what would go."""
+    """Prune the ledger and the store; with the param dry_run, only report what would be removed."""
 
     def execute(self, context: Any) -> dict[str, int]:
-        """Return how many jobs were cancelled, how many jobs, archives and other files removed, and their bytes."""
+        """Return the numbers of jobs cancelled and of jobs, archives and other files removed, and the bytes freed."""
         from project_export.airflow.context import for_good, task_context
         from project_export.airflow.runs import run_alive
         from project_export.steps import prune

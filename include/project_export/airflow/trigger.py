@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
@@ -14,14 +16,17 @@ if TYPE_CHECKING:
 
     from project_export.steps import Context, Holder
 
-_TOUCH_SECONDS = 2.0
+log = logging.getLogger(__name__)
+
+TOUCH_SECONDS = 2.0
 
 
 class SnapshotTrigger(BaseTrigger):
-    """Holds a snapshot for a job and ends when nothing needs it. Knows connection ids and the job's id, no secret.
+    """Holds a snapshot for a job and ends when nothing needs it. It knows connection ids and the job's id, no secret.
 
-    settings: those of the task, without what the triggerer's own environment has to allow.
-    A triggerer that restarts runs it again: that is a new generation of the job, and all relations are read anew.
+    settings: the task's settings, without those that only the triggerer's own environment may set.
+    A triggerer that restarts runs the trigger again. This starts a new generation of the job, and all relations are
+    read again.
     """
 
     def __init__(
@@ -44,44 +49,57 @@ class SnapshotTrigger(BaseTrigger):
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Hold the snapshot, then end the task without another start of it.
+        """Hold the snapshot, then end the task without starting it again.
 
-        However the holding ends, the task succeeds: the run's last task judges the job.
+        The task succeeds however the holding ends: the last task of the run judges the job.
         """
-        from project_export.errors import LedgerBusy, ProjectExportError, SourceBusy
-
-        while True:
-            try:
-                await self._hold()
-            except (SourceBusy, LedgerBusy) as error:
-                self.log.warning("no snapshot is held, a new one is taken: %s", error)
-                await asyncio.sleep(_TOUCH_SECONDS)
-            except ProjectExportError as error:
-                self.log.error("the snapshot is given up: %s", error)
-                break
-            except Exception:
-                self.log.exception("the snapshot is given up; a unit holds another one")
-                break
-            else:
-                self.log.info("the snapshot is not needed any more")
-                break
+        await keep_holding(partial(hold, self.job_id, self.source_conn_id, self.ledger_conn_id, self.settings))
         yield TaskSuccessEvent()
 
-    async def _hold(self) -> None:
-        """Hold one snapshot to the end. What blocks, the imports too, is in a thread: the triggerer has other tasks."""
-        hooks = await asyncio.to_thread(_hooks)
-        source = hooks(connection=await BaseHook.aget_connection(self.source_conn_id))
-        ledger = hooks(connection=await BaseHook.aget_connection(self.ledger_conn_id))
-        ctx, holder = await asyncio.to_thread(_holder, source, ledger, self.job_id, self.settings)
+
+async def keep_holding(hold_one: Callable[[], Awaitable[None]], pause_seconds: float = TOUCH_SECONDS) -> None:
+    """Hold one snapshot after another until one is not needed any more or cannot be held. Raises no Exception.
+
+    hold_one: holds one snapshot to its end. pause_seconds: the pause before the next snapshot.
+    """
+    from project_export.errors import LedgerBusy, ProjectExportError, SourceBusy
+
+    while True:
         try:
-            while await asyncio.to_thread(holder.needed):
-                await asyncio.sleep(_TOUCH_SECONDS)
-        finally:
-            holder.close()
-            ctx.ledger.close()
+            await hold_one()
+        except (SourceBusy, LedgerBusy) as error:
+            log.warning("the snapshot was lost, taking a new one: %s", error)
+            await asyncio.sleep(pause_seconds)
+        except ProjectExportError as error:
+            log.error("the snapshot is released: %s", error)
+            return
+        except Exception:
+            log.exception("the snapshot is released; a worker will hold another one")
+            return
+        else:
+            log.info("the snapshot is no longer needed")
+            return
 
 
-def _hooks() -> type[PostgresHook]:
+async def hold(job_id: int, source_conn_id: str, ledger_conn_id: str, settings: dict[str, Any]) -> None:
+    """Hold one snapshot of a job until nothing needs it.
+
+    Everything that blocks, imports included, runs in a thread, because the triggerer has other tasks. Raises what
+    `Holder` raises, and AirflowNotFoundException.
+    """
+    hook = await asyncio.to_thread(_hook_class)
+    source = hook(connection=await BaseHook.aget_connection(source_conn_id))
+    ledger = hook(connection=await BaseHook.aget_connection(ledger_conn_id))
+    ctx, holder = await asyncio.to_thread(_holder, source, ledger, job_id, settings)
+    try:
+        while await asyncio.to_thread(holder.needed):
+            await asyncio.sleep(TOUCH_SECONDS)
+    finally:
+        holder.close()
+        ctx.ledger.close()
+
+
+def _hook_class() -> type[PostgresHook]:
     from airflow.providers.postgres.hooks.postgres import PostgresHook
 
     return PostgresHook
@@ -90,7 +108,7 @@ def _hooks() -> type[PostgresHook]:
 def _holder(
     source: PostgresHook, ledger: PostgresHook, job_id: int, settings: dict[str, Any]
 ) -> tuple[Context, Holder]:
-    """Return a context on two connections, and a holder, or leave nothing of them."""
+    """Return a context on two connections, and a holder. After an error nothing of them stays open."""
     from project_export.airflow.context import make_context
     from project_export.settings import Settings
     from project_export.steps import Holder

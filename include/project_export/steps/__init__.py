@@ -24,7 +24,8 @@ from project_export.steps.parts import write_relation
 from project_export.steps.planning import allowed, bound_tree, plan_export
 from project_export.steps.preflight import Finding, all_at_once, preflight
 from project_export.steps.prune import Pruned, prune
-from project_export.steps.watch import Silence, give_up, watch
+from project_export.steps.waiting import Tasks, Waited, wait_for_workers
+from project_export.steps.watch import Silence, watch
 from project_export.steps.work import Worked, Worker
 
 __all__ = [
@@ -38,6 +39,8 @@ __all__ = [
     "Owner",
     "Pruned",
     "Silence",
+    "Tasks",
+    "Waited",
     "Worked",
     "Worker",
     "after_export",
@@ -48,10 +51,10 @@ __all__ = [
     "create",
     "event",
     "failure",
-    "give_up",
     "plan_export",
     "preflight",
     "prune",
+    "wait_for_workers",
     "watch",
     "write_relation",
 ]

@@ -1,0 +1,107 @@
+"""The first task: what it passes to the step, and how its errors reach Airflow."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from project_export.errors import BadRequest, SourceBusy
+from tests.dags.task_instances import TaskInstance, connections, context, task_context
+
+pytestmark = pytest.mark.xdist_group("airflow")
+
+
+def create(
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception | None = None,
+    states: dict[str, str | None] | None = None,
+    ti: TaskInstance | None = None,
+) -> tuple[Any, dict[str, Any]]:
+    """Run the task with a step that raises this error, or creates a job; return its result and the step's arguments.
+
+    states: of the tasks after this one.
+    """
+    from project_export import steps
+    from project_export.airflow.operators import CreateRelationExports
+    from project_export.tree import load
+
+    arguments: dict[str, Any] = {}
+
+    def step(*_: Any, **given: Any) -> steps.Created:
+        arguments.update(given)
+        if error is not None:
+            raise error
+        return steps.Created(7, ("issues", "labels"), shared=True)
+
+    task_context(monkeypatch, SimpleNamespace(tree=load("gitlab")))
+    monkeypatch.setattr(steps, "create", step)
+    task = CreateRelationExports(task_id="create")
+    task.downstream_task_ids = {"export_relation", "merge"}
+    return task.execute(context(ti or TaskInstance(states))), arguments
+
+
+def test_it_returns_the_units_and_asks_for_the_user(monkeypatch):
+    units, arguments = create(monkeypatch)
+    assert [(unit["job_id"], unit["unit"], unit["title"]) for unit in units] == [(7, 0, "issues"), (7, 1, "labels")]
+    assert {(unit["alone"], unit["shared"]) for unit in units} == {(False, True)}
+    assert (arguments["run_id"], arguments["requested_by"]) == ("export_project/run", "jane")
+    assert arguments["watched"] is True
+
+
+@pytest.mark.parametrize(
+    ("states", "followed"),
+    [
+        ({}, True),
+        ({"export_relation": None, "merge": None}, True),
+        ({"export_relation_0": "success", "merge": None}, True),
+        ({"export_relation_0": "success", "merge": "success"}, False),
+        ({"export_relation": "upstream_failed", "merge": "failed"}, False),
+    ],
+)
+def test_it_sees_whether_it_was_cleared_alone(monkeypatch, states, followed):
+    _, arguments = create(monkeypatch, states=states)
+    assert arguments["followed"] is followed
+
+
+def test_a_source_that_is_down_is_retried(monkeypatch):
+    error = SourceBusy("plan project 1, connect: connection refused")
+    with pytest.raises(SourceBusy):
+        create(monkeypatch, error)
+
+
+def test_a_wrong_request_is_not_retried(monkeypatch):
+    from airflow.sdk.exceptions import AirflowFailException
+
+    with pytest.raises(AirflowFailException, match="relation isues is unknown"):
+        create(monkeypatch, BadRequest("relation isues is unknown"))
+
+
+def test_an_unforeseen_error_is_kept_for_the_last_task_too(monkeypatch):
+    ti = TaskInstance()
+    with pytest.raises(RuntimeError):
+        create(monkeypatch, RuntimeError("boom"), ti=ti)
+    assert ti.xcoms["error"] == "boom"
+
+
+def test_it_lists_missing_connections_settings_and_store_in_one_error(monkeypatch, tmp_path):
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from project_export.airflow.operators import CreateRelationExports
+
+    connections(monkeypatch, project_export_ledger_conn_id="no_such_connection")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("PROJECT_EXPORT_STORE", f"file://{tmp_path}/file/exports")
+    ti = TaskInstance()
+    with pytest.raises(AirflowFailException) as caught:
+        CreateRelationExports(task_id="create").execute(context(ti))
+    said = str(caught.value)
+    assert said.startswith("5 things are missing for an export:")
+    for missing in (
+        *("PROJECT_EXPORT_GITLAB_VERSION is not set", "PROJECT_EXPORT_GITLAB_REVISION is not set"),
+        *("ledger: Airflow has no connection 'no_such_connection'", "ENOTDIR", "source: "),
+    ):
+        assert missing in said
+    assert ti.xcoms["error"] == said
+    assert "s3cret" not in said
