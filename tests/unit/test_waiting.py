@@ -190,5 +190,5 @@ def test_without_a_change_the_time_that_was_given_is_waited():
 
 
 def progress(**states: int) -> Progress:
-    nothing = {"queued": 0, "started": 0, "finished": 0, "failed": 0, "rows": 0, "raw_bytes": 0, "estimate": 0}
+    nothing = {"queued": 0, "started": 0, "finished": 0, "failed": 0, "records": 0, "raw_bytes": 0, "estimate": 0}
     return Progress("started", 0, **{**nothing, **states})
