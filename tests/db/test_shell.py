@@ -86,7 +86,7 @@ def blocked(shell: Shell, generated_copy: str) -> Iterator[tuple[subprocess.Pope
 
 
 def reading(source: str, relation: str) -> list[str]:
-    return [name for name in backends(source) if name.endswith(f" {relation}") and " unit " in name]
+    return [name for name in backends(source) if name.endswith(f" {relation}") and " worker " in name]
 
 
 def below(process: subprocess.Popen[str]) -> list[psutil.Process]:
