@@ -6,32 +6,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from project_export.archive.findings import Findings, Version
-from project_export.archive.importer import Importer, importer
+from project_export.archive.importer import Importer
 from project_export.archive.models import Model
-from project_export.archive.values import TIME, Form, form_of
-from project_export.tree import Relation, Tree
+from project_export.archive.rules import Rules, rules_of
+from project_export.archive.values import TIME, Form
+from project_export.tree import Tree
 
 DEEPEST = 32
 NUL = b"\\u0000"
 
 _KINDS = {type(None): "null", bool: "a boolean", int: "a number", float: "a number", str: "a text", list: "an array"}
-
-
-@dataclass
-class Rules:
-    """What records of a relation hold. forms, nested: by the tree; by key, None where anything may stand.
-
-    model: what the importer takes, None where it is not known. unique: keys whose values differ in all records. plain:
-    keys of which the importer takes any value.
-    """
-
-    name: str
-    forms: dict[str, Form | None]
-    nested: dict[str, Rules]
-    model: Model | None = None
-    one: bool = False
-    unique: tuple[str, ...] = ()
-    plain: frozenset[str] = frozenset()
 
 
 class Records:
@@ -43,17 +27,12 @@ class Records:
     def __init__(self, tree: Tree, findings: Findings, *, strict: bool = False) -> None:
         self._findings = findings
         self._strict = strict
-        self._importer = importer(tree.format.importer)
-        self._named: set[str] = set(self._importer.keys)
-        self._anywhere: dict[str, Rules] = {}
-        tree = tree.extended()
-        self._root = self._rules(tree, tree.root)
-        self._tops = {relation.name: self._rules(tree, relation, top=True) for relation in tree.relations}
+        self._rules = rules_of(tree)
         self._seen: dict[tuple[str, str], _Seen] = {}
 
     def one(self, relation: str) -> bool | None:
         """Whether a top-level relation has one record at most; None when the tree has no such relation."""
-        rules = self._tops.get(relation)
+        rules = self._rules.tops.get(relation)
         return rules.one if rules else None
 
     def check(self, relation: str, file: str, number: int, record: dict[str, Any], text: bytes) -> None:
@@ -61,13 +40,13 @@ class Records:
 
         text: the JSON that it was read from.
         """
-        rules = self._tops.get(relation) if number else self._root
+        known = self._rules
+        rules = known.tops.get(relation) if number else known.root
         if rules is None:
             # A file named like the root holds no root.
-            rules = Rules(
-                relation, {}, {}, None if relation == self._root.name else self._importer.models.get(relation)
-            )
-        walk = _Walk(self._findings, self._named, self._anywhere, self._importer, file, number, self._strict)
+            model = None if relation == known.root.name else known.importer.models.get(relation)
+            rules = Rules(relation, {}, {}, model)
+        walk = _Walk(self._findings, known.named, known.anywhere, known.importer, file, number, self._strict)
         walk.record(relation, rules, record, 0)
         if NUL in text:
             walk.nul(relation, record)
@@ -76,23 +55,6 @@ class Records:
             if type(value) is int and not self._seen.setdefault((relation, key), _Seen()).add(value):
                 message = f"{key} {value} a second time; the importer skips the record"
                 self._findings.add("iid", file, message, line=number, about=key)
-
-    def _rules(self, tree: Tree, relation: Relation, *, top: bool = False) -> Rules:
-        model = self._importer.models.get(relation.name)
-        handled = model.handled if model else frozenset()
-        forms = {
-            key.name: None if key.name in handled else form_of(tree, relation, key, self._importer)
-            for key in relation.keys
-        }
-        nested = {child.name: self._rules(tree, child) for child in relation.children}
-        unique = tuple(sorted(self._importer.unique & forms.keys())) if top else ()
-        plain = model.plain if model else frozenset(forms)
-        rules = Rules(relation.name, forms, nested, model, relation.one, unique, plain)
-        self._named.update(forms, nested)
-        known = self._anywhere.setdefault(relation.name, Rules(relation.name, {}, {}, model))
-        known.forms = forms | known.forms
-        known.nested = nested | known.nested
-        return rules
 
 
 @dataclass

@@ -1,0 +1,72 @@
+"""What the records of a tree's relations hold, by the tree and by the importer's models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from project_export.archive.importer import importer
+from project_export.archive.models import Model
+from project_export.archive.values import Form, form_of
+from project_export.tree import Relation, Tree
+
+
+@dataclass
+class Rules:
+    """What records of a relation hold. forms, nested: by the tree; by key, None where anything may stand.
+
+    model: what the importer takes, None where it is not known. unique: keys whose values differ in all records. plain:
+    keys of which the importer takes any value.
+    """
+
+    name: str
+    forms: dict[str, Form | None]
+    nested: dict[str, Rules]
+    model: Model | None = None
+    one: bool = False
+    unique: tuple[str, ...] = ()
+    plain: frozenset[str] = frozenset()
+
+
+class TreeRules:
+    """The rules of all relations of a tree, the optional ones among them. Checks of several archives may share them.
+
+    root: of the root. tops: by the name of a top-level relation. anywhere: by the name of a relation, wherever it is
+    nested. named: all keys that the tree or the importer names.
+    """
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self.importer = importer(tree.format.importer)
+        self.named: set[str] = set(self.importer.keys)
+        self.anywhere: dict[str, Rules] = {}
+        whole = tree.extended()
+        self.root = self._rules(whole, whole.root)
+        self.tops = {relation.name: self._rules(whole, relation, top=True) for relation in whole.relations}
+
+    def _rules(self, tree: Tree, relation: Relation, *, top: bool = False) -> Rules:
+        model = self.importer.models.get(relation.name)
+        handled = model.handled if model else frozenset()
+        forms = {
+            key.name: None if key.name in handled else form_of(tree, relation, key, self.importer)
+            for key in relation.keys
+        }
+        nested = {child.name: self._rules(tree, child) for child in relation.children}
+        unique = tuple(sorted(self.importer.unique & forms.keys())) if top else ()
+        plain = model.plain if model else frozenset(forms)
+        rules = Rules(relation.name, forms, nested, model, relation.one, unique, plain)
+        self.named.update(forms, nested)
+        known = self.anywhere.setdefault(relation.name, Rules(relation.name, {}, {}, model))
+        known.forms = forms | known.forms
+        known.nested = nested | known.nested
+        return rules
+
+
+_made: dict[str, TreeRules] = {}
+
+
+def rules_of(tree: Tree) -> TreeRules:
+    """Return the rules of a tree, worked out once while its file stays the same."""
+    known = _made.get(tree.file)
+    if known is None or known.tree is not tree:
+        known = _made[tree.file] = TreeRules(tree)
+    return known
