@@ -1,4 +1,4 @@
-"""What does not lie in a relation's own rows: rows in addition, successors, values elsewhere; and forms of times."""
+"""What is not in a relation's own table rows: additional rows, successors, values in files; and forms of times."""
 
 from __future__ import annotations
 
@@ -230,7 +230,7 @@ def test_without_a_store_it_is_only_counted(film: Callable[..., Reader]) -> None
 
 def test_a_missing_store_can_be_tried_again(film: Callable[..., Reader]) -> None:
     with pytest.raises(StoreRefused, match="ENOENT"):
-        records(film(1, False, 0, 3, open_external("/nowhere/at/all")), "films")
+        records(film(1, False, 0, 3, open_external("/not/there")), "films")
 
 
 def test_what_is_read_from_files_counts_for_the_size_of_a_batch(database: str, tmp_path: Path) -> None:

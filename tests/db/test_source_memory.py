@@ -39,7 +39,7 @@ def _read(database: str, repo: Path) -> tuple[int, int]:
 
 
 def _add_issues(conn: psycopg.Connection[tuple[object, ...]], first: int, count: int, notes: int, note: int) -> None:
-    """Add issues after all others, each with so many notes of so many bytes."""
+    """Add issues after all others, each with `notes` notes of `note` bytes."""
     conn.execute(
         """
         INSERT INTO issues (id, iid, project_id, namespace_id, title, relative_position, work_item_type_id)
@@ -59,7 +59,7 @@ def _add_issues(conn: psycopg.Connection[tuple[object, ...]], first: int, count:
 
 
 def _add_text(conn: psycopg.Connection[tuple[object, ...]], number: int, size: int) -> None:
-    """Add an issue after all others, with a description of so many bytes that hardly compresses."""
+    """Add an issue after all others, with a description of `size` bytes that hardly compresses."""
     _add_issues(conn, first=number, count=1, notes=0, note=0)
     conn.execute(
         """

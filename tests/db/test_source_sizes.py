@@ -51,7 +51,7 @@ def test_what_was_never_analyzed_or_is_shared_with_other_relations_counts_as_not
         conn.execute("UPDATE pg_class SET reltuples = 1e6, relpages = 1e6 WHERE relname IN ('notes', 'issues')")
     found = sizes(generated_copy, snippets=10, issues=100)
     assert found["snippets"] == 0
-    # 8 KiB of its own; a million notes, of which nothing says how many belong to issues, are not counted.
+    # 8 KiB of its own. The million notes are not counted: nothing says how many belong to issues.
     assert 100 * 8192 <= found["issues"] < 200 * 8192
 
 

@@ -40,7 +40,7 @@ class Reader:
     """Reads one project through one session.
 
     batch_rows: top-level records in a batch at most. batch_bytes: the size at which a batch aims.
-    parameters: values of the request's parameters, by name; None leaves the source's values.
+    parameters: values of the request's parameters, by name; None: the source's values stay.
     external: reads values that are stored outside the database; without it they are left out and counted.
     Raises ProjectNotFound if the root's table has no row with this id.
     """

@@ -1,7 +1,7 @@
 """References of a tree as SQL: columns of a row, of the rows beside it, of the root; lookups; conditions.
 
-A row beside is joined laterally, once for all columns that are read of it. A lookup is a subquery in the place of its
-value, which PostgreSQL runs only if it evaluates that value.
+A row beside is joined laterally, once for all columns that are read of it. A lookup is a subquery, which
+PostgreSQL runs only if it needs the value.
 """
 
 from __future__ import annotations

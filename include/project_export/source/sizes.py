@@ -10,7 +10,7 @@ from psycopg import sql
 from project_export.source.session import Session
 from project_export.tree import BoundTree, Relation, tables
 
-# From pg_class alone: pg_table_size would wait for whoever locks a table. relpages of a table's TOAST table counts the
+# From pg_class alone: pg_table_size would wait for a lock on the table. relpages of a table's TOAST table counts the
 # long values. A partitioned table has the sums of its partitions.
 _SIZES = sql.SQL("""
     WITH RECURSIVE leaf AS (
@@ -38,11 +38,10 @@ class Sizes:
         self._sizes = _sizes(session, tables(bound.tree))
 
     def of(self, relation: Relation, records: int) -> int:
-        """Return the bytes in the tables of so many top-level records and what is nested in them; 0 where unknown.
+        """Return a lower bound of the bytes in the tables of these top-level records and all nested ones.
 
-        Nested tables count with as many rows per parent as there are on average. One of which a relation takes only
-        some rows (a condition: several relations share the table) says nothing about this relation, and counts as
-        nothing, so that this is a lower bound.
+        0 if unknown. Nested tables count with the average number of rows per parent. A nested relation with conditions
+        counts as nothing: several relations may share its table.
         """
         return round(self._bytes(relation, records))
 

@@ -133,7 +133,7 @@ class Statements:
         return sql.SQL("SELECT count(*) FROM ({}) AS t").format(rows), params.values
 
     def many(self, link: str) -> bool:
-        """Return whether the root's value of this name is an array, any element of which joins."""
+        """Return whether the root's value of this name is an array: then any element joins."""
         return self._values.link_type(link, self._root).startswith("_")
 
     def _select(

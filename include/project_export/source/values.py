@@ -25,7 +25,7 @@ COMPACT = "compact"
 ELSEWHERE = "elsewhere"
 """The transform of a value that is stored outside the database."""
 BLANK = "blank"
-"""The transform of a value of which white space alone counts as NULL."""
+"""The transform of a value that counts as NULL if it is only white space."""
 SPACES = (
     "".join(map(chr, (*range(9, 14), 32, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B))))
     + "\u2028\u2029\u202f\u205f\u3000"

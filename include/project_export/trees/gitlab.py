@@ -1,4 +1,4 @@
-"""What GitLab's models make of stored values and no SQL can say: the transforms of the tree `gitlab`."""
+"""The transforms of the tree `gitlab`: what GitLab's models make of stored values and SQL cannot express."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LOST = "a value that is not a position was exported as null; GitLab's model ref
 
 
 def position(value: Any) -> Any:
-    """Read the position of a note on a diff as its model returns it: a flat object, of nulls where none is stored.
+    """Return the position of a note on a diff as its model does: a flat object, with nulls if none is stored.
 
     app/models/concerns/diff_positionable_note.rb and lib/gitlab/diff/position.rb: YAML of an object with `attributes`,
     whose keys are symbols. A text of Hash#inspect is recovered, other broken YAML is null. A hash that is not a
@@ -65,7 +65,7 @@ def _flat(attributes: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def text_colour(value: Any) -> str:
-    """Return the colour of text on a label of this colour (lib/gitlab/color.rb): white where its contrast suffices.
+    """Return the colour of text on a label of this colour (lib/gitlab/color.rb): white if its contrast suffices.
 
     An invalid colour counts as dark.
 
@@ -83,7 +83,7 @@ def text_colour(value: Any) -> str:
 
 
 def _luminance(red: int, green: int, blue: int) -> float:
-    """Relative luminance by WCAG 2.1, with the threshold 0.03928 that GitLab uses."""
+    """Return the relative luminance by WCAG 2.1, with GitLab's threshold of 0.03928."""
     linear = (c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in (red / 255, green / 255, blue / 255))
     return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
@@ -120,7 +120,7 @@ def sentry_project(value: Any) -> str | None:
 
 
 def _titleized(slug: str) -> str:
-    """String#titleize of Rails (activesupport inflector/methods.rb)."""
+    """Return what String#titleize of Rails makes of a slug (activesupport inflector/methods.rb)."""
     text = slug.replace("::", "/")
     text = re.sub(r"([A-Z]+)(?=[A-Z][a-z])|([a-z\d])(?=[A-Z])", lambda found: f"{found[0]}_", text)
     text = text.replace("-", "_").lower()
