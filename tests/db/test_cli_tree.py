@@ -155,7 +155,7 @@ def test_a_complete_sample_has_a_value_for_every_key_but_for_eight_that_cannot_h
         "project.default_branch: comes from the Git repository",
         "labels.group_id: a label of a project does not belong to a group",
         "milestones.group_id: a milestone of a project does not belong to a group",
-        "project_members.requested_at: only rows whose requested_at is NULL leave",
+        "project_members.requested_at: only rows whose requested_at is NULL are exported",
         "merge_requests.source_branch_sha: comes from the Git repository",
         "merge_requests.target_branch_sha: comes from the Git repository",
         "ci_pipelines.stages.bridges.artifacts_expire_at: a bridge has no artifacts",

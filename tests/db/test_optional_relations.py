@@ -207,7 +207,7 @@ def test_a_column_that_such_a_table_lacks_is_an_error_unless_its_version_explain
     assert "boards.milestone reads boards.milestone_id, which the source does not have" in found.stderr
     bound = bind(TREE, catalogue(paid_copy), allowed=["boards.milestone_id", "push_rules.reject_non_dco_commits"])
     why = "left out, the source has no push_rules.reject_non_dco_commits"
-    dated = "reject_non_dco_commits came after 15.5, in 17.0 at the latest"
+    dated = "reject_non_dco_commits was added after 15.5, by 17.0"
     assert bound.omissions("push_rule") == (f"push_rule.reject_non_dco_commits: {why}; {dated}; this was allowed",)
     assert bind(TREE, old(paid_copy), "15.5").remarks("push_rule") == (
         f"push_rule.reject_non_dco_commits: {why}; {dated}",

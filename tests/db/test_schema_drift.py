@@ -189,7 +189,7 @@ def test_what_a_version_cannot_have_is_an_error(name):
     others = [other for other in since((17, 1)) if not name.startswith(other) and not other.startswith(name)]
     with pytest.raises(SourceChanged) as caught:
         bind(TREE, lacking(others), "17.1")
-    assert f"the source has {name}, which came after 17.1" in str(caught.value)
+    assert f"the source has {name}, which was added after 17.1" in str(caught.value)
     assert "is said to be of GitLab 17.1" in str(caught.value)
 
 

@@ -124,19 +124,22 @@ def test_rows_and_their_order_are_described(tmp_path):
 def test_how_a_value_is_made_is_described(tmp_path):
     text = described(tmp_path)
     assert "| `note` | the request's parameter `note` replaces it |" in text
-    assert "| `kind` | the name by enum [kind](#enum-kind) |" in text
+    assert "| `kind` | the name from enum [kind](#enum-kind) |" in text
     assert "| `cover` | always `null`: is not in the database |" in text
-    assert '| `colour` | from `hex`; by transform [text_colour](#transforms); `"none"` if it is NULL |' in text
-    assert "| `price` | from `amount` of `prices` (where `book_id` = `id`), then `old_price` |" in text
-    assert '| `size` | from `meta.size`; without white space at its ends; `"none"` if there is no such row |' in text
-    case = "where `kind` is one of NULL, `1` and there is a row `meta`: from `id`; by transform [digest](#transforms)"
+    assert '| `colour` | from `hex`; converted by [text_colour](#transforms); `"none"` if it is NULL |' in text
+    assert "| `price` | from `amount` of `prices` (where `book_id` = `id`), else `old_price` |" in text
+    assert (
+        '| `size` | from `meta.size`; without leading and trailing white space; `"none"` if there is no such row |'
+        in text
+    )
+    case = "where `kind` is one of NULL, `1` and there is a row `meta`: from `id`; converted by [digest](#transforms)"
     assert f"| `mood` | `meta.mood` if there is such a row; else `mood`; {case} |" in text
     match = "where `book_id` = `id` and `of` = `id` or else `root.id` and `late` is not NULL"
     assert f"| `copies` | from the number of rows of `loans` ({match}) |" in text
     layout = "in a layout that has it and without the table `shelves`: from `shelf_name`"
-    edition = "as an object with the one key `at`; edition paid: always `null`"
-    assert f"| `shelf` | the name by enum [kind](#enum-kind); {layout}; {edition} |" in text
-    level = "by transform [yaml](#transforms) where `kind` is over 3; white space alone counts as NULL"
+    edition = "as an object with only the key `at`; edition paid: always `null`"
+    assert f"| `shelf` | the name from enum [kind](#enum-kind); {layout}; {edition} |" in text
+    level = "converted by [yaml](#transforms) where `kind` is over 3; a value of only white space counts as NULL"
     assert f"| `level` | {level}; comes after the nested relations |" in text
     assert "| `meta` | `metas` (where `book_id` = `id`, the first by `id` descending) |" in text
     assert "| `digest` | Return 40 hexadecimal digits computed from a value" in text
@@ -157,7 +160,7 @@ def test_a_record_in_several_places_is_described_once(tmp_path):
 def test_when_a_key_was_added_and_removed_is_described(tmp_path):
     dates = "    since: {2.0..2.4: [isbn], 2.4..: [loans, kind]}\n    until: {1.9: [row]}\n"
     text = described(tmp_path, TINY.replace("    order: [shelf", f"{dates}    order: [shelf"))
-    assert "\n\nNot in every version: `isbn` (came after 2.0, by 2.4); `loans`, `kind` (came after 2.4).\n\n" in text
+    assert "\n\nNot in every version: `isbn` (added after 2.0, by 2.4); `loans`, `kind` (added after 2.4).\n\n" in text
     assert "\n\nIn older versions only: `row` (last seen in 1.9).\n\n" in text
     text = described(tmp_path, TINY.replace("keys: [since]", "keys: [since]\n        until: {1.9..2.0: [id]}"))
     assert "; keys `since`. In older versions only: `id` (last seen in 1.9, gone in 2.0)\n" in text

@@ -288,9 +288,13 @@ def test_what_was_last_seen_in_a_version_may_be_gone_in_any_later_one(bound: Bin
 @pytest.mark.parametrize(
     ("version", "lacks", "said"),
     [
-        ("1.0.2", (), "the source has books.subtitle, which came after 1.0, by 2.0"),
-        ("3.0", (), "the source has publishers.name, which went in 3.0"),
-        ("3.0", ("publishers.name",), "the source has pages.text, which went in 3.0, but is said to be of version 3.0"),
+        ("1.0.2", (), "the source has books.subtitle, which was added after 1.0, by 2.0"),
+        ("3.0", (), "the source has publishers.name, which was removed by 3.0"),
+        (
+            "3.0",
+            ("publishers.name",),
+            "the source has pages.text, which was removed by 3.0, but is said to be of version 3.0",
+        ),
     ],
 )
 def test_what_contradicts_the_version_is_an_error(bound: Bind, version: str, lacks: tuple[str, ...], said: str) -> None:
@@ -316,8 +320,8 @@ def test_a_version_that_did_not_export_a_key_may_lack_what_the_key_reads(
         change=("    children:\n      - {relation: reader", dates + "      - {relation: reader"),
     )
     assert [str(item) for item in tree.left_out] == [
-        "books.title: left out, the source has no books.title; title came after 2.2, by 2.4",
-        "books.pages: left out, the source has no table pages; pages came after 2.2, by 2.4",
+        "books.title: left out, the source has no books.title; title was added after 2.2, by 2.4",
+        "books.pages: left out, the source has no table pages; pages was added after 2.2, by 2.4",
     ]
     assert {item.omission for item in tree.left_out} == {omission}
 

@@ -81,7 +81,7 @@ class Gaps:
         verdict: Verdict = "missing" if use else self._judged(name, table, came)
         why = f"the source has no {'table ' if column is None else ''}{name}"
         if came is not None:
-            why += f"; {path.rpartition('.')[2]} {came.came}"
+            why += f"; {path.rpartition('.')[2]} was {came.came}"
         if verdict == "missing":
             valid = self._catalogue if column is None else self._catalogue[table]
             what = f"{path} needs {name} for {use}" if use else f"{path} reads {'table ' * (column is None)}{name}"
@@ -159,11 +159,11 @@ class Gaps:
         for name, span in self._tree.column_since.items():
             before = numbers(span.before)
             if self._has(name) and before and self._number <= _padded(before):
-                yield f"the source has {name}, which {span.came}, but is said to be of {self._said}"
+                yield f"the source has {name}, which was {span.came}, but is said to be of {self._said}"
         for name, span in self._tree.column_until.items():
             after = numbers(span.after)
             if self._has(name) and after and self._number >= after:
-                yield f"the source has {name}, which went in {span.after}, but is said to be of {self._said}"
+                yield f"the source has {name}, which was removed by {span.after}, but is said to be of {self._said}"
 
     def _has(self, name: str) -> bool:
         table, _, column = name.partition(".")

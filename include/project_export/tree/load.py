@@ -32,7 +32,7 @@ The language, by example:
         beside:                                                      # rows of other tables, at most one per row
           settings: {from: settings, match: {project_id: root.id}}
           meta: {from: metas, match: {issue_id: id}, order: [id desc]}
-        since: {17.10..18.9: [squash]}                               # came after 17.10, by 18.9
+        since: {17.10..18.9: [squash]}                               # added after 17.10, by 18.9
         until: {13.5..15.5: [id]}                                    # what the application no longer exports
         children:
           - {relation: author, like: author, one: true, join: {id: author_id}}

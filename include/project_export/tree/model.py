@@ -29,11 +29,11 @@ class Span:
         """Describe when something was added.
 
         >>> Span("17.10", "18.9").came, Span("18.9", None).came, Span(None, "18.9").came
-        ('came after 17.10, by 18.9', 'came after 18.9', 'came in 18.9')
+        ('added after 17.10, by 18.9', 'added after 18.9', 'added in 18.9')
         """
         if self.before is None:
-            return f"came in {self.after}"
-        return f"came after {self.before}" + (f", by {self.after}" if self.after else "")
+            return f"added in {self.after}"
+        return f"added after {self.before}" + (f", by {self.after}" if self.after else "")
 
     @property
     def went(self) -> str:

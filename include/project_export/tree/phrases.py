@@ -26,7 +26,7 @@ def note(key: Key) -> str:
         parts.append(f"in a layout that has it{without}: {_of_form(layout.form, layout)}")
     parts += [f"where {' and '.join(_where(when))}: {_of_form(form, key)}" for when, form in key.cases]
     if key.wrap is not None:
-        parts.append(f"as an object with the one key `{key.wrap}`")
+        parts.append(f"as an object with only the key `{key.wrap}`")
     if key.elsewhere is not None:
         parts.append(_elsewhere(key.elsewhere))
     if key.parameter is not None:
@@ -106,16 +106,16 @@ def _of_form(form: Form, key: Key) -> str:
         parts.append(f"`{form.of}` if there is such a row")
     sources = [_source(source) for source in form.sources]
     if sources and (form.of or sources != [f"`{key.name}`"]):
-        parts.append(f"{'else' if form.of else 'from'} {', then '.join(sources)}")
+        parts.append(f"{'else' if form.of else 'from'} {', else '.join(sources)}")
     if form.enum is not None:
-        parts.append(f"the name by enum [{form.enum.name}]({anchor(f'Enum {form.enum.name}')})")
+        parts.append(f"the name from enum [{form.enum.name}]({anchor(f'Enum {form.enum.name}')})")
     if form.trim:
-        parts.append("without white space at its ends")
+        parts.append("without leading and trailing white space")
     if form.transform is not None:
         only = f" where {' and '.join(_where(form.when))}" if form.when else ""
-        parts.append(f"by transform [{form.transform}]({anchor('Transforms')}){only}")
+        parts.append(f"converted by [{form.transform}]({anchor('Transforms')}){only}")
     if form.blank:
-        parts.append("white space alone counts as NULL")
+        parts.append("a value of only white space counts as NULL")
     if form.default is not None:
         parts.append(f"`{form.default}` if it is NULL" + " or a code without a name" * (form.enum is not None))
     if form.absent is not None:
