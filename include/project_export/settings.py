@@ -60,72 +60,76 @@ class Settings(BaseSettings):
     )
     edition: str = Field(
         "",
-        description="Edition of the application, one that the tree tells apart: ce, ee-unlicensed (the paid package"
-        " without a licence) or ee. Unset: the first.",
+        description="Edition of the application, one of the tree's: ce, ee-unlicensed (the paid package without a"
+        " licence) or ee. Unset: the first.",
     )
     allow_absent: str = Field(
         "",
-        description="Tables and columns that the source may lack though its version has them, with commas:"
+        description="Tables and columns that the source may lack although its version has them, separated by commas:"
         " issues.title,notes. They are left out and reported as omissions.",
         json_schema_extra=_GUARDS,
     )
     store: str = Field(
         "",
-        description="Where parts and archives lie, e.g. file:///srv/exports; in a shell --out. No default.",
+        description="Folder or bucket for parts and archives, e.g. file:///srv/exports; in a shell, --out. No default.",
         json_schema_extra=_GUARDS,
     )
     external_store: str = Field(
         "",
-        description="Where the source keeps values outside of its database (GitLab's external diffs), e.g."
-        " file:///var/opt/gitlab/gitlab-rails/shared/external-diffs or s3://external-diffs. Unset: they leave empty"
-        " and are counted.",
+        description="Folder or bucket for values that the source keeps outside its database (GitLab's external"
+        " diffs), e.g. file:///var/opt/gitlab/gitlab-rails/shared/external-diffs or s3://external-diffs. Unset: they"
+        " are exported empty and counted.",
         json_schema_extra=_GUARDS,
     )
     gitlab_version: str = Field(
         "",
-        description="Content of GITLAB_VERSION in the archive; in a shell also --gitlab-version. No default; trees of"
+        description="Content of GITLAB_VERSION in the archive; in a shell also --gitlab-version. No default; trees with"
         " the format gitlab need it.",
     )
     gitlab_revision: str = Field(
         "",
-        description="Content of GITLAB_REVISION in the archive; in a shell also --gitlab-revision. No default; trees of"
-        " the format gitlab need it.",
+        description="Content of GITLAB_REVISION in the archive; in a shell also --gitlab-revision. No default; trees"
+        " with the format gitlab need it.",
     )
     application_version: str = Field(
         "",
-        description="Version of the application whose database it is, by which a tree of the format plain explains what"
-        " the database lacks. Unset: the newest.",
+        description="Version of the source's application, which explains missing tables and columns for a tree with"
+        " the format plain. Unset: the newest.",
     )
-    zone: str = Field("UTC", description="Zone in which times leave, e.g. Europe/Berlin; UTC ends them with Z.")
+    zone: str = Field("UTC", description="Time zone of exported times, e.g. Europe/Berlin; with UTC they end in Z.")
     consistency: Consistency = Field(
         "project",
         description="project: all relations share one snapshot; relation: each has its own.",
         json_schema_extra=_PARSED,
     )
     pool: str = Field("project_export", description="Airflow pool of the export tasks.", json_schema_extra=_PARSED)
-    units: int = Field(4, ge=1, le=512, description="Units (mapped tasks) of one export at the most: the pool's slots.")
+    units: int = Field(
+        4, ge=1, le=512, description="Maximum number of workers (mapped tasks) of one export: the pool's slots."
+    )
     unit_cost: int = Field(
         200_000,
         ge=1,
-        description="Cost (records times nested relations; `project-export plan`) that is worth a unit of its own.",
+        description="Cost (see `project-export plan`) that justifies another worker.",
     )
-    max_attempts: int = Field(3, ge=1, description="Tries per relation before it is failed.")
-    batch_rows: int = Field(1000, ge=1, description="Records of a relation that are read together at the most.")
-    batch_bytes: int = Field(4 << 20, ge=1 << 16, description="Size of a batch, in bytes, that reading aims at.")
+    max_attempts: int = Field(3, ge=1, description="Attempts per relation before it fails.")
+    batch_rows: int = Field(1000, ge=1, description="Maximum number of records that are read together.")
+    batch_bytes: int = Field(4 << 20, ge=1 << 16, description="Target size of a batch, in bytes.")
     part_rows: int = Field(5_000, ge=1, description="Records above which a relation is split (shared snapshot only).")
     part_bytes: int = Field(
-        64 << 20, ge=1, description="Bytes in the source's tables above which a relation is split, as for records."
+        64 << 20, ge=1, description="Bytes in the source's tables above which a relation is split as well."
     )
     compress_level: int = Field(1, ge=0, le=3, description="ISA-L level of the parts.")
-    heartbeat_seconds: float = Field(5, gt=0, description="Time between two signs of life of a unit.")
-    hung_seconds: float = Field(120, gt=0, description="A running unit without a sign of life for so long is hung.")
+    heartbeat_seconds: float = Field(5, gt=0, description="Time between two heartbeats of a worker.")
+    hung_seconds: float = Field(
+        120, gt=0, description="Time without a heartbeat after which a running worker counts as hung."
+    )
     slot_wait_seconds: float = Field(
         900,
         gt=0,
         description="How long an export waits for a slot of the pool while no other export has one; then it fails.",
     )
     snapshot_wait_seconds: float = Field(
-        60, gt=0, description="How long a unit waits for the shared snapshot, and the snapshot's holder for any unit."
+        60, gt=0, description="How long a worker waits for the shared snapshot, and the snapshot's holder for a worker."
     )
     snapshot_grace_seconds: float = Field(
         900,
@@ -133,31 +137,35 @@ class Settings(BaseSettings):
         description="How long the shared snapshot of a failed export is kept, so that clearing the failed tasks exports"
         " only what is missing; never for runs that nobody watches (scheduled, backfilled, triggered by a DAG).",
     )
-    snapshot_max_seconds: float = Field(6 * 3600, gt=0, description="Age at which a shared snapshot is given up.")
-    archive_hours: float = Field(24, gt=0, description="Age at which an archive is pruned, from the export's end.")
+    snapshot_max_seconds: float = Field(6 * 3600, gt=0, description="Maximum age of a shared snapshot.")
+    archive_hours: float = Field(
+        24, gt=0, description="Age at which an archive is pruned, counted from the end of its export."
+    )
     job_days: float = Field(7, gt=0, description="Age at which an ended job is pruned, with its parts and rows.")
-    notify_email: str = Field("", description="Who gets a mail when an export has ended: addresses, with commas.")
-    notify_webhook: str = Field("", description="Connection id of a webhook that gets the same as JSON.")
+    notify_email: str = Field("", description="Email addresses for notices, separated by commas.")
+    notify_webhook: str = Field("", description="Connection id of a webhook that gets notices as JSON.")
     upload_allow_private: bool = Field(
         False, description="Whether uploads may go to private or loopback addresses.", json_schema_extra=_GUARDS
     )
-    upload_timeout_seconds: float = Field(300, gt=0, description="Of each step of an upload, not of the whole.")
-    statement_timeout_seconds: float = Field(900, gt=0, description="Of each statement on the source.")
-    lock_timeout_seconds: float = Field(30, gt=0, description="Of each lock wait on the source.")
+    upload_timeout_seconds: float = Field(
+        300, gt=0, description="Time limit of each step of an upload, not of the whole."
+    )
+    statement_timeout_seconds: float = Field(900, gt=0, description="Time limit of each statement on the source.")
+    lock_timeout_seconds: float = Field(30, gt=0, description="Time limit of each wait for a lock on the source.")
     allow_row_security: bool = Field(
         False,
-        description="Whether row policies of the source may hide rows from the export; that is an omission. Else"
-        " they fail it.",
+        description="Whether row policies of the source may hide rows; the export then reports an omission. Otherwise"
+        " it fails.",
         json_schema_extra=_GUARDS,
     )
     allow_tables: str = Field(
         "",
-        description="Views, foreign tables, and tables outside of the root table's schema, that are read all the same,"
-        " as schema.table, quoted as in SQL, separated by commas.",
+        description="Views, foreign tables, and tables outside the root table's schema that an export may read, as"
+        " schema.table, quoted as in SQL, separated by commas.",
         json_schema_extra=_GUARDS,
     )
     ledger_listen: bool = Field(
-        True, description="Whether waiters LISTEN for changes of the ledger; else they look each second."
+        True, description="Whether waiters LISTEN for changes of the ledger; otherwise they poll once a second."
     )
 
     @classmethod
