@@ -81,7 +81,7 @@ class Warm:
 
     def __init__(self, stack: Stack) -> None:
         self._rest = stack.airflow.rest()
-        self._ledger = Ledger(make_engine(stack.postgres.uri("ledger")))
+        self._queries = Ledger(make_engine(stack.postgres.uri("ledger"))).queries
         self._postmaster = int((stack.postgres.cluster / "postmaster.pid").read_text().splitlines()[0])
 
     def idle(self) -> Seconds:
@@ -99,14 +99,14 @@ class Warm:
         job = None
         while (job is None or job.state not in ("finished", "failed")) and _seconds(triggered) < RUN_SECONDS:
             time.sleep(POLL_SECONDS)
-            job = self._ledger.queries.job_of_run(f"{DAG_ID}/{run_id}")
+            job = self._queries.job_of_run(f"{DAG_ID}/{run_id}")
         cpu = _since(before, self._cpu())
         if job is None or job.state != "finished" or job.finished_at is None:
             raise RuntimeError(
                 f"The run {run_id} has not published its archive: {self._rest.task_states(DAG_ID, run_id)}"
             )
         self._rest.wait_for_run(DAG_ID, run_id, RUN_SECONDS)  # the tasks after the merge would disturb the next run
-        rows = self._ledger.queries.rows(job.id)
+        rows = self._queries.rows(job.id)
         tasks = self._tasks(run_id)
         create, wait, merge = tasks[CREATE][0], tasks[WAIT][0], tasks[MERGE][0]
         marks = {

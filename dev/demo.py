@@ -144,13 +144,13 @@ def _running(stack: Stack, *, keep: bool) -> Iterator[bool]:
 
 def _follow(stack: Stack, rest: Rest, run_id: str, console: Console) -> Job:
     """Show the progress until the run has ended, and return its finished job; raise DemoFailed if it failed."""
-    ledger = Ledger(make_engine(stack.ledger_uri))
+    queries = Ledger(make_engine(stack.ledger_uri)).queries
     with progress_view(console) as show:
         while True:
             # Read the run's state first, so that the last read of the ledger is complete.
             state = rest.run_state(DAG_ID, run_id)
-            job = ledger.queries.job_of_run(f"{DAG_ID}/{run_id}")
-            show(ledger.queries.relations(job.id) if job else [])
+            job = queries.job_of_run(f"{DAG_ID}/{run_id}")
+            show(queries.relations(job.id) if job else [])
             if state in ("success", "failed"):
                 break
             time.sleep(POLL_SECONDS)

@@ -46,16 +46,16 @@ def main() -> int:
 
 
 def _record(stack: Stack, console: Console) -> None:
-    rest, ledger = stack.airflow.rest(), Ledger(make_engine(stack.ledger_uri))
+    rest, queries = stack.airflow.rest(), Ledger(make_engine(stack.ledger_uri)).queries
     conf = f'{{"project_id": {PROJECT_ID}}}'
     _run(console, "airflow", "dags", "trigger", DAG_ID, "--conf", conf, environment=stack.airflow.environment())
     (newest,) = rest.call("GET", f"/dags/{DAG_ID}/dagRuns?order_by=-id&limit=1")["dag_runs"]
     run_id = newest["dag_run_id"]
     if rest.wait_for_run(DAG_ID, run_id, RUN_SECONDS) != "success":
         raise StackError(f"The run {run_id} failed: {rest.task_errors(DAG_ID, run_id)}")
-    job = ledger.queries.job_of_run(f"{DAG_ID}/{run_id}")
+    job = queries.job_of_run(f"{DAG_ID}/{run_id}")
     assert job is not None
-    console.print(relations_table(ledger.queries.relations(job.id)), "")
+    console.print(relations_table(queries.relations(job.id)), "")
     archive = Path(shown(str(job.archive_uri)))
     os.chdir(archive.parent)
     names = _run(console, "tar", "--list", "--file", archive.name).splitlines()

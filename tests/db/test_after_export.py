@@ -292,7 +292,7 @@ def test_a_cancelled_export_is_not_finished(ctx: Context, told: Told, receiver: 
 def give_up(ctx: Context, created: Created) -> None:
     """Fail every relation for good, as a unit does."""
     while claim := ctx.ledger.claims.claim(created.job_id, 0, "unit"):
-        ctx.ledger.claims.give_back(claim, "password=s3cret", "42501", final=True)
+        ctx.ledger.claims.fail_attempt(claim, "password=s3cret", "42501", final=True)
 
 
 def refuse(error: Exception) -> None:

@@ -54,7 +54,7 @@ def test_the_relations_of_a_job_are_shown_with_attempt_records_and_error(ctx: Co
     created = started(ctx, "labels")
     claim = ctx.ledger.claims.claim(created.job_id, 0, "dag/run/0/1")
     assert claim is not None
-    ctx.ledger.claims.give_back(claim, "no right [to] it", final=True)
+    ctx.ledger.claims.fail_attempt(claim, "no right [to] it", final=True)
     ctx.ledger.jobs.fail(created.job_id, [Failure("labels", 1, "no right [to] it")])
     rows = {row["relation"]: row for row in jobs(ledger_dsn, "--job", str(created.job_id))}
     assert set(rows) == {"project", "labels"}

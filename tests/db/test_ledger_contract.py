@@ -1,4 +1,4 @@
-"""What every user of the ledger relies on, the same on PostgreSQL and on SQLite."""
+"""The contract of the ledger's claims, jobs and watch, on PostgreSQL and on SQLite."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def age(engine: Engine, column: str) -> None:
         connection.execute(update(RelationExport).values({column: clock(-3600)}))
 
 
-def test_an_opened_job_is_started_and_keeps_what_was_asked(ledger: Ledger) -> None:
+def test_a_new_job_is_started_and_keeps_its_request(ledger: Ledger) -> None:
     job = open_job(ledger, Planned("labels", 1, unit=3, estimate=7), Planned("issues", 0, part=1, parts=2))
     assert ledger.queries.job(job.id) == job
     for name in ("source", "tree", "project_id", "run_id", "requested_by", "description", "params", "plan"):
@@ -90,13 +90,13 @@ def test_rows_come_in_the_order_of_the_archive(ledger: Ledger) -> None:
     ]
 
 
-def test_a_job_that_cannot_write_all_its_rows_is_not_opened(ledger: Ledger) -> None:
+def test_a_job_is_not_created_unless_all_its_rows_are(ledger: Ledger) -> None:
     with pytest.raises(IntegrityError):
         open_job(ledger, Planned("issues", 0), Planned("issues", 0))
     assert ledger.queries.job_of_run("manual__1") is None
 
 
-def test_a_second_job_of_the_project_is_refused_and_told_which_one_runs(ledger: Ledger) -> None:
+def test_a_second_job_of_a_project_is_refused_with_the_name_of_the_first(ledger: Ledger) -> None:
     job = open_job(ledger)
     with pytest.raises(JobActive, match=rf"Project 42 .* job {job.id}: run manual__1, started since .* by jane"):
         open_job(ledger)
@@ -106,9 +106,7 @@ def test_a_second_job_of_the_project_is_refused_and_told_which_one_runs(ledger: 
     assert open_job(ledger).id > job.id
 
 
-def test_a_place_that_becomes_free_while_it_is_asked_for_is_taken(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_job_is_created_when_the_active_one_ends_in_between(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     job, active_job = open_job(ledger), jobs.active_job
 
     def ended_meanwhile(connection: Connection, source: str, tree: str, project_id: int) -> Job | None:
@@ -119,7 +117,7 @@ def test_a_place_that_becomes_free_while_it_is_asked_for_is_taken(
     assert open_job(ledger).id > job.id
 
 
-def test_many_who_open_and_end_jobs_of_a_project_at_once_are_refused_by_name_or_not_at_all(ledger: Ledger) -> None:
+def test_concurrent_jobs_of_a_project_are_created_or_refused_with_a_name(ledger: Ledger) -> None:
     together = threading.Barrier(10)
 
     def run(_: int) -> int:
@@ -149,7 +147,7 @@ def test_the_newest_job_of_a_run_is_found(ledger: Ledger) -> None:
     assert ledger.queries.job_of_run("manual__2") is None
 
 
-def test_a_missing_job_is_said(ledger: Ledger) -> None:
+def test_a_missing_job_is_an_error(ledger: Ledger) -> None:
     for ask in (ledger.queries.job, ledger.queries.progress, ledger.watch.in_grace, ledger.jobs.reopen):
         with pytest.raises(JobMissing, match="no job 7"):
             ask(7)
@@ -157,7 +155,7 @@ def test_a_missing_job_is_said(ledger: Ledger) -> None:
         ledger.jobs.fail(7, [])
 
 
-def test_a_unit_claims_its_own_rows_then_others_and_the_largest_first(ledger: Ledger) -> None:
+def test_a_worker_claims_its_own_rows_before_others_and_the_largest_first(ledger: Ledger) -> None:
     job = open_job(
         ledger,
         Planned("a", 0, unit=0, estimate=10),
@@ -170,7 +168,7 @@ def test_a_unit_claims_its_own_rows_then_others_and_the_largest_first(ledger: Le
     assert ledger.claims.claim(job.id, 0, "unit 0") is None
 
 
-def test_a_row_that_killed_a_process_comes_last(ledger: Ledger) -> None:
+def test_a_row_that_killed_a_process_is_claimed_last(ledger: Ledger) -> None:
     job = open_job(ledger, Planned("big", 0, estimate=100), Planned("small", 1, estimate=1))
     killer = take(ledger, job)
     assert ledger.claims.requeue([killer.row_id], "its process was killed", died=True) == 1
@@ -183,14 +181,14 @@ def test_a_claim_carries_the_next_attempt_and_the_generation(ledger: Ledger) -> 
     ledger.jobs.begin_generation(job.id, 1, "00000003-1", "snapshot lost")
     first = take(ledger, job)
     assert first == Claim(first.row_id, job.id, "issues", 1, 2, attempt=1, generation=1)
-    ledger.claims.give_back(first, "lost connection", "08006", final=False)
+    ledger.claims.fail_attempt(first, "lost connection", "08006", final=False)
     assert take(ledger, job).attempt == 2
 
 
-def test_a_row_given_back_waits_for_its_time_and_keeps_its_error(ledger: Ledger, engine: Engine) -> None:
+def test_a_row_whose_attempt_failed_waits_for_its_next_one_and_keeps_its_error(ledger: Ledger, engine: Engine) -> None:
     job = open_job(ledger)
     claim = take(ledger, job)
-    ledger.claims.give_back(claim, "canceling statement", "57014", final=False, delay_seconds=60)
+    ledger.claims.fail_attempt(claim, "canceling statement", "57014", final=False, delay_seconds=60)
     waiting = row(ledger, claim.row_id, job)
     assert (waiting.state, waiting.error, waiting.sqlstate) == ("queued", "canceling statement", "57014")
     assert ledger.claims.claim(job.id, 0, "unit 0") is None
@@ -198,10 +196,10 @@ def test_a_row_given_back_waits_for_its_time_and_keeps_its_error(ledger: Ledger,
     assert take(ledger, job).attempt == 2
 
 
-def test_a_row_given_back_for_good_is_failed_and_listed(ledger: Ledger) -> None:
+def test_a_row_whose_last_attempt_failed_is_listed_as_a_failure(ledger: Ledger) -> None:
     job = open_job(ledger, Planned("issues", 0), Planned("notes", 1, part=1, parts=3))
-    ledger.claims.give_back(take(ledger, job), "permission denied for table issues", "42501", final=True)
-    ledger.claims.give_back(take(ledger, job), "bad value", final=True, code="Unforeseen")
+    ledger.claims.fail_attempt(take(ledger, job), "permission denied for table issues", "42501", final=True)
+    ledger.claims.fail_attempt(take(ledger, job), "bad value", final=True, code="Unforeseen")
     assert ledger.queries.failures(job.id) == [
         Failure("issues", 1, "permission denied for table issues", "42501", code="42501"),
         Failure("notes", 1, "part 2 of 3: bad value", None, code="Unforeseen"),
@@ -209,7 +207,7 @@ def test_a_row_given_back_for_good_is_failed_and_listed(ledger: Ledger) -> None:
     assert ledger.claims.claim(job.id, 0, "unit 0") is None
 
 
-def test_an_ended_job_gives_no_rows_and_its_claims_are_lost_at_the_next_beat(ledger: Ledger) -> None:
+def test_no_row_of_an_ended_job_can_be_claimed_and_its_claims_are_lost_at_the_next_heartbeat(ledger: Ledger) -> None:
     job = open_job(ledger, Planned("issues", 0), Planned("labels", 1))
     claim = take(ledger, job)
     ledger.jobs.fail(job.id, [])
@@ -217,7 +215,7 @@ def test_an_ended_job_gives_no_rows_and_its_claims_are_lost_at_the_next_beat(led
     assert ledger.claims.beat([Beat(claim.row_id, claim.attempt, 1, 10)]) == {claim.row_id}
 
 
-def test_beats_write_progress_and_name_the_rows_that_are_lost(ledger: Ledger, engine: Engine) -> None:
+def test_heartbeats_write_progress_and_return_the_rows_that_are_lost(ledger: Ledger, engine: Engine) -> None:
     job = open_job(ledger, *(Planned(f"r{n}", n) for n in range(4)))
     alive, other, requeued, failed = (take(ledger, job) for _ in range(4))
     ledger.claims.requeue([requeued.row_id], "hung")
@@ -256,7 +254,7 @@ def test_a_revoked_attempt_changes_nothing(ledger: Ledger) -> None:
         with pytest.raises(AttemptRevoked, match=rf"Attempt 1 of issues \(part 1 of 1, job {job.id}\)"):
             ledger.claims.finish(zombie, Facts(), "file:///zombie")
         with pytest.raises(AttemptRevoked):
-            ledger.claims.give_back(zombie, "too late", final=True)
+            ledger.claims.fail_attempt(zombie, "too late", final=True)
         assert ledger.claims.beat([Beat(zombie.row_id, zombie.attempt, 9, 9)]) == {zombie.row_id}
         assert ledger.queries.rows(job.id) == before
 
@@ -270,7 +268,7 @@ def test_a_row_is_finished_once(ledger: Ledger) -> None:
     assert row(ledger, claim.row_id, job).uri == "file:///a"
 
 
-def test_a_finish_may_be_repeated_when_its_answer_was_lost(ledger: Ledger) -> None:
+def test_a_finish_can_be_repeated_when_its_answer_was_lost(ledger: Ledger) -> None:
     job = open_job(ledger)
     claim = take(ledger, job)
     ledger.claims.finish(claim, Facts(), "file:///a")
@@ -294,7 +292,7 @@ def test_a_requeued_part_no_longer_counts(ledger: Ledger) -> None:
     assert ledger.claims.requeue([], "none") == 0
 
 
-def test_a_judge_that_saw_an_older_attempt_leaves_the_newer_one_alone(ledger: Ledger) -> None:
+def test_a_requeue_of_an_older_attempt_does_not_change_the_newer_one(ledger: Ledger) -> None:
     job = open_job(ledger)
     seen = take(ledger, job)
     ledger.claims.requeue({seen.row_id: seen.attempt}, "hung")
@@ -314,13 +312,13 @@ def test_queued_and_started_rows_can_be_failed_but_not_finished_ones(ledger: Led
     assert ledger.claims.fail_rows([], "none") == 0
 
 
-def test_all_pending_rows_of_a_job_can_be_cancelled_and_are_listed_by_their_number(ledger: Ledger) -> None:
+def test_all_pending_rows_of_a_job_can_be_cancelled_and_are_reported_by_number(ledger: Ledger) -> None:
     job = open_job(
         ledger, *(Planned(name, place) for place, name in enumerate(("issues", "labels", "notes", "boards")))
     )
     first, second, running = (take(ledger, job) for _ in range(3))
     ledger.claims.finish(first, Facts(), "file:///first")
-    ledger.claims.give_back(second, "no right", "42501", final=True)
+    ledger.claims.fail_attempt(second, "no right", "42501", final=True)
     assert ledger.claims.cancel_rows(job.id, "labels had failed") == 2
     assert ledger.claims.beat([Beat(running.row_id, running.attempt, 1, 1)]) == {running.row_id}
     assert ledger.claims.cancel_rows(job.id, "labels had failed") == 0
@@ -342,7 +340,7 @@ def test_only_claimed_rows_are_started(ledger: Ledger) -> None:
     assert ledger.queries.rows(job.id, "started") == []
 
 
-def test_only_rows_without_a_sign_of_life_are_stale(ledger: Ledger, engine: Engine) -> None:
+def test_only_started_rows_without_a_heartbeat_are_stale(ledger: Ledger, engine: Engine) -> None:
     job = open_job(ledger, Planned("a", 0), Planned("b", 1))
     claim = take(ledger, job)
     assert ledger.watch.stale(job.id, 60) == []
@@ -351,7 +349,7 @@ def test_only_rows_without_a_sign_of_life_are_stale(ledger: Ledger, engine: Engi
     assert ledger.watch.stale(job.id, 7200) == []
 
 
-def test_a_job_stalls_when_no_row_of_any_job_was_worked_on_for_a_while(ledger: Ledger, engine: Engine) -> None:
+def test_a_job_is_stalled_when_nobody_has_worked_on_any_job_for_a_while(ledger: Ledger, engine: Engine) -> None:
     def aged(model: type[Base], **columns: bool) -> None:
         with engine.begin() as connection:
             connection.execute(update(model).values({name: clock(-3600) for name in columns}))
@@ -386,10 +384,10 @@ def test_a_job_stalls_when_no_row_of_any_job_was_worked_on_for_a_while(ledger: L
     assert not ledger.watch.stalled(waits.id, 60)
 
 
-def test_progress_counts_and_sums(ledger: Ledger) -> None:
+def test_progress_counts_the_rows_and_adds_them_up(ledger: Ledger) -> None:
     job = open_job(ledger, *(Planned(f"r{n}", n, estimate=10) for n in range(5)))
     ledger.claims.finish(take(ledger, job), Facts(), "file:///a")
-    ledger.claims.give_back(take(ledger, job), "no", final=True)
+    ledger.claims.fail_attempt(take(ledger, job), "no", final=True)
     started = take(ledger, job)
     ledger.claims.beat([Beat(started.row_id, 1, 4, 400)])
     progress = ledger.queries.progress(job.id)
@@ -405,7 +403,7 @@ def test_a_job_without_rows_has_nothing_pending(ledger: Ledger) -> None:
     assert (ledger.queries.progress(job.id).pending, ledger.queries.progress(job.id).total) == (0, 0)
 
 
-def test_a_generation_has_one_snapshot_that_of_the_first_holder(ledger: Ledger) -> None:
+def test_a_generation_keeps_the_snapshot_of_its_first_holder(ledger: Ledger) -> None:
     job = open_job(ledger)
     assert ledger.queries.job(job.id).snapshot_id is None
     ledger.jobs.begin_generation(job.id, 1, "00000003-1", "first")
@@ -417,11 +415,11 @@ def test_a_generation_has_one_snapshot_that_of_the_first_holder(ledger: Ledger) 
     assert ledger.queries.job(job.id) == held
 
 
-def test_a_new_generation_requeues_what_older_ones_have_done_but_not_what_has_failed_for_good(ledger: Ledger) -> None:
+def test_a_new_generation_requeues_the_rows_of_older_ones_unless_they_failed_for_good(ledger: Ledger) -> None:
     job = open_job(ledger, *(Planned(f"r{n}", n) for n in range(4)))
     ledger.jobs.begin_generation(job.id, 1, "00000003-1", "first")
     ledger.claims.finish(take(ledger, job), Facts(), "file:///a")
-    ledger.claims.give_back(take(ledger, job), "permission denied", "42501", final=True)
+    ledger.claims.fail_attempt(take(ledger, job), "permission denied", "42501", final=True)
     running = take(ledger, job)
     ledger.jobs.begin_generation(job.id, 2, "00000005-1", "the snapshot's holder is gone")
     assert ledger.queries.job(job.id).snapshot_id == "00000005-1"
@@ -433,7 +431,7 @@ def test_a_new_generation_requeues_what_older_ones_have_done_but_not_what_has_fa
     assert take(ledger, job).generation == 2
 
 
-def test_a_generation_begins_only_from_the_one_before_it(ledger: Ledger) -> None:
+def test_a_generation_begins_only_after_the_one_before_it(ledger: Ledger) -> None:
     job = open_job(ledger)
     take(ledger, job)
     for generation in (0, 2):
@@ -489,7 +487,7 @@ def test_an_ended_job_is_reopened_unless_another_is_active(ledger: Ledger) -> No
     assert ledger.queries.job(job.id).state == "finished"
 
 
-def test_a_job_that_is_opened_again_is_told_anew_when_it_ends(ledger: Ledger) -> None:
+def test_the_end_of_a_reopened_job_is_reported_again(ledger: Ledger) -> None:
     job = open_job(ledger)
     ledger.jobs.fail(job.id, [])
     assert [ledger.notices.take(job.id, "failed", "mail") for _ in range(2)] == [True, False]
@@ -497,16 +495,14 @@ def test_a_job_that_is_opened_again_is_told_anew_when_it_ends(ledger: Ledger) ->
     assert [ledger.notices.take(job.id, "failed", "mail") for _ in range(2)] == [True, False]
 
 
-def test_errors_are_kept_whole_and_without_credentials(ledger: Ledger) -> None:
+def test_errors_are_stored_in_full_without_credentials(ledger: Ledger) -> None:
     job = open_job(ledger)
     claim = take(ledger, job)
-    ledger.claims.give_back(claim, "host=h password=s3cret: " + "x" * 50_000 + "\x00", final=False)
+    ledger.claims.fail_attempt(claim, "host=h password=s3cret: " + "x" * 50_000 + "\x00", final=False)
     assert row(ledger, claim.row_id, job).error == "host=h password=*** " + "x" * 50_000 + "\\x00"
 
 
-def test_times_are_in_utc_whatever_the_session_says(
-    ledger: Ledger, engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_times_are_in_utc_in_any_session(ledger: Ledger, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGTZ", "Asia/Kathmandu")
     engine.dispose()
     job = open_job(ledger)
@@ -524,7 +520,7 @@ def test_deleting_a_job_deletes_its_rows(ledger: Ledger, engine: Engine) -> None
     assert ledger.queries.rows(job.id) == []
 
 
-def test_progress_tells_how_much_is_done_and_how_long_the_rest_takes(ledger: Ledger, engine: Engine) -> None:
+def test_progress_estimates_the_share_that_is_done_and_the_time_left(ledger: Ledger, engine: Engine) -> None:
     job = open_job(ledger, Planned("big", 0, estimate=75), Planned("small", 1, estimate=25))
     begun = ledger.queries.progress(job.id)
     assert (begun.share, begun.seconds_left) == (0, None)

@@ -53,14 +53,14 @@ def catalogue(engine: Engine) -> list[Any]:
         return list(connection.execute(text(CATALOGUE)))
 
 
-def test_an_upgrade_makes_what_the_models_say(engine: Engine) -> None:
+def test_an_upgrade_creates_the_tables_of_the_models(engine: Engine) -> None:
     upgrade(engine)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
         assert compare_metadata(context, Base.metadata) == []
 
 
-def test_checks_defaults_and_partial_indexes_are_those_of_the_models_too(database: str) -> None:
+def test_an_upgrade_creates_the_checks_defaults_and_indexes_of_the_models(database: str) -> None:
     engine = make_engine(database)
     upgrade(engine)
     migrated = catalogue(engine)
@@ -72,7 +72,7 @@ def test_checks_defaults_and_partial_indexes_are_those_of_the_models_too(databas
     engine.dispose()
 
 
-def test_the_package_asks_for_its_newest_migration() -> None:
+def test_the_package_needs_its_newest_migration() -> None:
     folder = Path(migrate.__file__).with_name("migrations")
     assert ScriptDirectory(str(folder)).get_heads() == [REVISION]
 
@@ -86,7 +86,7 @@ def test_an_upgrade_of_an_up_to_date_ledger_changes_nothing(engine: Engine) -> N
     ledger.check()
 
 
-def test_four_upgrades_at_once_all_succeed(dsn: str) -> None:
+def test_four_concurrent_upgrades_all_succeed(dsn: str) -> None:
     engines = [make_engine(dsn) for _ in range(4)]
     together = threading.Barrier(4)
 
@@ -124,7 +124,7 @@ def test_a_renamed_column_keeps_its_values_and_every_row(engine: Engine) -> None
     assert ledger.queries.rows(job.id) == before
 
 
-def test_what_older_versions_wrote_as_text_becomes_facts(engine: Engine) -> None:
+def test_what_older_versions_wrote_as_text_is_moved_to_columns(engine: Engine) -> None:
     upgrade(engine)
     ledger = Ledger(engine)
     jobs = []
@@ -133,7 +133,7 @@ def test_what_older_versions_wrote_as_text_becomes_facts(engine: Engine) -> None
         jobs.append(job.id)
         claim = ledger.claims.claim(job.id, 0, "somebody")
         assert claim is not None
-        ledger.claims.give_back(claim, said, final=True)
+        ledger.claims.fail_attempt(claim, said, final=True)
         ledger.claims.cancel_rows(job.id, "labels had failed")
         ledger.jobs.fail(job.id, [Failure("*", 0, said)])
     with engine.begin() as connection:
@@ -163,7 +163,7 @@ def test_a_ledger_of_an_older_version_says_what_to_run(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("use", [check, upgrade])
-def test_a_ledger_of_a_newer_package_asks_for_that_package(use: Callable[[Engine], None], engine: Engine) -> None:
+def test_a_ledger_of_a_newer_package_asks_for_an_update(use: Callable[[Engine], None], engine: Engine) -> None:
     at_version(engine, "0999")
-    with pytest.raises(LedgerOutdated, match=r"is at version 0999, which .* Update project-export here"):
+    with pytest.raises(LedgerOutdated, match=r"is at version 0999, which .* Update project-export wherever"):
         use(engine)

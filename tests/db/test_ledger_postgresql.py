@@ -1,4 +1,4 @@
-"""What only a real server can show: concurrency, notifications, plans, a lost connection."""
+"""What only PostgreSQL can show: concurrency, notifications, plans, a lost connection."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_eight_threads_claim_each_of_forty_rows_once(ledger: Ledger) -> None:
     assert {row.attempt for row in ledger.queries.rows(job.id)} == {1}
 
 
-def test_a_claim_passes_by_a_row_that_somebody_else_is_taking(ledger: Ledger, engine: Engine) -> None:
+def test_a_claim_skips_a_row_that_another_transaction_has_locked(ledger: Ledger, engine: Engine) -> None:
     job = ledger.jobs.open(REQUEST, [Planned("first", 0), Planned("second", 1)])
     with engine.connect() as other, ThreadPoolExecutor(1) as threads:
         other.execute(text("SELECT 1 FROM relation_export WHERE relation = 'first' FOR UPDATE"))
@@ -70,7 +70,7 @@ def test_a_claim_passes_by_a_row_that_somebody_else_is_taking(ledger: Ledger, en
     assert claim.relation == "second"
 
 
-def test_twenty_triggers_at_once_open_one_job(ledger: Ledger, ledger_dsn: str) -> None:
+def test_twenty_concurrent_triggers_create_one_job(ledger: Ledger, ledger_dsn: str) -> None:
     together = threading.Barrier(20)
 
     def trigger(number: int) -> int | str:
@@ -115,7 +115,7 @@ def test_no_row_starts_in_a_generation_that_has_ended(ledger: Ledger) -> None:
     assert {row.generation for row in ledger.queries.rows(job.id)} == {10}
 
 
-def test_the_hot_statements_are_one_each(ledger: Ledger, statements: list[str]) -> None:
+def test_a_claim_a_heartbeat_and_a_finish_are_one_statement_each(ledger: Ledger, statements: list[str]) -> None:
     job = ledger.jobs.open(REQUEST, [Planned(f"r{n}", n) for n in range(3)])
     claims = []
     for _ in range(3):
@@ -133,7 +133,7 @@ def test_the_hot_statements_are_one_each(ledger: Ledger, statements: list[str]) 
     assert "pg_notify" in statements[0]
 
 
-def test_a_change_after_the_read_wakes_the_wait(ledger: Ledger) -> None:
+def test_a_change_after_the_read_ends_the_wait(ledger: Ledger) -> None:
     job = ledger.jobs.open(REQUEST, [Planned("issues", 0)])
     claim = ledger.claims.claim(job.id, 0, "unit 0")
     assert claim is not None
@@ -150,11 +150,11 @@ def test_a_wait_ends_when_another_thread_changes_the_job(ledger: Ledger) -> None
     assert claim is not None
     with ledger.watch.listening(job.id) as wait, ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(wait, 60)
-        ledger.claims.give_back(claim, "no", final=True)
+        ledger.claims.fail_attempt(claim, "no", final=True)
         assert waiting.result(30) is True
 
 
-def test_other_jobs_claims_and_beats_wake_nobody(ledger: Ledger) -> None:
+def test_other_jobs_claims_and_heartbeats_do_not_end_a_wait(ledger: Ledger) -> None:
     job = ledger.jobs.open(REQUEST, [Planned("issues", 0)])
     other = ledger.jobs.open(JobRequest("s", "t", 2, "manual__2", "jane"), [Planned("issues", 0)])
     with ledger.watch.listening(job.id) as wait:
@@ -190,10 +190,10 @@ def test_listening_leaves_no_listener_behind(ledger: Ledger, engine: Engine) -> 
     assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 
-def test_a_session_that_hears_nothing_sleeps_a_second_at_most(
+def test_a_session_without_notifications_sleeps_for_at_most_a_second(
     server: Server, ledger_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Notifications stay in their database, so a first connection elsewhere is deaf, as behind a pooler.
+    # Notifications stay in their database, so a first connection to another one hears nothing, as behind a pooler.
     dsns = iter([server.uri(), ledger_dsn])
     deaf = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(next(dsns)))
     naps: list[float] = []
@@ -205,7 +205,7 @@ def test_a_session_that_hears_nothing_sleeps_a_second_at_most(
     deaf.dispose()
 
 
-def test_a_lost_ledger_is_said_and_can_be_retried(ledger: Ledger, engine: Engine, ledger_dsn: str) -> None:
+def test_after_a_lost_connection_the_next_call_succeeds(ledger: Ledger, engine: Engine, ledger_dsn: str) -> None:
     job = ledger.jobs.open(REQUEST, [])
     with ledger.watch.listening(job.id) as wait, psycopg.connect(ledger_dsn, autocommit=True) as other:
         other.execute(
@@ -217,7 +217,7 @@ def test_a_lost_ledger_is_said_and_can_be_retried(ledger: Ledger, engine: Engine
     assert ledger.queries.job(job.id) == job
 
 
-def test_an_unreachable_ledger_does_not_tell_its_password() -> None:
+def test_the_error_of_an_unreachable_ledger_does_not_contain_its_password() -> None:
     ledger = Ledger(make_engine("postgresql://jane:s3cret@127.0.0.1:1/ledger"))
 
     def listen() -> None:
@@ -230,7 +230,7 @@ def test_an_unreachable_ledger_does_not_tell_its_password() -> None:
         assert "s3cret" not in str(refused.value)
 
 
-def test_a_keyword_string_and_a_driver_in_the_scheme_are_taken(ledger_dsn: str) -> None:
+def test_a_keyword_string_and_a_driver_in_the_scheme_are_accepted(ledger_dsn: str) -> None:
     keywords = psycopg.conninfo.make_conninfo(ledger_dsn)
     for dsn in (keywords, ledger_dsn.replace("postgresql://", "postgresql+psycopg://")):
         engine = make_engine(dsn)
@@ -276,7 +276,7 @@ def test_a_ledger_that_became_a_standby_does_not_answer(ledger_dsn: str, ledger:
         Ledger(make_engine(ledger_dsn)).jobs.open(REQUEST, [Planned("a", 0)])
 
 
-def test_a_peer_that_is_gone_is_noticed_within_a_minute(ledger_dsn: str, ledger: Ledger) -> None:
+def test_the_loss_of_a_peer_is_noticed_within_a_minute(ledger_dsn: str, ledger: Ledger) -> None:
     engine = make_engine(ledger_dsn)
     with engine.connect() as connection, socket.socket(fileno=os.dup(_descriptor(connection))) as peer:
         assert peer.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1

@@ -1,4 +1,4 @@
-"""What watchers ask of the ledger, the same on PostgreSQL and on SQLite: pages of jobs, and a job's relations."""
+"""The contract of the ledger's queries, on PostgreSQL and on SQLite: pages of jobs, and a job's relations."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_jobs_come_newest_first_and_can_be_filtered_by_source_project_and_state(
     assert ids(ledger, project_id=42) == [again.id, other_source.id, first.id]
     assert ids(ledger, state="failed") == [first.id]
     assert ids(ledger, source="main", project_id=42, state="started") == [again.id]
-    assert ids(ledger, source="nowhere") == []
+    assert ids(ledger, source="other") == []
 
 
 def test_pages_are_read_by_the_last_id_of_the_page_before(ledger: Ledger) -> None:
@@ -110,7 +110,7 @@ def test_the_relations_of_a_job_come_with_their_progress(ledger: Ledger, engine:
     ledger.claims.finish(claimed(ledger, job), Facts(), "file:///issues.0")
     silent, locked = claimed(ledger, job), claimed(ledger, job)
     ledger.claims.beat([Beat(silent.row_id, silent.attempt, 2, 20)])
-    ledger.claims.give_back(locked, "a lock", "55P03", final=False)
+    ledger.claims.fail_attempt(locked, "a lock", "55P03", final=False)
     with engine.begin() as connection:
         connection.execute(update(RelationExport).values(heartbeat_at=clock(-90)))
     labels, found = ledger.queries.relations(job.id)
@@ -151,7 +151,7 @@ def test_queries_and_watch_only_read(ledger: Ledger, engine: Engine) -> None:
                 if one.default is one.empty
             }
             if name == "listening":
-                continue  # its probe is a notification that nobody else hears
+                continue  # its probe is a notification
             statements.clear()
             event.listen(engine, "before_cursor_execute", note)
             method(**needed)

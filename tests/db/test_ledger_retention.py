@@ -1,4 +1,4 @@
-"""Notices, the archives' and jobs' ages, and the lock: the same on PostgreSQL and on SQLite."""
+"""The contract of notices and retention, on PostgreSQL and on SQLite."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def ended(ledger: Ledger, engine: Engine, hours_ago: float, *, archive: bool = T
     return ledger.queries.job(job.id)
 
 
-def test_of_many_who_tell_an_outcome_at_once_one_is_let(ledger: Ledger) -> None:
+def test_one_of_several_concurrent_callers_may_report_an_outcome(ledger: Ledger) -> None:
     job = ledger.jobs.open(REQUEST, [])
     together = threading.Barrier(8)
 
@@ -74,13 +74,13 @@ def test_a_published_job_is_still_started_and_has_its_archive(ledger: Ledger) ->
         ledger.jobs.publish(job.id, *ARCHIVE, attempts=0)
 
 
-def test_an_archive_expires_by_the_age_of_the_export(ledger: Ledger, engine: Engine) -> None:
+def test_the_age_of_an_archive_counts_from_the_end_of_its_export(ledger: Ledger, engine: Engine) -> None:
     old, _ = ended(ledger, engine, 25), ended(ledger, engine, 23)
     ended(ledger, engine, 25, archive=False)
     assert ledger.retention.expired_archives(24 * HOUR) == [old]
 
 
-def test_the_last_archive_of_a_project_in_work_does_not_expire(ledger: Ledger, engine: Engine) -> None:
+def test_the_newest_archive_of_a_project_that_is_being_exported_does_not_expire(ledger: Ledger, engine: Engine) -> None:
     older, last, other = (
         ended(ledger, engine, 50),
         ended(ledger, engine, 49),
@@ -94,7 +94,7 @@ def test_the_last_archive_of_a_project_in_work_does_not_expire(ledger: Ledger, e
     assert ledger.retention.expired_archives(24 * HOUR) == [older, last, other]
 
 
-def test_a_job_stays_as_long_as_its_archive(ledger: Ledger, engine: Engine) -> None:
+def test_a_job_does_not_expire_before_its_archive(ledger: Ledger, engine: Engine) -> None:
     failed, finished = ended(ledger, engine, 200, archive=False), ended(ledger, engine, 200)
     ended(ledger, engine, 100, archive=False)
     assert ledger.retention.expired_jobs(168 * HOUR, 24 * HOUR) == [failed, finished]
@@ -108,7 +108,7 @@ def test_active_and_ended_jobs_are_listed(ledger: Ledger, engine: Engine) -> Non
     assert ledger.retention.ended_jobs() == [done, failed]
 
 
-def test_a_job_that_was_opened_or_ended_again_is_not_locked(ledger: Ledger, engine: Engine) -> None:
+def test_a_job_that_was_reopened_in_between_is_not_locked(ledger: Ledger, engine: Engine) -> None:
     job = ended(ledger, engine, 30)
     ledger.jobs.reopen(job.id)
     with ledger.retention.locked(job) as locked:
@@ -120,7 +120,7 @@ def test_a_job_that_was_opened_or_ended_again_is_not_locked(ledger: Ledger, engi
         assert locked is not None
 
 
-def test_a_locked_job_is_opened_again_only_after_the_lock(ledger: Ledger, engine: Engine) -> None:
+def test_a_locked_job_cannot_be_reopened_before_the_lock_is_released(ledger: Ledger, engine: Engine) -> None:
     job = ended(ledger, engine, 30)
     order = []
 
@@ -140,7 +140,7 @@ def test_a_locked_job_is_opened_again_only_after_the_lock(ledger: Ledger, engine
     assert (ledger.queries.job(job.id).archive_uri, ledger.queries.job(job.id).archive_bytes) == (None, 10)
 
 
-def test_what_is_forgotten_is_remembered_when_the_files_could_not_be_removed(ledger: Ledger, engine: Engine) -> None:
+def test_nothing_is_deleted_when_the_files_could_not_be_removed(ledger: Ledger, engine: Engine) -> None:
     job = ended(ledger, engine, 30)
     with pytest.raises(RuntimeError), ledger.retention.locked(job) as locked:
         assert locked is not None
@@ -149,7 +149,7 @@ def test_what_is_forgotten_is_remembered_when_the_files_could_not_be_removed(led
     assert ledger.queries.job(job.id) == job
 
 
-def test_a_deleted_job_takes_its_relations_and_notices_along(ledger: Ledger, engine: Engine) -> None:
+def test_deleting_a_job_deletes_its_rows_and_notices(ledger: Ledger, engine: Engine) -> None:
     job = ended(ledger, engine, 30)
     ledger.notices.take(job.id, "finished", "email")
     with ledger.retention.locked(job) as locked:

@@ -208,7 +208,7 @@ def test_a_snapshot_for_which_nobody_works_is_given_up(make: Make, caplog: pytes
         claim = ctx.ledger.claims.claim(created.job_id, 0, "unit 0")
         assert claim is not None
         assert holder.needed()
-        ctx.ledger.claims.give_back(claim, "locked", final=False, delay_seconds=30)
+        ctx.ledger.claims.fail_attempt(claim, "locked", final=False, delay_seconds=30)
         with ctx.ledger._database.write() as connection:
             connection.execute(update(RelationExport).values(queued_at=clock(-61), started_at=clock(-61)))
         assert holder.needed()  # its next try is about to begin

@@ -220,7 +220,7 @@ def test_a_table_without_a_privilege_is_named(make: Make, generated: str, role: 
 def test_a_second_job_of_a_project_is_refused_and_the_running_one_is_named(make: Make) -> None:
     ctx = make()
     started(ctx, "labels")
-    with pytest.raises(JobActive, match=r"run dag/run, started since .* asked for by jane"):
+    with pytest.raises(JobActive, match=r"run dag/run, started since .* requested by jane"):
         started(ctx, "labels", run_id="dag/other")
     assert started(ctx, "labels", project_id=2, run_id="dag/other").job_id
     assert ctx.ledger.queries.job_of_run("dag/other") is not None
@@ -285,7 +285,7 @@ def test_failed_relations_of_a_run_that_is_taken_up_are_queued_and_finished_ones
     created = started(ctx, "labels", "issues", consistency="relation")
     claim = ctx.ledger.claims.claim(created.job_id, 0, "dag/run/0/1")
     assert claim is not None
-    ctx.ledger.claims.give_back(claim, "no", final=True)
+    ctx.ledger.claims.fail_attempt(claim, "no", final=True)
     assert work(ctx, created) == []
     ctx.ledger.jobs.fail(created.job_id, [])
     started(ctx, "labels", "issues", consistency="relation")

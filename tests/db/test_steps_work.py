@@ -280,7 +280,7 @@ def test_a_failure_that_the_ledger_did_not_hear_is_told_it_again(
         conn.execute(psycopg.sql.SQL(grant).format(psycopg.sql.Identifier(role)))
         conn.execute(psycopg.sql.SQL("REVOKE SELECT ON labels FROM {}").format(psycopg.sql.Identifier(role)))
     created = started(ctx, *ONE)
-    silent(Claims, "give_back", False, kept)
+    silent(Claims, "fail_attempt", False, kept)
     work(ctx, created)
     assert (row(ctx, created).state, row(ctx, created).sqlstate) == ("failed", "42501")
     assert row(ctx, created, "project").state == "finished"

@@ -126,7 +126,7 @@ def test_an_attempt_that_was_given_back_in_another_opening_does_not_count(
     created = runs.started(ctx, *RELATIONS)
     claim = ctx.ledger.claims.claim(created.job_id, 0, "somebody")
     assert claim is not None
-    ctx.ledger.claims.give_back(claim, "no luck", final=False)
+    ctx.ledger.claims.fail_attempt(claim, "no luck", final=False)
     ctx.ledger.jobs.fail(created.job_id, [])
     with monkeypatch.context() as broken:
         break_reading(broken, RuntimeError("boom"), claim.relation)

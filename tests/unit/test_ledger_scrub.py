@@ -32,7 +32,7 @@ from project_export.ledger.scrub import scrub
         ("AccountName=a;AccountKey=abc==", "AccountName=a;AccountKey=***"),
     ],
 )
-def test_credentials_are_taken_out_and_the_rest_is_kept(text: str, kept: str) -> None:
+def test_credentials_are_removed_and_the_rest_is_kept(text: str, kept: str) -> None:
     assert scrub(text) == kept
 
 
@@ -48,19 +48,19 @@ def test_credentials_are_taken_out_and_the_rest_is_kept(text: str, kept: str) ->
         "line one\nline two\ttabbed",
     ],
 )
-def test_a_text_without_credentials_stays_as_it_is(text: str) -> None:
+def test_a_text_without_credentials_does_not_change(text: str) -> None:
     assert scrub(text) == text
 
 
-def test_what_a_text_column_cannot_hold_is_escaped() -> None:
+def test_characters_that_a_text_column_cannot_store_are_escaped() -> None:
     assert scrub("a\x00b\ud800c") == "a\\x00b\\ud800c"
 
 
-def test_a_long_text_is_kept_whole() -> None:
+def test_a_long_text_is_not_shortened() -> None:
     text = "x" * 100_000 + " password=secret " + "y" * 100_000
     assert scrub(text) == "x" * 100_000 + " password=*** " + "y" * 100_000
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Z"], exclude_characters="'\""), min_size=1))
-def test_any_password_in_a_url_is_taken_out(password: str) -> None:
+def test_any_password_in_a_url_is_removed(password: str) -> None:
     assert scrub(f"no answer from postgresql://jane:{password}@host/db") == "no answer from postgresql://***@host/db"

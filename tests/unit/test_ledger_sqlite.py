@@ -37,7 +37,7 @@ def test_four_processes_claim_each_row_once(tmp_path: Path) -> None:
     assert {row.attempt for row in ledger.queries.rows(job.id)} == {1}
 
 
-def test_an_engine_that_was_used_before_is_made_fit_too(tmp_path: Path) -> None:
+def test_an_engine_that_was_used_before_is_prepared_as_well(tmp_path: Path) -> None:
     engine = make_engine(f"sqlite:///{tmp_path / 'ledger.db'}")
     with engine.connect() as connection:
         connection.execute(text("SELECT 1"))
@@ -47,13 +47,13 @@ def test_an_engine_that_was_used_before_is_made_fit_too(tmp_path: Path) -> None:
         assert connection.execute(text("PRAGMA foreign_keys")).scalar_one() == 1
 
 
-def test_a_file_that_cannot_be_opened_is_named_as_the_ledger(tmp_path: Path) -> None:
+def test_the_error_about_a_file_that_cannot_be_opened_names_the_ledger(tmp_path: Path) -> None:
     ledger = Ledger(make_engine(f"sqlite:///{tmp_path / 'no such folder' / 'ledger.db'}"))
     with pytest.raises(LedgerBusy, match="The ledger's database did not answer: unable to open"):
         ledger.queries.job(1)
 
 
-def test_a_new_ledger_waits_for_whoever_else_is_making_it(tmp_path: Path) -> None:
+def test_a_new_ledger_waits_for_another_process_that_is_creating_it(tmp_path: Path) -> None:
     file = tmp_path / "ledger.sqlite"
     other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")  # SQLite does not wait for this lock when it switches to write-ahead logging

@@ -17,7 +17,7 @@ def edges(machine: Machine) -> set[tuple[str, str]]:
     }
 
 
-def test_a_relation_moves_as_the_design_draws_it() -> None:
+def test_a_relation_makes_the_moves_of_the_design() -> None:
     assert edges(RELATION_EXPORT) == {
         ("queued", "started"),
         ("started", "finished"),
@@ -29,7 +29,7 @@ def test_a_relation_moves_as_the_design_draws_it() -> None:
     }
 
 
-def test_a_job_moves_as_the_design_draws_it() -> None:
+def test_a_job_makes_the_moves_of_the_design() -> None:
     assert edges(PROJECT_EXPORT_JOB) == {
         ("queued", "started"),
         ("started", "finished"),
@@ -40,13 +40,13 @@ def test_a_job_moves_as_the_design_draws_it() -> None:
     }
 
 
-def test_moves_name_known_states_only() -> None:
+def test_moves_use_known_states_only() -> None:
     for machine in (RELATION_EXPORT, PROJECT_EXPORT_JOB):
         for move in machine.moves.values():
             assert {*move.sources, move.target} <= set(STATES)
 
 
-def test_a_move_asks_for_the_state_before_it_sets_the_next() -> None:
+def test_a_move_checks_the_state_before_it_sets_the_next() -> None:
     statement = RELATION_EXPORT.move(update(RelationExport), "finish")
     sql = str(statement.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True}))
     assert sql == "UPDATE relation_export SET state='finished' WHERE relation_export.state IN ('started')"
@@ -59,6 +59,6 @@ def test_an_unknown_verb_is_refused() -> None:
 
 def test_no_other_module_of_the_ledger_sets_a_state(repo: Path) -> None:
     for path in (repo / "include/project_export/ledger").glob("*.py"):
-        # A new row is born in a state; that is the one place besides the machines where a state is written.
-        born = {"jobs.py": {"state=STARTED"}}.get(path.name, set())
-        assert set(re.findall(r"\bstate=[A-Z]+", path.read_text())) == born, path
+        # A new job is created in a state; that is the one place besides the machines that writes one.
+        created = {"jobs.py": {"state=STARTED"}}.get(path.name, set())
+        assert set(re.findall(r"\bstate=[A-Z]+", path.read_text())) == created, path

@@ -1,4 +1,4 @@
-"""The ledger of exports: jobs, their relations, attempts and progress. The table is the truth."""
+"""The ledger of exports: jobs, their relations, attempts and progress. Every decision is based on it."""
 
 from project_export.ledger.claims import Claims
 from project_export.ledger.engine import engine_over, make_engine

@@ -48,7 +48,7 @@ class Claims:
         """Claim one queued row and return the claim, or None when no row can be claimed now.
 
         Rows planned for `unit` come first, then all others; of these, rows that never killed a process, then the
-        largest. Returns None as well while every queued row waits for its next try, and once the job has ended.
+        largest. Returns None as well while every queued row waits for its next attempt, and once the job has ended.
         owner: who works on the row, for people to read.
         """
         job = (
@@ -161,7 +161,7 @@ class Claims:
                 if not rows_where(connection, kept):
                     raise
 
-    def give_back(
+    def fail_attempt(
         self,
         claim: Claim,
         message: str,
@@ -171,7 +171,7 @@ class Claims:
         delay_seconds: float = 0,
         code: str | None = None,
     ) -> None:
-        """End a failed attempt: fail the row (final), or queue it for another try after the delay.
+        """End a failed attempt: fail the row (final), or queue it for its next attempt after the delay.
 
         code: see `Failure.code`. Raises AttemptRevoked, having changed nothing, when the claim is lost.
         """
@@ -185,7 +185,7 @@ class Claims:
             statement = RELATION_EXPORT.move(_fenced(claim), "give up").values(finished_at=clock(), **error)
         else:
             again = {**_CLEARED, **error, "queued_at": clock(), "available_at": clock(delay_seconds)}
-            statement = RELATION_EXPORT.move(_fenced(claim), "give back").values(**again)
+            statement = RELATION_EXPORT.move(_fenced(claim), "retry").values(**again)
         self._end(statement, claim)
 
     def requeue(

@@ -1,4 +1,4 @@
-"""What PostgreSQL and SQLite do differently in a column: big keys, times, and the clock."""
+"""Column types that PostgreSQL and SQLite define differently: big keys, times, and the clock."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
-# SQLite numbers rows by itself only in a column of the type INTEGER.
+# SQLite generates keys only in a column of the type INTEGER.
 BigKey = BigInteger().with_variant(Integer, "sqlite")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A point in time, always in UTC; SQLite keeps that without saying so, PostgreSQL says the session's zone."""
+    """A time in UTC. SQLite stores it without a zone; PostgreSQL returns it in the zone of the session."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -29,7 +29,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class clock(FunctionElement[datetime]):
-    """SQL: the database's clock, `after` seconds from now (negative: ago). No other clock is ever written."""
+    """SQL for the time `after` seconds from now (negative: ago) by the database's clock. No other clock is stored."""
 
     name = "clock"
     type = UtcDateTime()

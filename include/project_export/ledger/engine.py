@@ -1,4 +1,4 @@
-"""Engines for the ledger: PostgreSQL by any DSN that libpq takes, SQLite for a single machine."""
+"""Engines for the ledger: PostgreSQL by any DSN that libpq accepts, SQLite for a single machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OURS = (
     *("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"),
     *("TimeZone", "DateStyle", "IntervalStyle"),
 )
-"""What a statement of the ledger depends on, and other clients of a pooler may have set in the server's session."""
+"""Settings that the ledger's statements depend on, and that other clients of a pooler may have changed."""
 
 
 def make_engine(dsn: str) -> Engine:
@@ -34,7 +34,7 @@ def make_engine(dsn: str) -> Engine:
     sqlite:///PATH.
     """
     if dsn.startswith("sqlite:"):
-        # A path is taken as it is: SQLAlchemy would read a ? in it as the begin of parameters.
+        # The path is not parsed as a URL, because SQLAlchemy would treat a ? in it as the start of parameters.
         return create_engine(URL.create("sqlite", database=dsn.removeprefix("sqlite:///")))
     postgresql = re.sub(r"^postgres(ql)?\+\w+://", "postgresql://", dsn)
     parameters = {"application_name": "project_export ledger", **libpq.parameters(postgresql)}
@@ -43,10 +43,10 @@ def make_engine(dsn: str) -> Engine:
 
 
 def engine_over(connect: Callable[[], psycopg.Connection[Any]]) -> Engine:
-    """Return an engine for a ledger in PostgreSQL, which takes its connections from a function.
+    """Return an engine for a ledger in PostgreSQL that gets its connections from a function.
 
-    Each of its transactions begins as in a session of its own, so that a pooler may stand before the server.
-    Raises LedgerRefused where that pools by statement, when it is first used.
+    Each transaction starts with default settings, so the server can be behind a pooler. The first use of the engine
+    raises LedgerRefused if that pooler pools by statement.
     """
 
     def opened() -> psycopg.Connection[Any]:
@@ -68,10 +68,10 @@ def engine_over(connect: Callable[[], psycopg.Connection[Any]]) -> Engine:
 
 
 def prepare(engine: Engine) -> None:
-    """Make an SQLite engine fit for several processes; others are left as they are.
+    """Prepare an SQLite engine for use by several processes; do nothing to any other engine.
 
-    Each transaction that writes begins by taking the write lock and waits for it up to 60 s: without that, a read
-    that becomes a write fails at once when another process wrote in between.
+    Each transaction that writes starts by taking the write lock, and waits for it for up to 60 s. Otherwise a
+    transaction that reads and then writes would fail at once if another process had written in between.
     """
     if engine.dialect.name != "sqlite" or event.contains(engine, "connect", _on_connect):
         return
@@ -86,14 +86,14 @@ def writing(engine: Engine) -> Engine:
 
 
 def _on_connect(connection: Any, record: object) -> None:
-    connection.isolation_level = None  # the driver would begin transactions by itself, and too late
+    connection.isolation_level = None  # otherwise the driver starts transactions itself, too late
     connection.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")
     _write_ahead(connection)
     connection.execute("PRAGMA foreign_keys = ON")
 
 
 def _write_ahead(connection: Any) -> None:
-    """Switch a file to write-ahead logging, which it keeps: SQLite does not wait for that lock by itself."""
+    """Switch the file to write-ahead logging for good. Tries again, because SQLite does not wait for this lock."""
     deadline = time.monotonic() + _BUSY_SECONDS
     while True:
         try:
@@ -114,7 +114,7 @@ def _writes(connection: Connection) -> bool:
 
 
 def _clean(connection: Connection) -> None:
-    """Begin a transaction without what other clients of a pooler have set, and without taking it from them."""
+    """Start a transaction without the settings of a pooler's other clients, and without changing theirs."""
     driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
     if _begun_read_only(driver) and _writes(connection):
         driver.rollback()
@@ -123,7 +123,7 @@ def _clean(connection: Connection) -> None:
 
 
 def _begun_read_only(driver: psycopg.Connection[Any]) -> bool:
-    """Begin a transaction; say whether it is read-only by another client's will, not by the server's."""
+    """Start a transaction; return whether another client's setting, not the server's, makes it read-only."""
     names = [*_OURS, "transaction_timeout"] if driver.info.server_version >= _LIMITS_TRANSACTIONS else _OURS
     cursor = driver.execute(
         "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL SESSION AUTHORIZATION DEFAULT;"

@@ -216,5 +216,5 @@ def being_exported(job: Job) -> JobActive:
     return JobActive(
         f"Project {job.project_id} of {job.source} (tree {job.tree}) is being exported by job {job.id}: "
         f"run {job.run_id}, {job.state} since {since:%Y-%m-%d %H:%M:%S %Z}, "
-        f"asked for by {job.requested_by}. Wait for it, or cancel that run, and trigger again."
+        f"requested by {job.requested_by}. Wait for it, or cancel that run, then trigger again."
     )

@@ -1,4 +1,4 @@
-"""Waiting for a change of a job: by PostgreSQL's LISTEN where it works, else by short sleeps."""
+"""Wait for a job to change: by PostgreSQL's LISTEN where that works, otherwise by short sleeps."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ Wait = Callable[[float], bool]
 
 @contextmanager
 def listening(engine: Engine, payload: str) -> Iterator[Wait]:
-    """Listen before the body runs; give it a function that waits up to so many seconds and says if it was notified.
+    """Start listening and yield a function that waits for up to the given seconds and returns whether it was notified.
 
-    Where LISTEN does not work (SQLite, a standby, a pooler) the function sleeps a second at most and says False.
-    Both raise LedgerBusy when the connection fails.
+    Where LISTEN does not work (SQLite, a standby, a pooler), the function sleeps for at most a second and returns
+    False. Both raise LedgerBusy when the connection fails.
     """
     if engine.dialect.driver != "psycopg":
         yield sleep
@@ -35,14 +35,14 @@ def listening(engine: Engine, payload: str) -> Iterator[Wait]:
     with answering():
         pooled = engine.raw_connection()
         connection = cast("psycopg.Connection[Any]", pooled.driver_connection)
-        pooled.detach()  # a connection that listens must not go back to the pool
+        pooled.detach()  # a connection that listens must not return to the pool
     with closing(connection):
         yield partial(_notified, connection, payload) if _hears(engine, connection) else sleep
 
 
 def _hears(engine: Engine, connection: psycopg.Connection[Any]) -> bool:
-    # A pooler that hands one session to many clients takes LISTEN and forwards nothing: others would hear of our jobs.
-    # One that does not show itself is found out by a probe.
+    # A pooler that shares a session between clients accepts LISTEN, but does not forward notifications, or forwards
+    # them to another client. One that cannot be recognised is detected by a probe.
     probe = f"probe {uuid4()}"
     with answering():
         connection.autocommit = True
@@ -68,6 +68,6 @@ def _notified(connection: psycopg.Connection[Any], payload: str, seconds: float)
 
 
 def sleep(seconds: float) -> bool:
-    """Sleep a second at most, and say that nothing was heard."""
+    """Sleep for at most a second and return False: nothing was heard."""
     time.sleep(min(seconds, _SLEEP_SECONDS))
     return False

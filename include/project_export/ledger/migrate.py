@@ -1,4 +1,4 @@
-"""Bring the ledger's tables to the version that this package needs, or say that they are not."""
+"""Migrate the ledger's tables to the version that this package needs, or check that they have it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _MIGRATIONS = Path(__file__).with_name("migrations")
 
 VERSION_TABLE = "project_export_alembic_version"
 
-_LOCK = 0x70726F6A6578  # any constant of our own: two upgrades at once take turns
+_LOCK = 0x70726F6A6578  # an arbitrary constant: concurrent upgrades take turns
 
 
 def upgrade(engine: Engine) -> None:
-    """Create or migrate the tables; does nothing when they are up to date. Safe to run several times at once.
+    """Create or migrate the tables; do nothing if they are up to date. Safe to run concurrently.
 
-    Raises LedgerOutdated when a newer package has made the tables, LedgerBusy when the database does not answer.
+    Raises LedgerOutdated when a newer package has migrated the tables, LedgerBusy when the database does not answer.
     """
-    from alembic import command  # 0.1 s to import, and only set-up needs it
+    from alembic import command  # takes 0.1 s to import, and only an upgrade needs it
     from alembic.config import Config
 
     prepare(engine)
@@ -41,7 +41,7 @@ def upgrade(engine: Engine) -> None:
 
 
 def check(engine: Engine) -> None:
-    """Raise LedgerOutdated unless the tables are of the version that this package needs, or LedgerBusy."""
+    """Raise LedgerOutdated unless the tables have the version that this package needs. Raises LedgerBusy."""
     with answering(), engine.connect() as connection:
         found = _versions(connection)
     if found != [REVISION]:
@@ -59,7 +59,7 @@ def _versions(connection: Connection) -> list[str]:
 
 
 def _refuse_newer(found: list[str]) -> None:
-    """Raise LedgerOutdated when a package has made the tables whose migrations this one does not have."""
+    """Raise LedgerOutdated when the tables have a version that this package does not know."""
     if not found:
         return
     from alembic.script import ScriptDirectory
@@ -68,5 +68,5 @@ def _refuse_newer(found: list[str]) -> None:
     if newer := sorted({*found} - known):
         raise LedgerOutdated(
             f"The ledger is at version {', '.join(newer)}, which this package does not know (it needs {REVISION}): a "
-            "newer project-export has migrated it. Update project-export here, wherever it is installed."
+            "newer project-export has migrated it. Update project-export wherever it is installed."
         )

@@ -1,4 +1,4 @@
-"""The tables, as SQLAlchemy models. They never leave this package: `records` are what callers get."""
+"""The tables as SQLAlchemy models, which only this package uses; its callers get the values of `records`."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ class RelationExport(Base):
 
 
 class ProjectExportNotice(Base):
-    """One notice: that a job's outcome was told over one channel."""
+    """One notice: a job's outcome was reported over one channel."""
 
     __tablename__ = "project_export_notice"
 

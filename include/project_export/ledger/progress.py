@@ -73,7 +73,7 @@ class RelationProgress:
     state: failed when a part is, finished when all are, queued when all are, else started. attempt: the highest of its
     parts. records, raw_bytes: exported so far. estimate: the expected cost. heartbeat_age: seconds since the last
     heartbeat of the started part that has been silent for longest, None when no part is started. errors: the last error
-    of each part that has one, be it failed or waiting for its next try.
+    of each part that has one, whether it failed or waits for its next attempt.
     """
 
     relation: str

@@ -1,4 +1,4 @@
-"""What goes into the ledger and comes out of it: plain frozen values. All times are the database's, with their zone."""
+"""The values that go into the ledger and come out of it, all frozen. Times are the database's, in UTC."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any, Literal, Protocol
 from project_export.errors import Failure
 
 Outcome = Literal["finished", "failed", "cancelled"]
-"""How a job ended, as people are told; cancelled: it was failed because its run is gone."""
+"""How a job ended, as it is reported. cancelled: it failed because its run is gone."""
 
 
 @dataclass(frozen=True)
 class JobRequest:
-    """What a new job is about.
+    """What a new job exports, and for whom.
 
     source: the connection id (or a name) of the database that is read; run_id: the run that owns the job;
-    grace_seconds: how long its snapshot is to be kept after a failure.
+    grace_seconds: how long its snapshot is kept after a failure.
     """
 
     source: str
@@ -37,8 +37,8 @@ class JobRequest:
 class Planned:
     """One relation, or one part of it, of a new job.
 
-    position: the relation's place in the archive; part counts from 0 to parts - 1;
-    unit: the work unit that it is planned for; estimate: its expected cost, in any unit, the larger the earlier.
+    position: the relation's position in the archive. part: counts from 0 to parts - 1. unit: the number of the worker
+    that it is planned for. estimate: the expected cost, on any scale; expensive rows are claimed first.
     """
 
     relation: str
@@ -131,7 +131,7 @@ class Row:
         return Failure(
             self.relation,
             self.attempt,
-            part + (self.error or "no error was kept"),
+            part + (self.error or "no error was recorded"),
             self.sqlstate,
             self.finished_at.isoformat(" ", "seconds") if self.finished_at else None,
             self.error_code,
@@ -140,9 +140,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to write one row, until somebody else takes it. Every later write names it.
+    """The right of one attempt to write a row, until another attempt has the row. Every later write names it.
 
-    failed_attempts: how many have failed before this one, since the job was opened.
+    failed_attempts: attempts that failed before this one, since the job was opened or reopened.
     """
 
     row_id: int
@@ -170,7 +170,7 @@ class WrittenPart(Protocol):
 
     @property
     def rows(self) -> int:
-        """Lines."""
+        """Records."""
 
     @property
     def raw_bytes(self) -> int:
@@ -178,7 +178,7 @@ class WrittenPart(Protocol):
 
     @property
     def stored_bytes(self) -> int:
-        """Size as it lies in the store."""
+        """Size in the store."""
 
     @property
     def crc32(self) -> int:

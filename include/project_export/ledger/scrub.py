@@ -1,14 +1,14 @@
-"""Texts that may be kept: credentials taken out, nothing else shortened."""
+"""Remove credentials from texts before they are stored; nothing else is shortened."""
 
 from __future__ import annotations
 
 import re
 
-# Between :// and the last @: a password may hold an unescaped @, / or ?, so more is taken rather than less.
+# Between :// and the last @: a password may contain an unescaped @, / or ?, so rather too much is removed.
 _USERINFO = re.compile(r"""://(?:[^\s:/?#@'"]*:[^\s'"]*|[^\s/?#'"]*)@""")
 
-# libpq's quoting: '...' with backslashes (to the end of the line when it never ends), or anything up to a space that
-# no backslash precedes.
+# libpq's quoting: '...' with backslashes (up to the end of the line if it is never closed), or anything up to a space
+# that is not escaped.
 _NAMED = re.compile(
     r"""(?ix)
     ( (?: password | passwd | passphrase | pwd | token | signature | credential | secret (?: [_-] key )?
@@ -23,8 +23,8 @@ _BEARER = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]+")
 def scrub(text: str) -> str:
     r"""Return the text with the credentials in URLs, DSNs and headers replaced by ***, fit for a text column.
 
-    What PostgreSQL cannot keep (NUL, lone surrogates) is written as an escape, for an error must never be lost for
-    its own text.
+    Characters that PostgreSQL cannot store (NUL, lone surrogates) are escaped, because no error may be lost on account
+    of its text.
 
     >>> scrub("no answer from postgresql://jane:s3cret@db.example/gitlab")
     'no answer from postgresql://***@db.example/gitlab'

@@ -3,8 +3,8 @@
     relation_export:     queued → started → finished | failed      requeue: started, failed, finished → queued
     project_export_job:  queued → started → finished | failed      reopen: failed, finished → started
 
-A move is made by one conditional UPDATE: `Machine.move` adds both the condition and the new state to a statement, so
-that no statement can set a state without having asked for the one before.
+One conditional UPDATE makes a move: `Machine.move` adds both the condition and the new state to a statement, so no
+statement can set a state without checking the state before.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ENDED = (FINISHED, FAILED)
 
 @dataclass(frozen=True)
 class Move:
-    """One step of a machine: from any of `sources` to `target`; to the same state where only the state is asked."""
+    """One move of a machine, from any of `sources` to `target`. A move that only checks the state keeps it."""
 
     sources: tuple[str, ...]
     target: str
@@ -46,7 +46,7 @@ class Machine:
         return statement.where(self.ready(verb, state)).values({state: self.moves[verb].target})
 
     def refusal(self, verb: str, state: str) -> str:
-        """Say why `verb` is not allowed in `state`."""
+        """Return why `verb` is not allowed in `state`."""
         return f"it is {state}; {verb} is allowed when it is {' or '.join(self.moves[verb].sources)}"
 
 
@@ -56,7 +56,7 @@ RELATION_EXPORT = Machine(
         "claim": Move((QUEUED,), STARTED),
         "beat": Move((STARTED,), STARTED),
         "finish": Move((STARTED,), FINISHED),
-        "give back": Move((STARTED,), QUEUED),
+        "retry": Move((STARTED,), QUEUED),
         "give up": Move((STARTED,), FAILED),
         "fail": Move((QUEUED, STARTED), FAILED),
         "requeue": Move((STARTED, FAILED, FINISHED), QUEUED),

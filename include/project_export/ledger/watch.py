@@ -60,7 +60,7 @@ class Watch:
             return all(connection.execute(query).one())
 
     def quiet(self, job_id: int, seconds: float) -> bool:
-        """Say whether no row of a job is started or waits for its next try, and nothing has changed for `seconds`."""
+        """Say whether no row of a job is started or waits for an attempt, and nothing has changed for `seconds`."""
         rows, job, since = RelationExport, ProjectExportJob, clock(-seconds)
         own = select(rows.id).where(rows.job_id == job_id)
         times = (rows.queued_at, rows.available_at, rows.started_at, rows.finished_at)

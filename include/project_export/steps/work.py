@@ -193,7 +193,7 @@ class Worker:
             if self._gone:
                 raise self._revocation(claim, what) from error
             known = foreseen(error)
-            self._give_back(claim, known, what)
+            self._fail_attempt(claim, known, what)
             if known is error:
                 raise
             raise known from error
@@ -233,7 +233,7 @@ class Worker:
                     raise self._revocation(claim, what)
             return writer.finish(), uri, () if oversize is None else oversize.remarks
 
-    def _give_back(self, claim: Claim, error: ProjectExportError, what: str) -> None:
+    def _fail_attempt(self, claim: Claim, error: ProjectExportError, what: str) -> None:
         """Record why an attempt failed. The last of `max_attempts` is final; clearing the run allows as many again."""
         final = isinstance(error, Permanent) or claim.failed_attempts + 1 >= self._ctx.settings.max_attempts
         delay = random.uniform(0.5, 1.0) * min(_MOST_DELAY_SECONDS, 2.0 ** min(claim.attempt, 10))
@@ -241,7 +241,7 @@ class Worker:
         unforeseen = error.__cause__ if isinstance(error, Unforeseen) else None
         log.error(text, what, claim.attempt, " for good" if final else "", error, exc_info=unforeseen)
         self.patiently(
-            lambda: self._ctx.ledger.claims.give_back(
+            lambda: self._ctx.ledger.claims.fail_attempt(
                 claim, str(error), error.sqlstate, final=final, delay_seconds=delay, code=error.code
             )
         )

@@ -19,7 +19,7 @@ _CANCELLED_JOB = "was cancelled or is gone"
 def upgrade() -> None:
     op.add_column("relation_export", sa.Column("cancelled", sa.Boolean, nullable=False, server_default=sa.false()))
     op.add_column("relation_export", sa.Column("error_code", sa.Text))
-    # Not by a batch: SQLite would make the table anew, and dropping the old one would delete all rows of its jobs.
+    # Not by a batch: SQLite would rebuild the table, and dropping the old one would delete all rows of its jobs.
     among = ", ".join(repr(outcome) for outcome in _OUTCOMES)
     check = f"CONSTRAINT project_export_job_outcome CHECK (outcome IN ({among}))"
     op.execute(f"ALTER TABLE project_export_job ADD COLUMN outcome TEXT {check}")

@@ -9,7 +9,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    # Not by a batch: SQLite would make the table anew. Every version from 3.25 on renames a column in place.
+    # Not by a batch: SQLite would rebuild the table. Since 3.25 it renames a column in place.
     op.execute("ALTER TABLE relation_export RENAME COLUMN rows TO records")
     for name in ("source", "project_id", "state"):
         op.create_index(_index(name), "project_export_job", [name, "id"])
