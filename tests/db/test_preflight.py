@@ -112,7 +112,7 @@ def test_create_lists_all_that_is_missing_in_one_error_and_writes_no_job(make: M
         "store",
         "source",
     ]
-    assert ctx.ledger.queries.jobs(1) == []
+    assert ctx.ledger.queries.jobs() == []
 
 
 def test_one_thing_that_is_missing_has_its_own_error(make: Make, generated: str, role: str) -> None:

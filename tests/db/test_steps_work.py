@@ -22,8 +22,9 @@ from project_export.ledger import Beat, Claims, Job, Jobs, Row, Watch
 from project_export.ledger.columns import clock
 from project_export.ledger.models import RelationExport
 from project_export.source import Session
-from project_export.steps import Context, Created, Holder, Silence, Worker, give_up, patience, watch
+from project_export.steps import Context, Created, Holder, Silence, Worker, patience, watch
 from project_export.steps.process import Process
+from project_export.steps.watch import give_up
 from tests.archives import read_archive
 from tests.runs import (
     RUN,
