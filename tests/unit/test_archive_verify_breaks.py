@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,21 +16,35 @@ from tests.unit.archive_breaks import CONTAINER, FILES, HARMLESS, LINES, LOOSER,
 from tests.unit.archive_files import good_files, packed
 from tests.unit.archive_model_breaks import DROPPED, MODELS, TAKEN, WARNED
 
+Check = Callable[[Break], Report]
 BROKEN = [*CONTAINER, *FILES, *LINES, *RECORDS]
 
 
-@pytest.fixture
-def archive(tmp_path: Path) -> Path:
-    return tmp_path / "project.tar.gz"
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where each test puts its archive."""
+    return tmp_path_factory.mktemp("breaks") / "project.tar.gz"
+
+
+@cache
+def data_of(one: Break) -> bytes:
+    return one.data()
+
+
+@pytest.fixture(scope="module")
+def report_of(archive: Path) -> Check:
+    """Check a broken archive by GitLab's limits, once for all tests."""
+
+    @cache
+    def report_of(one: Break) -> Report:
+        archive.write_bytes(data_of(one))
+        return verify(archive, limits=GITLAB)
+
+    return report_of
 
 
 def names(one: Break) -> str:
     return one.name
-
-
-def report_of(archive: Path, one: Break) -> Report:
-    archive.write_bytes(one.data())
-    return verify(archive, limits=GITLAB)
 
 
 @pytest.fixture(scope="module")
@@ -49,44 +64,44 @@ def other(facts: Path) -> Callable[..., bool]:
 
 
 @pytest.mark.parametrize("one", [*BROKEN, *STRICTER, *MODELS], ids=names)
-def test_a_broken_archive_has_a_problem_of_its_code(archive: Path, one: Break) -> None:
-    assert one.code in {problem.code for problem in report_of(archive, one).problems}
+def test_a_broken_archive_has_a_problem_of_its_code(report_of: Check, one: Break) -> None:
+    assert one.code in {problem.code for problem in report_of(one).problems}
 
 
 @pytest.mark.parametrize("one", [*FILES, *LINES, *RECORDS, *STRICTER, *MODELS], ids=names)
-def test_what_is_not_broken_is_no_problem(archive: Path, one: Break) -> None:
-    problems = report_of(archive, one).problems
+def test_what_is_not_broken_is_no_problem(report_of: Check, one: Break) -> None:
+    problems = report_of(one).problems
     assert len({problem.code for problem in problems}) <= 2
     assert len({problem.where.partition(":")[0] for problem in problems}) == 1
 
 
 @pytest.mark.parametrize("one", [*HARMLESS, *TAKEN, *LOOSER], ids=names)
-def test_what_harms_nobody_is_no_problem(archive: Path, one: Break) -> None:
-    report = report_of(archive, one)
+def test_what_harms_nobody_is_no_problem(report_of: Check, one: Break) -> None:
+    report = report_of(one)
     assert (report.problems, report.warnings) == ((), ())
 
 
 @pytest.mark.parametrize("one", [*WARNED, *DROPPED], ids=names)
 def test_what_gitlab_itself_may_write_is_a_warning(archive: Path, one: Break) -> None:
-    archive.write_bytes(one.data())
+    archive.write_bytes(data_of(one))
     report = verify(archive)
     assert (report.problems, {warning.code for warning in report.warnings}) == ((), {one.code})
 
 
 @pytest.mark.parametrize("one", [one for one in WARNED if one.code == "long"], ids=names)
-def test_a_value_over_a_model_s_limit_is_a_problem_where_limits_are_asked_for(archive: Path, one: Break) -> None:
-    report = report_of(archive, one)
+def test_a_value_over_a_model_s_limit_is_a_problem_where_limits_are_asked_for(report_of: Check, one: Break) -> None:
+    report = report_of(one)
     assert ([problem.code for problem in report.problems], report.warnings) == (["limit"], ())
 
 
 @pytest.mark.parametrize("one", [one for one in MODELS if one.code == "refused"], ids=names)
-def test_what_the_root_s_model_refuses_is_said_to_end_the_import(archive: Path, one: Break) -> None:
-    assert all("ends the whole import" in problem.message for problem in report_of(archive, one).problems)
+def test_what_the_root_s_model_refuses_is_said_to_end_the_import(report_of: Check, one: Break) -> None:
+    assert all("ends the whole import" in problem.message for problem in report_of(one).problems)
 
 
 @pytest.mark.parametrize("one", [*BROKEN, *HARMLESS, *TAKEN], ids=names)
 def test_the_other_checker_agrees(other: Callable[..., bool], archive: Path, one: Break) -> None:
-    archive.write_bytes(one.data())
+    archive.write_bytes(data_of(one))
     assert other(archive) == (one.code is not None)
 
 
@@ -94,19 +109,19 @@ def test_the_other_checker_agrees(other: Callable[..., bool], archive: Path, one
 def test_the_other_checker_sees_nothing_in_what_is_a_warning(
     other: Callable[..., bool], archive: Path, one: Break
 ) -> None:
-    archive.write_bytes(one.data())
+    archive.write_bytes(data_of(one))
     assert not other(archive)
 
 
 @pytest.mark.parametrize("one", DROPPED, ids=names)
 def test_the_other_checker_finds_dropped_keys_wrong(other: Callable[..., bool], archive: Path, one: Break) -> None:
-    archive.write_bytes(one.data())
+    archive.write_bytes(data_of(one))
     assert other(archive)
 
 
 @pytest.mark.parametrize("one", [*STRICTER, *MODELS, *LOOSER], ids=names)
 def test_the_other_checker_differs_where_it_is_said(other: Callable[..., bool], archive: Path, one: Break) -> None:
-    archive.write_bytes(one.data())
+    archive.write_bytes(data_of(one))
     assert other(archive) != (one.code is not None)
 
 
