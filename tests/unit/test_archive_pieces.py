@@ -38,6 +38,7 @@ def read_back(data: bytes, mode: Literal["r:gz", "r|gz"]) -> dict[str, bytes]:
     return found
 
 
+@pytest.mark.heavy
 @given(FILES, st.integers(0, 3))
 def test_both_modes_of_tarfile_read_back_what_the_parts_were_made_of(files: dict[str, list[bytes]], level: int) -> None:
     merged = [

@@ -114,11 +114,13 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("reader", TAR)
 def test_a_file_of_the_archive_is_read_whole_by(reader: str, archive: Path, content: bytes) -> None:
     assert digest(output(TAR[reader], archive)) == digest(content)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("reader", GZIP)
 def test_the_archive_is_unpacked_whole_by(reader: str, archive: Path) -> None:
     assert digest(output(GZIP[reader], archive)) == digest(gzip.decompress(archive.read_bytes()))

@@ -75,6 +75,7 @@ def test_lfs_objects_are_what_their_names_and_the_list_say() -> None:
         assert lfs_problems({oid: types}, stored) == ["lfs-objects.json"]
 
 
+@pytest.mark.heavy
 def test_memory_does_not_grow_with_the_archive() -> None:
     line = b'{"title":"%s","iid":' % (b"x" * 1000)
     records = b"".join(line + b"%d}\n" % number for number in range(20_000))

@@ -8,6 +8,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -29,10 +30,16 @@ def commands(page: Path) -> list[str]:
     return re.findall(r"(?<=[`\n])\s*project-export ((?:[a-z]|--).*?)(?=`|\n|\\)", page.read_text("utf-8"))
 
 
+@pytest.fixture(scope="module")
+def project_export() -> Any:
+    """The command with all its verbs."""
+    return typer.main.get_command(app)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_command_of_the_docs_exists_with_its_options(page: Path) -> None:
+def test_every_command_of_the_docs_exists_with_its_options(page: Path, project_export: Any) -> None:
     for line in commands(page):
-        command = typer.main.get_command(app)
+        command = project_export
         words = shlex.split(line)
         while words and (sub := getattr(command, "commands", {}).get(words[0])):
             command = sub

@@ -26,6 +26,7 @@ def claim_all(dsn: str, job_id: int, unit: int) -> list[int]:
     return taken
 
 
+@pytest.mark.heavy
 def test_four_processes_claim_each_row_once(tmp_path: Path) -> None:
     dsn = f"sqlite:///{tmp_path / 'ledger.db'}"
     upgrade(make_engine(dsn))
