@@ -25,7 +25,6 @@ REQUEST = JobRequest(
     project_id=42,
     run_id="manual__1",
     requested_by="jane",
-    description="before the move",
     params={"relations": ["issues"]},
     plan={"units": 2},
 )
@@ -64,7 +63,7 @@ def age(engine: Engine, column: str) -> None:
 def test_a_new_job_is_started_and_keeps_its_request(ledger: Ledger) -> None:
     job = open_job(ledger, Planned("labels", 1, unit=3, estimate=7), Planned("issues", 0, part=1, parts=2))
     assert ledger.queries.job(job.id) == job
-    for name in ("source", "tree", "project_id", "run_id", "requested_by", "description", "params", "plan"):
+    for name in ("source", "tree", "project_id", "run_id", "requested_by", "params", "plan"):
         assert getattr(job, name) == getattr(REQUEST, name)
     assert (job.state, job.consistency, job.errors, job.snapshot_generation) == ("started", "project", (), 0)
     assert job.started_at is not None

@@ -124,6 +124,32 @@ def test_a_renamed_column_keeps_its_values_and_every_row(engine: Engine) -> None
     assert ledger.queries.rows(job.id) == before
 
 
+def test_an_older_version_finds_the_description_where_it_looks_for_it(engine: Engine) -> None:
+    upgrade(engine)
+    ledger = Ledger(engine)
+    job = ledger.jobs.open(JobRequest("s", "t", 1, "r", "jane", params={"description": "before the move"}), [])
+    other = ledger.jobs.open(JobRequest("s", "t", 2, "r", "jane", params={}), [])
+    downgrade(engine, "0006")
+    with engine.connect() as connection:
+        old = connection.execute(text("SELECT description FROM project_export_job ORDER BY id")).scalars().all()
+    assert old == ["before the move", None]
+    upgrade(engine)
+    assert [ledger.queries.job(one.id) for one in (job, other)] == [job, other]
+
+
+def test_a_sqlite_that_cannot_drop_a_column_keeps_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = make_engine(f"sqlite:///{tmp_path / 'ledger.db'}")
+    with monkeypatch.context() as older:
+        older.setattr("sqlite3.sqlite_version_info", (3, 26, 0))
+        upgrade(engine)
+    ledger = Ledger(engine)
+    job = ledger.jobs.open(JobRequest("s", "t", 1, "r", "jane"), [])
+    downgrade(engine, "0006")
+    upgrade(engine)
+    assert ledger.queries.job(job.id) == job
+    engine.dispose()
+
+
 def test_what_older_versions_wrote_as_text_is_moved_to_columns(engine: Engine) -> None:
     upgrade(engine)
     ledger = Ledger(engine)

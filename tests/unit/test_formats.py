@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
+from collections.abc import Iterator
 from dataclasses import fields
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,6 +56,35 @@ def test_a_plain_text_stays_as_it_is() -> None:
     assert PLAIN.escapes == Escapes()
     assert PLAIN.escapes.escape(document) == document
     assert PLAIN.escapes.whole(document) == len(document)
+
+
+KNOWS = {"archive/gitlab.py", "archive/lfs.py", "archive/extras.py", "tree/transforms.py", "tree/load.py"}
+"""GitLab's own modules, and those that register them or name the default tree."""
+ENGINE = ("archive", "tree", "source", "producers", "steps", "ledger", "store", "plan.py", "request.py")
+
+
+def names_and_texts(file: Path) -> Iterator[str]:
+    """Yield the names and the texts of a module, without its docstrings."""
+    module = ast.parse(file.read_text("utf-8"))
+    alone = {id(node.value) for node in ast.walk(module) if isinstance(node, ast.Expr)}
+    for node in ast.walk(module):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in alone:
+            yield node.value
+        for name in ("id", "attr", "arg", "name", "module"):
+            if isinstance(value := getattr(node, name, None), str):
+                yield value
+
+
+def test_the_engine_does_not_know_gitlab(repo: Path) -> None:
+    package = repo / "include" / "project_export"
+    files = [file for root in ENGINE for file in [package / root, *(package / root).rglob("*.py")] if file.is_file()]
+    assert len(files) > 80
+    knowing = {
+        str(file.relative_to(package))
+        for file in files
+        if any("gitlab" in text.lower() for text in names_and_texts(file))
+    }
+    assert knowing == KNOWS
 
 
 def test_no_parameter_of_a_tree_can_be_named_like_what_every_request_has() -> None:

@@ -30,19 +30,19 @@ PROBLEMS = {
     "iid": "an iid a second time in its relation",
     "lfs": "LFS objects, their names and their list differ",
     "bundle": "a git bundle that is damaged, or needs another one",
-    "limit": "over a limit of GitLab's, or of what can be read",
+    "limit": "over a limit of the importer's, or of what can be read",
     "manifest": "not as the manifest says",
 }
-# GitLab itself may write these: of rows that its models would not take today, or as a version that is not known here.
+# The application itself may write these: of old rows that its models would not accept today, or in an unknown version.
 WARNINGS = {
     "dropped": "a key that the importer does not know; its value is lost",
-    "unfit": "a value that GitLab writes and its importer does not take",
+    "unfit": "a value that the application writes and its importer does not take",
     "long": "a value longer or greater than the importer's models take",
     "cut": "a text that the importer cuts off",
 }
 REMARKS = {
-    "absent": "a file that each export of GitLab's has, but that the importer can do without",
-    "form": "not as GitLab writes it, but read alike",
+    "absent": "a file that every export of the application has, but that the importer can do without",
+    "form": "not as the application writes it, but read alike",
     "unknown": "nothing that the tree knows; the importer drops it unless it knows better",
 }
 
@@ -93,8 +93,8 @@ class Findings:
         """Note a finding.
 
         line: from 1, 0 where there is none. about: findings of a code in a file that are about the same count as one;
-        each line is its own by default. since: the GitLab version from which on it counts; older archives have it by
-        right.
+        each line is its own by default. since: the version of the application from which on it counts; older archives
+        may have it.
         """
         group = self._groups.setdefault((code, file if about or line else ""), _Group())
         subject = about or line or (file, message)
@@ -106,15 +106,15 @@ class Findings:
             group.more += 1
 
     def problems(self, version: Version | None) -> tuple[Finding, ...]:
-        """What is wrong with an archive of this GitLab version; an unknown one, None, is taken for the newest."""
+        """Return what is wrong with an archive of this version of the application; None counts as the newest."""
         return tuple(finding for finding in self._of(version) if finding.code in PROBLEMS)
 
     def warnings(self, version: Version | None) -> tuple[Finding, ...]:
-        """What GitLab may have written in this version, and what its importer does not take."""
+        """Return what this version of the application may have written and its importer does not accept."""
         return tuple(finding for finding in self._of(version) if finding.code in WARNINGS)
 
     def remarks(self, version: Version | None) -> tuple[Finding, ...]:
-        """What is odd in an archive of this GitLab version."""
+        """Return what is odd in an archive of this version of the application."""
         return tuple(finding for finding in self._of(version) if finding.code in REMARKS)
 
     def _of(self, version: Version | None) -> Iterator[Finding]:

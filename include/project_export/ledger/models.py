@@ -24,7 +24,7 @@ from project_export.ledger.columns import BigKey, UtcDateTime, clock
 from project_export.ledger.records import Outcome
 from project_export.ledger.states import PENDING, STATES
 
-REVISION = "0006"
+REVISION = "0007"
 """The migration that these models need; a test compares it with the newest one."""
 
 
@@ -55,7 +55,6 @@ class ProjectExportJob(Base):
     project_id: Mapped[int]
     run_id: Mapped[str]
     requested_by: Mapped[str]
-    description: Mapped[str | None]
     params: Mapped[dict[str, Any]]
     plan: Mapped[dict[str, Any]]
     consistency: Mapped[str]

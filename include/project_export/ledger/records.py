@@ -27,7 +27,6 @@ class JobRequest:
     run_id: str
     requested_by: str
     consistency: str = "project"
-    description: str | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     plan: Mapping[str, Any] = field(default_factory=dict)
     grace_seconds: int = 0
@@ -59,7 +58,6 @@ class Job:
     project_id: int
     run_id: str
     requested_by: str
-    description: str | None
     params: Mapping[str, Any]
     plan: Mapping[str, Any]
     consistency: str
