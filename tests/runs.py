@@ -22,6 +22,7 @@ from tests import reader
 from tests.archives import Records, read_archive
 
 RUN = "dag/run"
+Make = Callable[..., Context]
 FROM_GIT = {"default_branch", "source_branch_sha", "target_branch_sha"}
 """Keys that the second reader leaves out, since their values come from the Git repository."""
 

@@ -26,10 +26,10 @@ from project_export.settings import Consistency
 from project_export.steps import Context, Created, Holder
 from tests.archives import read_archive
 from tests.runs import (
+    Make,
     assert_same,
     attempts,
     backends,
-    context,
     files,
     locked,
     merge,
@@ -39,14 +39,6 @@ from tests.runs import (
     work,
     worker,
 )
-
-Make = Callable[..., Context]
-
-
-@pytest.fixture
-def make(generated: str, ledger_dsn: str, tmp_path: Path) -> Make:
-    """Return a context on the generated sample; settings may be changed."""
-    return lambda source=generated, **settings: context(source, ledger_dsn, tmp_path, **settings)
 
 
 def grant(source: str, role: str, without: tuple[str, ...] = ()) -> Callable[[], Any]:
