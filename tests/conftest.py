@@ -21,7 +21,7 @@ FACTS = "PROJECT_EXPORT_FACTS"
 MEMORY, ENOUGH = Path("/dev/shm"), 4 << 30
 
 pytest.register_assert_rewrite("tests")  # an assertion in a helper shows its values, as one in a test does
-pytest_plugins = ["tests.databases", "tests.ledgers"]
+pytest_plugins = ["tests.databases", "tests.ledgers", "tests.receiver"]
 
 
 def memory() -> Path | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from project_export.merged import Merged
 from project_export.steps import Context, Created, Notice, after_export, event, upload
 from project_export.steps.notify import notify
 from tests import runs
-from tests.receiver import Receiver, receiving
+from tests.receiver import Receiver
 
 PROJECT = "Project 1 (acme/tools/project-1)"
 
@@ -56,12 +55,6 @@ def ctx(generated: str, ledger_dsn: str, tmp_path: Path, told: Told) -> Context:
     settings = {"units": 1, "upload_allow_private": True, "upload_timeout_seconds": 10}
     ctx = runs.context(generated, ledger_dsn, tmp_path / "store", **settings)
     return replace(ctx, channels={"told": told})
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as receiver:
-        yield receiver
 
 
 @pytest.fixture(autouse=True)
