@@ -25,7 +25,7 @@ ROOTS = (
     *("include/project_export/trees", "include/project_export/formats", "include/project_export/variables.py"),
     *("tests/unit/test_tree_*.py", "tests/unit/test_relations_doc.py", "tests/unit/test_formats.py"),
     *("include/project_export/ledger", "tests/*/test_ledger_*.py"),
-    *("tests/unit/test_transforms.py", "tests/db/test_engine_*.py", "tests/db/test_source_*.py"),
+    *("tests/unit/test_transforms*.py", "tests/db/test_engine_*.py", "tests/db/test_source_*.py"),
     *("tests/db/test_encodings.py", "tests/db/test_schema_drift.py", "tests/db/test_hidden_rows.py"),
     *("tests/*/test_other_schema.py", "tests/library.py"),
 )
