@@ -16,7 +16,9 @@ from project_export.errors import BadRequest, SourceChanged
 from project_export.sample import generate, hostile, layouts, schema
 from project_export.sample.values import NASTY
 from tests import reader
-from tests.reader import enums, notes
+from tests.reader import notes
+from tests.reader.data import names
+from tests.reader.pipelines import DANGLING_SOURCES
 
 PROJECTS = 3
 VALUES = {
@@ -170,23 +172,26 @@ def test_every_code_of_every_enum_occurs(exports):
     def seen(key: str, *places: str) -> set[Any]:
         return {record[key] for place in places for record in paths[place]}
 
+    def every(name: str) -> set[str]:
+        return set(names()[name].values())
+
     jobs = [f"ci_pipelines.stages.{kind}" for kind in ("builds", "generic_commit_statuses", "bridges")]
-    assert seen("action", "issues.events") == set(enums.EVENT_ACTION.values()) - {"pushed"}
+    assert seen("action", "issues.events") == every("event_action") - {"pushed"}
     assert seen("source", "ci_pipelines") == {
-        enums.SOURCE[code] for code in enums.SOURCE.keys() - enums.DANGLING_SOURCES - {None}
+        name for code, name in names()["ci_source"].items() if code not in {None, *DANGLING_SOURCES}
     }
     assert seen("when", "ci_pipelines.stages.builds") >= {"on_success", "on_failure", "always", "manual", "delayed"}
-    assert seen("config_source", "ci_pipelines") == set(enums.CONFIG_SOURCE.values())
-    assert seen("failure_reason", "ci_pipelines") == {None, *enums.PIPELINE_FAILURE.values()}
-    assert seen("status", "ci_pipelines.stages") == set(enums.STAGE_STATUS.values())
-    assert seen("failure_reason", *jobs) == set(enums.JOB_FAILURE.values())
-    assert seen("state", "merge_requests") == set(enums.MERGE_REQUEST_STATE.values())
-    assert seen("state", "merge_requests.merge_request_reviewers") == set(enums.REVIEWER_STATE.values())
-    assert seen("state", "issues.resource_state_events") == set(enums.RESOURCE_STATE.values())
-    assert seen("list_type", "boards.lists") == set(enums.LIST_TYPE.values())
-    assert seen("imported_from", "commit_notes") == set(enums.IMPORT_SOURCE.values())
+    assert seen("config_source", "ci_pipelines") == every("ci_config_source")
+    assert seen("failure_reason", "ci_pipelines") == {None, *every("ci_pipeline_failure")}
+    assert seen("status", "ci_pipelines.stages") == every("ci_stage_status")
+    assert seen("failure_reason", *jobs) == every("ci_job_failure")
+    assert seen("state", "merge_requests") == every("merge_request_state")
+    assert seen("state", "merge_requests.merge_request_reviewers") == every("reviewer_state")
+    assert seen("state", "issues.resource_state_events") == every("resource_state")
+    assert seen("list_type", "boards.lists") == every("list_type")
+    assert seen("imported_from", "commit_notes") == every("import_source")
     types = {record["work_item_type"]["base_type"] for record in paths["issues"]}
-    assert types == set(enums.WORK_ITEM_TYPE.values())
+    assert types == every("work_item_type")
 
 
 def test_every_nasty_string_is_in_the_first_project(exports):

@@ -19,13 +19,19 @@ class Database:
 
     edition: whose models read it: the free code, or the code of the package gitlab-ee without or with a licence.
     external_diffs: contents of the files of external diffs by the ids of their merge_request_diffs.
+    inherited_members: whether the exporting user may administer the project's group.
     """
 
     def __init__(
-        self, conn: Connection[Any], edition: Edition = "ce", external_diffs: dict[int, bytes] | None = None
+        self,
+        conn: Connection[Any],
+        edition: Edition = "ce",
+        external_diffs: dict[int, bytes] | None = None,
+        inherited_members: bool = True,
     ) -> None:
         self.edition = edition
         self.external_diffs = external_diffs or {}
+        self.inherited_members = inherited_members
         self._conn = conn
         self._has: dict[str, bool] = {}
         self._tables: dict[str, list[Row]] = {}

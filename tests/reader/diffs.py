@@ -6,9 +6,7 @@ import base64
 from typing import Any
 
 from tests.reader.database import Database, Record, Row
-from tests.reader.enums import DIFF_TYPE
 from tests.reader.ruby import BLANK, SPACE
-from tests.reader.shapes import ABSENT, Shape, named, null_is_column, record
 from tests.reader.values import stored
 
 COMMITS = ("merge_request_diff_commits", "merge_request_diff_commits_b5377a7a34")
@@ -28,6 +26,16 @@ def rows_of(db: Database, tables: tuple[str, str], diff_id: int) -> list[Row]:
         if db.has(table) and (rows := db.where(table, merge_request_diff_id=diff_id)):
             return sorted(rows, key=lambda row: row["relative_order"])
     return []
+
+
+def commits(db: Database, diff: Row) -> list[Row]:
+    """The commits of a diff."""
+    return rows_of(db, COMMITS, diff["id"])
+
+
+def files(db: Database, diff: Row) -> list[Row]:
+    """The files of a diff."""
+    return rows_of(db, FILES, diff["id"])
 
 
 # Commits
@@ -57,38 +65,25 @@ def trailers(db: Database, row: Row, key: str) -> Record:
     return {} if constant else row.get(key) or {}
 
 
-def person(column: str) -> Any:
-    """Return a getter of the author or the committer of a commit, or of a row of metadata."""
-
-    def getter(db: Database, row: Row, _: str) -> Any:
-        user_id = (metadata_of(db, row) or row).get(column)
-        found = None if user_id is None else db.one("merge_request_diff_commit_users", id=user_id)
-        return record(db, found, Shape("name email")) if found else ABSENT
-
-    return getter
+def commit_author(db: Database, row: Row) -> list[Row]:
+    """The author of a commit, or of a row of metadata."""
+    return person(db, (metadata_of(db, row) or row).get("commit_author_id"))
 
 
-PEOPLE = {"commit_author": person("commit_author_id"), "committer": person("committer_id")}
-COMMITS_METADATA = Shape("authored_date committed_date sha message", nested=PEOPLE)
+def committer(db: Database, row: Row) -> list[Row]:
+    """The committer of a commit, or of a row of metadata."""
+    return person(db, (metadata_of(db, row) or row).get("committer_id"))
 
 
-def metadata(db: Database, row: Row, _: str) -> Any:
+def person(db: Database, user_id: int | None) -> list[Row]:
+    """Return the row of somebody who wrote commits."""
+    return [] if user_id is None else db.where("merge_request_diff_commit_users", id=user_id)
+
+
+def metadata(db: Database, row: Row) -> list[Row]:
     """The metadata again, as a record of its own."""
     found = metadata_of(db, row)
-    return record(db, found, COMMITS_METADATA) if found else ABSENT
-
-
-COMMIT = Shape(
-    "authored_date committed_date relative_order sha message trailers",
-    {
-        "authored_date": of_commit,
-        "committed_date": of_commit,
-        "sha": of_commit,
-        "message": of_commit,
-        "trailers": trailers,
-    },
-    {**PEOPLE, METADATA: metadata},
-)
+    return [found] if found else []
 
 
 # Files
@@ -126,16 +121,6 @@ def unpacked(content: bytes) -> bytes:
     return found if base64.b64encode(found) == content else content
 
 
-# new_path is NULL where it equals old_path since 18.4 (build_merge_request_diff_files of merge_request_diff.rb)
-FILE = Shape(
-    """
-    relative_order new_file renamed_file deleted_file too_large a_mode b_mode new_path old_path binary
-    encoded_file_path
-    """,
-    {"new_path": null_is_column("old_path"), "utf8_diff": utf8_diff},
-)
-
-
 # The diff
 
 
@@ -143,52 +128,19 @@ def head_commit_sha(db: Database, row: Row, key: str = "head_commit_sha") -> str
     """NULL (before 8.4) is the sha of the diff's first commit, by that commit's own getter."""
     if row[key] is not None:
         return row[key]
-    commits = rows_of(db, COMMITS, row["id"])
-    return of_commit(db, commits[0], "sha") if commits else None
+    its = commits(db, row)
+    return of_commit(db, its[0], "sha") if its else None
 
 
 def files_count(db: Database, row: Row, key: str) -> int:
     """A count that is unknown, or too large for its column, is counted."""
-    return len(rows_of(db, FILES, row["id"])) if row[key] in COUNT_IS_UNKNOWN else row[key]
-
-
-DIFF = Shape(
-    """
-    state created_at updated_at base_commit_sha real_size head_commit_sha start_commit_sha commits_count files_count
-    sorted diff_type
-    """,
-    {"head_commit_sha": head_commit_sha, "files_count": files_count, "diff_type": named(DIFF_TYPE)},
-    {
-        "merge_request_diff_commits": lambda db, row, _: [
-            record(db, child, COMMIT) for child in rows_of(db, COMMITS, row["id"])
-        ],
-        "merge_request_diff_files": lambda db, row, _: [
-            record(db, child, FILE) for child in rows_of(db, FILES, row["id"])
-        ],
-    },
-)
-UNSAVED = {
-    **dict.fromkeys(DIFF.columns.split()),
-    "state": "empty",
-    "files_count": 0,
-    "sorted": False,
-    "diff_type": "regular",
-    "merge_request_diff_commits": [],
-    "merge_request_diff_files": [],
-}
-"""MergeRequestDiff.new, which merge_request.rb#merge_request_diff returns where there is none."""
+    return len(files(db, row)) if row[key] in COUNT_IS_UNKNOWN else row[key]
 
 
 def saved_diff(db: Database, merge_request: Row) -> Row | None:
     """Return the regular diff of the highest id; latest_merge_request_diff_id is not read."""
     rows = db.where("merge_request_diffs", merge_request_id=merge_request["id"], diff_type=REGULAR)
     return rows[-1] if rows else None
-
-
-def merge_request_diff(db: Database, merge_request: Row, _: str) -> Record:
-    """The diff, or the unsaved one."""
-    row = saved_diff(db, merge_request)
-    return record(db, row, DIFF) if row else dict(UNSAVED)
 
 
 def diff_head_sha(db: Database, merge_request: Row, _: str) -> str | None:

@@ -5,27 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from tests.reader.database import Database, Record, Row
-from tests.reader.shapes import Shape, one, record
+from tests.reader.database import Database, Row
 
 MINIMAL_ACCESS = 5
-MEMBER = Shape(
-    """
-    access_level source_type user_id notification_level created_at updated_at created_by_id invite_email
-    invite_accepted_at requested_at expires_at ldap override
-    """,
-    {"source_type": lambda *_: "Project"},
-    {"user": one("users", Shape("id username public_email"), id="user_id")},
-)
 
 
-def project_members(db: Database, project: Row, inherited: bool) -> list[Record]:
+def of_project(db: Database, project: Row) -> list[Row]:
     """Return the direct members; then, if the exporting user may administer the group, those of groups."""
     direct = db.where(
         "members", source_id=project["id"], source_type="Project", type="ProjectMember", requested_at=None
     )
-    rows = [*direct, *(of_groups(db, project, direct) if inherited else [])]
-    return [record(db, row, MEMBER) for row in rows]
+    return [*direct, *(of_groups(db, project, direct) if db.inherited_members else [])]
 
 
 def of_groups(db: Database, project: Row, direct: list[Row]) -> list[Row]:
