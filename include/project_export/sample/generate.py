@@ -20,6 +20,7 @@ from project_export.sample.hostile import make as make_hostile
 from project_export.sample.issues import add_issue
 from project_export.sample.members import count as count_members
 from project_export.sample.merge_requests import add_merge_request
+from project_export.sample.others import add_others
 from project_export.sample.people import add_people
 from project_export.sample.pipelines import add_pipeline
 from project_export.sample.planning import (
@@ -35,19 +36,13 @@ from project_export.sample.rules import add_rules
 from project_export.sample.values import Values
 from project_export.sample.world import Project, World
 from project_export.sample.writer import Writer
+from project_export.tree import load
 
 SIZES = {"issues": 60, "merge_requests": 20, "ci_pipelines": 20}
 """What the first project has at scale 1; a pipeline comes after the merge request it belongs to."""
 
 COMPLETE = (1, 0.01, 1, False, True)
 """Arguments of `generate` for the least data in which every key that can have a value has one."""
-
-RELATIONS = (
-    "labels", "milestones", "issues", "snippets", "releases", "project_members", "merge_requests",
-    "external_pull_requests", "commit_notes", "ci_pipelines", "auto_devops", "pipeline_schedules",
-    "container_expiration_policy", "protected_branches", "protected_tags", "project_feature", "custom_attributes",
-    "project_badges", "ci_cd_settings", "error_tracking_setting", "boards", "service_desk_setting",
-)  # fmt: skip
 
 UNITS: dict[str, Callable[[World, Project, int], None]] = {
     "issues": add_issue,
@@ -82,6 +77,7 @@ def generate(
     """
     if projects < 1 or scale <= 0:
         raise BadRequest(f"{projects} projects at scale {scale}: give 1 project or more and a scale above 0.")
+    tree = load("gitlab")
     with conn.transaction():
         _require_empty(conn)
         world = World(Writer(conn), Values(seed))
@@ -92,14 +88,13 @@ def generate(
             UNITS[relation](world, project, number)
             world.writer.settle()
         world.writer.finish()
+        add_others(conn, world.writer, tree, made, seed)
         if hostile or complete:
             make_hostile(conn, world.writer, only_filling=not hostile)
         for project in made:
             project.records["project_members"] = count_members(conn, project.id)
-    return [
-        GeneratedProject(project.id, {relation: project.records[relation] for relation in RELATIONS})
-        for project in made
-    ]
+    relations = [relation.name for relation in tree.relations if relation.table]
+    return [GeneratedProject(project.id, {name: project.records[name] for name in relations}) for project in made]
 
 
 def _require_empty(conn: Connection[tuple[object, ...]]) -> None:

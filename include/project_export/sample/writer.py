@@ -34,6 +34,8 @@ class Writer:
         self._pending = 0
         self._ids: Counter[str] = Counter()
         self._latest_diffs: dict[int, int] = {}
+        self.written: set[str] = set()
+        """The tables of which rows were taken."""
 
     def has(self, table: str, column: str = "") -> bool:
         """Return whether the database has a table, or a column of it."""
@@ -61,6 +63,7 @@ class Writer:
         kept = self._kept.get((table, named))
         if kept is None:
             kept = self._kept[table, named] = self._columns_to_write(table, named)
+            self.written.add(table)
         if not kept:
             return
         row = tuple(values.values()) if kept == named else tuple(values[name] for name in kept)
