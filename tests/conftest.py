@@ -6,13 +6,16 @@ import os
 import shutil
 import signal
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from xdist.scheduler import LoadScopeScheduling
 
 from dev.postgres import Server
+from tests.reader import data
 
 REPO = Path(__file__).resolve().parents[1]
 SERVER_DIR = "PROJECT_EXPORT_TEST_SERVER"
@@ -68,6 +71,14 @@ def repo() -> Path:
 def facts() -> Path:
     """The folder of facts about GitLab that comes with the tests."""
     return REPO / "tests" / "facts"
+
+
+@pytest.fixture(scope="session")
+def newer(facts: Path) -> Callable[[str], bool]:
+    """Whether GitLab exports a relation or a key, by its dotted path, only since the facts were written."""
+    source = yaml.safe_load((facts / "gitlab" / "tree.yaml").read_text(encoding="utf-8"))["source"]
+    found = data.newer(source["commit"])
+    return lambda path: any(f"{path}.".startswith(f"{one}.") for one in found)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,9 @@ import gzip
 from pathlib import Path
 
 import psycopg
+from psycopg.sql import SQL, Identifier
+
+from project_export.sample import schema
 
 
 def load_dump(database: str, path: Path) -> None:
@@ -24,3 +27,13 @@ def load_dump(database: str, path: Path) -> None:
                 for row in iter(lambda: next(lines), "\\.\n"):
                     copy.write(row)
         conn.execute("".join(statements).encode())
+
+
+def add_tables(database: str) -> None:
+    """Create the tables of the sample's schema that a dump of an earlier one lacks, without keys and rows."""
+    with psycopg.connect(database) as conn:
+        there = {name for (name,) in conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")}
+        for table, columns in schema.tables().items():
+            if table not in there:
+                body = SQL(", ").join(SQL("{} {}").format(Identifier(one.name), SQL(one.type)) for one in columns)
+                conn.execute(SQL("CREATE TABLE {} ({})").format(Identifier(table), body))

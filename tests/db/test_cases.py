@@ -17,7 +17,7 @@ import pytest
 from project_export.archive.verify import verify
 from tests.archives import Record, Records, exported
 from tests.databases import Databases, NewDatabase
-from tests.dumps import load_dump
+from tests.dumps import add_tables, load_dump
 from tests.producers import PRODUCERS, Producer, merge_request, note, of_reader, walk
 from tests.runs import assert_equal, context, merge, path_of, started, work
 
@@ -47,6 +47,7 @@ def base(databases: Databases, facts: Path) -> Iterator[str]:
     """A database with the cases' base, whose notes all have a text of their own, to be copied."""
     with databases.new() as uri:
         load_dump(uri, facts / "cases" / "base.sql.gz")
+        add_tables(uri)
         with psycopg.connect(uri) as conn:
             conn.execute("UPDATE notes SET note = 'note ' || id")
         yield uri

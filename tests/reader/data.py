@@ -88,3 +88,16 @@ def evidence() -> Iterator[Evidence]:
             said.append(one)
             (how,) = one.keys() - {"keys", "note"}
             yield Evidence(how, path, *(tuple(one.get(of, ANY).split()) for of in (how, "keys")), one.get("note", ""))
+
+
+def newer(commit: str) -> set[str]:
+    """Return the dotted paths of relations and keys that import_export.yml lists, but not at a commit of GitLab yet.
+
+    They are those whose evidence names that file at another commit.
+    """
+    found = set()
+    for one in evidence():
+        commits = {file.partition("@")[2] for file in one.where if "/import_export.yml@" in file}
+        if commits and not any(commit.startswith(of) for of in commits):
+            found |= {one.path if key == ANY else f"{one.path}.{key}" for key in one.keys}
+    return found

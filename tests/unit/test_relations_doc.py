@@ -71,7 +71,7 @@ def test_the_file_in_the_docs_is_what_the_command_prints(repo):
     result = CliRunner().invoke(app, ["tree", "doc"])
     assert result.exit_code == 0
     written = (repo / "docs" / "relations.md").read_text(encoding="utf-8")
-    assert result.stdout == written, "run: project-export tree doc > docs/relations.md"
+    assert result.stdout == written, "run: python -m tests.update"
 
 
 def test_every_link_leads_to_one_heading(repo):

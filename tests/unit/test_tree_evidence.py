@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from dev.evidence import number, real, seen
 from project_export.errors import TreeError
 from project_export.tree import load, load_all
-from project_export.tree.evidence import ANY, Evidence, names, read
+from project_export.tree.evidence import ANY, Evidence, Row, names, read
+from tests.reader import data
+from tests.update.evidence import number, real, seen
 
 TREE = load_all("gitlab")
 EVIDENCE = Evidence(TREE)
@@ -57,7 +58,12 @@ def modern(known: Mapping[str, Any]) -> dict[str, Any]:
 def test_what_is_seen_is_what_real_exports_have(known):
     written = {(row.path, row.where, key) for row in EVIDENCE.rows if row.how == "seen" for key in row.keys}
     found = {(row.path, row.where, key) for row in seen(TREE, known) for key in row.keys}
-    assert written == found, "run: python -m dev.evidence FILE"
+    assert written == found, "run: python -m tests.update"
+
+
+def test_what_is_said_to_be_read_assumed_or_gone_is_what_the_second_reader_s_data_say():
+    written = [Row(row.how, row.path, row.where, row.keys, row.note) for row in EVIDENCE.rows if row.how != "seen"]
+    assert written == [Row(*one) for one in data.evidence()], "run: python -m tests.update"
 
 
 def test_a_key_that_modern_exports_never_have_has_a_reason(known):

@@ -27,6 +27,7 @@ from project_export.tree import (
     load_all,
 )
 from project_export.tree.forms import Elsewhere
+from tests.reader import data
 
 SCHEMA = """# names that a tree may use
 table\tcolumn\ttype
@@ -135,10 +136,11 @@ def test_a_shape_may_be_used_twice_and_changed_in_one_place(write: Write) -> Non
     assert [key.name for key in tree.relations[0].children[0].keys] == ["id"]
 
 
-def test_the_shipped_tree_has_the_project_and_its_23_relations() -> None:
-    tree = load("gitlab")
-    assert len(tree.names) == 24
-    assert tree.names[0] == "project"
+def test_the_shipped_tree_has_the_relations_that_the_second_reader_reads_in_their_order() -> None:
+    tree = load_all("gitlab")
+    paid = [option.relation.name for option in tree.optional if option.parent == "project"]
+    assert (*tree.names, *paid) == ("project", *data.file()["relations"])
+    assert paid == [name for name, entry in data.file()["relations"].items() if "needs" in entry]
     assert {relation.table for _, relation in tree.walk() if relation.table} <= set(tree.known)
 
 

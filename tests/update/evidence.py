@@ -1,18 +1,18 @@
-"""Update the tree's evidence from real exports: `python -m dev.evidence KEYS_BY_RELATION.json`.
+"""How the keys of the tree are known, as gitlab-evidence.tsv has it.
 
-The argument is the union of the keys of real exports by relation. It replaces the lines `seen`; all others stay.
+The lines `seen` come from real exports, all others from the second reader's data.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from project_export.tree import Tree, load_all
-from project_export.tree.evidence import HEAD, Row, names, rows
+from project_export.tree import Tree
+from project_export.tree.evidence import HEAD, Row, names
+from tests.reader import data
 
 
 def real(text: str) -> dict[str, Any]:
@@ -21,12 +21,12 @@ def real(text: str) -> dict[str, Any]:
 
 
 def number(version: str) -> tuple[int, ...]:
-    """Return major and minor version for comparison: (17, 10) for "17.10.0-ee"."""
+    """Return a version without what its patches change, for comparison: (17, 10) of "17.10.0-ee"."""
     return tuple(map(int, version.split(".")[:2]))
 
 
 def seen(tree: Tree, known: Mapping[str, Any]) -> Iterator[Row]:
-    """Yield the evidence of real exports for a tree's keys; keys with the same versions share a row."""
+    """Yield what real exports show of a tree's keys, keys with the same versions in one row."""
     for path, relation in tree.extended().walk():
         keys = known.get(path, {}).get("keys", {})
         by_versions: dict[tuple[str, ...], list[str]] = {}
@@ -38,21 +38,20 @@ def seen(tree: Tree, known: Mapping[str, Any]) -> Iterator[Row]:
             yield Row("seen", path, versions, tuple(those), "")
 
 
+def read() -> Iterator[Row]:
+    """Yield what the second reader's data say."""
+    for one in data.evidence():
+        yield Row(*one)
+
+
 def line(row: Row) -> str:
     """Return a row as a line of the file."""
     return "\t".join((row.how, row.path, " ".join(row.where), " ".join(row.keys), row.note))
 
 
-def main(facts: Path) -> None:
-    """Rewrite the lines `seen` of the shipped tree's evidence."""
-    tree = load_all("gitlab")
-    kept = [row for row in rows(tree) if row.how != "seen"]
+def write(tree: Tree, known: Mapping[str, Any]) -> None:
+    """Write the tree's evidence; known: the facts about real exports."""
     file = Path(tree.evidence)
     comments = [text for text in file.read_text(encoding="utf-8").splitlines() if text.startswith("#")]
-    found = seen(tree, real(facts.read_text(encoding="utf-8")))
-    lines = [*comments, "\t".join(HEAD), *map(line, kept), *map(line, found)]
+    lines = [*comments, "\t".join(HEAD), *map(line, (*read(), *seen(tree, known)))]
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
