@@ -100,7 +100,7 @@ class Standing:
         self.assert_nothing_left()
         now = self.offered(project_id)
         assert digest(path(now)) == now.archive_sha256
-        self.undisturbed.assert_same(path(now), project_id, now.params["relations"], now.params["description"])
+        self.undisturbed.assert_same(path(now), project_id, now.params["relations"], now.params.get("description"))
 
     def offered(self, project_id: int) -> Job:
         """Return the job whose archive is offered for a project: the last one that has any."""
