@@ -10,8 +10,6 @@ import pytest
 from project_export.errors import BadRequest, SourceBusy
 from tests.dags.task_instances import TaskInstance, connections, context, task_context
 
-pytestmark = pytest.mark.xdist_group("airflow")
-
 
 def create(
     monkeypatch: pytest.MonkeyPatch,

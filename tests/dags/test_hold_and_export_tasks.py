@@ -9,8 +9,6 @@ import pytest
 
 from tests.dags.task_instances import UNIT, TaskInstance, connections, context, task_context
 
-pytestmark = pytest.mark.xdist_group("airflow")
-
 
 @pytest.mark.parametrize("units", [None, [], [{**UNIT, "shared": False}]])
 def test_nothing_is_held_when_no_snapshot_is_shared(units):

@@ -9,8 +9,6 @@ import pytest
 
 from tests.dags.task_instances import UNIT, TaskInstance, context, task_context
 
-pytestmark = pytest.mark.xdist_group("airflow")
-
 
 @pytest.mark.parametrize("units", [None, []])
 def test_without_a_job_the_merge_is_skipped(units):

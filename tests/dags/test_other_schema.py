@@ -12,12 +12,9 @@ import pytest
 from dev.airflow import Airflow
 from dev.postgres import Server
 from project_export.archive.verify import verify
-from project_export.ledger import make_engine, upgrade
 from project_export.tree import load_all
 from tests import library
 from tests.dags.stage import DAG_ID
-
-pytestmark = pytest.mark.xdist_group("airflow")
 
 
 def test_the_form_has_the_parameters_of_the_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,17 +41,15 @@ def test_the_form_has_the_parameters_of_the_tree(tmp_path: Path, monkeypatch: py
 
 
 def test_a_run_exports_with_the_parameters_that_its_conf_gives(
-    server: Server, database: str, tmp_path: Path, repo: Path
+    server: Server, database: str, ledger_dsn: str, tmp_path: Path
 ) -> None:
     library.fill(database)
     tree = library.write_tree(tmp_path)
-    ledger = server.create_database("library_ledger")
-    upgrade(make_engine(ledger))
     settings = {
         # A database of its own: no scheduler looks for tasks there.
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/airflow.db",
         "AIRFLOW_CONN_PROJECT_EXPORT_SOURCE": database,
-        "AIRFLOW_CONN_PROJECT_EXPORT_LEDGER": ledger,
+        "AIRFLOW_CONN_PROJECT_EXPORT_LEDGER": ledger_dsn,
         "PROJECT_EXPORT_TREE": str(tree),
         "PROJECT_EXPORT_STORE": (tmp_path / "store").as_uri(),
     }
@@ -65,7 +60,6 @@ def test_a_run_exports_with_the_parameters_that_its_conf_gives(
         command = [sys.executable, "-m", "airflow", *words]
         done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=230)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    server.drop_database("library_ledger")
     (archive,) = (tmp_path / "store").rglob("project.tar.gz")
     assert library.files_of(archive) == library.FILES
     report = verify(archive, tree=load_all(str(tree)))

@@ -9,8 +9,6 @@ import pytest
 from project_export.errors import Failure, LedgerBusy, RelationsFailed
 from tests.dags.task_instances import UNIT, TaskInstance, context, task_context
 
-pytestmark = pytest.mark.xdist_group("airflow")
-
 ENDED = ["success", "failed", "upstream_failed", "skipped", "removed"]
 OTHERS = ["up_for_retry", "restarting", "running", "queued", "deferred", "up_for_reschedule", None]
 

@@ -9,8 +9,6 @@ from psycopg.conninfo import conninfo_to_dict
 
 from tests.dags.task_instances import connections
 
-pytestmark = pytest.mark.xdist_group("airflow")
-
 
 def test_no_more_workers_are_planned_than_airflow_maps_a_task_over(monkeypatch, caplog):
     from project_export.airflow.context import task_settings
@@ -93,15 +91,14 @@ def test_connections_of_airflow_notice_a_lost_peer_unless_they_say_otherwise(dat
 
 
 @pytest.mark.parametrize("cursor", ["dictcursor", "namedtuplecursor"])
-def test_connections_of_airflow_may_have_another_cursor(database, cursor):
+def test_connections_of_airflow_may_have_another_cursor(ledger_dsn, cursor):
     from airflow.providers.postgres.hooks.postgres import PostgresHook
 
     from project_export.airflow.context import make_context
-    from project_export.ledger import JobRequest, Planned, make_engine, upgrade
+    from project_export.ledger import JobRequest, Planned
     from project_export.settings import Settings
 
-    hook = PostgresHook(connection=airflow_connection(database, f'{{"cursor": "{cursor}"}}'))
-    upgrade(make_engine(database))
+    hook = PostgresHook(connection=airflow_connection(ledger_dsn, f'{{"cursor": "{cursor}"}}'))
     ctx = make_context(Settings(), hook, hook)
     ctx.ledger.check()
     job = ctx.ledger.jobs.open(JobRequest("s", "t", 1, "run", "jane"), [Planned("issues", 0)])

@@ -12,8 +12,6 @@ import pytest
 
 from project_export.errors import AttemptRevoked, LedgerBusy, SnapshotMissing, SourceBusy
 
-pytestmark = pytest.mark.xdist_group("airflow")
-
 HEAVY = """
 import asyncio, sys, threading
 from project_export.airflow.trigger import hold

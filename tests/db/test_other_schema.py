@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,10 +14,10 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from dev.postgres import Server
 from project_export.archive.manifest import Manifest
 from project_export.cli import app
 from tests import library
+from tests.databases import Databases
 
 COMMAND = [sys.executable, "-c", "from project_export.cli import app; app()"]
 GIVEN = [text for name, value in library.PARAMETERS.items() for text in ("--parameter", f"{name}={value}")]
@@ -28,12 +27,10 @@ Export = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
-def source(server: Server) -> Iterator[str]:
-    name = f"library_{uuid.uuid4().hex}"
-    uri = server.create_database(name)
-    library.fill(uri)
-    yield uri
-    server.drop_database(name)
+def source(databases: Databases) -> Iterator[str]:
+    with databases.new() as uri:
+        library.fill(uri)
+        yield uri
 
 
 @pytest.fixture(scope="module")
@@ -114,17 +111,12 @@ def test_without_parameters_the_values_of_the_source_stay_and_defaults_count(exp
     assert Manifest.from_json(kept).tree == "library"
 
 
-def test_parameters_replace_values_in_a_large_record_and_inside_a_wrap(
-    export: Export, server: Server, tmp_path: Path
-) -> None:
-    name = f"library_{uuid.uuid4().hex}"
-    large = server.create_database(name)
-    library.fill(large)
-    with psycopg.connect(large) as conn:
+def test_parameters_replace_values_in_a_large_record_and_inside_a_wrap(export: Export, database: str) -> None:
+    library.fill(database)
+    with psycopg.connect(database) as conn:
         conn.execute("INSERT INTO loans SELECT n, 1, repeat('x', 1000), 7 FROM generate_series(10, 20000) AS n")
     given = ("--parameter", "price=2", "--parameter", "lent=false", "--parameter", "shelves=12")
-    files = library.files_of(export(*given, source=large))
-    server.drop_database(name)
+    files = library.files_of(export(*given, source=database))
     first, second = records(files["tree/library/books.ndjson"])
     assert (first["price"], first["lent"], len(first["loans"]), list(first)[-1]) == (2, False, 19_993, "lent")
     assert (second["price"], second["lent"]) == (2, False)
