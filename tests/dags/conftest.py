@@ -16,6 +16,7 @@ from tests.receiver import receiving
 def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep what is imported from Airflow here from making files in the home folder."""
     os.environ["AIRFLOW_HOME"] = str(tmp_path_factory.mktemp("airflow-home"))
+    import airflow  # noqa: F401 - it replaces the handlers of the root logger, which must not be those of caplog
 
 
 @pytest.fixture(scope="package")
