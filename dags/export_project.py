@@ -1,15 +1,15 @@
 """Export one project into the archive that GitLab imports.
 
 **create_relation_exports** checks the request and writes one job and one row per relation to the ledger.
-**export_relation** is mapped over work units; each claims relations, streams them out of PostgreSQL and marks them
-finished. **hold_snapshot** keeps one moment of the database for all of them. **wait_relation_exports** watches the
-table and judges what is stuck. **merge_relation_exports** puts the parts into `project.tar.gz` and publishes it in one
-step, or raises and names every relation that failed. **after_export** tells people or uploads the archive.
-**end_export** alone decides the run's state: it fails unless the archive is published.
+**export_relation** is mapped over workers; each claims relations, streams them out of PostgreSQL and marks them
+finished. **hold_snapshot** holds one snapshot of the database for all of them. **wait_relation_exports** watches the
+ledger and takes care of relations that are stuck. **merge_relation_exports** assembles the parts into `project.tar.gz`
+and publishes it in one step, or raises and names every relation that failed. **after_export** notifies people or
+uploads the archive. **end_export** alone decides the run's state: it fails unless the archive is published.
 
-A failed run: clear the failed tasks. Only what is missing is exported again: with one moment per relation always; with
-one moment for all while the snapshot is kept, as the log of the merge says until when. After that all relations are
-read again, in parallel, from one new moment.
+If a run has failed, clear its failed tasks. With `consistency=relation`, only what is missing is exported. With
+`consistency=project`, that holds while the snapshot is kept; the log of the merge says until when. After that, all
+relations are read again, in parallel, from one new snapshot.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Everything that can go wrong, as one tree, grouped by what a retry can do.
 
 ProjectExportError
-├── Permanent              no retry helps; somebody has to change something first
+├── Permanent              no retry helps; something has to be changed first
 │   ├── BadRequest         a parameter is wrong: unknown relation, unknown key, project id not positive
 │   ├── ProjectNotFound    the source has no such project
 │   ├── JobActive          another job of this project is running; the message names it
@@ -9,30 +9,30 @@ ProjectExportError
 │   ├── MoveRefused        a job is not in a state that allows this step
 │   ├── NotReady           several things are missing for an export; lists each with what to do
 │   ├── SettingMissing     a setting that has no default is not set
-│   ├── SettingRefused     a setting has a value that it cannot have, or comes from where it may not come from
+│   ├── SettingRefused     a setting has an invalid value, or comes from a place that is not allowed
 │   ├── LedgerOutdated     the ledger's tables are missing or of another version
-│   ├── LedgerRefused      the way to the ledger's database is one that it cannot work by
+│   ├── LedgerRefused      the ledger cannot use this connection to its database
 │   ├── TreeError          a mistake in a tree file; names file, line and the nearest valid name
-│   ├── SourceChanged      the source lacks a table or column that the tree cannot do without
+│   ├── SourceChanged      the source lacks a table or column that the tree requires
 │   ├── SourceRefused      the source refused a statement for good: privileges, bad values
-│   │   └── SourceFiltered      the source may hide rows: row policies, views, tables that are not where they belong
-│   ├── StoreUnusable      the artifact store cannot be used as it is set up: package or bucket missing, malformed URI
-│   ├── ArchiveBroken      an archive does not hold what it has to hold
-│   ├── DeliveryRefused    whoever was to get an archive or a notice does not take it
-│   ├── UnitFailed         relations of one unit failed for good
+│   │   └── SourceFiltered      the source may hide rows: row policies, views, tables in another schema
+│   ├── StoreUnusable      the artifact store is set up wrongly: package or bucket missing, malformed URI
+│   ├── ArchiveBroken      the content of an archive is wrong
+│   ├── DeliveryRefused    the recipient of an archive or a notice refuses it
+│   ├── UnitFailed         relations of one worker failed for good
 │   └── RelationsFailed    relations of a job failed for good; lists each with its error
 ├── Retryable              the same thing may work later
 │   ├── SourceBusy         lost connection, timeout, lock, shortage of resources
 │   ├── LedgerBusy         the ledger's database did not answer: lost connection, timeout, deadlock
-│   ├── OutOfMemory        a process got too little memory for what it reads
-│   ├── SnapshotMissing    nobody holds the job's snapshot, or it is gone
-│   ├── StoreRefused       the artifact store could not be written or read: disk full, no right, gone
-│   │   └── ArtifactMissing    what should lie in the store is not there
-│   ├── DeliveryFailed     whoever was to get an archive or a notice could not be reached, or is overloaded
+│   ├── OutOfMemory        a process ran out of memory
+│   ├── SnapshotMissing    the job's snapshot is not held, or it is lost
+│   ├── StoreRefused       the artifact store could not be written or read: disk full, no permission
+│   │   └── ArtifactMissing    a file that the store should have does not exist
+│   ├── DeliveryFailed     the recipient of an archive or a notice cannot be reached, or is overloaded
 │   ├── PartCorrupt        a finished part is not what was written; it has to be exported again
-│   ├── UnitUnfinished     relations of one unit failed and can be tried again
+│   ├── UnitUnfinished     relations of one worker failed and can be tried again
 │   └── Unforeseen         an exception of none of these classes
-└── Stopped                somebody else decides
+└── Stopped                another process has taken over
     └── AttemptRevoked     this attempt no longer owns its relation; it must not write anything
 """
 
@@ -55,7 +55,7 @@ class ProjectExportError(Exception):
 
     @property
     def code(self) -> str:
-        """What scripts can tell it by: the SQLSTATE, the errno of its cause (ENOSPC), or the name of its class."""
+        """A code for scripts: the SQLSTATE, the errno of its cause (ENOSPC), or the name of its class."""
         number = getattr(self.__cause__, "errno", None)
         return self.sqlstate or errno.errorcode.get(number or 0, "") or type(self).__name__
 
@@ -93,7 +93,7 @@ class SettingMissing(Permanent):
 
 
 class SettingRefused(Permanent):
-    """A setting has a value that it cannot have, or comes from where it may not come from."""
+    """A setting has an invalid value, or comes from a place that is not allowed."""
 
 
 class LedgerOutdated(Permanent):
@@ -101,7 +101,7 @@ class LedgerOutdated(Permanent):
 
 
 class LedgerRefused(Permanent):
-    """The way to the ledger's database is one that it cannot work by."""
+    """The ledger cannot use this connection to its database."""
 
 
 class TreeError(Permanent):
@@ -109,7 +109,7 @@ class TreeError(Permanent):
 
 
 class SourceChanged(Permanent):
-    """The source lacks what the tree cannot do without."""
+    """The source lacks a table or column that the tree requires."""
 
 
 class SourceRefused(Permanent):
@@ -124,27 +124,27 @@ class SourceRefused(Permanent):
 
 
 class SourceFiltered(SourceRefused):
-    """The source may hide rows of what is exported, and no setting says that it may."""
+    """The source may hide rows of what is exported, and no setting allows that."""
 
 
 class StoreUnusable(Permanent):
-    """The artifact store cannot be used as it is set up."""
+    """The artifact store is set up wrongly."""
 
 
 class ArchiveBroken(Permanent):
-    """An archive does not hold what it has to hold."""
+    """The content of an archive is wrong."""
 
 
 class DeliveryRefused(Permanent):
-    """Whoever was to get an archive or a notice does not take it."""
+    """The recipient of an archive or a notice refuses it."""
 
 
 class UnitFailed(Permanent):
-    """Relations of one unit failed for good; the unit did all others first."""
+    """Relations of one worker failed for good, after it exported all others."""
 
 
 WHOLE = "*"
-"""In place of a relation's name, where it is not one relation that failed."""
+"""Replaces a relation's name when the job as a whole failed."""
 
 
 @dataclass(frozen=True)
@@ -203,11 +203,11 @@ class LedgerBusy(Retryable):
 
 
 class OutOfMemory(Retryable):
-    """A process got too little memory for what it reads."""
+    """A process ran out of memory."""
 
 
 class SnapshotMissing(Retryable):
-    """Nobody holds the snapshot that the job's relations share."""
+    """The snapshot that the job's relations share is not held."""
 
 
 class StoreRefused(Retryable):
@@ -215,11 +215,11 @@ class StoreRefused(Retryable):
 
 
 class ArtifactMissing(StoreRefused):
-    """What should lie in the store is not there."""
+    """A file that the store should have does not exist."""
 
 
 class DeliveryFailed(Retryable):
-    """Whoever was to get an archive or a notice could not be reached, or is overloaded."""
+    """The recipient of an archive or a notice cannot be reached, or is overloaded."""
 
 
 class PartCorrupt(Retryable):
@@ -232,15 +232,15 @@ class PartCorrupt(Retryable):
 
 
 class UnitUnfinished(Retryable):
-    """Relations of one unit failed in a way that a retry may cure; the unit did all others first."""
+    """Relations of one worker failed in a way that a retry may cure, after it exported all others."""
 
 
 class Unforeseen(Retryable):
-    """An exception that no step has a class for. It counts as any other failure does: an export must not hang on it."""
+    """An exception without a class in this tree. It counts as a failure, so that no export hangs on it."""
 
 
 class Stopped(ProjectExportError):
-    """Somebody else decides; stop without a trace."""
+    """Another process has taken over; stop without changing anything."""
 
 
 class AttemptRevoked(Stopped):

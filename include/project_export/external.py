@@ -29,8 +29,8 @@ class External(ABC):
     def read(self, name: str, offset: int, size: int) -> bytes | None:
         """Return `size` bytes of a file from `offset` on, fewer where it is shorter, None where it does not exist.
 
-        Raises ValueError where the name leads out of the folder, over a link, or to something that is not a file;
-        StoreRefused where the folder does not exist or cannot be read.
+        Raises ValueError if the name points outside the folder, follows a link, or is not a file; StoreRefused if the
+        folder does not exist or cannot be read.
         """
         names = name.split("/")
         if not {"", ".", ".."}.isdisjoint(names) or "\0" in name:

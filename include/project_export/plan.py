@@ -19,7 +19,7 @@ from project_export.settings import Settings
 from project_export.tree import Relation, Tree
 
 PARTS_PER_UNIT = 4
-"""Parts of a relation for each unit at the most.
+"""Maximum number of parts of a relation for each unit.
 
 Small ones balance the units and are soon repeated, but each looks through all ids of its relation: 0.4 % of what
 reading the issues of the sample costs.

@@ -65,7 +65,7 @@ class Place:
         """Take a URL apart. Raises BadRequest, without showing the URL's secrets."""
         parts, port = _split(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise BadRequest(f"{shown(url)} is no URL that can be sent to. Give http://... or https://... with a host.")
+            raise BadRequest(f"{shown(url)} is not a URL to send to. Give http://... or https://... with a host.")
         if any(not 0x20 < ord(letter) < 0x7F for letter in url):
             raise BadRequest(
                 f"{shown(url)} holds blanks, control or non-ASCII characters. Encode them (%20, punycode)."
@@ -92,7 +92,7 @@ class Place:
         for address in addresses:
             if not allow_private and not public(address):
                 raise BadRequest(
-                    f"{self.host} is at {address}, which is no public address, so nothing is sent there. "
+                    f"{self.host} is at {address}, which is not a public address, so nothing is sent there. "
                     "Where that is wanted, set PROJECT_EXPORT_UPLOAD_ALLOW_PRIVATE=true for the tasks."
                 )
         return addresses
@@ -181,7 +181,7 @@ class _Final(http.client.HTTPResponse):
         for _ in range(MOST_INTERIM):
             if not 100 <= self.status < 200:
                 return
-            self.headers = self.msg = None  # type: ignore[assignment] # so it begins anew
+            self.headers = self.msg = None  # type: ignore[assignment] # so it starts from the beginning
             super().begin()
 
 

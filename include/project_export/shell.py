@@ -124,10 +124,10 @@ def export(
 ) -> Merged:
     """Export one project and return its archive.
 
-    The job of the same request that was interrupted or failed before is taken up, unless `anew`: what it has exported
-    is used, if all relations need not be read from one snapshot, which has ended with its process.
-    params: as of the DAG. jobs: processes at the most. show: called with the relations' progress while it runs.
-    Raises what the steps raise; KeyboardInterrupt after the job was failed.
+    An interrupted or failed job of the same request is resumed, unless `anew`. The relations that it exported are kept,
+    unless all relations must be read from one snapshot, which has ended with its process.
+    params: like the DAG's. jobs: maximum number of processes. show: called with the relations' progress while it runs.
+    Raises what the steps raise; KeyboardInterrupt after the job has been marked failed.
     """
     settings = settings.model_copy(update={"units": jobs})
     request = Request.from_params(params, load(settings.tree, settings.edition))
@@ -153,7 +153,7 @@ def export(
 
 
 def _take_up(ctx: Context, request: Request, run_id: str) -> None:
-    """Make the project's last job that of this run, if it is one of the shell's that did not finish what is asked."""
+    """Let this run own the project's latest job, if that is an unfinished job of a shell with the same request."""
     job = ctx.ledger.queries.latest_job(ctx.source, ctx.tree.name, request.project_id)
     if job is None or not job.run_id.startswith(_RUN) or job.state == "finished":
         return
@@ -167,12 +167,12 @@ def _take_up(ctx: Context, request: Request, run_id: str) -> None:
         return
     if ctx.ledger.jobs.take_over(job, run_id):
         done = sum(row.state == "finished" for row in rows)
-        text = "job %d goes on: %d of its %d relation(s) or part(s) were exported (--anew begins anew)"
+        text = "job %d continues: %d of its %d relation(s) or part(s) were exported (`--anew` starts from scratch)"
         log.warning(text, job.id, done, len(rows))
 
 
 class _Snapshot:
-    """Holds the snapshot that the units share, if they share one, until no relation needs it."""
+    """Holds the snapshot that the workers share, if they share one, until no relation needs it."""
 
     def __init__(self, ctx: Context, created: Created) -> None:
         self._ctx = ctx

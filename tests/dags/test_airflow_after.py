@@ -85,7 +85,7 @@ def test_a_create_that_is_cleared_alone_leaves_a_finished_export_as_it_is(
     assert run.ended() == "success"
     job, units = run.job(), run.xcoms(CREATE)["return_value"]
     run.clear(task_ids=[CREATE])
-    until(lambda: "stays finished, since nothing would work on it" in run.log(CREATE))
+    until(lambda: "stays finished, because nothing would work on it" in run.log(CREATE))
     assert run.ended() == "success"
     assert (run.job(), run.xcoms(CREATE)["return_value"]) == (job, units)
 
@@ -139,7 +139,7 @@ def test_an_upload_sends_the_archive_and_no_notice_and_leaves_no_secret(stage: S
 
 def test_an_upload_that_cannot_be_is_refused_before_the_export(refused: Run) -> None:
     assert refused.ended() == "failed"
-    assert "ftp://127.0.0.1:9/upload is no URL that can be sent to" in refused.log(CREATE)
+    assert "ftp://127.0.0.1:9/upload is not a URL to send to" in refused.log(CREATE)
     assert refused.notices() == []
 
 

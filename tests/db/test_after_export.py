@@ -177,7 +177,7 @@ def test_a_notice_that_cannot_be_delivered_fails_nothing_is_logged_and_may_be_tr
     assert finished(ctx, created) == merged
     assert (told.outcomes, other.outcomes, job(ctx, created).state) == ([], ["finished"], "finished")
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert "was not told by told" in record.getMessage()
+    assert "was not delivered by told" in record.getMessage()
     assert "s3cret" not in caplog.text
     finished(ctx, created)
     assert (told.outcomes, other.outcomes) == (["finished"], ["finished"])
@@ -189,7 +189,7 @@ def test_a_channel_that_breaks_fails_nothing_and_may_be_tried_again(
     created, _ = exported(ctx)
     told.failures = [KeyError("a mistake in the channel")]
     finished(ctx, created)
-    assert "was not told by told: KeyError: 'a mistake in the channel'" in caplog.text
+    assert "was not delivered by told: KeyError: 'a mistake in the channel'" in caplog.text
     assert told.outcomes == []
     finished(ctx, created)
     assert told.outcomes == ["finished"]
@@ -261,7 +261,7 @@ def test_an_archive_that_changed_its_size_is_not_sent(ctx: Context, receiver: Re
     created, merged = exported(ctx, after_export="upload", upload_url=receiver.url)
     with runs.path_of(merged).open("ab") as archive:
         archive.write(b"x")
-    with pytest.raises(StoreRefused, match=f"has {merged.bytes + 1} bytes, and should have {merged.bytes}"):
+    with pytest.raises(StoreRefused, match=f"has {merged.bytes + 1} bytes instead of {merged.bytes}"):
         finished(ctx, created, receiver.url)
     assert receiver.received == []
 

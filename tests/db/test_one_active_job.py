@@ -142,7 +142,7 @@ def test_two_who_take_over_the_same_job_tell_of_it_once(ctx: Context, told: Told
 
 def test_too_little_space_is_refused_before_the_export(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     set_free(monkeypatch, 10)
-    with pytest.raises(StoreRefused, match=r"has 10 bytes free; the archive may take \d+, and its parts as much"):
+    with pytest.raises(StoreRefused, match=r"has 10 bytes free; the archive may need \d+, and its parts as much"):
         trigger(ctx, "dag/first")
     assert ctx.ledger.retention.active_jobs() == []
 
@@ -151,7 +151,7 @@ def test_twice_the_last_archive_has_to_be_free(ctx: Context, monkeypatch: pytest
     last = trigger(ctx, "dag/first", relations=[])
     ctx.ledger.jobs.finish(last.job_id, "file:///a", 10**12, "ab" * 32, 1)
     set_free(monkeypatch, 2 * 10**12 - 1)
-    with pytest.raises(StoreRefused, match="the archive may take 1000000000000"):
+    with pytest.raises(StoreRefused, match="the archive may need 1000000000000"):
         trigger(ctx, "dag/second", relations=[])
     set_free(monkeypatch, 2 * 10**12)
     trigger(ctx, "dag/second", relations=[])
@@ -176,13 +176,13 @@ def test_a_store_that_does_not_say_how_much_is_free_is_taken(ctx: Context) -> No
         ({"after_export": "mail"}, "after_export must be one of notify, none, upload, not 'mail'"),
         ({"after_export": "upload"}, "needs an upload_url"),
         ({"upload_url": "https://files.example/"}, "is for after_export=upload only"),
-        ({"after_export": "upload", "upload_url": "file:///etc/passwd"}, "is no URL that can be sent to"),
+        ({"after_export": "upload", "upload_url": "file:///etc/passwd"}, "is not a URL to send to"),
         ({"after_export": "upload", "upload_url": 7}, "must be a text"),
         (
             {"after_export": "upload", "upload_url": "https://files.example/", "upload_http_method": "DELETE"},
             "must be one of PUT, POST",
         ),
-        ({"after_export": "upload", "upload_url": "http://169.254.169.254/latest"}, "no public address"),
+        ({"after_export": "upload", "upload_url": "http://169.254.169.254/latest"}, "not a public address"),
         ({"if_runing": "fail"}, "nearest: if_running"),
     ],
 )

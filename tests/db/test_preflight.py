@@ -165,7 +165,7 @@ def test_the_command_names_databases_that_do_not_answer(tmp_path: Path) -> None:
     assert code == 1
     assert "WRONG ledger: The ledger's database did not answer" in said
     assert "WRONG source: " in said
-    assert "-     tables: not checked, since it needs: source" in said
+    assert "-     tables: not checked, because it needs: source" in said
 
 
 @pytest.mark.parametrize("option", ["--source", "--ledger"])

@@ -184,7 +184,7 @@ def test_the_same_command_goes_on_with_an_export_that_was_interrupted(
     wait_until(lambda: not [child for child in children if alive(child)])
     done = shell.run(*command)
     assert done.returncode == 0, done.stderr
-    assert "job 1 goes on: 2 of its 3 relation(s) or part(s) were exported" in done.stderr
+    assert "job 1 continues: 2 of its 3 relation(s) or part(s) were exported" in done.stderr
     assert shell.rows("SELECT id, state FROM project_export_job") == [(1, "finished")]
     tried = dict(shell.rows("SELECT relation, attempt FROM relation_export"))
     assert {name: tried[name] for name in again} == again

@@ -265,7 +265,7 @@ def test_an_end_that_the_ledger_does_not_take_hides_no_error(
     monkeypatch.setattr(Jobs, "fail", finished_meanwhile)
     with pytest.raises(Unforeseen, match="boom"):
         runs.merge(ctx, created)
-    assert "is not failed: it is finished" in caplog.text
+    assert "is not marked failed: it is finished" in caplog.text
 
 
 def raising(error: BaseException) -> Callable[..., Any]:

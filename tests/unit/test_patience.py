@@ -33,7 +33,9 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_not_answered_is_asked_again(caplog: pytest.LogCaptureFixture) -> None:
     ledger = Ledger(3)
     assert patiently(ledger.write, 60, threading.Event()) == "written"
-    assert [record.message for record in caplog.records] == [f"asked again: no answer {number}" for number in (1, 2, 3)]
+    assert [record.message for record in caplog.records] == [
+        f"trying again: no answer {number}" for number in (1, 2, 3)
+    ]
 
 
 def test_after_its_time_the_last_error_is_raised() -> None:

@@ -50,7 +50,7 @@ PRIVATE = [
 
 @pytest.mark.parametrize("host", PRIVATE)
 def test_private_places_are_refused(host: str) -> None:
-    with pytest.raises(BadRequest, match="no public address"):
+    with pytest.raises(BadRequest, match="not a public address"):
         put(f"http://{host}/", allow_private=False)
 
 

@@ -1,4 +1,4 @@
-"""`project-export check`: everything that an export needs, before one is begun."""
+"""`project-export check`: everything that an export needs, before one starts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def check(
     source: Annotated[str, typer.Option(help="DSN of the database to read: libpq URI or keyword string.")] = "",
     ledger: Annotated[str, typer.Option("--ledger", help="DSN of the ledger; the one in OUT when empty.")] = "",
     out: Annotated[Path | None, typer.Option(help="Folder for exports; the setting of the store when empty.")] = None,
-    project_id: Annotated[int, typer.Option(min=0, help="A project that has to be there.")] = 0,
+    project_id: Annotated[int, typer.Option(min=0, help="A project that must exist.")] = 0,
     airflow: Annotated[
         bool, typer.Option("--airflow", help="Ask this environment's Airflow for pool, scheduler and triggerer.")
     ] = False,
@@ -35,9 +35,9 @@ def check(
     gitlab_revision: GitlabRevision = "",
     edition: Edition = "",
 ) -> None:
-    """Say of everything that an export needs whether it is there: settings, ledger, store, source, rights, project.
+    """Check everything that an export needs: settings, ledger, store, source, privileges, project.
 
-    One line for each; of what is wrong, all at once, with what to do. Exit code 1 when anything is.
+    Prints one line for each check, and for each problem what to do. Exit code 1 if there is a problem.
     """
     with errors():
         given = settings(gitlab_version=gitlab_version, gitlab_revision=gitlab_revision, edition=edition)
@@ -53,7 +53,7 @@ def check(
 def _findings(
     given: Settings, source: str, ledger: str, out: Path | None, project_id: int | None, airflow: bool
 ) -> Iterator[Finding]:
-    """Yield what the steps find, then what Airflow says. Raises BadRequest for what is no DSN and no store."""
+    """Yield what the steps find, then what Airflow says. Raises BadRequest for an invalid DSN or store."""
     store = given.store if out is None else uri_of(out.resolve())
     given = given.model_copy(update={"store": store and _nearest(store)})
     without: set[str] = set()
@@ -62,7 +62,7 @@ def _findings(
         if out is None and not airflow:
             yield Finding(LEDGER, BadRequest("none was named: give --ledger DSN, or --out DIR for one in that folder"))
     if source:
-        source_name(source)  # else libpq would say what is wrong with it, and perhaps a piece of the password
+        source_name(source)  # otherwise libpq's message might show part of the password
     elif airflow:
         without.update(OF_SOURCE)
     kept = Ledger(make_engine(ledger or "sqlite://"))
@@ -72,7 +72,7 @@ def _findings(
 
 
 def _nearest(store: str) -> str:
-    """Return the store, or where it would be made: the nearest folder that is there. Raises BadRequest."""
+    """Return the store, or the nearest folder above it that exists. Raises BadRequest."""
     found = place(store)
     if isinstance(found, str):
         return found

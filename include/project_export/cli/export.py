@@ -22,21 +22,21 @@ def export(
     source: Annotated[str, typer.Option(help="DSN of the database to read: libpq URI or keyword string.")],
     out: Annotated[Path, typer.Option(help="Folder for the archive, its parts and the ledger.")],
     relations: Annotated[str, typer.Option(help="Names of relations, separated by commas; all when empty.")] = "",
-    jobs: Annotated[int, typer.Option(min=1, help="Processes at the most.")] = os.cpu_count() or 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Maximum number of processes.")] = os.cpu_count() or 1,
     description: Annotated[str, typer.Option(help="As --parameter description=TEXT.")] = "",
     parameter: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="A parameter that the tree declares; may be given several times."),
     ] = None,
     consistency: Annotated[str, typer.Option(help="project: one snapshot for all; relation: one for each.")] = "",
-    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Cancel all when a relation has failed.")] = False,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Cancel the rest once a relation has failed.")] = False,
     ledger_dsn: Annotated[str, typer.Option("--ledger", help="DSN of a ledger; a SQLite file in OUT when empty.")] = "",
     gitlab_version: GitlabVersion = "",
     gitlab_revision: GitlabRevision = "",
     edition: Edition = "",
-    anew: Annotated[bool, typer.Option("--anew", help="Begin anew, also where the last export did not end.")] = False,
+    anew: Annotated[bool, typer.Option("--anew", help="Start from scratch; do not resume.")] = False,
 ) -> None:
-    """Export one project, without Airflow. The last line says where the archive is.
+    """Export one project, without Airflow. The last line is the path of the archive.
 
     The same command continues an export that was interrupted or failed. Exit code 3 when it was exported with
     omissions: the source has, or may have, what the archive lacks.
@@ -46,9 +46,9 @@ def export(
         "relations": [name.strip() for name in relations.split(",") if name.strip()],
         "consistency": consistency or None,
         "fail_fast": fail_fast,
-        "after_export": "none",  # whoever waits at the shell sees how it ends
+        "after_export": "none",  # the shell itself shows how it ends
     }
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that it ends its processes, as after Ctrl-C
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that it ends its processes, as with Ctrl-C
     with errors(), progress() as show:
         given = settings(gitlab_version=gitlab_version, gitlab_revision=gitlab_revision, edition=edition)
         params |= given_parameters(

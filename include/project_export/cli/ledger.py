@@ -15,7 +15,7 @@ app = typer.Typer(no_args_is_help=True, help="The ledger's tables.")
 
 @app.command()
 def upgrade(dsn: Dsn) -> None:
-    """Create the ledger's tables, or bring them to this version; harmless when they are."""
+    """Create the ledger's tables, or migrate them to this version; does nothing if they are up to date."""
     with errors():
         upgrade_tables(make_engine(dsn))
     print("the ledger is up to date")
@@ -23,7 +23,7 @@ def upgrade(dsn: Dsn) -> None:
 
 @app.command()
 def check(dsn: Dsn) -> None:
-    """Say whether the ledger's tables are of this version."""
+    """Check whether the ledger's tables have this version."""
     with errors():
         check_tables(make_engine(dsn))
     print("the ledger is up to date")

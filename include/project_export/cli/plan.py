@@ -1,4 +1,4 @@
-"""`project-export plan`: what an export would read, how it would be split, and which unit would begin with what."""
+"""`project-export plan`: what an export would read, how it would be split, and where each worker would start."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from project_export.steps import plan_export
 from project_export.tree import load
 
 _PIPE_COLUMNS = 500
-"""Width where no terminal tells one: nothing is cut or wrapped."""
+"""Width for an output that is not a terminal: nothing is cut or wrapped."""
 
 
 def plan(
     project_id: Annotated[int, typer.Option(help="The project's id in the source.")],
     source: Annotated[str, typer.Option(help="DSN of the database to read: libpq URI or keyword string.")],
     relations: Annotated[str, typer.Option(help="Names of relations, separated by commas; all when empty.")] = "",
-    units: Annotated[int, typer.Option(min=0, help="Work units at the most; the setting when 0.")] = 0,
+    units: Annotated[int, typer.Option(min=0, help="Maximum number of workers; the setting when 0.")] = 0,
     consistency: Annotated[str, typer.Option(help="project: one snapshot for all; relation: one for each.")] = "",
     tree: Annotated[str, typer.Option(help="A shipped tree or the path of a YAML file; the setting when empty.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     gitlab_version: GitlabVersion = "",
 ) -> None:
-    """Print how an export would be planned now, by the settings of this environment. It only reads."""
+    """Print how an export would be planned now, with the settings of this environment. It only reads."""
     with errors():
-        source_name(source)  # else libpq would tell what is wrong with it, and perhaps a piece of the password
+        source_name(source)  # otherwise libpq's message might show part of the password
         given = settings(gitlab_version=gitlab_version)
         given = given.model_copy(update={"units": units or given.units})
         loaded = load(tree or given.tree, given.edition)
@@ -57,7 +57,7 @@ def plan(
 
 
 def _described(made: Plan) -> dict[str, Any]:
-    """Return relations and units as plain values: relations by their cost, units by their numbers."""
+    """Return relations and workers as plain values: relations by their cost, workers by their numbers."""
     relations: dict[str, dict[str, Any]] = {}
     costs = [0] * len(made.titles)
     for piece in made.planned:

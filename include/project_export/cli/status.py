@@ -20,7 +20,7 @@ from project_export.shell import kept_ledger
 from project_export.store.uris import shown
 
 _PIPE_COLUMNS = 500
-"""Width where no terminal tells one: nothing is cut or wrapped."""
+"""Width for an output that is not a terminal: nothing is cut or wrapped."""
 
 
 def status(
@@ -28,10 +28,10 @@ def status(
     ledger: Annotated[str, typer.Option("--ledger", help="DSN of a ledger, instead of the one in OUT.")] = "",
     job: Annotated[int, typer.Option(min=0, help="Show the relations of this job.")] = 0,
     project_id: Annotated[int, typer.Option(min=0, help="Show the jobs of this project only.")] = 0,
-    most: Annotated[int, typer.Option("--most", min=1, help="Number of jobs at the most.")] = 20,
+    most: Annotated[int, typer.Option("--most", min=1, help="Maximum number of jobs.")] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Show the jobs of a ledger, the newest first, or the relations of one with what went wrong."""
+    """Show the jobs of a ledger, newest first, or the relations of one job with their errors."""
     with errors():
         queries = kept_ledger(out, ledger).queries
         if job:

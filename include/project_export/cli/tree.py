@@ -41,10 +41,10 @@ def doc(tree: Name = "") -> None:
 
 @app.command()
 def check(source: Source, tree: Name = "", gitlab_version: GitlabVersion = "") -> None:
-    """Say of each relation what leaves, what is left out and why, and which index serves each of its joins.
+    """Show for each relation what is exported, what is left out and why, and which index serves each of its joins.
 
-    Exit code 1 when the database lacks what the tree cannot do without or may hide rows, when this role may not read
-    all of it, or the tree has a mistake.
+    Exit code 1 if the database lacks something that the tree requires, or may hide rows, if this role may not read all
+    of it, or if the tree has a mistake.
     """
     with errors(), _bound(source, tree, gitlab_version) as (session, bound):
         found = joins(session, bound)
@@ -78,11 +78,11 @@ def check(source: Source, tree: Name = "", gitlab_version: GitlabVersion = "") -
 @app.command("grants")
 def show_grants(
     source: Source,
-    role: Annotated[str, typer.Option(help="Who is to export.")],
+    role: Annotated[str, typer.Option(help="The role that exports.")],
     tree: Name = "",
     gitlab_version: GitlabVersion = "",
 ) -> None:
-    """Print the GRANT statements that a role needs for an export, by what this database has of the tree."""
+    """Print the GRANT statements that a role needs for an export, for the tables of the tree that this database has."""
     with errors(), _bound(source, tree, gitlab_version) as (session, bound):
         seen = Tables(session, bound, replace(allowed(Settings()), policies=True))
         seen.require(bound.tree.names)
@@ -99,7 +99,7 @@ def show_sql(
     tree: Name = "",
     gitlab_version: GitlabVersion = "",
 ) -> None:
-    """Print the statements that an export runs for a relation and all that nests in it.
+    """Print the statements that an export runs for a relation and everything nested in it.
 
     For psql, which needs the keys of a batch before each statement that reads by them: \\set key0 '{1,2,3}'
     """
@@ -129,7 +129,7 @@ def show_coverage(
     tree: Name = "",
     gitlab_version: GitlabVersion = "",
 ) -> None:
-    """Count how often each key has a value in a project's export; exit code 1 when one never has.
+    """Count how often each key has a value in a project's export; exit code 1 if one never has.
 
     A key that cannot have one is listed with the reason and does not count.
     """

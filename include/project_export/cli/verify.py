@@ -1,4 +1,4 @@
-"""`project-export verify`: whether an archive is whole, and whether GitLab would take it."""
+"""`project-export verify`: whether an archive is complete, and whether GitLab would accept it."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def verify(
     manifest: Annotated[Path | None, typer.Option(help="Its manifest; the one beside it when there is one.")] = None,
     tree: Annotated[str, typer.Option(help="Shipped tree or file to check records by; the manifest's if empty.")] = "",
     gitlab_limits: Annotated[bool, typer.Option("--gitlab-limits", help="Check GitLab's limits, too.")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Warnings count as problems do.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as problems.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Read an archive to its last byte and say whether it is whole, what it holds, and whether GitLab would take it.
+    """Read an archive to its last byte and report whether it is complete and whether GitLab would accept it.
 
     A problem is what makes the archive, or a record of it, unfit. A warning is what GitLab itself may write and its
     importer drops. Exit codes: 0 nothing is wrong, 1 something is, 2 archive, manifest or tree cannot be read.

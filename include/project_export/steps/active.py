@@ -13,13 +13,13 @@ from project_export.steps.notify import notify
 log = logging.getLogger(__name__)
 
 RunAlive = Callable[[str], bool]
-"""Says of a run, by the name that the ledger has for it, whether it may still be working."""
+"""Returns whether a run, given by the name that the ledger has for it, may still be working."""
 
 
 def living_job(ctx: Context, project_id: int, run_alive: RunAlive) -> Job | None:
-    """Return the job by which this project is being exported; None when the place is free.
+    """Return the job that is exporting this project, or None.
 
-    A job whose run is gone is cancelled, which frees its place.
+    An active job whose run is gone is cancelled, and does not count.
     """
     job = ctx.ledger.queries.active_job(ctx.source, ctx.tree.name, project_id)
     if job is None or run_alive(job.run_id):
@@ -29,14 +29,14 @@ def living_job(ctx: Context, project_id: int, run_alive: RunAlive) -> Job | None
 
 
 def cancel(ctx: Context, job: Job) -> bool:
-    """Fail a job as cancelled and tell so; return False when it has ended by itself meanwhile."""
+    """Fail a job as cancelled and notify people; return False if it ended by itself in the meantime."""
     message = f"run {job.run_id} was cancelled or is gone"
     try:
         cancelled = ctx.ledger.jobs.fail(job.id, [Failure(WHOLE, 0, message, code="Cancelled")], cancelled=True)
     except MoveRefused:
         return False
     if cancelled:
-        log.warning("job %d is failed: %s", job.id, message)
+        log.warning("job %d failed: %s", job.id, message)
         notify(ctx, job.id, "cancelled")
     return cancelled
 

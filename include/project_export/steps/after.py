@@ -1,4 +1,4 @@
-"""What was asked for after the export: nothing, a notice, or an upload; then the job is finished."""
+"""What the request wants after the export: nothing, a notice, or an upload. Then the job is finished."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from project_export.store import manifest_of
 
 
 def after_export(ctx: Context, job_id: int, *, upload_url: str | None, last_try: bool) -> Merged:
-    """Do what the job's request asks for, and return its archive. May be repeated: a notice is told once.
+    """Do what the job's request asks for, and return its archive. Repeating it sends no second notice.
 
-    upload_url: where to; not from the ledger, which keeps no URL's secrets. A failed upload fails the job, one that a
-    retry may cure only on the last try. Raises what `upload` raises, MoveRefused when the job has no archive.
+    upload_url: the address; not from the ledger, which never keeps a URL's secrets. A failed upload fails the job; if a
+    retry may help, only on the last try. Raises what `upload` raises, and MoveRefused when the job has no archive.
     """
     job = ctx.ledger.queries.job(job_id)
     what = "The upload failed. " if job.params.get("after_export") == "upload" else ""
@@ -28,11 +28,11 @@ def after_export(ctx: Context, job_id: int, *, upload_url: str | None, last_try:
 
 
 def event(ctx: Context, job_id: int) -> dict[str, Any]:
-    """Return what programs are told of a published archive, as JSON values.
+    """Return what programs learn about a published archive, as JSON values.
 
     source, project_id, job_id; uri, manifest (URI), bytes, sha256, records; partial: whether only some relations were
-    asked for; omissions: what the archive lacks; remarks: what else the manifest says of it and its relations. Raises
-    what reading the manifest does.
+    asked for; omissions: what the archive lacks; remarks: what else the manifest says about it and its relations.
+    Raises what reading the manifest raises.
     """
     job = ctx.ledger.queries.job(job_id)
     uri = str(job.archive_uri)
@@ -56,7 +56,7 @@ def event(ctx: Context, job_id: int) -> dict[str, Any]:
 
 def _after(ctx: Context, job: Job, upload_url: str) -> Merged:
     if job.archive_uri is None:
-        raise MoveRefused(f"Job {job.id} ({job.state}) has no archive: it failed, or was pruned. Export it again.")
+        raise MoveRefused(f"Job {job.id} ({job.state}) has no archive: it failed or was pruned. Export it again.")
     merged = Merged(
         uri=job.archive_uri,
         bytes=job.archive_bytes or 0,

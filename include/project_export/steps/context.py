@@ -19,8 +19,8 @@ from project_export.tree import Tree, load
 class Context:
     """What a step runs with.
 
-    source: the name under which the ledger and the store know the database that `connect` opens.
-    channels: over which people are told of a job's end, by name.
+    source: the name of the database that `connect` opens, in the ledger and in the store.
+    channels: deliver the notices of how jobs ended, by name.
     """
 
     settings: Settings
@@ -36,7 +36,7 @@ class Context:
 
     @property
     def required(self) -> tuple[str, ...]:
-        """The settings without which there is no export of this tree. Raises TreeError."""
+        """The settings that an export of this tree requires. Raises TreeError."""
         return (*REQUIRED, *self.tree.format.settings)
 
     @cached_property
@@ -45,7 +45,7 @@ class Context:
         return open_store(self.settings.required("store"))
 
     def external(self) -> External | None:
-        """Open the store of what the source keeps outside of its database, if there is one. Raises BadRequest."""
+        """Open the files that the source keeps outside its database, if a setting names them. Raises BadRequest."""
         uri = self.settings.external_store
         return open_external(uri) if uri else None
 

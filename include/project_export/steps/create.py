@@ -1,4 +1,4 @@
-"""Create a job: check the request and everything the export will need, then write the job, its rows and its plan."""
+"""Create a job: check the request and everything that the export needs, then write the job, its rows and its plan."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from project_export.steps.upload import check_upload
 log = logging.getLogger(__name__)
 
 BYTES_PER_COST = 150
-"""What an archive takes per unit of the plan's cost; the sample's projects take 125 to 160."""
+"""Bytes of an archive per unit of the plan's cost; the sample's projects take 125 to 160."""
 
-_CLEAR_ALL = "This step alone was cleared: clear what comes after it as well."
+_CLEAR_ALL = "Only this task was cleared: clear the tasks after it as well."
 
 
 @dataclass(frozen=True)
 class Created:
     """A job and the titles of its units, in the order of their numbers.
 
-    shared: units read one common snapshot. joined: it is the job of another run, which has the units; there are none.
-    project: what people call it by.
+    shared: the workers read one common snapshot. joined: the job belongs to another run, so there are no units here.
+    project: the name that people use for the project.
     """
 
     job_id: int
@@ -48,16 +48,16 @@ def create(
     followed: bool = True,
     watched: bool = False,
 ) -> Created:
-    """Create the job of a run, or take up the one it has (the run was retried or cleared).
+    """Create the job of a run, or reopen the one it has if the run was retried or cleared.
 
-    followed: what comes after this step will run; where it will not, an ended job stays as it is, for nobody would end
-    it again, and none is created.
-    watched: somebody may clear what has failed, so that the snapshot is kept for a while after a failure.
-    Where the project is being exported by another run, request.if_running decides: join gives that job, else JobActive
+    followed: the steps after this one will run. If they will not, an ended job stays ended and no job is created,
+    because nothing would end it again.
+    watched: somebody may clear failed tasks, so the snapshot is kept for a while after a failure.
+    If another run is exporting the project, request.if_running decides: `join` returns that job, otherwise JobActive
     names it. A job whose run is gone does not count; it is cancelled.
     Raises SettingMissing, LedgerOutdated, ProjectNotFound, TreeError, SourceChanged, BadRequest, DeliveryFailed,
-    StoreRefused (also when there is too little space for the archive), StoreUnusable, JobActive, MoveRefused; where
-    several of these are true of the set-up, NotReady, which lists them.
+    StoreRefused (also when the archive would not fit), StoreUnusable, JobActive, MoveRefused; if several problems of
+    the set-up are found, NotReady, which lists them.
     """
     with all_at_once(ctx, request.project_id):
         return _create(
@@ -87,15 +87,15 @@ def _create(
     job = ctx.ledger.queries.job_of_run(run_id)
     if job is not None:
         if not followed:
-            log.warning("job %d stays %s, since nothing would work on it. %s", job.id, job.state, _CLEAR_ALL)
+            log.warning("job %d stays %s, because nothing would work on it. %s", job.id, job.state, _CLEAR_ALL)
             return _created(job)
         ctx.store.check()
         resume(ctx, job)
-        log.info("job %d of this run goes on: %d unit(s)", job.id, len(job.plan["titles"]))
+        log.info("job %d of this run continues: %d worker(s)", job.id, len(job.plan["titles"]))
         return _created(job)
     if not followed:
-        raise MoveRefused(f"No job is created, since nothing would work on it. {_CLEAR_ALL}")
-    # Asked before anything else is done, so that a refused run ends at once; open_job asks again, and for good.
+        raise MoveRefused(f"No job is created, because nothing would work on it. {_CLEAR_ALL}")
+    # Checked first, so that a refused run ends at once; `jobs.open` checks again, and decides.
     other = living_job(ctx, request.project_id, run_alive)
     if other is not None:
         return _taken(request, run_id, other)
@@ -126,14 +126,14 @@ def _create(
             if other is not None:
                 return _taken(request, run_id, other)
     numbers = (job.id, len(plan.counts), len(plan.planned), len(plan.titles))
-    log.info("job %d: %d relation(s), %d part(s), %d unit(s)", *numbers)
+    log.info("job %d: %d relation(s), %d part(s), %d worker(s)", *numbers)
     for unit, title in enumerate(plan.titles):
-        log.info("unit %d: %s", unit, title)
+        log.info("worker %d: %s", unit, title)
     return _created(job)
 
 
 def _taken(request: Request, run_id: str, other: Job) -> Created:
-    """Answer that the project's place is taken, be it by a twin of this very task."""
+    """Return the job that is exporting the project already, possibly of a twin of this task; or refuse."""
     if other.run_id == run_id:
         return _created(other)
     if request.if_running != "join":
@@ -143,10 +143,10 @@ def _taken(request: Request, run_id: str, other: Job) -> Created:
 
 
 def _require_space(ctx: Context, request: Request, plan: Plan) -> None:
-    """Raise StoreRefused unless parts and archive, each as big as the estimate, fit into a store that is local.
+    """Raise StoreRefused if the parts and the archive, each as large as the estimate, do not fit into a local store.
 
-    The estimate is the size of the project's last archive; where there is none, or only some relations are wanted, the
-    plan's cost times BYTES_PER_COST.
+    The estimate is the size of the project's latest archive. If there is none, or only some relations are wanted, it is
+    the plan's cost times BYTES_PER_COST.
     """
     free = ctx.store.free_bytes()
     past = ctx.ledger.queries.latest_archive(ctx.source, ctx.tree.name, request.project_id)
@@ -154,7 +154,7 @@ def _require_space(ctx: Context, request: Request, plan: Plan) -> None:
     estimate = last or sum(row.estimate for row in plan.planned) * BYTES_PER_COST
     if free is not None and free < 2 * estimate:
         raise StoreRefused(
-            f"{ctx.store.uri} has {free} bytes free; the archive may take {estimate}, and its parts as much. "
+            f"{ctx.store.uri} has {free} bytes free; the archive may need {estimate}, and its parts as much. "
             "Free space there, or let prune_exports run, then retry."
         )
 

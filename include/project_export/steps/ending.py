@@ -1,4 +1,4 @@
-"""However a step goes wrong, its job ends: with that error, told once, and never left to itself."""
+"""However a step fails, its job ends with that error, and people are notified once."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def ending(
 ) -> Iterator[None]:
     """Fail the job when the block raises what ends it, and raise that as an error of the tree.
 
-    A permanent error ends it, and on the last try any other; not what says that the job has ended, or is another
-    process's. last_try: no retry follows. what: goes before the error in the job's. ask: asks the ledger, and knows how
-    long to wait for its answer.
+    A permanent error ends it, and so does any error on the last try, except one that says that the job has already
+    ended or belongs to another process. last_try: no retry follows. what: precedes the message in the job's error.
+    ask: calls the ledger, and knows how long to wait for its answer.
     """
     try:
         yield
@@ -63,15 +63,15 @@ def ending(
 def _fail(
     ctx: Context, job_id: int, failures: list[Failure] | tuple[Failure, ...], ask: Callable[[Callable[[], bool]], bool]
 ) -> None:
-    # Where it has failed before, that was told; if not, since an answer of the ledger was lost, the prune tells it.
+    # An earlier failure was reported then. If that was prevented, because an answer was lost, `prune` reports it.
     try:
         if ask(lambda: ctx.ledger.jobs.fail(job_id, failures)):
             notify(ctx, job_id, "failed")
             _say_until(ctx, job_id)
     except (MoveRefused, JobMissing) as error:
-        log.warning("job %d is not failed: %s", job_id, error)
+        log.warning("job %d is not marked failed: %s", job_id, error)
     except LedgerBusy as error:
-        log.error("job %d could not be failed; the next run of the project or prune_exports does it: %s", job_id, error)
+        log.error("job %d could not be marked failed; its project's next run or prune_exports does: %s", job_id, error)
 
 
 def _say_until(ctx: Context, job_id: int) -> None:
@@ -84,15 +84,15 @@ def _until(ctx: Context, job_id: int) -> datetime | None:
     try:
         return resumable_until(ctx, job_id)
     except ProjectExportError as error:
-        log.warning("job %d: whether its snapshot is still held is not known: %s", job_id, error)
+        log.warning("job %d: cannot find out whether its snapshot is still held: %s", job_id, error)
         return None
 
 
 def failure(ctx: Context, job_id: int, error: ProjectExportError) -> dict[str, Any]:
-    """Return what programs are told of a merge that failed, as JSON values.
+    """Return what programs learn about a failed merge, as JSON values.
 
-    job_id; errors: relation, attempt, message, sqlstate, code and at (ISO 8601) of each; resumable_until: until when
-    its snapshot is held (ISO 8601), null if it is not.
+    job_id; errors: relation, attempt, message, sqlstate, code and at (ISO 8601) of each; resumable_until: the
+    time until which its snapshot is held (ISO 8601), null if it is not.
     """
     failures = error.failures if isinstance(error, RelationsFailed) else (Failure.whole(error),)
     until = _until(ctx, job_id)
@@ -104,9 +104,9 @@ def failure(ctx: Context, job_id: int, error: ProjectExportError) -> dict[str, A
 
 
 def conclude(ctx: Context, run_id: str, reason: str) -> Job | None:
-    """Return the job of a run that nothing works on any more; None when it has none.
+    """Return the job of a run that has stopped working, or None if the run has no job.
 
-    Where it is still open, since the process that should have ended it died or could not reach the ledger, it is failed
+    A job that is still open, because the process that should have ended it died or could not reach the ledger, fails
     with that reason.
     """
     job = ctx.ledger.queries.job_of_run(run_id)

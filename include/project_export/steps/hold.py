@@ -1,7 +1,7 @@
-"""Hold one snapshot for all units of a job: one open transaction, whose snapshot they import.
+"""Hold one snapshot for all workers of a job: one open transaction, whose snapshot they import.
 
-Each holding is a generation of the job. Two snapshots are never mixed: a new generation queues all rows of older ones
-again, and an attempt that read another snapshot is fenced off.
+Each snapshot is a generation of the job. Two snapshots are never mixed: a new generation requeues all rows of older
+ones, and an attempt that read another snapshot is fenced off.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ log = logging.getLogger(__name__)
 RESUMABLE = "%H:%M %Z: clear the failed tasks, and only what is missing is exported"
 _MOST_GENERATIONS = 8
 _GRACE_SECONDS = 60
-"""By which the server would end a snapshot later than its holder, who can say why."""
+"""How much later than its holder the server would end a snapshot, so that the holder can log why."""
 
 
 @dataclass(frozen=True)
 class Loan:
-    """A session on the snapshot of a generation; None when nobody holds that any more."""
+    """A session on the snapshot of a generation; None if the snapshot is no longer held."""
 
     session: Session | None
     generation: int
 
 
 def lend(ctx: Context, job_id: int, session: Session, seen: int | None = None) -> int:
-    """Make the session's snapshot that of a new generation of the job and return the generation's number.
+    """Start a new generation of the job with the session's snapshot, and return the generation's number.
 
-    seen: the generation whose snapshot was found gone, the job's present one where none is given. Of several who have
-    seen the same, one wins. Raises AttemptRevoked when another was first, SourceRefused on a standby whose primary may
-    remove rows that the snapshot still sees (hot_standby_feedback is off), SnapshotMissing when snapshots were lost too
-    often.
+    seen: the generation whose snapshot was found lost; by default the job's present one. Of several callers that saw
+    the same generation, one wins. Raises AttemptRevoked when another was first, SourceRefused on a standby whose
+    primary may remove rows that the snapshot still sees (hot_standby_feedback is off), and SnapshotMissing when
+    snapshots were lost too often.
     """
     standby, feedback = session.one("SELECT pg_is_in_recovery(), current_setting('hot_standby_feedback') = 'on'")
     if standby and not feedback:
@@ -52,15 +52,15 @@ def lend(ctx: Context, job_id: int, session: Session, seen: int | None = None) -
     ctx.ledger.jobs.begin_generation(job_id, generation, session.export_snapshot(), reason)
     if generation > 1:
         log.warning(
-            "job %d: generation %d begins with a new snapshot; all relations are read again", job_id, generation
+            "job %d: generation %d starts with a new snapshot; all relations are read again", job_id, generation
         )
     return generation
 
 
 def borrow(ctx: Context, job_id: int, name: str, wait_seconds: float) -> Loan | None:
-    """Return a session that reads the job's held snapshot, or which generation has none; None when nothing is left.
+    """Return a session on the job's snapshot, or the generation whose snapshot is lost; None if no row is queued.
 
-    Waits so many seconds for somebody to hold one.
+    Waits up to `wait_seconds` for a snapshot.
     """
     deadline = time.monotonic() + wait_seconds
     while True:
@@ -73,7 +73,7 @@ def borrow(ctx: Context, job_id: int, name: str, wait_seconds: float) -> Loan | 
                     log.info("the snapshot of generation %d is gone", job.snapshot_generation)
             progress = ctx.ledger.queries.progress(job_id)
             if progress.state != "started" or not progress.queued:
-                return None  # nobody will hold one any more
+                return None  # there will be no other snapshot
             left = deadline - time.monotonic()
             if left <= 0:
                 return Loan(None, job.snapshot_generation)
@@ -81,7 +81,7 @@ def borrow(ctx: Context, job_id: int, name: str, wait_seconds: float) -> Loan | 
 
 
 def resumable_until(ctx: Context, job_id: int) -> datetime | None:
-    """Return until when a failed job can be resumed with its snapshot; None when nobody holds it any more."""
+    """Return the time until which a failed job can be resumed with its snapshot; None if the snapshot is lost."""
     job = ctx.ledger.queries.job(job_id)
     if job.snapshot_id is None or job.finished_at is None or not ctx.ledger.watch.in_grace(job_id):
         return None
@@ -94,9 +94,9 @@ def resumable_until(ctx: Context, job_id: int) -> datetime | None:
 
 
 class Holder:
-    """Holds the snapshot of a job while relations need it. Not for several threads at once.
+    """Holds the snapshot of a job while relations need it. Not safe for several threads at once.
 
-    They do while they are pending, and for the job's grace after it has failed: what failed can be read from it again.
+    Pending relations need it, and so do failed ones during the job's grace period: they can be read from it again.
     """
 
     def __init__(self, ctx: Context, job_id: int) -> None:
@@ -113,15 +113,15 @@ class Holder:
             raise
 
     def needed(self) -> bool:
-        """Touch the snapshot and say whether the job still needs it. Raises SourceBusy when the connection is lost."""
+        """Keep the session busy, and return whether the job still needs it. Raises SourceBusy when it is lost."""
         self._session.one("SELECT 1")
         if time.monotonic() - self._since > self._ctx.settings.snapshot_max_seconds:
-            log.warning("job %d: the snapshot has reached its greatest age and is given up", self._job_id)
+            log.warning("job %d: the snapshot has reached its maximum age and is released", self._job_id)
             return False
         try:
             return self._needed(self._ctx.ledger.queries.job(self._job_id))
         except LedgerBusy as error:
-            log.warning("job %d: the snapshot is held on: %s", self._job_id, error)
+            log.warning("job %d: the snapshot is still held: %s", self._job_id, error)
             return True
         except JobMissing:
             return False
@@ -135,15 +135,15 @@ class Holder:
         self._failed = False
         progress = ledger.queries.progress(job.id)
         if not progress.pending and not (progress.failed and job.grace_seconds):
-            return False  # nothing failed, or it is over when the job is
+            return False  # nothing failed, or nothing can be resumed
         if ledger.watch.quiet(job.id, idle_seconds):
-            text = "job %d: nobody has worked on it for %.0f s, so the snapshot is given up; whoever does takes another"
+            text = "job %d: nobody has worked on it for %.0f s, so the snapshot is released"
             log.warning(text, job.id, idle_seconds)
             return False
         return True
 
     def _kept(self, job: Job) -> bool:
-        """Say whether the snapshot is kept for a failed job, and how long, when that begins."""
+        """Return whether the snapshot is kept for a failed job; log at first for how long."""
         if not self._ctx.ledger.watch.in_grace(job.id) or job.finished_at is None:
             return False
         if not self._failed:
@@ -153,5 +153,5 @@ class Holder:
         return True
 
     def close(self) -> None:
-        """Give the snapshot up."""
+        """Release the snapshot."""
         self._session.close()

@@ -1,4 +1,4 @@
-"""What people are told of a job's end, and what delivers it."""
+"""The notice of how a job ended, and what delivers it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WITH_OMISSIONS = "Project was exported with omissions"
 
 @dataclass(frozen=True)
 class Notice:
-    """What is told: a subject and a plain text for people, facts (JSON values) for programs. None holds a secret."""
+    """A subject and a plain text for people, and facts (JSON values) for programs. None of them contains a secret."""
 
     outcome: Outcome
     subject: str
@@ -67,4 +67,4 @@ class Notice:
 
 
 Channel = Callable[[Notice], None]
-"""Delivers a notice. Raises DeliveryFailed or DeliveryRefused when it could not."""
+"""Delivers a notice. Raises DeliveryFailed or DeliveryRefused."""

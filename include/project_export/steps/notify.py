@@ -1,7 +1,6 @@
-"""Tell people how a job ended: each outcome once over each channel, until the job is opened again.
+"""Notify people of how a job ended: each outcome once over each channel, until the job is reopened.
 
-A channel is whatever delivers a notice; which ones there are, whoever makes the context says. Without any, the notice
-is logged.
+A channel delivers notices; the context says which ones exist. Without any, the notice is logged.
 """
 
 from __future__ import annotations
@@ -18,18 +17,18 @@ log = logging.getLogger(__name__)
 
 
 def notify(ctx: Context, job_id: int, outcome: Outcome) -> list[str]:
-    """Tell an outcome over every channel that has not told it yet, and return those that told it now.
+    """Send the notice of an outcome over every channel that has not sent it yet; return the names of these channels.
 
-    after_export=none asks for silence, upload for no notice of success (as GitLab). A notice that could not be
-    delivered, for whatever reason, is logged as an error and may be told later; it never fails the caller. A process
-    that dies in the middle of a delivery has told it or not, and nobody tells it again.
+    With after_export=none nothing is sent, with after_export=upload no notice of success (as in GitLab). A notice that
+    cannot be delivered, for whatever reason, is logged as an error and may be sent later; it never fails the caller.
+    If the process dies during a delivery, the notice may or may not have been sent; it is not sent again.
     """
     job = ctx.ledger.queries.job(job_id)
     asked = job.params.get("after_export", "notify")
     if asked == "none" or (asked == "upload" and outcome == "finished"):
         return []
     notice = Notice.of(job, outcome, ctx.ledger.queries.omissions(job_id) if outcome == "finished" else ())
-    told = []
+    sent = []
     for name, deliver in (ctx.channels or {"log": _log}).items():
         if not ctx.ledger.notices.take(job_id, outcome, name):
             continue
@@ -37,18 +36,18 @@ def notify(ctx: Context, job_id: int, outcome: Outcome) -> list[str]:
             deliver(notice)
         except (DeliveryFailed, DeliveryRefused) as error:
             ctx.ledger.notices.release(job_id, outcome, name)
-            log.error("job %d: %r was not told by %s: %s", job_id, notice.subject, name, scrub(str(error)))
+            log.error("job %d: %r was not delivered by %s: %s", job_id, notice.subject, name, scrub(str(error)))
         except Exception as error:
             ctx.ledger.notices.release(job_id, outcome, name)
-            text = "job %d: %r was not told by %s: %s"
+            text = "job %d: %r was not delivered by %s: %s"
             log.exception(text, job_id, notice.subject, name, scrub(str(foreseen(error))))
         except BaseException:
             ctx.ledger.notices.release(job_id, outcome, name)
             raise
         else:
-            told.append(name)
-            log.info("job %d: told by %s: %s", job_id, name, notice.subject)
-    return told
+            sent.append(name)
+            log.info("job %d: delivered by %s: %s", job_id, name, notice.subject)
+    return sent
 
 
 def _log(notice: Notice) -> None:

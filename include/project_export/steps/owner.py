@@ -12,7 +12,7 @@ _TEXT = re.compile(r"(?s)(.*)/(-?\d+)/(\d+)(?: (\S+))?")
 
 @dataclass(frozen=True)
 class Owner:
-    """A run, its unit, and the try of the unit; in the ledger also the process.
+    """A run, one of its units, and the try of that unit; in the ledger also the process.
 
     >>> Owner.parse("dag/run/3/1 host:17:99")
     Owner(run_id='dag/run', unit=3, attempt=1, process=Process(host='host', pid=17, born='99'))
@@ -31,7 +31,7 @@ class Owner:
 
     @staticmethod
     def parse(text: str | None) -> Owner | None:
-        """Return the owner that the ledger's text names; None when it names none."""
+        """Return the owner that a text of the ledger names, None if it names none."""
         found = _TEXT.fullmatch(text or "")
         if found is None:
             return None
@@ -39,7 +39,7 @@ class Owner:
         return Owner(run_id, int(unit), int(attempt), Process.parse(process or ""))
 
     def here(self) -> Owner:
-        """Return this owner in the process that asks."""
+        """Return this owner in the current process."""
         return replace(self, process=Process.this())
 
     def earlier_try_of(self, other: Owner) -> bool:

@@ -1,4 +1,4 @@
-"""What a step does while the ledger does not answer: it waits, for its work is worth more than a few seconds."""
+"""Wait while the ledger does not answer: the work of a step is worth more than a few seconds."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _FIRST_SECONDS, _MOST_SECONDS = 0.2, 5.0
 
 
 def patiently(write: Callable[[], T], seconds: float, stopped: threading.Event) -> T:
-    """Return what `write` returns; while the ledger does not answer, try again for so many seconds, or until `stopped`.
+    """Return what `write` returns. While the ledger does not answer, try again, for up to `seconds` or until `stopped`.
 
-    Each try may have been kept although its answer was lost. Raises LedgerBusy, of the last try, and what else `write`
+    A try may have been written although its answer was lost. Raises the last LedgerBusy, and whatever else `write`
     raises.
     """
     deadline, delay = time.monotonic() + seconds, _FIRST_SECONDS
@@ -30,5 +30,5 @@ def patiently(write: Callable[[], T], seconds: float, stopped: threading.Event) 
         except LedgerBusy as error:
             if time.monotonic() + delay > deadline or stopped.wait(delay):
                 raise
-            log.warning("asked again: %s", error)
+            log.warning("trying again: %s", error)
             delay = min(2 * delay, _MOST_SECONDS)

@@ -1,7 +1,7 @@
-"""Everything that an export needs, looked at in one go, so that nobody learns of it piece by piece.
+"""Check everything that an export needs, and report all problems at once instead of one at a time.
 
-A check is a function that raises what is wrong; their list says which come first, and which of them make others
-pointless. It only reads, but for a probe in the store.
+A check is a function that raises what is wrong. The list of checks is their order, and says which checks depend on
+others. Checks only read, except for a probe in the store.
 """
 
 from __future__ import annotations
@@ -41,24 +41,24 @@ SET_UP = (
     *(SettingMissing, LedgerOutdated, LedgerRefused, LedgerBusy, StoreRefused, StoreUnusable),
     *(TreeError, SourceChanged, SourceRefused, SourceBusy, ProjectNotFound),
 )
-"""What the set-up of an installation can be short of; each is found by a check."""
+"""What can be wrong with the set-up of an installation; a check finds each of them."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The outcome of one check: what is wrong, or which check has to be well before it; neither: all is well."""
+    """The outcome of one check: its error, or the check that must succeed before it; neither if all is well."""
 
     check: str
     error: ProjectExportError | None = None
     needs: str | None = None
 
     def __str__(self) -> str:
-        said = self.error or (self.needs and f"not checked, since it needs: {self.needs}")
+        said = self.error or (self.needs and f"not checked, because it needs: {self.needs}")
         return f"{self.check}: {said}" if said else self.check
 
 
 class _Look:
-    """What checks share: the context, one session on the source, and the tree as it was fitted to it."""
+    """What checks share: the context, one session on the source, and the bound tree."""
 
     def __init__(self, ctx: Context, project_id: int | None, opened: ExitStack) -> None:
         self.ctx = ctx
@@ -67,12 +67,12 @@ class _Look:
 
     @cached_property
     def session(self) -> Session:
-        """A session that a check keeps usable by `attempt`."""
+        """A session; each check that uses it runs inside `attempt`, which keeps it usable."""
         return self._opened.enter_context(self.ctx.session("check"))
 
     @cached_property
     def bound(self) -> BoundTree:
-        """The tree as this source has it."""
+        """The tree, bound to this source."""
         return bound_tree(self.ctx.tree, self.session, self.ctx.settings)
 
 
@@ -80,7 +80,7 @@ class _Look:
 class _Check:
     """One check: it raises what is wrong.
 
-    needs: the checks without which it cannot say anything. hinges: those that may be why it finds something wrong.
+    needs: checks that must succeed first. hinges: checks whose failure may be the reason for an error of this one.
     """
 
     name: str
@@ -130,7 +130,7 @@ _CHECKS = (
 
 
 def _checks(ctx: Context) -> Iterator[_Check]:
-    """Yield the checks: settings first. Without a readable tree, those that its format needs are not known."""
+    """Yield the checks, settings first. The settings that a format needs are unknown if the tree cannot be read."""
     required: tuple[str, ...] = REQUIRED
     version = ""
     with suppress(TreeError):
@@ -140,7 +140,7 @@ def _checks(ctx: Context) -> Iterator[_Check]:
 
 
 def preflight(ctx: Context, project_id: int | None = None, without: Collection[str] = ()) -> Iterator[Finding]:
-    """Yield the outcome of each check. project_id: of a project that has to be there. without: checks to leave out."""
+    """Yield the outcome of each check. project_id: of a project that must exist. without: checks to skip."""
     with ExitStack() as opened:
         look = _Look(ctx, project_id, opened)
         bad: dict[str, str] = {}
@@ -171,9 +171,10 @@ def _found(check: _Check, look: _Look) -> Finding:
 
 @contextmanager
 def all_at_once(ctx: Context, project_id: int, without: Collection[str] = ()) -> Iterator[None]:
-    """Where the set-up refuses what the block does, find out what else is missing.
+    """If the block fails because of the set-up, find all other problems of the set-up as well.
 
-    Raises the block's error when nothing else is, or when all of it may pass by itself; else NotReady with all.
+    Raises the block's error if there are no others, or if all of them may pass by themselves; otherwise NotReady, which
+    lists them.
     """
     try:
         yield

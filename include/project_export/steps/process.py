@@ -1,4 +1,4 @@
-"""A process, by what tells it from every other one: its machine, its number, and when it began."""
+"""A process, identified by its machine, its number, and its start."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Process:
-    """born: in ticks since the machine's boot, nothing where the machine does not tell. As text: host:pid:born."""
+    """born: the start, in ticks since the machine's boot; empty if it is unknown. As text: host:pid:born."""
 
     host: str
     pid: int
@@ -22,24 +22,24 @@ class Process:
 
     @staticmethod
     def this() -> Process:
-        """Return the process that asks."""
+        """Return the current process."""
         return Process(socket.gethostname(), os.getpid(), _born(os.getpid()))
 
     @staticmethod
     def parse(text: str) -> Process | None:
-        """Return the process that a text tells; None when it tells none."""
+        """Return the process that a text names, None if it names none."""
         host, _, rest = text.partition(":")
         pid, _, born = rest.partition(":")
         return Process(host, int(pid), born) if host and pid.isdigit() else None
 
     @property
     def here(self) -> bool:
-        """Whether it is, or was, a process of this machine."""
+        """Whether it is, or was, a process on this machine."""
         return self.host == socket.gethostname()
 
     @property
     def alive(self) -> bool:
-        """Whether it may still be working: on another machine, for all that is known here."""
+        """Whether it may still be working; always true for a process on another machine."""
         if not self.here:
             return True
         try:
@@ -47,11 +47,11 @@ class Process:
         except ProcessLookupError:
             return False
         except PermissionError:
-            pass  # it is another user's
+            pass  # it belongs to another user
         return not self.born or _born(self.pid) in (self.born, "")
 
     def kill(self) -> bool:
-        """End it at once, even if it is frozen; return whether that was possible: from this machine, and surely it."""
+        """Kill it, even if it is frozen; return whether that was possible: it runs here and is certainly this one."""
         if not self.here or self.pid == os.getpid() or not self.born or _born(self.pid) != self.born:
             return False
         try:
@@ -62,7 +62,7 @@ class Process:
 
 
 def _born(pid: int) -> str:
-    """Return when a process began. One that has ended, and only waits to be asked how, has no beginning any more."""
+    """Return the start of a process, or `ended` for one that has ended and not been waited for."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

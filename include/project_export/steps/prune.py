@@ -1,7 +1,7 @@
-"""Retention: what is past its time leaves the store, and then the ledger.
+"""Retention: removes what has expired from the store, and then from the ledger.
 
-Only ended jobs are touched, each under a lock that keeps it from being opened again meanwhile; and only jobs of this
-ledger: what others keep in the same store stays.
+Only ended jobs are touched, each under a lock that keeps it from being reopened at the same time. Only jobs of this
+ledger are touched: another ledger's files in the same store stay.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ log = logging.getLogger(__name__)
 
 _HOUR_SECONDS = 3600.0
 _DAY_SECONDS = 24 * _HOUR_SECONDS
-_TELL_HOURS = 3.0
+_NOTIFY_HOURS = 3.0
 
 
 @dataclass
 class Pruned:
-    """What was removed, or would be.
+    """What was removed, or would be removed.
 
     cancelled: active jobs whose run is gone, failed; jobs: whole jobs; archives: of jobs that stay;
     leftovers: other files of jobs that stay; bytes: size of all files that were removed.
@@ -41,17 +41,17 @@ class Pruned:
 
 
 def prune(ctx: Context, run_alive: RunAlive, *, dry_run: bool = False) -> Pruned:
-    """Remove what is past its time and return what that was. Files go before the rows that name them.
+    """Remove what has expired and return what was removed. Files are removed before the rows that name them.
 
-    1. Jobs that are active although their run is gone are failed as cancelled.
-    2. Jobs that ended more than settings.job_days ago, with all their files, unless their archive has to stay.
-    3. Archives, with their manifests, of exports that ended more than settings.archive_hours ago; but never the last
-       one of a project that is being exported anew.
-    4. Files of ended jobs that nothing refers to: temporary files and outputs of attempts that do not count.
-    5. Ends of the last hours that were not told, since the process died or a channel did not deliver, are told.
+    1. Active jobs whose run is gone fail as cancelled.
+    2. Jobs that ended more than settings.job_days ago are removed with all their files, unless their archive must stay.
+    3. Archives of jobs that ended more than settings.archive_hours ago are removed with their manifests, but never the
+       latest archive of a project that is being exported again.
+    4. Unreferenced files of ended jobs are removed: temporary files, and outputs of attempts that do not count.
+    5. Notices of the last hours that were not sent, because the process died or a channel failed, are sent.
 
-    dry_run: change nothing, only say what would be done. Where the store refuses, the job keeps its rows and the others
-    are pruned all the same; then StoreRefused lists what was refused.
+    dry_run: change nothing, only report what would be done. If the store refuses, that job keeps its rows, and the
+    other jobs are still pruned; then StoreRefused lists the refusals.
     """
     return _Pruning(ctx, dry_run).run(run_alive)
 
@@ -81,7 +81,7 @@ class _Pruning:
                     self._remove_job(ended)
                 else:
                     self._remove_files(ended, expired=job.id in archives)
-        for job in ledger.retention.recently_ended(_TELL_HOURS * _HOUR_SECONDS) if not self._dry_run else ():
+        for job in ledger.retention.recently_ended(_NOTIFY_HOURS * _HOUR_SECONDS) if not self._dry_run else ():
             notify(self._ctx, job.id, job.outcome or "failed")
         log.info("%s: %s", "would be pruned" if self._dry_run else "pruned", self._pruned)
         if self._refused:
@@ -112,7 +112,7 @@ class _Pruning:
         log.info("job %d of project %d, ended %s", ended.job.id, ended.job.project_id, ended.job.finished_at)
 
     def _remove_files(self, ended: Ended, *, expired: bool) -> None:
-        """Remove the archive if it is expired, and all that neither the job nor a row of it refers to."""
+        """Remove the archive if it has expired, and all files that neither the job nor its rows refer to."""
         job, store, key = ended.job, self._ctx.store, self._ctx.key(ended.job)
         published = {job.archive_uri, manifest_of(job.archive_uri)} if job.archive_uri else set()
         kept = {row.uri for row in self._ctx.ledger.queries.rows(job.id)}

@@ -18,19 +18,19 @@ DELAYS_SECONDS = (1.0, 4.0, 16.0)
 
 
 def check_upload(ctx: Context, url: str) -> None:
-    """Raise BadRequest when nothing may be sent to this URL, DeliveryFailed when its host cannot be resolved."""
+    """Raise BadRequest if nothing may be sent to this URL, DeliveryFailed if its host cannot be resolved."""
     Place.parse(url).addresses(allow_private=ctx.settings.upload_allow_private)
 
 
 def upload(ctx: Context, job: Job, url: str, method: str) -> None:
-    """Stream a job's archive to the URL; the file is opened anew for each try.
+    """Stream a job's archive to the URL; each try opens the file again.
 
-    Raises DeliveryRefused, DeliveryFailed when no try helped, BadRequest, ArtifactMissing when the archive is gone.
+    Raises DeliveryRefused, BadRequest, DeliveryFailed after the last try, and ArtifactMissing if the archive is gone.
     """
     uri = str(job.archive_uri)
     size = ctx.store.files(ctx.key(job)).get(uri, 0)
     if size != job.archive_bytes:
-        message = f"{uri} has {size} bytes, and should have {job.archive_bytes}"
+        message = f"{uri} has {size} bytes instead of {job.archive_bytes}"
         raise StoreRefused(f"{message}. Clear the merge: it writes the archive again.")
     for number, delay in enumerate((*DELAYS_SECONDS, None), start=1):
         try:

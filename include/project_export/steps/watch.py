@@ -1,6 +1,6 @@
-"""Judge a job from its table: which rows are still worked on, which lost their process, how far it is.
+"""Judge a job by its rows in the ledger: which are being exported, which lost their process, and the progress.
 
-The table is the truth; what the scheduler says of the units' tasks only tells whose process is gone.
+The ledger decides. The scheduler's view of the tasks only shows which processes have ended.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from project_export.steps.owner import Owner
 log = logging.getLogger(__name__)
 
 KILLED, SILENT, STARVED = "Killed", "Silent", "Starved"
-"""Codes of what no exception says; see `Failure.code`."""
+"""Codes of failures without an exception; see `Failure.code`."""
 _MOST_DEATHS = 2
 _BEATS, _MOST_SILENT_SECONDS = 4, 30.0
 
 
 class Silence:
-    """What one process remembers of rows that give no sign of life, from one look at them to the next.
+    """What one process remembers about rows without a heartbeat, from one look to the next.
 
-    A row is hung when it stays silent under the eyes of a watcher: after a time in which the ledger did not answer, no
-    unit could give a sign, and each gives its next one within a few beats.
+    A row hangs if it stays silent while it is being watched. After a time in which the ledger did not answer, no
+    worker could write a heartbeat, but each writes its next one within a few intervals.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -35,11 +35,11 @@ class Silence:
         self._seen: dict[tuple[int, datetime | None], float] = {}
 
     def __bool__(self) -> bool:
-        """Whether a row is silent, and has to be looked at again."""
+        """Whether a row is silent, and must be looked at again."""
         return bool(self._seen)
 
     def lasting(self, silent: Sequence[Row]) -> list[Row]:
-        """Return those of the silent rows that have been so since an earlier look, for long enough."""
+        """Return the rows that have been silent for long enough, since an earlier look."""
         now = time.monotonic()
         self._seen = {key: self._seen.get(key, now) for key in map(_sign, silent)}
         return [row for row in silent if now - self._seen[_sign(row)] >= self.seconds]
@@ -48,12 +48,12 @@ class Silence:
 def watch(ctx: Context, job_id: int, ended: Mapping[int, str], silence: Silence | None = None) -> tuple[Progress, bool]:
     """Judge every pending row and return the job's progress and whether the waiting is over.
 
-    ended: the units whose task is over for good, by number, and how it ended (success, failed, ...). A row whose unit
-    has ended without finishing it, and a row without a sign of life for settings.hung_seconds, are queued again, and
-    failed when they did so twice; a process that gives no sign of life is killed if it is one of this machine. The
-    waiting is over when all is finished, or when no unit is left: what is queued then, the merge exports itself, and
-    while one is left, it may still take up what has failed (it was cleared).
-    silence: of whoever looks again and again; without it, a row is judged at the first look.
+    ended: how each worker's task ended (success, failed, ...), by the worker's number, for tasks that will not run
+    again. A row whose worker ended without finishing it, and a row without a heartbeat for settings.hung_seconds, are
+    requeued, and fail the second time; a silent process on this machine is killed. The waiting is over when all rows
+    are finished, or when no worker is left: the merge exports what is still queued. While a worker is left, it may
+    still take up rows that failed and were cleared.
+    silence: for a caller that looks repeatedly; without it, a row is judged at the first look.
     """
     started = ctx.ledger.queries.rows(job_id, "started")
     for unit, how in ended.items():
@@ -88,9 +88,9 @@ def watch(ctx: Context, job_id: int, ended: Mapping[int, str], silence: Silence 
 
 
 def fail_fast(ctx: Context, job: Job) -> None:
-    """Cancel all that is pending in a job once a relation has failed for good, if the job's request asks for that.
+    """Cancel all pending rows of a job once a relation has failed for good, if the request asks for that.
 
-    A running unit finds its attempt revoked at its next sign of life, and cancels its query.
+    A running worker learns of it at its next heartbeat, and cancels its query.
     """
     if not job.params.get("fail_fast"):
         return
@@ -103,9 +103,9 @@ def fail_fast(ctx: Context, job: Job) -> None:
 
 
 def give_up(ctx: Context, job_id: int, reason: str) -> bool:
-    """Fail what is queued when nobody has worked on any export for settings.slot_wait_seconds; return whether it is.
+    """Fail the queued rows if no worker has worked on any export for settings.slot_wait_seconds; return whether it did.
 
-    reason: kept as the error of the first row; the others are cancelled.
+    reason: the error of the first row; the others are cancelled.
     """
     if not ctx.ledger.watch.stalled(job_id, ctx.settings.slot_wait_seconds):
         return False
@@ -116,9 +116,9 @@ def give_up(ctx: Context, job_id: int, reason: str) -> bool:
 
 
 def release(ctx: Context, rows: Sequence[Row], reason: str, code: str) -> None:
-    """Queue started rows again whose process is gone. code: of the failure that this may be.
+    """Requeue started rows whose process is gone. code: see `Failure.code`, in case a row fails.
 
-    The second death in a row's life fails it, and it alone, and so does a death in its last attempt.
+    A row, and only that row, fails when its process dies for the second time, or in its last attempt.
     """
     for row in rows:
         seen = {row.id: row.attempt}
@@ -134,21 +134,21 @@ def release(ctx: Context, rows: Sequence[Row], reason: str, code: str) -> None:
 
 
 def _ended(row: Row) -> str:
-    """End the frozen process that holds a row, for it would keep its unit's task, and so the run, for ever."""
+    """Kill the frozen process that holds a row: otherwise its task, and so the run, would never end."""
     owner = Owner.parse(row.owner)
     process = owner.process if owner else None
     if process is None:
         return ""
     who = f" from process {process.pid} on {process.host}"
-    return f"{who}, which was killed" if process.kill() else f"{who} (if it still is there, end it: kill -9)"
+    return f"{who}, which was killed" if process.kill() else f"{who} (if it still exists, end it: kill -9)"
 
 
 def _sign(row: Row) -> tuple[int, datetime | None]:
-    """Return what changes with each attempt at a row and each sign of life."""
+    """Return what changes with each attempt and each heartbeat."""
     return row.id, row.heartbeat_at
 
 
 def _unit(row: Row) -> int | None:
-    """Return the number of the unit that holds a row."""
+    """Return the number of the worker that holds a row."""
     owner = Owner.parse(row.owner)
     return owner.unit if owner else None

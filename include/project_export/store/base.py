@@ -112,7 +112,7 @@ class Store(ABC):
     def remove_others(self, job: JobKey, keep: set[str]) -> list[str]:
         """Remove all files of a job except the URIs in `keep`, and return what was removed.
 
-        These are outputs of attempts that no longer count, and temporary files of dead processes, not of living ones.
+        These are outputs of attempts that no longer count, and temporary files of processes that no longer live.
         """
         unreferenced = [uri for uri in sorted(self.files(job).keys() - keep) if not self.being_written(uri)]
         for uri in unreferenced:
