@@ -304,7 +304,7 @@ def test_floats_keep_their_fraction_and_nan_is_null(read: Read, value: str, show
     [
         ("unless: person, ", "", "13: also lacks the attribute unless"),
         ("unless: person", "unles: person", "13: also has no attribute unles; nearest: unless"),
-        ("    also:", "    one: true\n    also:", "only a top-level relation of many can have rows in addition"),
+        ("    also:", "    one: true\n    also:", "also is for a top-level relation of many"),
         (
             "    keys: [person,",
             "    successor: {table: x, join: {id: id}}\n    keys: [person,",

@@ -138,11 +138,15 @@ def test_white_space_alone_in_base64_or_in_a_file_counts_as_null(
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("one: true\n        join: {bed_id", "join: {bed_id", r"only a nested relation of one leaves something"),
+        ("one: true\n        join: {bed_id", "join: {bed_id", r"default is for a nested relation of one"),
         ("size: 0}", "sise: 0}", r"garden\.yaml:14: key sise is unknown; nearest: size"),
-        ('"<new>", size: 0}', '"<new>", size: .nan}', r"garden\.yaml:14: not a value that JSON has"),
-        ("    keys: [name]\n", "    keys: [name]\n    default: {name: x}\n", r"only a nested relation of one leaves"),
-        ("blank: true}", "blank: maybe}", r"this must be true or false, not 'maybe'"),
+        ('"<new>", size: 0}', '"<new>", size: .nan}', r"garden\.yaml:14: JSON has no such value"),
+        (
+            "    keys: [name]\n",
+            "    keys: [name]\n    default: {name: x}\n",
+            r"default is for a nested relation of one",
+        ),
+        ("blank: true}", "blank: maybe}", r"this must be true or false; got 'maybe'"),
     ],
 )
 def test_a_default_without_effect_is_refused(tree: Path, tmp_path: Path, old: str, new: str, message: str) -> None:

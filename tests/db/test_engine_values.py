@@ -243,12 +243,12 @@ DEEP = "repeat('[', {0}) || repeat(']', {0})"
     ("column", "transform", "value", "said"),
     [
         ("text", "yaml", "'[a'", "not readable as YAML"),
-        ("text", "yaml", """'{"a": .NaN}'""", "no number that JSON has"),
+        ("text", "yaml", """'{"a": .NaN}'""", "JSON has no number"),
         ("text", "yaml", r"""'{"a": "\ud800"}'""", "not readable as YAML"),
         ("text", "yaml_hash", "'[1]'", "YAML of list where a hash belongs"),
         ("text", "yaml_hash", "'text'", "YAML of str where a hash belongs"),
         ("text", "yaml_hash", "'[a'", "not readable as YAML"),
-        ("text", "yaml", "'a: .inf'", "no number that JSON has"),
+        ("text", "yaml", "'a: .inf'", "JSON has no number"),
         ("text", "yaml", "'&a [*a]'", "recursion"),
         ("jsonb", "yaml", "'[1]'", ""),
         ("text", "yaml", DEEP.format(254), "Recursion limit"),
@@ -302,7 +302,7 @@ def test_a_nested_row_is_named_by_what_joins_it(read: Read) -> None:
 
 def test_a_key_that_is_not_one_loses_no_row(read: Read) -> None:
     reader = read(*items("name text", "key: [name], order: [id], keys: [id]", "(1, 1, 'a'), (2, 1, 'a'), (3, 1, 'b')"))
-    with pytest.raises(SourceRefused, match=r"items: 3 keys \(name\) lead to .* Give the relation a key that"):
+    with pytest.raises(SourceRefused, match=r"items: 3 keys \(name\) find .* Give the relation a key that"):
         text(reader, "items")
 
 
@@ -380,5 +380,5 @@ def test_a_long_value_that_is_transformed_is_read_whole(read: Read) -> None:
 @pytest.mark.parametrize("batch_bytes", [1, 4 << 20])
 def test_a_large_record_whose_key_is_not_one_is_refused(read: Read, batch_bytes: int) -> None:
     sql, tree = items("name text", "key: [name], order: [id], keys: [id]", "(1, 1, 'a'), (2, 1, 'a')")
-    with pytest.raises(SourceRefused, match=r"items: [12] keys \(name\) lead to [24] rows"):
+    with pytest.raises(SourceRefused, match=r"items: [12] keys \(name\) find [24] rows"):
         text(read(sql, tree, batch_bytes=batch_bytes, batch_rows=1), "items")

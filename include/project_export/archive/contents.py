@@ -19,8 +19,8 @@ _BAD: Any = object()
 class Contents:
     """Reads the content of JSON files; what is found goes to `findings`.
 
-    tree: what records are checked by. longest: bytes of a line, or of a file with one object, at the most; longer ones
-    are a finding and are not looked into. strict: whether values over an importer's limits are a problem.
+    tree: what records are checked by. longest: bytes of a line, or of a file with one object, at most; longer ones are
+    a finding and are not inspected. strict: whether values over an importer's limits are a problem.
     """
 
     def __init__(self, tree: Tree, findings: Findings, longest: int, *, strict: bool = False) -> None:

@@ -8,7 +8,7 @@ from project_export.formats import Limits
 
 
 def too_large(stored: int, unpacked: int, limits: Limits | None) -> tuple[str, ...]:
-    """Return remarks on an archive of so many bytes, before and after it is unpacked. limits: of its format."""
+    """Return remarks on an archive of these sizes in bytes, stored and unpacked. limits: of its format."""
     remarks = []
     if limits and unpacked > limits.unpacked:
         remarks.append(f"{unpacked} bytes once unpacked: {limits.on_unpacked}")

@@ -21,7 +21,7 @@ _OBJECT_ID = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})?")
 
 @dataclass(frozen=True)
 class Form:
-    """What values of a key are: of which JSON types, and as texts of which form. Null is allowed everywhere."""
+    """The form of a key's values: their JSON types, and the pattern of texts. Null is always allowed."""
 
     what: str
     types: frozenset[type]

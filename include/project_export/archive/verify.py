@@ -90,7 +90,7 @@ def verify_file(
     limits: Limits | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> Report:
-    """As verify, for an archive that does not lie in the local file system; `name` stands for it in the report."""
+    """Check an archive that is not in the local file system, like `verify`. name: what the report calls it."""
     return _Check(name, manifest, tree, limits).run(file, on_progress)
 
 
