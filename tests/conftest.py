@@ -1,4 +1,4 @@
-"""One PostgreSQL for the whole test run, and the folder of facts."""
+"""One PostgreSQL for the whole test run, and which worker runs which tests."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from xdist.scheduler import LoadScopeScheduling
 
 from dev.postgres import Server
-from tests.reader import data
 
 REPO = Path(__file__).resolve().parents[1]
 SERVER_DIR = "PROJECT_EXPORT_TEST_SERVER"
@@ -23,8 +20,10 @@ AIRFLOW_TESTS = "tests/dags/"
 FACTS = "PROJECT_EXPORT_FACTS"
 MEMORY, ENOUGH = Path("/dev/shm"), 4 << 30
 
-pytest.register_assert_rewrite("tests")  # an assertion in a helper shows its values, as one in a test does
-pytest_plugins = ["tests.databases", "tests.ledgers", "tests.receiver"]
+# An assertion in a helper shows its values, as one in a test does. That is for what is imported from now on: this module
+# imports nothing of `tests` itself.
+pytest.register_assert_rewrite("tests")
+pytest_plugins = ["tests.databases", "tests.known_facts", "tests.ledgers", "tests.receiver"]
 
 
 def memory() -> Path | None:
@@ -65,29 +64,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
 @pytest.fixture(scope="session")
 def repo() -> Path:
     return REPO
-
-
-@pytest.fixture(scope="session")
-def facts() -> Path:
-    """The folder of facts about GitLab that comes with the tests."""
-    return REPO / "tests" / "facts"
-
-
-@pytest.fixture(scope="session")
-def newer(facts: Path) -> Callable[[str], bool]:
-    """Whether GitLab exports a relation or a key, by its dotted path, only since the facts were written."""
-    source = yaml.safe_load((facts / "gitlab" / "tree.yaml").read_text(encoding="utf-8"))["source"]
-    found = data.newer(source["commit"])
-    return lambda path: any(f"{path}.".startswith(f"{one}.") for one in found)
-
-
-@pytest.fixture(scope="session")
-def facts_folder() -> Path:
-    """The folder of all facts, real exports among them, which is not part of the repository."""
-    folder = Path(os.environ.get(FACTS, REPO.parent / "shared"))
-    if not folder.is_dir():
-        pytest.skip(f"no folder of facts at {folder}; name it by {FACTS}")
-    return folder.resolve()
 
 
 @pytest.fixture(scope="session")
