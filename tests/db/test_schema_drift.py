@@ -249,9 +249,15 @@ def test_what_is_allowed_to_be_absent_is_an_omission_and_the_rest_of_the_export_
 
 
 def touched(bound: BoundTree) -> set[str]:
-    """Return the paths of what an absence may change: also of the nested relations that a derived value leads to."""
+    """Return the paths of what an absence may change.
+
+    They include nested relations that join on a derived value, and relations that are read from their successor.
+    """
     gone = {item.path for item in bound.left_out}
+    there = dict(bound.tree.walk())
     for path, relation in TREE.walk():
+        if path in there and there[path].table != relation.table:
+            gone.add(path)
         for derived in {name for name, _ in relation.derived if f"{path}.{name}" in gone}:
             gone |= {f"{path}.{child.name}" for child in relation.children if derived in dict(child.join).values()}
     return gone
