@@ -149,9 +149,9 @@ def test_the_command_finds_where_the_two_entries_disagree(repo, copy, added, tmp
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_all_checks_pass_in_the_copy(copy, added):
     assert added.returncode == 0
-    done = run(copy, "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", *CHECKS)
+    done = run(copy, "pytest", "-q", "-n", "2", "-m", "not slow", "-p", "no:cacheprovider", *CHECKS)
     assert done.returncode == 0, done.stdout[-5000:]
     assert " passed" in done.stdout

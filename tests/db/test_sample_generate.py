@@ -32,7 +32,7 @@ NEVER = {
     "ci_pipelines.stages.bridges.artifacts_expire_at",
 }  # fmt: skip
 """Keys that are null in every record that GitLab exports."""
-ONLY_HOSTILE = {name for form in hostile.forms() for name in form.fills if "." in name}
+ONLY_HOSTILE = {name for kind in hostile.kinds() for name in kind.fills if "." in name}
 """Keys that are null in every record of rows that GitLab accepts."""
 PUSHED = "push_event_payload"
 """An event with a target cannot say pushed."""

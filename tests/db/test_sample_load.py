@@ -53,7 +53,7 @@ def test_a_project_whose_records_name_no_id_takes_the_next_one(database, tmp_pat
 def test_an_id_that_is_taken_is_refused_and_nothing_changes(database, tmp_path):
     archive = write_archive(tmp_path / "a.tar.gz", {"project_feature": [FEATURE], "labels": [label("a")]})
     load_into(database, archive)
-    with pytest.raises(BadRequest, match="of project 42, and the database has a project of this id"):
+    with pytest.raises(BadRequest, match="contains project 42, but the database has one with this id"):
         load_into(database, archive)
     assert rows(database, "SELECT count(*) FROM labels") == [(1,)]
 
@@ -204,7 +204,7 @@ def test_releases_that_contradict_each_other_are_refused(database, tmp_path):
         {"tag": tag, "project_id": 42, **TIMES, "milestone_releases": [{"milestone": one} for one in order]}
         for tag, order in (("v1", group), ("v2", group[::-1]))
     ]
-    with pytest.raises(ArchiveBroken, match="milestone records of releases stand in orders that contradict each other"):
+    with pytest.raises(ArchiveBroken, match="milestone records of releases are in contradictory orders"):
         load_into(database, write_archive(tmp_path / "a.tar.gz", {"releases": releases}))
 
 

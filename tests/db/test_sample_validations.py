@@ -12,7 +12,7 @@ import yaml
 from psycopg.sql import SQL
 
 from project_export.sample import generate, layouts, schema
-from project_export.sample.hostile import forms
+from project_export.sample.hostile import kinds
 from project_export.sample.writer import Writer
 from tests import reader
 from tests.databases import Databases
@@ -121,8 +121,8 @@ def test_every_kind_of_hostile_row_changes_something(database):
         schema.create(conn)
         generate.generate(conn, 2, 1)
         writer = Writer(conn)
-        for form in forms():
-            assert all(writer.has(*name.split(".")) for name in form.needs.split()), form.what
-            for statement in form.sql.split(";\n"):
+        for kind in kinds():
+            assert all(writer.has(*name.split(".")) for name in kind.needs.split()), kind.what
+            for statement in kind.sql.split(";\n"):
                 cursor = conn.execute(SQL(statement))
-                assert cursor.rowcount > 0, f"{form.what}: {statement}"
+                assert cursor.rowcount > 0, f"{kind.what}: {statement}"

@@ -77,7 +77,7 @@ def test_a_position_of_nulls_is_stored_as_null():
 
 @pytest.mark.parametrize("value", ["text", [1], {"a": 1}, {}, TEXT | {"position_type": "other"}])
 def test_what_would_not_come_back_as_a_position_is_refused(value):
-    with pytest.raises(ValueError, match=r"is not a position|does not come back from YAML as a position"):
+    with pytest.raises(ValueError, match=r"is not a position|cannot be restored from YAML as a position"):
         write_position(value)
 
 

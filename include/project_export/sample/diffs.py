@@ -1,8 +1,8 @@
 """The versions of a merge request's diff, with their commits and files.
 
-GitLab keeps commits in two ways, and this does both where the database has both: in the columns of
-merge_request_diff_commits, as all were once, or once per project in merge_request_commits_metadata with the own columns
-left NULL. What a table that was replaced still holds is stale; here it is a canary.
+GitLab stores a commit in one of two ways: in the columns of merge_request_diff_commits, as it always used to, or once
+per project in merge_request_commits_metadata, where its own columns are NULL. This uses both if the database has both.
+Rows in a table that was replaced are stale; here they contain canaries.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ CONTENTS: tuple[tuple[bool | None, str], ...] = (
     (False, ""),
     (False, f"@@ -1 +1 @@\n-{NASTY[1]}\n+{NASTY[3]}{NASTY[6]}\n\\ No newline at end of file\n"),
 )
-"""Whether a diff is binary, and the diff; none where it is too large."""
+"""Whether a diff is binary, and the diff, which is empty if it is too large."""
 
 
 def add_diffs(world: World, project: Project, merge_request: int, number: int, at: datetime) -> Where:
-    """Add one to three regular versions, of which only the last is exported, and now and then a merge_head one.
+    """Add one to three regular versions and sometimes a merge_head one; only the last regular one is exported.
 
-    Return where in the last one notes can be.
+    Return where notes can be in that one.
     """
     versions = 1 + number % 3
     for version in range(versions):
@@ -81,7 +81,7 @@ def _add_diff(
 
 
 def _has_metadata(world: World, wanted: bool) -> bool:
-    """Return whether a diff's commits go to the metadata: as wanted, where the database has both ways."""
+    """Return whether a diff's commits are stored as metadata: as wanted, if the database has both ways."""
     if not world.writer.has("merge_request_commits_metadata"):
         return False
     return wanted or not world.writer.has("merge_request_diff_commits", "sha")
@@ -112,7 +112,7 @@ def _add_commit(world: World, project: Project, diff: int, order: int, sha: str,
 
 
 def _add_file(world: World, project: Project, diff: int, order: int) -> str:
-    """Add a file and return its path. Since 18.4 a new path that is the old one is left out; older rows have it."""
+    """Add a file and return its path. Since 18.4 a new path that equals the old one is NULL; older rows have it."""
     values, writer = world.values, world.writer
     path = values.path()
     renamed = project.turn("renamed", (False, False, True))

@@ -6,8 +6,8 @@ They are beside the tree `gitlab`, which reads the columns as its reference sche
     gitlab-keys.tsv         kind (pk, unique, index, gin, fk), table, name, columns, detail (what follows the columns)
     gitlab-partitions.tsv   table, strategy, partition, bounds
 
-Foreign keys to tables that are not among them (organizations, epics, ...) are left out. Loose ones, which GitLab keeps
-in application code, do not exist here either, so ids may dangle as they do there.
+Foreign keys to tables that are not listed (organizations, epics, ...) are left out. Loose foreign keys, which GitLab
+enforces in application code, do not exist here either, so ids may dangle as they do there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from project_export import trees
 
 
 class Column(NamedTuple):
-    """One row of gitlab-columns.tsv; `not_null` and `default` are SQL, empty when there is none."""
+    """One line of gitlab-columns.tsv; `not_null` and `default` are SQL, empty if there is none."""
 
     table: str
     name: str
@@ -30,12 +30,12 @@ class Column(NamedTuple):
 
     @property
     def serial(self) -> bool:
-        """Whether the column numbers itself from a sequence."""
+        """Whether the column gets its value from a sequence."""
         return self.name == "id" and not self.default
 
 
 class Key(NamedTuple):
-    """One row of gitlab-keys.tsv; `columns` and `detail` are SQL."""
+    """One line of gitlab-keys.tsv; `columns` and `detail` are SQL."""
 
     kind: str
     table: str
@@ -50,7 +50,7 @@ class Key(NamedTuple):
 
 
 class Partition(NamedTuple):
-    """One row of gitlab-partitions.tsv; `strategy` and `bounds` are SQL."""
+    """One line of gitlab-partitions.tsv; `strategy` and `bounds` are SQL."""
 
     table: str
     strategy: str
@@ -59,7 +59,7 @@ class Partition(NamedTuple):
 
 
 def columns() -> Iterator[Column]:
-    """Yield every column, tables and columns in GitLab's order; partitions are not among the tables."""
+    """Yield every column, tables and columns in GitLab's order; partitions are not included."""
     return (Column(*line) for line in _rows("gitlab-columns.tsv"))
 
 

@@ -1,10 +1,10 @@
 """The generator: fills an empty database that has the sample's schema with projects of any size.
 
-By default it writes what GitLab writes: rows that its models accept (docs/sample.md lists the validations), stored as
-the layout of the database stores them. `hostile` adds everything else that a database may contain.
+By default it writes what GitLab writes: rows that its models accept (docs/sample.md lists the validations), stored in
+the way of the database's layout. `hostile` adds everything else that a database may contain.
 
-Deterministic: the same arguments give the same rows. The rows of all projects come interleaved, as they lie in a real
-database, and memory stays the same however many there are.
+The same arguments always give the same rows. The rows of projects are interleaved, as in a real database, and memory
+does not grow with their number.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from project_export.sample.writer import Writer
 from project_export.tree import load
 
 SIZES = {"issues": 60, "merge_requests": 20, "ci_pipelines": 20}
-"""What the first project has at scale 1; a pipeline comes after the merge request it belongs to."""
+"""What the first project has at scale 1; a pipeline is written after the merge request that it belongs to."""
 
 COMPLETE = (1, 0.01, 1, False, True)
-"""Arguments of `generate` for the least data in which every key that can have a value has one."""
+"""Arguments of `generate` for the smallest sample in which every key that can have a value has one."""
 
-UNITS: dict[str, Callable[[World, Project, int], None]] = {
+ADDERS: dict[str, Callable[[World, Project, int], None]] = {
     "issues": add_issue,
     "merge_requests": add_merge_request,
     "ci_pipelines": add_pipeline,
@@ -53,7 +53,7 @@ UNITS: dict[str, Callable[[World, Project, int], None]] = {
 
 @dataclass(frozen=True)
 class GeneratedProject:
-    """A project's id and how many records an export of it has to hold, by top-level relation (0: none)."""
+    """A project's id and how many records its export must contain, by top-level relation (0: none)."""
 
     id: int
     records: dict[str, int]
@@ -67,13 +67,16 @@ def generate(
     hostile: bool = False,
     complete: bool = False,
 ) -> list[GeneratedProject]:
-    """Add projects with the ids 1 to `projects`, in one transaction, and report what each has.
+    """Add projects with the ids 1 to `projects`, in one transaction, and return what each has.
 
-    projects: how many, from 1. The k-th has a k-th of the first one's issues, merge requests and pipelines; of three or
-    more, the last has nothing but what every project has. scale: their number in the first one, as a multiple of
-    SIZES, above 0. hostile: whether to add what GitLab would not write (hostile.yaml). complete: whether to add of it
-    what a key needs to have a value at all. Raises BadRequest for other numbers or a database that already has
-    projects, SourceChanged for one without the sample's schema.
+    projects: how many, at least 1. The k-th has a k-th of the first one's issues, merge requests and pipelines. If
+    there are three or more, the last has only what every project has.
+    scale: the size of the first one as a multiple of SIZES, above 0.
+    hostile: whether to add what GitLab would not write (hostile.yaml).
+    complete: whether to add only those kinds of it that give a value to a key that would not have one otherwise.
+
+    Raises BadRequest for other numbers or if the database already has projects, SourceChanged if it lacks the sample's
+    schema.
     """
     if projects < 1 or scale <= 0:
         raise BadRequest(f"{projects} projects at scale {scale}: give 1 project or more and a scale above 0.")
@@ -85,7 +88,7 @@ def generate(
         made = [_start(world, number, projects, scale) for number in range(1, projects + 1)]
         for project, relation, number in _interleaved(made):
             world.values.generous = number < 2
-            UNITS[relation](world, project, number)
+            ADDERS[relation](world, project, number)
             world.writer.settle()
         world.writer.finish()
         add_others(conn, world.writer, tree, made, seed)
@@ -106,7 +109,7 @@ def _require_empty(conn: Connection[tuple[object, ...]]) -> None:
 
 
 def _start(world: World, number: int, projects: int, scale: float) -> Project:
-    """Add a project with all that does not grow with the scale."""
+    """Add a project with everything that does not grow with the scale."""
     empty = number == projects >= 3
     sizes = {relation: 0 if empty else max(2, round(size * scale / number)) for relation, size in SIZES.items()}
     project = add_project(world, full=number % 2 == 1 and not empty, empty=empty, sizes=sizes)
@@ -123,7 +126,7 @@ def _start(world: World, number: int, projects: int, scale: float) -> Project:
 
 
 def _interleaved(projects: list[Project]) -> Iterator[tuple[Project, str, int]]:
-    """Yield each project's units, spread evenly over the whole."""
+    """Yield the issues, merge requests and pipelines of all projects by number, each project's spread evenly."""
     streams = (_stream(project, place) for project in projects for place in range(len(SIZES)))
     for _, project_id, place, number in heapq.merge(*streams):
         yield projects[project_id - 1], list(SIZES)[place], number

@@ -1,4 +1,4 @@
-"""Everything else that a GitLab database may contain: what GitLab would not write today, as hostile.yaml lists it."""
+"""Everything else that a GitLab database may contain although GitLab would not write it today (hostile.yaml)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,12 @@ from project_export.sample.writer import Writer
 
 
 @dataclass(frozen=True)
-class Form:
-    """One kind of such rows: what it is, the SQL that makes it, the table.column that it needs, the keys it fills."""
+class Kind:
+    """One kind of such rows, as hostile.yaml has it.
+
+    what: a description. sql: statements that make it. needs: each table.column that must exist. fills: keys that get a
+    value by it.
+    """
 
     what: str
     sql: str
@@ -24,18 +28,18 @@ class Form:
 
 
 @cache
-def forms() -> tuple[Form, ...]:
-    """Return all kinds, in the order in which they have to be made."""
+def kinds() -> tuple[Kind, ...]:
+    """Return all kinds, in the order in which they must be made."""
     entries = yaml.safe_load(facts.text("hostile.yaml"))
-    return tuple(Form(**{**entry, "fills": tuple(entry.get("fills", ()))}) for entry in entries)
+    return tuple(Kind(**{**entry, "fills": tuple(entry.get("fills", ()))}) for entry in entries)
 
 
 def make(conn: Connection[tuple[object, ...]], writer: Writer, only_filling: bool = False) -> None:
-    """Change generated rows and add some, as far as the database's layout has what they need.
+    """Change generated rows and add others, if the database's layout has what they need.
 
-    only_filling: only what gives a value to a key that would have none.
+    only_filling: only make what gives a value to a key that would not have one otherwise.
     """
-    for form in forms():
-        there = all(writer.has(*name.split(".")) for name in form.needs.split())
-        if there and (form.fills or not only_filling):
-            conn.execute(SQL(form.sql))
+    for kind in kinds():
+        there = all(writer.has(*name.split(".")) for name in kind.needs.split())
+        if there and (kind.fills or not only_filling):
+            conn.execute(SQL(kind.sql))

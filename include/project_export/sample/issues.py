@@ -1,4 +1,4 @@
-"""Issues with everything nested in them."""
+"""Issues and everything nested in them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FIRST_NOTES = 60
 
 
 def add_issue(world: World, project: Project, number: int) -> None:
-    """Add the number-th issue, counted from 0; the first has the most notes and nothing left out."""
+    """Add the number-th issue, from 0; the first has the most notes, and every value."""
     values = world.values
     at = values.at(number)
     issue = _add_row(world, project, number, at)
@@ -112,7 +112,7 @@ def _add_notes(world: World, project: Project, issue: int, at: datetime, count: 
 
 
 def _add_designs(world: World, project: Project, issue: int, at: datetime) -> None:
-    """Add two designs, versions of which each changes both, and notes on the first."""
+    """Add two designs, two versions that each change both, and notes on the first design."""
     values, writer = world.values, world.writer
     names = [f"{place} mock-up “{values.name().replace('/', '-')}”.png" for place in range(2)]
     designs = [
@@ -152,7 +152,7 @@ def _add_designs(world: World, project: Project, issue: int, at: datetime) -> No
 
 
 def _add_zoom_meetings(world: World, project: Project, issue: int, at: datetime) -> None:
-    """Add a meeting that was removed and one that is on; an issue has one of those at the most."""
+    """Add a meeting that was removed and one that is scheduled; an issue has at most one scheduled meeting."""
     for status in (2, 1):
         world.writer.add(
             "zoom_meetings",

@@ -1,4 +1,4 @@
-"""The schema of different GitLab versions: the facts, changed as layouts.yaml says."""
+"""The schema of different GitLab versions: the facts, changed by layouts.yaml."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DEFAULT = "19.5"
 
 @dataclass(frozen=True)
 class Layout:
-    """The tables with their columns, in GitLab's order, the keys and the partitions of one version."""
+    """The tables with their columns in GitLab's order, the keys and the partitions of one version."""
 
     name: str
     tables: dict[str, tuple[Column, ...]]
@@ -34,7 +34,7 @@ def names() -> tuple[str, ...]:
 
 @cache
 def layout(name: str = DEFAULT) -> Layout:
-    """Return a layout; raise BadRequest for a name that no layout has."""
+    """Return a layout by name; raise BadRequest for an unknown name."""
     if name not in names():
         raise BadRequest(f"The sample has no layout {name!r}; {nearest(name, names())}.")
     built = _Building()
@@ -59,7 +59,7 @@ def _differences() -> dict[str, list[dict[str, Any]]]:
 
 
 class _Building:
-    """The facts on their way to a layout."""
+    """The facts while they become a layout."""
 
     def __init__(self) -> None:
         self.columns = list(facts.columns())
@@ -73,13 +73,13 @@ class _Building:
         return {table: tuple(columns) for table, columns in found.items()}
 
     def apply(self, difference: dict[str, Any]) -> None:
-        """Apply one entry: each of its attributes but `source` is the name of a change below."""
+        """Apply one entry: each of its attributes except `source` is the name of a change below."""
         for change, content in difference.items():
             if change != "source":
                 getattr(self, f"_{change}")(content)
 
     def _rename_tables(self, new: dict[str, str]) -> None:
-        """Rename tables, all at once, so that two can swap; keys and partitions keep their names, as in PostgreSQL."""
+        """Rename tables, all at once, so that two can swap names; keys and partitions keep theirs, as in PostgreSQL."""
         self.columns = [column._replace(table=new.get(column.table, column.table)) for column in self.columns]
         self.partitions = [part._replace(table=new.get(part.table, part.table)) for part in self.partitions]
         self.keys = [
@@ -100,7 +100,7 @@ class _Building:
         self.keys = [key for key in self.keys if key.table not in gone and key.target not in gone]
 
     def _drop_columns(self, dropped: dict[str, list[str]]) -> None:
-        """Drop columns with the keys on them."""
+        """Drop columns and the keys on them."""
         gone = {(table, name) for table, names in dropped.items() for name in names}
         self._must_exist(gone, {(column.table, column.name) for column in self.columns})
         self.columns = [column for column in self.columns if (column.table, column.name) not in gone]

@@ -1,6 +1,6 @@
-"""How many members an export of a project holds: its own, and those of its groups that are not among them.
+"""How many members an export of a project contains: its own, and members of its groups who are not among them.
 
-As project_export_presenter.rb and group_members_finder.rb do it for somebody who may administer the group.
+The rule is that of project_export_presenter.rb and group_members_finder.rb for a user who may administer the group.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ WHERE CASE WHEN user_id IS NULL THEN NOT EXISTS (SELECT FROM direct WHERE user_i
 
 
 def count(conn: Connection[tuple[object, ...]], project_id: int) -> int:
-    """Return the number of records that relation project_members of a project has."""
+    """Return the number of records of the relation project_members of a project."""
     row = conn.execute(_COUNT, [project_id, project_id]).fetchone()
     assert row is not None
     return int(str(row[0]))

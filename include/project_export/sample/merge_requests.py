@@ -1,4 +1,4 @@
-"""Merge requests with everything nested in them."""
+"""Merge requests and everything nested in them."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ MERGE_PARAMS = (
     f"{_HASH}commit_message: |-\n  Merge “branch”\n\n  with: a colon\nsquash_commit_message:\n",
 )
 NOTE_KINDS = ("line", "lines", "image", "file")
-"""What the notes on a diff are on, in turn."""
+"""What notes on a diff refer to, in turn."""
 FIRST_NOTES = 24
 
 
 def add_merge_request(world: World, project: Project, number: int) -> None:
-    """Add the number-th merge request, counted from 0; the first has the most notes and nothing left out."""
+    """Add the number-th merge request, from 0; the first has the most notes, and every value."""
     values, writer = world.values, world.writer
     at = values.at(number)
     merge_request = _add_row(world, project, number, at)
@@ -102,7 +102,7 @@ def _add_row(world: World, project: Project, number: int, at: datetime) -> int:
         "merge_requests",
         target_branch="main",
         source_branch=values.branch(number),
-        source_project_id=project.id if number % 8 != 6 else None,  # of a closed one, whose fork is gone
+        source_project_id=project.id if number % 8 != 6 else None,  # a closed one whose fork was deleted
         author_id=world.user(),
         title=("Draft: " if draft else "") + values.title(),
         created_at=at,
@@ -139,7 +139,7 @@ def _add_row(world: World, project: Project, number: int, at: datetime) -> int:
 
 
 class _Merge(NamedTuple):
-    """What GitLab keeps in merge_requests and, since 18.4, in merge_requests_merge_data too."""
+    """What GitLab stores in merge_requests and, since 18.4, also in merge_requests_merge_data."""
 
     user: int | None
     params: str
@@ -198,7 +198,7 @@ def _add_metrics(world: World, project: Project, merge_request: int, at: datetim
 
 
 def _add_notes(world: World, project: Project, merge_request: int, at: datetime, where: Where, count: int) -> None:
-    """Add notes: on lines of the diff with suggestions and the file they were made on, and others."""
+    """Add notes: some on lines of the diff, with suggestions and the commented file, and others."""
     place_of = ("MergeRequest", merge_request, at)
     for place in range(count):
         system = place % 5 == 4

@@ -1,4 +1,4 @@
-"""What hangs on an issue, a merge request, a milestone or a note: events, notes, awards, labels, changes of state."""
+"""What issues, merge requests, milestones and notes have in common: events, notes, awards, labels, state changes."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from project_export.sample.values import EMOJI
 from project_export.sample.world import Project, World
 
 EVENT_ACTIONS = (1, 2, 3, 4, *range(6, 14))
-"""All but pushed (5), which has no target: push_event.rb."""
+"""All except pushed (5), which has no target: push_event.rb."""
 SYSTEM_ACTIONS = ("commit", "title", "label", "merge", "time_tracking", "cross_reference")
 RESOLVABLE = ("Issue", "MergeRequest", "DesignManagement::Design")
-"""What has notes that can be resolved, those of some types: noteable.rb, resolvable_note.rb."""
+"""What can have resolvable notes, if they are of certain types: noteable.rb, resolvable_note.rb."""
 CAN_BE_INTERNAL = ("Issue", "MergeRequest")
 
 
 class Where(NamedTuple):
-    """What a note on a diff is on: the diff's commits, a file of it, and the commit, if it was made on one."""
+    """What a note on a diff refers to: the diff's commits, a file, and the commit if the note was made on one."""
 
     refs: Refs
     path: str
@@ -28,7 +28,7 @@ class Where(NamedTuple):
 def add_events(
     world: World, project: Project, target_type: str, target: int, at: datetime, most: int = 3, of: str = ""
 ) -> None:
-    """Add one to `most` events of a target, which may be `of` something."""
+    """Add one to `most` events of a target; of: what the target belongs to, if anything."""
     values = world.values
     for _ in range(values.random.randint(1, most)):
         created = values.after(at)
@@ -46,7 +46,7 @@ def add_events(
 
 
 def add_awards(world: World, awardable_type: str, awardable: int, at: datetime, most: int = 2) -> None:
-    """Add none to `most` award emoji."""
+    """Add up to `most` award emoji."""
     for user in world.values.few(world.users, most):
         created = world.values.after(at)
         world.writer.add(
@@ -71,8 +71,8 @@ def add_note(
 ) -> int:
     """Add a note and return its id; `columns` are those that only some notes have.
 
-    Only a note that may be resolved or internal (its type and its noteable decide) sometimes is; one that nobody has
-    edited says so.
+    Some of the notes that may be resolved or internal, by type and noteable, are. A note that was not edited has no
+    editor and no time of an edit.
     """
     values = world.values
     created = values.after(at)
@@ -111,7 +111,7 @@ def add_note(
 def add_diff_note(
     world: World, project: Project, noteable_type: str, noteable: int | None, at: datetime, kind: str, where: Where
 ) -> int:
-    """Add a note on a diff, and return its id; kind: line, lines (some of them), image or file."""
+    """Add a note on a diff and return its id; kind: line, lines (several), image or file."""
     values = world.values
     line = values.random.randint(1, 400)
     old_line = values.maybe(line)
@@ -141,7 +141,7 @@ def add_diff_note(
 def add_legacy_diff_note(
     world: World, project: Project, noteable_type: str, noteable: int | None, at: datetime, commit_id: str | None
 ) -> int:
-    """Add a note on a diff as GitLab wrote them before 8.8, with the diff as Ruby's YAML, and return its id."""
+    """Add a note on a diff as GitLab wrote it before 8.8, with the diff in Ruby's YAML, and return its id."""
     path = f"lib/{world.values.sha()[:8]}.rb"
     diff = '"@@ -1 +1 @@\\n-old \\"quoted\\"\\n+new “text”\\n"'
     flags = "".join(f":{name}: false\n" for name in ("new_file", "renamed_file", "deleted_file", "too_large"))
@@ -160,7 +160,7 @@ def add_legacy_diff_note(
 
 
 def add_system_note(world: World, project: Project, noteable_type: str, noteable: int, at: datetime) -> int:
-    """Add a note that GitLab wrote itself, with what it is about, and return its id."""
+    """Add a system note with its metadata, and return its id."""
     note = add_note(world, project, noteable_type, noteable, at, system=True)
     world.writer.add(
         "system_note_metadata",
@@ -175,7 +175,7 @@ def add_system_note(world: World, project: Project, noteable_type: str, noteable
 
 
 def add_label_links(world: World, project: Project, target_type: str, target: int, at: datetime) -> None:
-    """Put none to three labels on an issue or a merge request, the group's among them."""
+    """Put up to three labels on an issue or a merge request, including the group's."""
     values = world.values
     labels = [*values.few(project.labels, 2), *values.few(project.group_labels, 1)]
     for label in labels:
@@ -191,7 +191,7 @@ def add_label_links(world: World, project: Project, target_type: str, target: in
 
 
 def add_resource_events(world: World, project: Project, column: str, target: int, at: datetime) -> None:
-    """Add the changes of labels, milestone and state of an issue (column issue_id) or merge request."""
+    """Add changes of labels, milestones and state to an issue (column issue_id) or a merge request."""
     values, writer = world.values, world.writer
     for label in values.few([*project.labels, *project.group_labels], 2):
         writer.add(
@@ -229,7 +229,7 @@ def add_resource_events(world: World, project: Project, column: str, target: int
 
 
 def add_timelogs(world: World, project: Project, column: str, target: int, at: datetime) -> None:
-    """Add none to two records of time spent (seconds); the second may take back some of the first."""
+    """Add up to two records of time spent (seconds); the second may subtract some of the first."""
     values = world.values
     for place, user in enumerate(values.few(world.users, 2)):
         world.writer.add(

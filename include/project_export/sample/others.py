@@ -1,8 +1,8 @@
 """Rows for the relations of the tree whose tables no other module writes, made from the schema and the tree alone.
 
-A relation that is new in the tree so has records in the sample at once: one below each record above it, or three, of
-which the last has no more than it must. What no key exports, and could hold text, holds a canary. If GitLab's models
-refuse such rows for a reason that the schema does not state, the relation needs a module of its own.
+So a relation that is new in the tree has records in the sample immediately: one below each record of the relation above
+it, or three if it is a relation of many. The last of three has only required values. Text columns that are not exported
+contain a canary. If GitLab's models reject such rows although the schema allows them, the relation needs a module here.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from project_export.tree import Condition, Form, Relation, Tree
 from project_export.tree.refs import refs
 
 MANY = 3
-"""Records below a record, of a relation of many."""
+"""How many records of a relation of many each record above gets."""
 ABOVE = 20
-"""Records of a nested relation that get others below them."""
+"""How many records of a relation get nested ones."""
 USERS = ("user_id", "author_id", "owner_id")
 
 Row = Mapping[str, Any]
 
 
 def add_others(conn: Connection[Any], writer: Writer, tree: Tree, projects: Sequence[Project], seed: int) -> None:
-    """Add rows of each relation whose table has none, and count the top-level ones; all other rows must be written.
+    """Add rows to each table that has none, and count the top-level records; all other rows must be written already.
 
-    Projects that are empty get none. Relations that hostile.yaml fills are left to it: GitLab would not write them.
+    Empty projects get none, and neither do relations that hostile.yaml fills, since GitLab would not write their rows.
     """
-    written = writer.written | {name.removeprefix("every ") for form in hostile.forms() for name in form.fills}
+    written = writer.written | {name.removeprefix("every ") for kind in hostile.kinds() for name in kind.fills}
     full = {project.id: project for project in projects if not project.empty}
     for relation, above in _walk(tree):
         if not relation.table or not writer.has(relation.table) or {relation.table, relation.name} & written:
@@ -64,7 +64,7 @@ def _walk(tree: Tree) -> Iterator[tuple[Relation, Relation]]:
 
 
 def _rows_above(conn: Connection[Any], above: Relation, ids: list[int] | None) -> list[dict[str, Any]]:
-    """Return the rows with these ids, or the first ones that are records of a relation."""
+    """Return the rows with these ids, or the first records of a relation."""
     key = SQL(", ").join(map(Identifier, above.key))
     query = SQL("SELECT * FROM {} {} ORDER BY {} LIMIT 1000").format(
         Identifier("public", above.table), SQL("WHERE id = ANY(%s)") if ids is not None else SQL(""), key
@@ -102,7 +102,7 @@ class _Rows:
         self._joining: list[tuple[Row, int]] = []
 
     def below(self, above: Row, parent: Relation) -> None:
-        """Add the rows below one."""
+        """Add the rows below a row."""
         for place in range(self.each):
             self._number += 1
             row = self._row(above, parent)
@@ -116,7 +116,7 @@ class _Rows:
                 self._writer.attach(self._relation.table, **row)
 
     def join_above(self, parent: Relation) -> None:
-        """Name the rows in those above them, where these join by their id."""
+        """Set the columns of the rows above that refer to these rows, if that is how they join."""
         for own, other in self._relation.join:
             if own != "id":
                 continue
@@ -134,7 +134,7 @@ class _Rows:
         return {name: value for name, value in {**found, **joined}.items() if value is not None}
 
     def _value(self, column: Column, above: Row) -> object:
-        """Return a value for a column; None where its default will do."""
+        """Return a value for a column; None if its default will do."""
         made = self._made_up(column)
         if column.name in self._asked:
             return _fulfilling(self._asked[column.name], made)
@@ -158,7 +158,7 @@ class _Rows:
         return [number for (number,) in self._conn.execute(query)]
 
     def _made_up(self, column: Column) -> Any:
-        """Return a value of the column's type, another one for each row; None for a type that is not in the table."""
+        """Return a value of the column's type, a different one for each row; None for an unknown type."""
         kind, limit = _kind(column)
         made = _MADE_UP[kind](self._values, self._number) if kind in _MADE_UP else None
         made = made[-limit:] if limit and isinstance(made, str) else made
@@ -180,11 +180,11 @@ _MADE_UP: Mapping[str, Callable[[Values, int], object]] = {
     "timestamp without time zone": lambda values, _: values.after(FIRST_DAY),
     "uuid": lambda _, number: UUID(int=number),
 }
-"""By type, the value of a column in a row of this number."""
+"""By type: a value of a column in the row with this number."""
 
 
 def _kind(column: Column) -> tuple[str, int]:
-    """Return a column's type without brackets, and how many characters it holds (0: any number)."""
+    """Return a column's type without brackets, and its maximum number of characters (0: any)."""
     kind, _, limit = column.type.removesuffix("[]").partition("(")
     return kind, int(limit.rstrip(")") or 0)
 
@@ -195,7 +195,7 @@ def _must(column: Column) -> bool:
 
 
 def _canary(column: Column) -> str | bytes | None:
-    """Return a text that must never be exported, where the column takes one."""
+    """Return a text that must never be exported, or None if the column cannot hold one."""
     kind, limit = _kind(column)
     text = f"CANARY {column.table}.{column.name}"[: limit or None]
     if column.type.endswith("[]") or kind not in ("text", "character varying", "bytea"):
@@ -204,7 +204,7 @@ def _canary(column: Column) -> str | bytes | None:
 
 
 def _shared(above: Row) -> dict[str, object]:
-    """Return the keys that rows below a row share with it: of its project, namespace, partition and organization."""
+    """Return the columns that a row below has in common with the row above, by name."""
     found: dict[str, object] = {
         "project_id": above.get("target_project_id", above.get("project_id")),
         "namespace_id": above.get("namespace_id"),
@@ -217,13 +217,13 @@ def _shared(above: Row) -> dict[str, object]:
 
 
 def _fulfilling(condition: Condition, value: object) -> object:
-    """Return a value that fulfils a condition, this one if it does."""
+    """Return a value that fulfils a condition: this one if it does."""
     if condition.accepts(value):
         return value
     return condition.only if condition.test == "in" else int(condition.values[0] or 0) + 1
 
 
 def _column(name: str, relation: Relation) -> str:
-    """Return the column behind a name that relations join on: of a derived one, its own column."""
+    """Return the column that a join refers to; a derived value is replaced by its column."""
     derived = dict(relation.derived).get(name)
     return derived.column or name if isinstance(derived, Form) else name

@@ -1,4 +1,4 @@
-"""What projects share: users, a group with a subgroup, their members, labels and milestones, the shard."""
+"""What projects share: users, a group and a subgroup with members, labels and milestones, and the shard."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ NAMES = (
 )  # fmt: skip
 PUBLIC_EMAILS = ("", None, "user{}@public.example.com")
 GROUP_LEVELS = ((50, 40, 30, 20, 15, 10), (None, None, 40, 30, 30, 20, 20, 10))
-"""The access levels of the first users in the group and in its subgroup; nobody has less below than above."""
+"""The access levels of the first users in the group and in its subgroup; none is lower in the subgroup."""
 WORK_ITEM_TYPES = (
     "Issue", "Incident", "Test Case", "Requirement", "Task", "Objective", "Key Result", "Epic", "Ticket",
 )  # fmt: skip
-"""By base type, from 0; their ids are one more since 17.5, when they were fixed, and any before."""
+"""By base type, from 0. Since 17.5 the id is the base type plus one; before, it was any number."""
 
 
 def add_people(world: World) -> None:
-    """Add the users and who wrote commits, the groups with all they own, and the shard of the repositories."""
+    """Add users, authors of commits, groups with everything they own, and the shard of the repositories."""
     for number in range(1, len(NAMES) + 1):
         _add_user(world, number)
     for number, name in enumerate((*NAMES[:8], None), 1):
@@ -42,7 +42,7 @@ def add_people(world: World) -> None:
 
 
 def add_namespace(world: World, path: str, kind: str, above: list[int], archived: bool = False) -> int:
-    """Add a namespace (kind: Group or Project) below the groups above it, topmost first, and return its id."""
+    """Add a namespace and return its id. kind: Group or Project; above: the groups above it, topmost first."""
     name = f"{path.rpartition('/')[2]} “{kind}” żółw"
     namespace = world.writer.reserve("namespaces")
     world.writer.attach(
@@ -67,7 +67,7 @@ def add_namespace(world: World, path: str, kind: str, above: list[int], archived
 
 
 def add_route(world: World, source: int, source_type: str, path: str, name: str, namespace: int) -> None:
-    """Add the path under which a namespace or a project is found."""
+    """Add the path of a namespace or a project."""
     world.writer.add(
         "routes",
         source_id=source,
@@ -201,7 +201,7 @@ def _add_group_milestones(world: World, group: int) -> None:
 
 
 def _add_work_item_types(world: World) -> None:
-    """Number the types as this version does: by their order since 17.5, in another way before."""
+    """Add the types, numbered as in the database's version: since 17.5 by their order."""
     fixed = not world.writer.has("work_item_types") or world.writer.has("merge_requests_merge_data")
     for base_type, name in enumerate(WORK_ITEM_TYPES):
         world.work_item_types[base_type] = number = base_type + 1 if fixed else 21 + 3 * base_type

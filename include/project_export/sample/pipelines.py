@@ -1,4 +1,4 @@
-"""CI pipelines over two partitions, with stages, builds, bridges and statuses reported from outside."""
+"""CI pipelines in two partitions, with stages, builds, bridges and statuses from external systems."""
 
 from __future__ import annotations
 
@@ -23,10 +23,9 @@ JOB_TYPES = ("Ci::Build", "Ci::Build", "GenericCommitStatus", "Ci::Bridge")
 
 
 def add_pipeline(world: World, project: Project, number: int) -> None:
-    """Add the number-th pipeline, counted from 0.
+    """Add the number-th pipeline, from 0.
 
-    Every fourth is a dangling one, which is not exported. Where CI is switched off, only those reported from outside
-    are.
+    Every fourth is dangling and is not exported. If CI is disabled, only external pipelines are exported.
     """
     values, writer = world.values, world.writer
     at = values.at(number)
@@ -75,12 +74,12 @@ def add_pipeline(world: World, project: Project, number: int) -> None:
             partition_id=partition,
         )
     positions = list(range(1 + number % 3))
-    for position in reversed(positions):
+    for position in reversed(positions):  # ids must not follow the positions
         _add_stage(world, project, pipeline, partition, position, at)
 
 
 def _add_stage(world: World, project: Project, pipeline: int, partition: int, position: int, at: datetime) -> None:
-    """Add a stage with jobs of every type; a pipeline's stages come in another order than their positions."""
+    """Add a stage with jobs of every type."""
     values = world.values
     stage = world.writer.add(
         "p_ci_stages",

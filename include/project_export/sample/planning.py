@@ -1,4 +1,4 @@
-"""What a project plans and publishes with: labels, milestones, boards, releases, snippets, members."""
+"""Labels, milestones, boards, releases, snippets and members of a project."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LIST_TYPES = (0, 1, 3, 4, 5, 6, 2)
 
 
 def add_labels(world: World, project: Project) -> None:
-    """Add labels of every kind of colour, and priorities of them and of the group's."""
+    """Add labels with every form of colour, and priorities of these and of the group's labels."""
     values, writer = world.values, world.writer
     for number, color in enumerate(COLORS):
         label = writer.add(
@@ -40,7 +40,7 @@ def add_labels(world: World, project: Project) -> None:
 
 
 def add_milestones(world: World, project: Project) -> None:
-    """Add milestones with their events, and events for the group's."""
+    """Add milestones with their events, and events of the group's milestones."""
     values = world.values
     for number in range(5):
         bare = number == 3
@@ -64,7 +64,7 @@ def add_milestones(world: World, project: Project) -> None:
 
 
 def add_snippets(world: World, project: Project) -> None:
-    """Add snippets with notes and awards, and a personal one, which belongs to no project."""
+    """Add snippets with notes and awards, and a personal snippet, which does not belong to a project."""
     values, writer = world.values, world.writer
     for number in range(4):
         snippet = writer.add(
@@ -128,7 +128,7 @@ def add_releases(world: World, project: Project) -> None:
 
 
 def add_members(world: World, project: Project) -> None:
-    """Add members: users, somebody invited by mail, and one who only asked for access."""
+    """Add members: users, an invitation by mail, and a user who only requested access."""
     values = world.values
     users: list[int | None] = [*world.users[4:10], None]
     for number, user in enumerate(users[-1:] if project.empty else users):
@@ -164,7 +164,7 @@ def _add_member(world: World, project: Project, **columns: object) -> None:
 
 
 def add_boards(world: World, project: Project) -> None:
-    """Add boards, each with lists of every type."""
+    """Add boards with lists of every type."""
     values, writer = world.values, world.writer
     for number in range(2):
         board = writer.add(

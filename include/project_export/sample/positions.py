@@ -1,6 +1,6 @@
 """The position of a note on a diff, as GitLab stores it: the YAML of an object of Gitlab::Diff::Position.
 
-lib/gitlab/diff/position.rb and lib/gitlab/diff/formatters/ decide what is in it, and in which order.
+lib/gitlab/diff/position.rb and lib/gitlab/diff/formatters/ determine its keys and their order.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ _PLAIN = re.compile(
     """,
     re.ASCII | re.VERBOSE,
 )
-"""What no reader of YAML takes for anything but a text."""
+"""What every YAML parser reads as a text without quotes."""
 _OBJECT = "--- !ruby/object:Gitlab::Diff::Position\nattributes:\n"
 _HASH = "!ruby/hash:ActiveSupport::HashWithIndifferentAccess"
 
 
 class Refs(NamedTuple):
-    """The commits between which a diff is."""
+    """The commits of a diff."""
 
     base: str
     start: str
@@ -41,7 +41,7 @@ def line_code(path: str, old_line: int, new_line: int) -> str:
 
 
 def text_position(refs: Refs, path: str, old_line: int | None, new_line: int, lines: int = 0) -> str:
-    """Return the position of a note on a line of a text, or on so many `lines` that end there."""
+    """Return the position of a note on a line of a text, or on the last `lines` lines up to it."""
     content = _common(refs, path, "text") + f"  :old_line:{_optional(old_line)}\n  :new_line: {new_line}\n"
     if lines:
         first, last = (_end(path, line) for line in (new_line - lines + 1, new_line))
@@ -77,5 +77,5 @@ def _optional(number: int | None) -> str:
 
 
 def _scalar(text: str) -> str:
-    """Return a text as Ruby writes it: plain where it can be, in quotes otherwise."""
+    """Return a text as Ruby writes it: plain if possible, else in quotes."""
     return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""The project's own row, its one-to-one settings, and the rows that name its repositories and files."""
+"""The project's row, its one-to-one settings, and the rows for its repositories and files."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from project_export.sample.world import ORGANIZATION, Project, World
 
 DISABLED, PRIVATE, ENABLED, PUBLIC = 0, 10, 20, 30
 WITH_PUBLIC = ("pages_access_level", "package_registry_access_level")
-"""The features that may be public: featurable.rb."""
+"""The access levels of features that may be public: featurable.rb."""
 
 
 def add_project(world: World, full: bool, empty: bool, sizes: dict[str, int]) -> Project:
-    """Add a project with the settings that every project has, and the optional ones when it is `full`.
+    """Add a project with the settings that every project has, and with the optional ones if it is `full`.
 
-    Projects with an odd id are in the subgroup, the others in the group. Every fourth has CI switched off.
+    Projects with an odd id are in the subgroup, the others in the group. CI is disabled in every fourth.
     """
     project_id = world.writer.reserve("projects")
     above = world.groups[: 1 + project_id % 2]
@@ -120,7 +120,7 @@ def _add_project_settings(world: World, project: Project) -> None:
 
 
 def _add_feature(world: World, project: Project) -> None:
-    """Add the access levels of the features; those of merge requests and builds are not above the repository's."""
+    """Add the access levels of features; those of merge requests and builds do not exceed the repository's."""
     names = [column.name for column in tables()["project_features"] if column.name.endswith("_access_level")]
     levels = {name: _level(name, place + project.id) for place, name in enumerate(names)}
     levels["repository_access_level"] = ENABLED
@@ -221,7 +221,7 @@ def _add_repositories(world: World, project: Project) -> None:
 
 
 def _add_files(world: World, project: Project) -> None:
-    """Add uploads, and LFS objects of each kind of repository."""
+    """Add uploads, and LFS objects of each type of repository."""
     writer, values = world.writer, world.values
     for number in range(3):
         secret = f"{values.random.getrandbits(128):032x}"

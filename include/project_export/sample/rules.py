@@ -1,4 +1,4 @@
-"""What guards and describes a project: protected branches and tags, badges, attributes, schedules, commit notes."""
+"""Protected branches and tags, badges, attributes, schedules, external pull requests and commit notes of a project."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from project_export.sample.world import Project, World
 
 
 def add_rules(world: World, project: Project) -> None:
-    """Add all of them."""
+    """Add all of these."""
     _add_protected_branches(world, project)
     _add_protected_tags(world, project)
     _add_custom_attributes(world, project)
@@ -20,7 +20,7 @@ def add_rules(world: World, project: Project) -> None:
 
 
 def _add_protected_branches(world: World, project: Project) -> None:
-    """Add protected branches with who may merge and push; a deploy key that may push has no place in an export."""
+    """Add protected branches with access levels; the level of a deploy key that may push is not exported."""
     values, writer = world.values, world.writer
     for number, name in enumerate(("main", "release/*", "naïve & <wild>")):
         branch = writer.add(
@@ -66,7 +66,7 @@ def _levels(world: World) -> tuple[dict[str, int | None], ...]:
 
 
 def _add_protected_tags(world: World, project: Project) -> None:
-    """Add protected tags with who may create them; here an export keeps the deploy key's level."""
+    """Add protected tags with access levels; here the level of a deploy key is exported."""
     values, writer = world.values, world.writer
     for name in ("v*", "release-“*”"):
         tag = writer.add(
@@ -103,7 +103,7 @@ def _add_custom_attributes(world: World, project: Project) -> None:
 
 
 def _add_badges(world: World, project: Project) -> None:
-    """Add the project's badges and one of the group's, which is not exported."""
+    """Add badges of the project, and one of the group, which is not exported."""
     own, others = ("ProjectBadge", project.id, None), ("GroupBadge", None, world.groups[0])
     for number, (kind, project_id, group_id) in enumerate((own, own, others)):
         world.writer.add(
@@ -162,7 +162,7 @@ def _add_external_pull_requests(world: World, project: Project) -> None:
 
 
 def _add_commit_notes(world: World, project: Project) -> None:
-    """Add notes on commits: plain ones, one on a line as it is kept today, one as it was kept long ago."""
+    """Add notes on commits: plain ones, and notes on lines in today's form and in that of long ago."""
     values = world.values
     for number in range(13):
         commit, (place, at) = values.sha(), ("Commit", FIRST_DAY)

@@ -1,4 +1,4 @@
-"""The sample's schema: every GitLab table that a project export reads, as a GitLab version declares it."""
+"""The sample's schema: every table of GitLab that a project export reads, as a version of GitLab declares it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from project_export.sample.layouts import DEFAULT
 def create(conn: Connection[tuple[object, ...]], layout: str = DEFAULT) -> None:
     """Create all tables, partitions, sequences, indexes and foreign keys in the schema `public`, in one transaction.
 
-    layout: the GitLab version whose tables they are, one of `layouts.names()`.
-    Raises BadRequest for another one, or, naming the tables, when the database already holds some of them.
+    layout: the version of GitLab to follow, one of `layouts.names()`.
+    Raises BadRequest for an unknown layout, or, with their names, if some of the tables already exist.
     """
     names = [*tables(layout), *(partition.name for partition in partitions(layout))]
     with conn.transaction():
@@ -37,7 +37,7 @@ def create(conn: Connection[tuple[object, ...]], layout: str = DEFAULT) -> None:
 
 
 def statements(layout: str = DEFAULT) -> Iterator[Composed]:
-    """Yield the DDL, in an order in which it can be run."""
+    """Yield the DDL, in an order in which it can run."""
     strategies = {partition.table: partition.strategy for partition in partitions(layout)}
     for table, columns in tables(layout).items():
         yield from (_sequence(table) for column in columns if column.serial)
@@ -52,7 +52,7 @@ def statements(layout: str = DEFAULT) -> Iterator[Composed]:
 
 
 def tables(layout: str = DEFAULT) -> dict[str, tuple[Column, ...]]:
-    """Return the columns of each table, both in GitLab's order; partitions are not among the tables."""
+    """Return the columns of each table, both in GitLab's order; partitions are not included."""
     return layouts.layout(layout).tables
 
 
@@ -67,7 +67,7 @@ def partitions(layout: str = DEFAULT) -> tuple[Partition, ...]:
 
 
 def sequence_name(table: str) -> str:
-    """Return the name of the sequence behind a table's id; the p_ci_* tables keep that of the table they grew from.
+    """Return the name of the sequence of a table's id; the p_ci_* tables kept the sequences of their predecessors.
 
     >>> sequence_name("issues"), sequence_name("p_ci_builds")
     ('issues_id_seq', 'ci_builds_id_seq')
@@ -126,7 +126,7 @@ def _key(key: Key) -> Composed:
 
 
 def _column(text: str) -> Composable:
-    """Quote a plain column name; leave an expression or a name with an ordering as it is."""
+    """Quote a plain column name; return an expression, or a name with an ordering, unchanged."""
     return Identifier(text) if re.fullmatch(r"\w+", text) else _raw(text)
 
 

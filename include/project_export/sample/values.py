@@ -1,6 +1,6 @@
 """Made-up values: plain ones, and every kind of string and time that has broken an export somewhere.
 
-All come from one seeded random generator and one fixed day; nothing asks the clock.
+All derive from one seeded random generator and one fixed day, never from the clock.
 """
 
 from __future__ import annotations
@@ -52,15 +52,15 @@ UNUSUAL_NAMES = (
 )
 EMOJI = ("thumbsup", "thumbsdown", "tada", "heart", "rocket", "eyes", "100", "sparkles")
 SHORT = 255
-"""Characters that GitLab takes for a title or a summary."""
+"""Maximum number of characters of a title or a summary in GitLab."""
 BLANKS = " \t\n\v\f\r\0"
-"""What Ruby's String#strip takes away."""
+"""What Ruby's String#strip removes."""
 
 
 class Values:
     """A stream of made-up values; the same seed gives the same stream.
 
-    generous: leave nothing out, so that the first things of a project have every value and everything nested.
+    generous: omit nothing, so that the first records of a project have every value and everything nested.
     """
 
     def __init__(self, seed: int) -> None:
@@ -74,18 +74,18 @@ class Values:
         return " ".join(self.random.choices(WORDS, k=self.random.randint(4, 60))).capitalize() + "."
 
     def text(self) -> str:
-        """Return a text of some sentences; every fourth has something nasty, every 700th is about 60,000 characters."""
+        """Return some sentences; every fourth text has something nasty, every 700th has about 60,000 characters."""
         self._bodies += 1
         if self._bodies % 700 == 100:
             return "\n\n".join(self._paragraphs) + NASTY[9] + "x" * 30_000
         return self._prose()
 
     def paragraph(self) -> str:
-        """Return a text of a sentence, without anything nasty, of 500 characters at the most."""
+        """Return a sentence of at most 500 characters without anything nasty."""
         return self.random.choice(self._paragraphs)[:500]
 
     def summary(self) -> str:
-        """Return a text of 255 characters at the most, nasty every fourth time."""
+        """Return a text of at most 255 characters, nasty every fourth time."""
         return self._prose()[:SHORT]
 
     def _prose(self) -> str:
@@ -103,19 +103,19 @@ class Values:
         return " ".join(self.random.choices(WORDS, k=4)).capitalize()
 
     def name(self) -> str:
-        """Return a short text as GitLab takes it for a label or a milestone: no comma, no tag, no control character."""
+        """Return a short text that GitLab accepts for a label or a milestone: no comma, tag or control character."""
         self._texts += 1
         if self._texts % 5 == 0:
             return UNUSUAL_NAMES[self._texts // 5 % len(UNUSUAL_NAMES)]
         return " ".join(self.random.choices(WORDS, k=4)).capitalize()
 
     def branch(self, number: int) -> str:
-        """Return the name of a branch that Git accepts, another one for each number."""
+        """Return a name that Git accepts for a branch, a different one for each number."""
         words = "-".join(self.random.choices(WORDS, k=3))
         return f"feature/{number}-{words}" + ("", "-“ü”-<b>&'c'-🚀")[number % 3 == 0]
 
     def maybe(self, value: T, chance: float = 0.5) -> T | None:
-        """Return the value, or None in the other cases."""
+        """Return the value with this probability, else None."""
         return value if self.generous or self.random.random() < chance else None
 
     def pick(self, options: Sequence[T]) -> T:
@@ -123,28 +123,28 @@ class Values:
         return self.random.choice(options)
 
     def few(self, options: Sequence[T], most: int) -> list[T]:
-        """Return none to `most` different options; when generous, `most`, the first and the last among them."""
+        """Return up to `most` different options; if generous, `most` including the first and the last."""
         most = min(most, len(options))
         if self.generous:
             return [*options[: most - 1], options[-1]]
         return self.random.sample(options, self.random.randint(0, most))
 
     def tail(self, mean: float, most: int = 500) -> int:
-        """Return a count with a heavy tail: mostly none or a few, now and then very many."""
+        """Return a count with a heavy tail: mostly 0 or a few, sometimes very many."""
         return min(most, int(mean * (self.random.paretovariate(1.25) - 1)))
 
     def at(self, number: int) -> datetime:
-        """Return when the number-th thing happened; now and then two happen in the same microsecond."""
+        """Return when the number-th event happened; sometimes two happen in the same microsecond."""
         moment = FIRST_DAY + timedelta(minutes=10 * number)
         return moment if number % 9 < 2 else moment + timedelta(microseconds=self.random.randrange(600_000_000))
 
     def after(self, moment: datetime) -> datetime:
-        """Return a later moment, up to thirty days; now and then without a fraction of a second."""
+        """Return a moment up to thirty days later, sometimes without a fraction of a second."""
         later = moment + timedelta(microseconds=self.random.randrange(30 * 86_400_000_000))
         return later.replace(microsecond=0) if self.random.random() < 0.05 else later
 
     def day_after(self, moment: datetime) -> date:
-        """Return a later day, up to a month."""
+        """Return a day up to thirty days later."""
         return (moment + timedelta(days=self.random.randint(1, 30))).date()
 
     def sha(self) -> str:
@@ -152,11 +152,11 @@ class Values:
         return f"{self.random.getrandbits(160):040x}"
 
     def sha_bytes(self) -> bytes:
-        """Return a commit id as GitLab's bytea columns hold it."""
+        """Return a commit id as GitLab's bytea columns store it."""
         return self.random.getrandbits(160).to_bytes(20, "big")
 
     def path(self) -> str:
-        """Return a file's path in a repository, unusual every eighth time."""
+        """Return the path of a file in a repository, an unusual one every eighth time."""
         if self.random.random() < 0.125:
             return self.pick(UNUSUAL_PATHS)
         return f"{self.pick(('lib', 'app/models', 'spec', 'docs'))}/{self.pick(WORDS)}_{self.random.randrange(100)}.rb"

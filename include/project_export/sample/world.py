@@ -1,4 +1,4 @@
-"""What the parts of the generator share: the writer, the values, the people, and the projects being made."""
+"""What the parts of the generator share: the writer, the values, the people, and the projects in progress."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ORGANIZATION = 1
 
 @dataclass
 class World:
-    """Everything that is not inside one project; labels and milestones of groups are kept by group."""
+    """Everything outside of projects; labels and milestones of groups are listed by group."""
 
     writer: Writer
     values: Values
@@ -29,17 +29,17 @@ class World:
     work_item_types: dict[int, int] = field(default_factory=dict)
 
     def user(self) -> int:
-        """Return somebody's id."""
+        """Return the id of some user."""
         return self.values.pick(self.users)
 
 
 @dataclass
 class Project:
-    """A project being made, with what its later rows refer to.
+    """A project in progress, with what its later rows refer to.
 
-    `records` counts what an export has to hold of each top-level relation. `full` says that its optional settings are
-    there too. `empty` says that there is nothing but what every project has. `builds` says that CI is switched on.
-    `group_labels` and `group_milestones` are those of the groups that it is in, which it may use.
+    records: how many records an export contains of each top-level relation. full: whether it has its optional settings.
+    empty: whether it has only what every project has. builds: whether CI is enabled.
+    group_labels, group_milestones: those of its groups, which it may use.
     """
 
     id: int
@@ -61,12 +61,12 @@ class Project:
     _turns: Counter[str] = field(default_factory=Counter)
 
     def turn(self, name: str, options: Sequence[T]) -> T:
-        """Return the next of the options, which are gone through one after the other and then again."""
+        """Return the next option; after the last comes the first again."""
         option = options[self._turns[name] % len(options)]
         self._turns[name] += 1
         return option
 
     def number(self, name: str) -> int:
-        """Return the next number from 1 of what is counted within a project (iid)."""
+        """Return the next number of a series within the project, from 1 (iid)."""
         self._turns[name] += 1
         return self._turns[name]

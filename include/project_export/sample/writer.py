@@ -1,6 +1,6 @@
-"""Rows on their way into the sample: numbered in Python, kept until there are enough, then brought in by COPY.
+"""The writer of the sample's rows: it numbers them, collects them, and writes them in batches by COPY.
 
-A row is written as far as the database's layout has its table and its columns. What no layout has is a mistake.
+Tables and columns that the database's layout lacks are skipped. Those that no layout has are a mistake.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from project_export.sample.layouts import known_columns
 
 BATCH_ROWS = 20_000
 LATEST_DIFF = "fk_06067f5644"
-"""merge_requests.latest_merge_request_diff_id: the one foreign key that points against the order of writing."""
+"""merge_requests.latest_merge_request_diff_id: the only foreign key that refers to a table written later."""
 
 
 class Writer:
-    """Takes rows in any order between two calls of `settle`, and writes each table after those it refers to.
+    """Takes rows in any order between two calls of `settle`, and writes each table after those that it refers to.
 
-    Foreign keys are checked by the database as usual, so what a caller makes up has to hold.
+    The database checks foreign keys as usual, so references that a caller makes up must exist.
     """
 
     def __init__(self, conn: Connection[tuple[object, ...]]) -> None:
@@ -35,10 +35,10 @@ class Writer:
         self._ids: Counter[str] = Counter()
         self._latest_diffs: dict[int, int] = {}
         self.written: set[str] = set()
-        """The tables of which rows were taken."""
+        """The tables that got rows."""
 
     def has(self, table: str, column: str = "") -> bool:
-        """Return whether the database has a table, or a column of it."""
+        """Return whether the database has a table, or a column of it if one is named."""
         columns = self._columns.get(table)
         return columns is not None and (not column or column in columns)
 
@@ -58,7 +58,7 @@ class Writer:
         return number
 
     def attach(self, table: str, **values: object) -> None:
-        """Take a row whose key is in its values."""
+        """Take a row whose values include its key."""
         named = tuple(values)
         kept = self._kept.get((table, named))
         if kept is None:
@@ -71,16 +71,16 @@ class Writer:
         self._pending += 1
 
     def name_latest_diff(self, merge_request: int, diff: int) -> None:
-        """Say which diff is a merge request's latest, once both have been taken."""
+        """Set the latest diff of a merge request, after both have been taken."""
         self._latest_diffs[merge_request] = diff
 
     def settle(self) -> None:
-        """Write if much is pending; called where all that pending rows refer to has been taken."""
+        """Write if much is pending. Call it only after all rows that pending ones refer to."""
         if self._pending >= BATCH_ROWS:
             self._flush()
 
     def finish(self) -> None:
-        """Write what is left and let the sequences go on after the last ids."""
+        """Write pending rows and advance the sequences past the last ids."""
         self._flush()
         for table, last in self._ids.items():
             if self.has(table):
@@ -131,7 +131,7 @@ def _columns(conn: Connection[tuple[object, ...]]) -> dict[str, dict[str, bool]]
 
 
 def _writing_order(conn: Connection[tuple[object, ...]], tables: Iterable[str]) -> dict[str, int]:
-    """Return each table's place in an order in which it comes after the tables that it refers to."""
+    """Return each table's position in an order in which tables follow those that they refer to."""
     graph: dict[str, set[str]] = {table: set() for table in sorted(tables)}
     rows = conn.execute(
         """

@@ -1,4 +1,4 @@
-"""One archive into one database, in one transaction."""
+"""Load one archive into one database, in one transaction."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ log = logging.getLogger(__name__)
 
 
 def load(conn: Connection[Any], archive: Path, tree: Tree | None = None) -> int:
-    """Put the records of an archive (tar.gz) into a database with the sample's schema; return the project's id.
+    """Load the records of an archive (tar.gz) into a database with the sample's schema; return the project's id.
 
-    All in one transaction, or in the one that the caller has begun. The project takes the id that the records name, so
-    that it comes back with them. What the tree does not know, or takes from elsewhere than the database, is counted and
-    logged, not stored.
+    Everything is done in one transaction, the caller's if there is one. The project gets the id that the records name,
+    so that an export returns the same records. Keys and relations that the tree does not know, or does not read from
+    the database, are counted and logged instead of stored.
 
-    Raises ArchiveBroken, naming file and line; BadRequest when there is no such file or rows of the database are in
-    the way; SourceChanged when it lacks the schema; SourceBusy or SourceRefused when it fails; StoreRefused when the
-    archive cannot be unpacked.
+    Raises ArchiveBroken, with file and line; BadRequest if there is no such file or if existing rows conflict;
+    SourceChanged if the database lacks the schema; SourceBusy or SourceRefused if it fails; StoreRefused if the archive
+    cannot be unpacked.
     """
     with Unpacked(archive) as unpacked:
         try:
@@ -55,7 +55,7 @@ def load(conn: Connection[Any], archive: Path, tree: Tree | None = None) -> int:
             raise translate(error, f"loading {archive}") from error
     if loader.left_out:
         lines = "".join(f"\n  {path}: {count}" for path, count in sorted(loader.left_out.items()))
-        log.warning("%s: the sample has no place for these keys and relations:%s", archive, lines)
+        log.warning("%s: the sample cannot store these keys and relations:%s", archive, lines)
     return project
 
 
@@ -71,7 +71,7 @@ class _Loader:
     def load(self) -> int:
         project = self._project()
         self._keep_ids()
-        # Rows whose ids the records name come first, so that the other ids are given above them.
+        # Rows whose ids the records name come first; other rows get higher ids.
         for relation in sorted(self._tree.relations, key=lambda relation: not _names_ids(relation)):
             for where, record in self._unpacked.records(relation.name):
                 if not relation.table:
@@ -88,11 +88,11 @@ class _Loader:
         return int(project["id"])
 
     def _project(self) -> Row:
-        """Store the root, in a group and under a namespace of its own."""
+        """Store the root, in a group and with its own namespace."""
         root = self._tree.root
         number = self._named_project()
         if number and self._rows.find(root.table, {"id": number}):
-            message = f"{self._unpacked.archive} is of project {number}, and the database has a project of this id"
+            message = f"{self._unpacked.archive} contains project {number}, but the database has one with this id"
             raise BadRequest(f"{message}. Load into an empty database.")
         where, record = self._unpacked.root()
         name = self._unpacked.archive.name.partition(".tar")[0]
@@ -116,7 +116,7 @@ class _Loader:
         return number
 
     def _named_project(self) -> int | None:
-        """Return the id that most relations name, None when none does; records of one relation agree."""
+        """Return the id that most relations name, None if none does; records of one relation agree."""
         named: Counter[int] = Counter()
         for relation in self._tree.relations:
             keys = {key.column: key.name for key in relation.keys}
@@ -127,9 +127,9 @@ class _Loader:
         return named.most_common(1)[0][0] if named else None
 
     def _keep_ids(self) -> None:
-        """Number the rows whose ids order those that refer to them: the milestones of a release.
+        """Number the rows whose ids determine the order of records that refer to them: the milestones of a release.
 
-        Such a row may stand in no file of its own, as a group's milestone, and yet come before those that do.
+        Such a row, for example a group's milestone, may have no file and still precede rows that have one.
         """
         for relation in self._tree.relations:
             for link in relation.children:
@@ -139,7 +139,7 @@ class _Loader:
                         self._walk.kept_ids.update(self._ids_in_order(relation, link, child))
 
     def _ids_in_order(self, relation: Relation, link: Relation, child: Relation) -> dict[Identity, int]:
-        """Return ids for all records of a shared relation, in an order that agrees with every place they stand in."""
+        """Return ids for all records of a shared relation, in an order that fits every place where they appear."""
         files = [other.name for other in self._tree.relations if other.table == child.table]
         chains = [[record for name in files for _, record in self._unpacked.records(name)]]
         for where, record in self._unpacked.records(relation.name):
@@ -155,13 +155,13 @@ class _Loader:
         try:
             order = list(TopologicalSorter(graph).static_order())
         except CycleError as error:
-            message = f"the {child.name} records of {relation.name} stand in orders that contradict each other"
+            message = f"the {child.name} records of {relation.name} are in contradictory orders"
             raise ArchiveBroken(f"{self._unpacked.archive}: {message}") from error
         return {one: self._rows.next_id(child.table) for one in order}
 
     @contextmanager
     def _at(self, where: str) -> Iterator[None]:
-        """Say in errors that a record is at fault; its rows go to the database without waiting for each."""
+        """Name the record in errors; its rows are sent to the database in a pipeline."""
         try:
             with self._conn.pipeline():
                 yield

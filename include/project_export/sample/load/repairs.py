@@ -1,6 +1,6 @@
-"""Records of older GitLab versions and of the paid edition → the shape that today's tree describes.
+"""Records of older GitLab versions and of the paid edition → the form that today's tree describes.
 
-Each function takes a record's old keys out and puts the same facts where they stand today; it may change the record.
+Each function moves the values of a record's old keys to today's keys, in place.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ PAID_NAMES = {
     "health_status": {"on_track": 1, "needs_attention": 2, "at_risk": 3},
     "restrict_pipeline_cancellation_role": {"developer": 0, "maintainer": 1, "no_one": 2},
 }
-"""By key: names that the paid edition exports in place of the free one's codes."""
+"""By key: names that the paid edition exports instead of the free one's codes."""
 
 
 def paid_names(record: Record) -> None:
-    """Names that only the paid edition has → the codes that they stand for."""
+    """Names that only the paid edition has → their codes."""
     for key, codes in PAID_NAMES.items():
         if isinstance(record.get(key), str):
             record[key] = codes.get(record[key], record[key])

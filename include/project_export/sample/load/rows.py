@@ -1,6 +1,6 @@
-"""Rows into tables: their ids, and what NOT NULL and foreign keys ask for beyond what an archive holds.
+"""Rows into tables: their ids, and what NOT NULL and foreign keys require beyond what an archive contains.
 
-Made up are neutral values, and the users, namespaces and forks that rows refer to and no record describes.
+Neutral values are made up, and so are users, namespaces and forks that rows refer to but no record describes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from project_export.sample.schema import Column, all_keys, sequence_name, tables
 Row = dict[str, Any]
 
 _MADE_UP_NAMESPACES = 10**12
-"""Above every id that GitLab gives, since records name groups by their ids."""
+"""Above every id that GitLab assigns, since records name groups by their ids."""
 
 _NEUTRAL: dict[str, Any] = {
     "timestamp": "now",
@@ -36,7 +36,7 @@ _NEUTRAL: dict[str, Any] = {
 class Rows:
     """Writes rows through one connection, inside the caller's transaction.
 
-    known: what a NOT NULL column of this name, in any table, holds when its row does not say it.
+    known: by name, the value of a NOT NULL column of any table whose row does not provide one.
     """
 
     def __init__(self, conn: Connection[Any]) -> None:
@@ -48,22 +48,22 @@ class Rows:
         self._users: dict[int, Row] = {}
 
     def next_id(self, table: str) -> int:
-        """Return an id above all that the table has, so that rows can be ordered by it as they come."""
+        """Return an id above all others of the table, so that ids follow the order of insertion."""
         self._last[table] = self._highest[table] = self._top(table) + 1
         return self._last[table]
 
     def take_id(self, table: str, number: int) -> int:
-        """Return the id that an archive names; raise BadRequest when rows would not be ordered by their ids."""
+        """Return the id that an archive names; raise BadRequest if rows would not be in the order of their ids."""
         last = self._last.get(table, 0)
         if number <= last:
-            message = f"{table} {number} comes after {table} {last}, so the archive's order could not come back"
+            message = f"{table} {number} comes after {table} {last}, so the archive's order would be lost"
             raise BadRequest(f"{message}. Load into an empty database: ids of its rows are in the way.")
         self._highest[table] = max(number, self._top(table))
         self._last[table] = number
         return number
 
     def insert(self, table: str, row: Row) -> None:
-        """Complete a row by what NOT NULL asks for, make what it refers to, and write it."""
+        """Add values that NOT NULL requires, create the rows that this one refers to, and write it."""
         for column in tables()[table]:
             if column.not_null and row.get(column.name) is None:
                 if column.default or column.serial:
@@ -84,25 +84,25 @@ class Rows:
         self._conn.execute(statement, [*values.values(), number])
 
     def find(self, table: str, values: Mapping[str, Any]) -> int | None:
-        """Return the id of a row with these values, None when there is none."""
+        """Return the id of a row with these values, None if there is none."""
         same = SQL(" AND ").join(SQL("{} IS NOT DISTINCT FROM %s").format(Identifier(name)) for name in values)
         return self._number(SQL("SELECT min(id) FROM {} WHERE {}").format(Identifier(table), same), *values.values())
 
     def user(self, number: int, facts: Row) -> None:
-        """Make a user of whom these facts are true; raise BadRequest when the database has another one of this id."""
+        """Create a user with these values; raise BadRequest if the database has a different user with this id."""
         self._meet("users", number)
-        told = self._users[number]
+        known = self._users[number]
         for name, value in facts.items():
-            if told.get(name, value) != value:
-                message = f"user {number} has the {name} {value!r} in the archive and {told[name]!r} in the database"
+            if known.get(name, value) != value:
+                message = f"user {number} has the {name} {value!r} in the archive and {known[name]!r} in the database"
                 raise BadRequest(f"{message}. Load into an empty database.")
-        new = {name: value for name, value in facts.items() if name not in told}
+        new = {name: value for name, value in facts.items() if name not in known}
         if new:
             self.update("users", number, new)
-            told.update(new)
+            known.update(new)
 
     def finish(self) -> None:
-        """Let the sequences go on after the ids that were given."""
+        """Advance the sequences past the assigned ids."""
         for table in sorted({*self._highest, *(table for table, _ in self._met)}):
             sequence = Identifier("public", sequence_name(table))
             self._conn.execute(
@@ -122,7 +122,7 @@ class Rows:
         return self.known.get(column.name, _NEUTRAL.get(column.type.split()[0], 0))
 
     def _meet(self, table: str, number: int) -> None:
-        """Make sure that a row which others refer to exists."""
+        """Create a row that others refer to, unless it exists."""
         if (table, number) in self._met:
             return
         self._met.add((table, number))
@@ -159,12 +159,12 @@ def _project(number: int) -> Row:
 
 
 _MADE = {"users": _user, "namespaces": _namespace, "projects": _project}
-"""The tables that records refer to by the ids of the instance which wrote the archive, and their made-up rows."""
+"""The tables that records refer to by ids of the instance that wrote the archive, and their made-up rows."""
 
 
 @cache
 def _references() -> dict[str, list[tuple[str, str]]]:
-    """Return (column, table that it refers to) of each table, for the tables of which rows are made up."""
+    """Return by table its references to tables whose rows can be made up: (column, other table)."""
     found: dict[str, list[tuple[str, str]]] = {}
     for key in all_keys():
         target = key.detail.partition("(")[0]
@@ -176,7 +176,7 @@ def _references() -> dict[str, list[tuple[str, str]]]:
 @cache
 def _insert(table: str, names: tuple[str, ...]) -> Composed:
     types = {column.name: column.type for column in tables()[table]}
-    # A time without zone holds UTC; PostgreSQL would drop the archive's offset without a word.
+    # A timestamp without time zone is UTC; PostgreSQL would silently drop the archive's offset.
     utc = SQL("(%s::timestamptz AT TIME ZONE 'UTC')")
     values = [utc if types[name] == "timestamp without time zone" else SQL("%s") for name in names]
     return SQL("INSERT INTO {} ({}) VALUES ({})").format(

@@ -23,10 +23,10 @@ _MEMBER = re.compile(r"(?:\./)?(tree/project\.json|tree/project/\w+\.ndjson)")
 
 
 class Unpacked:
-    """A context manager that holds the tree of an archive, and nothing else of it.
+    """A context manager that unpacks the tree of an archive, and nothing else.
 
-    Raises BadRequest when there is no such file, ArchiveBroken when it is no tar.gz or has no tree/project.json, and
-    StoreRefused when it cannot be unpacked for want of space or rights.
+    Raises BadRequest if there is no such file, ArchiveBroken if it is not a tar.gz or has no tree/project.json, and
+    StoreRefused if space or permissions to unpack it are missing.
     """
 
     def __init__(self, archive: Path) -> None:
@@ -58,7 +58,7 @@ class Unpacked:
             raise ArchiveBroken(f"{message}. Fetch or export it again.") from error
         except OSError as error:
             message = f"{self.archive} could not be unpacked into {folder}: {error.strerror}"
-            raise StoreRefused(f"{message}. TMPDIR names another folder.") from error
+            raise StoreRefused(f"{message}. Set TMPDIR to another folder.") from error
         if ROOT not in self._files:
             raise ArchiveBroken(f"{self.archive} has no {ROOT}. Is it a project's export of GitLab 13 or newer?")
 
@@ -67,13 +67,13 @@ class Unpacked:
         return [Path(name).stem for name in self._files if name != ROOT]
 
     def root(self) -> tuple[str, Record]:
-        """Return where the root's record stands, for messages, and the record."""
+        """Return the location of the root's record, for messages, and the record."""
         for where, record in self._records(ROOT):
             return where, record
         raise ArchiveBroken(f"{self.archive}: {ROOT} holds no record. Fetch or export it again.")
 
     def records(self, relation: str) -> Iterator[tuple[str, Record]]:
-        """Yield where each record of a relation stands, and the record; no file, an empty one and `null` have none."""
+        """Yield each record of a relation with its location; no file, an empty one and `null` contain none."""
         return self._records(f"tree/project/{relation}.ndjson")
 
     def _records(self, name: str) -> Iterator[tuple[str, Record]]:

@@ -1,6 +1,6 @@
-"""The value of a key as it stands in an archive → what its column holds: the inverse of the export's forms.
+"""The value of a key in an archive → the value of its column: the inverse of the export's forms.
 
-Functions raise ValueError, saying what is wrong with the value.
+Functions raise ValueError with what is wrong with the value.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _HASH = "!ruby/hash:ActiveSupport::HashWithIndifferentAccess"
 
 
 def stored(key: Key, column: Column, value: Any, *, transformed: bool) -> Any:
-    """Return what psycopg shall write into the column for this value; `transformed`: whether the transform applies."""
+    """Return what psycopg writes into the column for this value; `transformed`: whether the transform applies."""
     form = key.form
     if key.wrap and value is not None:
         if not isinstance(value, dict) or key.wrap not in value:
@@ -60,11 +60,11 @@ def _typed(kind: str, value: Any) -> Any:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes what Psych writes of symbols and of hashes that do not tell them from texts."""
+    """Writes symbols, and hashes with indifferent access, as Psych does."""
 
 
 def _text(dumper: _Dumper, data: str) -> yaml.ScalarNode:
-    """Quote a text with a colon in front, which would be a symbol."""
+    """Quote a text that begins with a colon, which would be a symbol."""
     return dumper.represent_scalar("tag:yaml.org,2002:str", data, style='"' if data.startswith(":") else None)
 
 
@@ -79,19 +79,19 @@ def _dumped(value: Any) -> str:
 
 
 def write_yaml(value: Any) -> str:
-    """Write YAML as Rails does for a serialised attribute, e.g. merge_requests.merge_params.
+    """Return YAML as Rails writes it for a serialised attribute, e.g. merge_requests.merge_params.
 
     >>> write_yaml({"force_remove_source_branch": "1"})
     "--- !ruby/hash:ActiveSupport::HashWithIndifferentAccess\\nforce_remove_source_branch: '1'\\n"
     """
     text = _dumped(Indifferent(value) if isinstance(value, dict) else value)
     if json.loads(exact.write(read_yaml(text))) != value:
-        raise ValueError(f"{_shortened(value)} does not come back from YAML")
+        raise ValueError(f"{_shortened(value)} cannot be restored from YAML")
     return text
 
 
 def write_position(value: Any) -> str | None:
-    """Write the position of a note as GitLab stores it: YAML of an object; NULL for one of nulls."""
+    """Return the position of a note as GitLab stores it: YAML of an object, or NULL if all its values are null."""
     if not isinstance(value, dict):
         raise ValueError(f"{_shortened(value)} is not a position")
     if value == position(None):
@@ -100,7 +100,7 @@ def write_position(value: Any) -> str | None:
     stored.name = "Gitlab::Diff::Position"
     text = _dumped(stored)
     if json.loads(exact.write(position(text))) != value:
-        raise ValueError(f"{_shortened(value)} does not come back from YAML as a position")
+        raise ValueError(f"{_shortened(value)} cannot be restored from YAML as a position")
     return text
 
 
@@ -123,4 +123,4 @@ INVERSES: dict[str, Callable[[Any], Any]] = {
     "yaml": write_yaml,
     "yaml_hash": write_yaml,
 }
-"""By the name of the transform in the tree; a value whose transform is not here is derived and not stored."""
+"""By the name of the transform in the tree; a value with another transform is derived and not stored."""

@@ -24,12 +24,12 @@ _IDENTITY: dict[str, tuple[str, ...]] = {
     "merge_request_commits_metadata": ("sha",),
     "merge_request_diff_commit_users": ("name", "email"),
 }
-"""By what a record that stands nested in several places is known to be the same row: keys, named as their columns."""
+"""By table: the keys that identify the row of a record which is nested in several places, named as their columns."""
 
 Identity = tuple[str, ...]
 
 _ID_NAMED_BY = {"p_ci_pipelines": "commit_id"}
-"""By table: the key of a nested record that holds the row's own id, which must come back."""
+"""By table: the key of a nested record with the row's own id, which an export must return."""
 
 _IN_ALL_PROJECTS = ("merge_request_diff_commit_users",)
 """Tables whose rows projects share, by a unique index over their identity."""
@@ -37,16 +37,16 @@ _IN_ALL_PROJECTS = ("merge_request_diff_commit_users",)
 
 @dataclass
 class _Shared:
-    """A row that is met in several places: the values that others join on, and which nested relations are stored."""
+    """A row that appears in several places: values that others join on, and the nested relations that are stored."""
 
     row: Row
     done: set[str]
 
 
 class Walk:
-    """Stores records with all that is nested in them.
+    """Stores records with everything nested in them.
 
-    left_out: counts, by dotted path, what has no place. kept_ids: ids for rows that must not get the next one.
+    left_out: counts by dotted path what cannot be stored. kept_ids: ids of rows that must not get the next one.
     """
 
     def __init__(self, rows: Rows) -> None:
@@ -56,10 +56,10 @@ class Walk:
         self._shared: dict[Identity, _Shared] = {}
 
     def put(self, relation: Relation, record: Record, fixed: Row, path: str, *, shared: bool = False) -> Row:
-        """Store a record with all that it refers to and that is nested in it; return its row.
+        """Store a record with everything that it refers to or that is nested in it; return its row.
 
-        fixed: columns that the surroundings decide. shared: the record may stand in several places, which is one row;
-        of that row only the values that others join on are returned. Raises ArchiveBroken, naming the key.
+        fixed: columns that the record's place determines. shared: the record may appear in several places and is one
+        row; only the values that others join on are returned. Raises ArchiveBroken, with the key.
         """
         for repair in REPAIRS.get(relation.table, ()):
             repair(record)
@@ -82,7 +82,7 @@ class Walk:
         return row
 
     def _insert(self, relation: Relation, record: Record, new: _Shared, path: str) -> None:
-        """Write a row after those that it refers to, and before those that refer to it."""
+        """Write a row after the rows that it refers to, and before those that refer to it."""
         row = new.row
         self._refer(relation, record, row, path)
         for condition in relation.where:
@@ -95,7 +95,7 @@ class Walk:
         self._put_aside(relation, record, row, path)
 
     def _columns(self, relation: Relation, record: Record, path: str) -> Row:
-        """Return the relation's own columns as the record's keys have them, and count the keys that have no place."""
+        """Return the values of the relation's columns from the record's keys, and count keys that cannot be stored."""
         names = {*(key.name for key in relation.keys), *(child.name for child in relation.children)}
         self.left_out.update(f"{path}.{name}" for name in record if name not in names)
         row: Row = {}
@@ -107,7 +107,7 @@ class Walk:
                 if value != json.loads(key.constant):
                     self.left_out[f"{path}.{key.name} ({key.why or 'always the same'})"] += 1
             elif key.form.of and _told(relation, record, key.form.of, value):
-                continue  # the row beside has it
+                continue  # it is stored in the row beside
             elif key.column and (key.form.transform is None or key.form.transform in INVERSES):
                 row[key.column] = _stored(key, relation.table, key.column, record, path)
         return row
@@ -118,7 +118,7 @@ class Walk:
         return {"id": number}
 
     def _refer(self, relation: Relation, record: Record, row: Row, path: str) -> None:
-        """Store the rows that this one refers to, and put into it by what it does."""
+        """Store the rows that this one refers to, and set the columns that refer to them."""
         derived = dict(relation.derived)
         for child in relation.children:
             if not is_above(child):
@@ -131,12 +131,12 @@ class Walk:
                     if value is None:
                         row[parent] = target[own]
                     elif not isinstance(value, Form) or (value.of and _told(relation, record, value.of, nested)):
-                        continue  # the row beside has it
+                        continue  # it is stored in the row beside
                     elif value.column:
                         row[value.column] = target[own]
 
     def _number(self, relation: Relation, record: Record, row: Row) -> None:
-        """Give the row its id: the one kept for it, the one that the record names, or the next one."""
+        """Assign the row its id: the one kept for it, the one that the record names, or the next one."""
         table = relation.table
         if all(column.name != "id" for column in tables()[table]):
             return
@@ -158,7 +158,7 @@ class Walk:
                 self.put(child, nested, fixed, f"{path}.{child.name}")
 
     def _put_aside(self, relation: Relation, record: Record, row: Row, path: str) -> None:
-        """Store the values that are looked up in rows of other tables and stand nowhere else."""
+        """Store values that are looked up in rows of other tables and are stored only there."""
         nested = {child.table for child in relation.children}
         beside = {row.name: row for row in relation.beside}
         aside: dict[str, Row] = {}
@@ -177,17 +177,17 @@ class Walk:
 
 
 def identify(relation: Relation, record: Record) -> Identity:
-    """Return what tells the row of a record, which may stand in several places, from the others of its table."""
+    """Return what identifies the row of a record that may appear in several places."""
     return (relation.table, *(repr(record.get(name)) for name in _IDENTITY.get(relation.table, ())))
 
 
 def is_above(child: Relation) -> bool:
-    """Whether the parent's row refers to this one, and not the other way round."""
+    """Whether the parent's row refers to this one, not the other way round."""
     return any(own == "id" for own, _ in child.join)
 
 
 def _told(relation: Relation, record: Record, ref: Ref, value: Any) -> bool:
-    """Whether the record of the row beside is nested here and says this value, too.
+    """Whether the record of the row beside is nested here and has this value too.
 
     ref: its column; its row by the name of a row beside, or by its table.
     """
@@ -202,7 +202,7 @@ def _told(relation: Relation, record: Record, ref: Ref, value: Any) -> bool:
 
 
 def nested_records(child: Relation, record: Record, path: str) -> list[Record]:
-    """Return the records of a nested relation, none, one or many; raise ArchiveBroken when they are no objects."""
+    """Return the records of a nested relation: none, one or many. Raises ArchiveBroken if they are not objects."""
     value = record.get(child.name)
     records = [] if value is None else [value] if child.one else value
     if not isinstance(records, list) or not all(isinstance(item, dict) for item in records):
@@ -211,7 +211,7 @@ def nested_records(child: Relation, record: Record, path: str) -> list[Record]:
 
 
 def _find(value: Any, key: str) -> int | None:
-    """Return the first value of this key within nested records, None when there is none."""
+    """Return the first value of this key in nested records, None if there is none."""
     if isinstance(value, list):
         return next((found for found in (_find(item, key) for item in value) if found), None)
     if not isinstance(value, dict):
@@ -220,7 +220,7 @@ def _find(value: Any, key: str) -> int | None:
 
 
 def _stored(key: Key, table: str, column: str, record: Record, path: str) -> Any:
-    """Return what the column holds for the record's value of this key."""
+    """Return the column's value for the record's value of this key."""
     found = next(candidate for candidate in tables()[table] if candidate.name == column)
     try:
         transformed = all(condition.accepts(record.get(condition.column)) for condition in key.form.when)
