@@ -20,8 +20,8 @@ AIRFLOW_TESTS = "tests/dags/"
 FACTS = "PROJECT_EXPORT_FACTS"
 MEMORY, ENOUGH = Path("/dev/shm"), 4 << 30
 
-# An assertion in a helper shows its values, as one in a test does. That is for what is imported from now on: this module
-# imports nothing of `tests` itself.
+# An assertion in a helper shows its values, like one in a test. This only works for modules that are imported later, so
+# this module imports nothing from `tests`.
 pytest.register_assert_rewrite("tests")
 pytest_plugins = ["tests.databases", "tests.known_facts", "tests.ledgers", "tests.receiver"]
 
