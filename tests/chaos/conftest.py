@@ -1,6 +1,6 @@
-"""Faults, injected into what really runs: `pytest tests/chaos`. Among all other tests they are left out.
+"""Faults, injected into real processes: `pytest tests/chaos`. Other test runs leave them out.
 
-Each test is marked with the number and the name of its fault. At the end a table says what happened.
+Each test is marked with the number and the name of its fault. A table at the end reports what happened.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from dev.postgres import Server
-from tests.chaos.ground import Ground
-from tests.chaos.standing import Undisturbed
-from tests.chaos.theatre import Theatre
+from tests.chaos.environment import Environment
+from tests.chaos.faulty_airflow import FaultyAirflow
+from tests.chaos.invariants import Undisturbed
 from tests.receiver import receiving
 
 FOLDER = Path(__file__).parent
@@ -26,7 +26,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Sort the faults by number, and leave them out unless this folder was asked for."""
+    """Sort the faults by number, and leave them out unless this folder was named."""
     mine = [item for item in items if FOLDER in item.path.parents]
     others = [item for item in items if FOLDER not in item.path.parents]
     for item in mine:
@@ -63,7 +63,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 @pytest.fixture
 def happened(request: pytest.FixtureRequest) -> Happened:
-    """Tells the table what happened."""
+    """Adds what happened to the table."""
     return lambda text: request.node.user_properties.append(("happened", text))
 
 
@@ -74,28 +74,28 @@ def undisturbed(generated: str, tmp_path_factory: pytest.TempPathFactory, facts:
 
 
 @pytest.fixture
-def ground(generated_copy: str, ledger_dsn: str, tmp_path: Path, undisturbed: Undisturbed) -> Ground:
+def environment(generated_copy: str, ledger_dsn: str, tmp_path: Path, undisturbed: Undisturbed) -> Environment:
     """Two small projects, and a ledger in PostgreSQL."""
-    return Ground(generated_copy, tmp_path / "store", undisturbed, ledger_dsn)
+    return Environment(generated_copy, tmp_path / "store", undisturbed, ledger_dsn)
 
 
 @pytest.fixture
-def shell_ground(generated_copy: str, tmp_path: Path, undisturbed: Undisturbed) -> Ground:
+def shell_environment(generated_copy: str, tmp_path: Path, undisturbed: Undisturbed) -> Environment:
     """Two small projects, and the ledger of the shell's command."""
-    return Ground(generated_copy, tmp_path / "store", undisturbed)
+    return Environment(generated_copy, tmp_path / "store", undisturbed)
 
 
 @pytest.fixture(scope="session")
-def theatre(server: Server, tmp_path_factory: pytest.TempPathFactory, facts: Path) -> Iterator[Theatre]:
+def faulty_airflow(server: Server, tmp_path_factory: pytest.TempPathFactory, facts: Path) -> Iterator[FaultyAirflow]:
     """The real Airflow of all faults, and a source on a server of its own."""
-    folder = tmp_path_factory.mktemp("theatre")
+    folder = tmp_path_factory.mktemp("faulty_airflow")
     source_server = Server(tmp_path_factory.mktemp("source"), durable=True)
     with receiving() as receiver:
         source_server.start()
-        theatre = Theatre(folder, server, receiver, source_server, facts)
+        faulty_airflow = FaultyAirflow(folder, server, receiver, source_server, facts)
         try:
-            theatre.start()
-            yield theatre
+            faulty_airflow.start()
+            yield faulty_airflow
         finally:
-            theatre.stop()
+            faulty_airflow.stop()
             source_server.stop()

@@ -12,7 +12,7 @@ import pytest
 
 from tests.chaos import victims
 from tests.chaos.conftest import Happened
-from tests.chaos.ground import Ground
+from tests.chaos.environment import Environment
 from tests.runs import attempts, locked, started, wait_until
 
 RUN = "dag/run"
@@ -32,7 +32,7 @@ def faketime() -> str:
 @pytest.mark.fault("F23", "clocks of unit, waiter and merge wrong by a day")
 @pytest.mark.parametrize(("of_unit", "of_others"), [("-1d", "+1d"), ("+1d", "-1d")])
 def test_nobody_whose_clock_is_wrong_takes_a_unit_for_stale(
-    ground: Ground,
+    environment: Environment,
     faketime: str,
     monkeypatch: pytest.MonkeyPatch,
     happened: Happened,
@@ -40,17 +40,17 @@ def test_nobody_whose_clock_is_wrong_takes_a_unit_for_stale(
     of_others: str,
 ) -> None:
     def started_at(skew: str, target: Callable[..., None], *arguments: Any) -> BaseProcess:
-        with monkeypatch.context() as environment:
-            environment.setenv("LD_PRELOAD", faketime)
-            environment.setenv("FAKETIME", skew)
+        with monkeypatch.context() as patched:
+            patched.setenv("LD_PRELOAD", faketime)
+            patched.setenv("FAKETIME", skew)
             # How long something takes is the same by a wrong clock.
-            environment.setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-            return ground.process(victims.at_another_time, created, RUN, time.time(), target, *arguments)
+            patched.setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+            return environment.process(victims.at_another_time, created, RUN, time.time(), target, *arguments)
 
-    with ground.surviving():
-        ctx = ground.context(units=1)
+    with environment.surviving():
+        ctx = environment.context(units=1)
         created = started(ctx)
-        with locked(ground.source, "lists"):
+        with locked(environment.source, "lists"):
             unit = started_at(of_unit, victims.work_unit)
             wait_until(lambda: "boards" in {row.relation for row in ctx.ledger.queries.rows(created.job_id, "started")})
             waiter = started_at(of_others, victims.wait_for_units, {"hung_seconds": HUNG_SECONDS})
@@ -62,5 +62,5 @@ def test_nobody_whose_clock_is_wrong_takes_a_unit_for_stale(
         merger.join(60)
         assert (unit.exitcode, waiter.exitcode, merger.exitcode) == (0, 0, 0)
         assert set(attempts(ctx, created).values()) == {1}
-        assert ground.offered(1).id == created.job_id
+        assert environment.offered(1).id == created.job_id
     happened(f"unit {of_unit}, the others {of_others}: judged by the ledger's clock, one attempt each, SAME")

@@ -19,8 +19,8 @@ from project_export.formats.gitlab import LIMITS as GITLAB
 from project_export.steps import Context, Created, watch
 from tests.chaos import victims
 from tests.chaos.conftest import Happened
-from tests.chaos.ground import Ground
-from tests.chaos.standing import OURS, sessions
+from tests.chaos.environment import Environment
+from tests.chaos.invariants import OURS, sessions
 from tests.runs import attempts, held, merge, path_of, started, work
 
 RUN = "dag/run"
@@ -38,15 +38,15 @@ DISCUSSIONS = {"of today": "6a9c1750b37d513a43987b574953fceb50b03ce7", "without 
 @pytest.mark.fault("F18", "notes of 45 and 60 MB")
 @pytest.mark.parametrize("kind", DISCUSSIONS)
 def test_a_huge_note_is_exported_whole_in_bounded_memory_and_said(
-    ground: Ground, tmp_path: Path, happened: Happened, kind: str
+    environment: Environment, tmp_path: Path, happened: Happened, kind: str
 ) -> None:
     report = tmp_path / "report"
-    with ground.surviving():
-        fatten(ground.source, 45 * MB, 60 * MB, discussion=DISCUSSIONS[kind])
-        ground.changed(tools=False)  # check_archive.py refuses such a line, as GitLab does
-        ctx = ground.context(units=1)
+    with environment.surviving():
+        fatten(environment.source, 45 * MB, 60 * MB, discussion=DISCUSSIONS[kind])
+        environment.changed(tools=False)  # check_archive.py refuses such a line, as GitLab does
+        ctx = environment.context(units=1)
         created = started(ctx)
-        unit = ground.process(victims.measured, created, RUN, report, victims.work_unit)
+        unit = environment.process(victims.measured, created, RUN, report, victims.work_unit)
         unit.join(120)
         assert unit.exitcode == 0
         archive = path_of(merge(ctx, created))
@@ -70,11 +70,11 @@ def test_a_huge_note_is_exported_whole_in_bounded_memory_and_said(
 
 @pytest.mark.fault("F22", f"job of {MANY} parts")
 def test_many_parts_take_no_more_connections_and_memory_than_few(
-    ground: Ground, tmp_path: Path, happened: Happened
+    environment: Environment, tmp_path: Path, happened: Happened
 ) -> None:
     reports = [tmp_path / f"unit {unit}" for unit in range(2)]
-    with ground.surviving():
-        with psycopg.connect(ground.source) as conn:
+    with environment.surviving():
+        with psycopg.connect(environment.source) as conn:
             for query in (
                 "INSERT INTO labels (type, title, color, project_id, created_at, updated_at)"
                 " SELECT 'ProjectLabel', 'many ' || i, '#123456', 1, now(), now() FROM generate_series(1, %s) AS i",
@@ -88,19 +88,19 @@ def test_many_parts_take_no_more_connections_and_memory_than_few(
                 " SELECT 'many ' || i, 1, now(), now() FROM generate_series(1, %s) AS i",
             ):
                 conn.execute(query.encode(), [MANY // 5])
-        ctx = ground.context(units=512, part_rows=1)
+        ctx = environment.context(units=512, part_rows=1)
         created = started(ctx)
         rows = len(ctx.ledger.queries.rows(created.job_id))
         assert rows >= MANY
         most = 0
         with held(ctx, created):
             units = [
-                ground.process(victims.measured, created, RUN, report, victims.work_until_told, unit)
+                environment.process(victims.measured, created, RUN, report, victims.work_until_told, unit)
                 for unit, report in enumerate(reports)
             ]
             while (finished := ctx.ledger.queries.progress(created.job_id).finished) < ENOUGH:
                 assert all(unit.is_alive() for unit in units)
-                most = max(most, len(sessions(ground.source, OURS)), len(sessions(ground.ledger_uri, "true")))
+                most = max(most, len(sessions(environment.source, OURS)), len(sessions(environment.ledger_uri, "true")))
                 time.sleep(0.2)
             for unit in units:
                 unit.terminate()
@@ -119,11 +119,11 @@ def test_many_parts_take_no_more_connections_and_memory_than_few(
 
 @pytest.mark.fault("F31", "unit that gets no more memory")
 def test_a_relation_for_which_there_is_no_memory_fails_with_that_reason_and_a_clear_exports_it(
-    ground: Ground, happened: Happened
+    environment: Environment, happened: Happened
 ) -> None:
-    with ground.surviving():
-        ctx, created = fat_export(ground)
-        unit = ground.process(victims.short_of_memory, created, RUN, "issues", 6 * MB)
+    with environment.surviving():
+        ctx, created = fat_export(environment)
+        unit = environment.process(victims.short_of_memory, created, RUN, "issues", 6 * MB)
         unit.join(120)
         assert unit.exitcode == 1
         with pytest.raises(RelationsFailed) as raised:
@@ -133,7 +133,7 @@ def test_a_relation_for_which_there_is_no_memory_fails_with_that_reason_and_a_cl
         assert started(ctx) == created  # the run is cleared
         assert work(ctx, created, attempt=2) == []
         merge(ctx, created)
-        assert ground.offered(1).id == created.job_id
+        assert environment.offered(1).id == created.job_id
     happened(f"failed after {failure.attempt} attempts ({failure.message.rpartition(': ')[2]}); cleared: SAME")
 
 
@@ -161,12 +161,12 @@ def group(megabytes: int) -> Iterator[Path]:
 
 @pytest.mark.fault("F31", "unit killed by the kernel: out of memory")
 def test_a_unit_that_the_kernel_kills_is_judged_so_and_its_retry_exports_the_rest(
-    ground: Ground, happened: Happened
+    environment: Environment, happened: Happened
 ) -> None:
-    with ground.surviving():
-        ctx, created = fat_export(ground)
+    with environment.surviving():
+        ctx, created = fat_export(environment)
         with group(12) as folder:
-            unit = ground.process(victims.in_group, created, RUN, folder, victims.work_unit)
+            unit = environment.process(victims.in_group, created, RUN, folder, victims.work_unit)
             unit.join(120)
         assert unit.exitcode == -signal.SIGKILL
         dead = [row.relation for row in ctx.ledger.queries.rows(created.job_id, "started")]
@@ -177,15 +177,15 @@ def test_a_unit_that_the_kernel_kills_is_judged_so_and_its_retry_exports_the_res
         assert work(ctx, created, attempt=2) == []
         merge(ctx, created)
         assert attempts(ctx, created)[row.relation] == 2
-        assert ground.offered(1).id == created.job_id
+        assert environment.offered(1).id == created.job_id
     happened(f"killed while it read {row.relation}, the waiter said so, its retry read that again: SAME")
 
 
-def fat_export(ground: Ground) -> tuple[Context, Created]:
+def fat_export(environment: Environment) -> tuple[Context, Created]:
     """Begin an export by one unit of a project with a note of 45 MB."""
-    fatten(ground.source, 45 * MB)
-    ground.changed()
-    ctx = ground.context(units=1)
+    fatten(environment.source, 45 * MB)
+    environment.changed()
+    ctx = environment.context(units=1)
     return ctx, started(ctx)
 
 

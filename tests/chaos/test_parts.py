@@ -11,8 +11,8 @@ import pytest
 from project_export.sample.generate import generate
 from tests.chaos import victims
 from tests.chaos.conftest import Happened
-from tests.chaos.ground import Ground
-from tests.chaos.standing import Undisturbed
+from tests.chaos.environment import Environment
+from tests.chaos.invariants import Undisturbed
 from tests.runs import held, merge, path_of, started, worker
 
 RUN = "dag/run"
@@ -30,15 +30,15 @@ def test_a_unit_killed_late_repeats_one_part_from_the_same_snapshot(
 ) -> None:
     with psycopg.connect(sample_database) as conn:
         generate(conn, 1, 0.5)
-    ground = Ground(
+    environment = Environment(
         sample_database, tmp_path / "store", Undisturbed(sample_database, tmp_path / "other", facts), ledger_dsn
     )
-    with ground.surviving():
-        ctx = ground.context(**IN_TWENTY_PARTS)
+    with environment.surviving():
+        ctx = environment.context(**IN_TWENTY_PARTS)
         created = started(ctx, "issues")
         with held(ctx, created):
             # one part is the project's record
-            victim = ground.process(victims.work_and_die, created, RUN, PARTS, IN_TWENTY_PARTS)
+            victim = environment.process(victims.work_and_die, created, RUN, PARTS, IN_TWENTY_PARTS)
             victim.join(120)
             assert victim.exitcode == -signal.SIGKILL
             states = [row.state for row in ctx.ledger.queries.rows(created.job_id) if row.relation == "issues"]
@@ -47,6 +47,6 @@ def test_a_unit_killed_late_repeats_one_part_from_the_same_snapshot(
         assert again.parts == 2
         repeated = [row for row in ctx.ledger.queries.rows(created.job_id) if row.attempt > 1]
         assert [(row.relation, row.attempt, row.deaths) for row in repeated] == [("issues", 2, 1)]
-        manifest = ground.undisturbed.assert_same(path_of(merge(ctx, created)), 1, ("issues",))
+        manifest = environment.undisturbed.assert_same(path_of(merge(ctx, created)), 1, ("issues",))
         assert manifest.snapshot.generation == 1
     happened(f"{len(repeated)} of {PARTS} parts read twice, all from the same snapshot, SAME")

@@ -13,8 +13,8 @@ import pytest
 
 from dev.rest import RestError
 from tests.chaos.conftest import Happened
-from tests.chaos.standing import digest
-from tests.chaos.theatre import RELATION, TABLE, UNITS, Theatre
+from tests.chaos.faulty_airflow import RELATION, TABLE, UNITS, FaultyAirflow
+from tests.chaos.invariants import digest
 from tests.dags.stage import AFTER, CREATE, DAG_ID, EXPORT, HOLD, MERGE, WAIT, until
 
 TRIGGERS = 50
@@ -23,56 +23,59 @@ PRUNE = "prune_exports"
 
 @pytest.mark.fault("F08", "store full while a part is written")
 def test_a_full_store_fails_the_run_by_name_and_a_clear_reads_only_what_is_missing(
-    theatre: Theatre, happened: Happened
+    faulty_airflow: FaultyAirflow, happened: Happened
 ) -> None:
-    if not theatre.small:
+    if not faulty_airflow.small:
         pytest.skip("a small file system can only be mounted by root, and not in every container")
-    with theatre.surviving(1):
+    with faulty_airflow.surviving(1):
         with ExitStack() as filled:
-            with theatre.blocked(project_id=1, consistency="relation") as (run, _):
+            with faulty_airflow.blocked(project_id=1, consistency="relation") as (run, _):
                 until(
-                    lambda: {name for name, row in theatre.rows(run).items() if row.state != "finished"} == {RELATION}
+                    lambda: (
+                        {name for name, row in faulty_airflow.rows(run).items() if row.state != "finished"}
+                        == {RELATION}
+                    )
                 )
-                filled.enter_context(theatre.full())
+                filled.enter_context(faulty_airflow.full())
             assert run.ended() == "failed"
         (error,) = run.job().errors
         assert (error.relation, "ENOSPC" in error.message) == (RELATION, True)
         assert "ENOSPC" in run.log(MERGE)
-        theatre.assert_nothing_left()
-        good = {name: row.sha256 for name, row in theatre.rows(run).items() if name != RELATION}
+        faulty_airflow.assert_nothing_left()
+        good = {name: row.sha256 for name, row in faulty_airflow.rows(run).items() if name != RELATION}
         run.clear(only_failed=True)
-        theatre.assert_whole(run)
-        assert theatre.attempts(run).keys() == {RELATION}
-        assert {name: row.sha256 for name, row in theatre.rows(run).items() if name != RELATION} == good
+        faulty_airflow.assert_whole(run)
+        assert faulty_airflow.attempts(run).keys() == {RELATION}
+        assert {name: row.sha256 for name, row in faulty_airflow.rows(run).items() if name != RELATION} == good
     happened(f"failed with ENOSPC after {error.attempt} attempts; cleared: only {RELATION} read again, SAME")
 
 
 @pytest.mark.fault("F11", "finished part altered before the merge")
-def test_a_part_that_was_altered_is_read_again(theatre: Theatre, happened: Happened) -> None:
-    with theatre.surviving(2):
-        with theatre.blocked(project_id=2, consistency="relation") as (run, _):
-            until(lambda: theatre.rows(run)["labels"].state == "finished")
-            part = Path(urlsplit(str(theatre.rows(run)["labels"].uri)).path)
+def test_a_part_that_was_altered_is_read_again(faulty_airflow: FaultyAirflow, happened: Happened) -> None:
+    with faulty_airflow.surviving(2):
+        with faulty_airflow.blocked(project_id=2, consistency="relation") as (run, _):
+            until(lambda: faulty_airflow.rows(run)["labels"].state == "finished")
+            part = Path(urlsplit(str(faulty_airflow.rows(run)["labels"].uri)).path)
             content = bytearray(part.read_bytes())
             content[len(content) // 2] ^= 1
             part.write_bytes(content)
-        theatre.assert_whole(run)
-        assert theatre.attempts(run) == {"labels": 2}
+        faulty_airflow.assert_whole(run)
+        assert faulty_airflow.attempts(run) == {"labels": 2}
         assert "Part 0 of labels is not what was written" in run.log(MERGE)
     happened("refused by its checksum and read again by the merge, SAME")
 
 
 @pytest.mark.fault("F12", "merge of a finished run cleared while the archive is downloaded")
 def test_a_merge_that_is_cleared_gives_the_same_archive_and_disturbs_no_download(
-    theatre: Theatre, happened: Happened
+    faulty_airflow: FaultyAirflow, happened: Happened
 ) -> None:
-    run = theatre.trigger(project_id=2)
-    theatre.assert_whole(run)
+    run = faulty_airflow.trigger(project_id=2)
+    faulty_airflow.assert_whole(run)
     archive, before = run.archive(), digest(run.archive())
-    with theatre.surviving(2), archive.open("rb") as download:
+    with faulty_airflow.surviving(2), archive.open("rb") as download:
         first = download.read(1000)
         run.clear(task_ids=[MERGE], include_downstream=True)
-        theatre.assert_whole(run)
+        faulty_airflow.assert_whole(run)
         assert digest(archive) == before
         download.seek(0)
         assert download.read(1000) == first
@@ -80,59 +83,64 @@ def test_a_merge_that_is_cleared_gives_the_same_archive_and_disturbs_no_download
 
 
 @pytest.mark.fault("F13", f"{TRIGGERS} triggers of one project at once")
-def test_many_triggers_at_once_give_one_export(theatre: Theatre, happened: Happened) -> None:
-    with theatre.surviving(2):
-        with theatre.locked(TABLE):
+def test_many_triggers_at_once_give_one_export(faulty_airflow: FaultyAirflow, happened: Happened) -> None:
+    with faulty_airflow.surviving(2):
+        with faulty_airflow.locked(TABLE):
             with ThreadPoolExecutor(TRIGGERS) as pool:
-                runs = list(pool.map(lambda _: theatre.trigger(project_id=2), range(TRIGGERS)))
-            theatre.reader()
-            until(lambda: sum(theatre.rest.run_state(DAG_ID, run.id) == "failed" for run in runs) == TRIGGERS - 1, 300)
-        (winner,) = (run for run in runs if theatre.rest.run_state(DAG_ID, run.id) != "failed")
-        theatre.assert_whole(winner)
+                runs = list(pool.map(lambda _: faulty_airflow.trigger(project_id=2), range(TRIGGERS)))
+            faulty_airflow.reader()
+            until(
+                lambda: sum(faulty_airflow.rest.run_state(DAG_ID, run.id) == "failed" for run in runs) == TRIGGERS - 1,
+                300,
+            )
+        (winner,) = (run for run in runs if faulty_airflow.rest.run_state(DAG_ID, run.id) != "failed")
+        faulty_airflow.assert_whole(winner)
         losers = [run for run in runs if run is not winner]
         assert all(f"is being exported by job {winner.job().id}" in run.log(CREATE) for run in losers[:3])
-        assert [theatre.ledger.queries.job_of_run(f"{DAG_ID}/{run.id}") for run in losers] == [None] * (TRIGGERS - 1)
+        assert [faulty_airflow.ledger.queries.job_of_run(f"{DAG_ID}/{run.id}") for run in losers] == [None] * (
+            TRIGGERS - 1
+        )
         assert not any(run.notices() for run in losers)
     happened(f"one exported, {TRIGGERS - 1} refused with its name, none of them told")
 
 
 @pytest.mark.fault("F14", "one project hangs while others are exported")
-def test_a_project_that_hangs_keeps_no_other_waiting(theatre: Theatre, happened: Happened) -> None:
-    with theatre.surviving(1):
-        with theatre.blocked(project_id=1) as (hanging, _):
-            others = [theatre.trigger(project_id=project, relations=["labels", "issues"]) for project in (2, 3)]
+def test_a_project_that_hangs_keeps_no_other_waiting(faulty_airflow: FaultyAirflow, happened: Happened) -> None:
+    with faulty_airflow.surviving(1):
+        with faulty_airflow.blocked(project_id=1) as (hanging, _):
+            others = [faulty_airflow.trigger(project_id=project, relations=["labels", "issues"]) for project in (2, 3)]
             for run in others:
-                theatre.assert_whole(run, "labels", "issues")
-            assert theatre.rest.run_state(DAG_ID, hanging.id) == "running"
-        theatre.assert_whole(hanging)
+                faulty_airflow.assert_whole(run, "labels", "issues")
+            assert faulty_airflow.rest.run_state(DAG_ID, hanging.id) == "running"
+        faulty_airflow.assert_whole(hanging)
     happened("the others ended meanwhile, each with its own records, SAME")
 
 
 @pytest.mark.fault("F16", "SELECT revoked on a table")
 def test_a_table_without_a_right_fails_the_run_at_once_and_a_clear_mends_it(
-    theatre: Theatre, happened: Happened
+    faulty_airflow: FaultyAirflow, happened: Happened
 ) -> None:
-    with theatre.surviving(3):
-        theatre.sql("REVOKE SELECT ON lists FROM stage_reader")
+    with faulty_airflow.surviving(3):
+        faulty_airflow.sql("REVOKE SELECT ON lists FROM stage_reader")
         try:
-            run = theatre.trigger(project_id=3, consistency="relation")
+            run = faulty_airflow.trigger(project_id=3, consistency="relation")
             assert run.ended() == "failed"
         finally:
-            theatre.sql("GRANT SELECT ON lists TO stage_reader")
+            faulty_airflow.sql("GRANT SELECT ON lists TO stage_reader")
         (error,) = run.job().errors
         assert (error.relation, error.sqlstate, error.attempt) == (RELATION, "42501", 1)
-        assert not list(theatre.folder(run).rglob("project.tar.gz*"))
+        assert not list(faulty_airflow.folder(run).rglob("project.tar.gz*"))
         run.clear(only_failed=True)
-        theatre.assert_whole(run)
-        assert theatre.attempts(run) == {RELATION: 2}
+        faulty_airflow.assert_whole(run)
+        assert faulty_airflow.attempts(run) == {RELATION: 2}
     happened("failed with 42501 after one attempt, no archive; cleared: one relation read, SAME")
 
 
 @pytest.mark.fault("F22", "more units asked for than Airflow maps a task over")
-def test_an_export_has_no_more_units_than_airflow_takes(theatre: Theatre, happened: Happened) -> None:
-    with theatre.surviving(1):
-        run = theatre.trigger(project_id=1)
-        theatre.assert_whole(run)
+def test_an_export_has_no_more_units_than_airflow_takes(faulty_airflow: FaultyAirflow, happened: Happened) -> None:
+    with faulty_airflow.surviving(1):
+        run = faulty_airflow.trigger(project_id=1)
+        faulty_airflow.assert_whole(run)
         units = [name for name in run.states() if name.startswith(f"{EXPORT}[")]
         assert len(units) == UNITS
         assert f"PROJECT_EXPORT_UNITS is {4 * UNITS}, but [core] max_map_length is {UNITS}" in run.log(CREATE)
@@ -141,51 +149,51 @@ def test_an_export_has_no_more_units_than_airflow_takes(theatre: Theatre, happen
 
 @pytest.mark.fault("F25", "run marked failed in its middle, then deleted")
 def test_a_run_that_is_cancelled_and_deleted_leaves_nothing_and_the_next_one_works(
-    theatre: Theatre, happened: Happened
+    faulty_airflow: FaultyAirflow, happened: Happened
 ) -> None:
-    with theatre.surviving(1):
-        with theatre.blocked(project_id=1) as (run, _):
+    with faulty_airflow.surviving(1):
+        with faulty_airflow.blocked(project_id=1) as (run, _):
             job = run.job()
-            theatre.rest.fail_run(DAG_ID, run.id)
-            seconds = until(lambda: not theatre.sessions(), seconds=15)
+            faulty_airflow.rest.fail_run(DAG_ID, run.id)
+            seconds = until(lambda: not faulty_airflow.sessions(), seconds=15)
             with suppress(JSONDecodeError):  # the answer is empty
-                theatre.rest.call("DELETE", f"/dags/{DAG_ID}/dagRuns/{run.id}")
-        pruning = theatre.rest.trigger(PRUNE, {})
-        assert theatre.rest.wait_for_run(PRUNE, pruning, 60) == "success"
-        ended = theatre.ledger.queries.job(job.id)
+                faulty_airflow.rest.call("DELETE", f"/dags/{DAG_ID}/dagRuns/{run.id}")
+        pruning = faulty_airflow.rest.trigger(PRUNE, {})
+        assert faulty_airflow.rest.wait_for_run(PRUNE, pruning, 60) == "success"
+        ended = faulty_airflow.ledger.queries.job(job.id)
         assert (ended.state, "was cancelled or is gone" in ended.errors[0].message) == ("failed", True)
-        theatre.assert_whole(theatre.trigger(project_id=1))
+        faulty_airflow.assert_whole(faulty_airflow.trigger(project_id=1))
     happened(f"queries cancelled after {seconds:.0f} s, the job failed as cancelled, the next run SAME")
 
 
 @pytest.mark.fault("F26", "SQL in parameters")
-def test_sql_in_parameters_is_refused_or_a_value(theatre: Theatre, happened: Happened) -> None:
-    before = schema(theatre)
+def test_sql_in_parameters_is_refused_or_a_value(faulty_airflow: FaultyAirflow, happened: Happened) -> None:
+    before = schema(faulty_airflow)
     for conf in ({"project_id": "1;DROP TABLE projects"}, {"project_id": 1, "consistency": "';--"}):
         with pytest.raises(RestError, match=r": 4(00|22) "):
-            theatre.trigger(**conf)
+            faulty_airflow.trigger(**conf)
     text = """'; DROP TABLE projects; -- "$$ %s {} \\"""
-    with theatre.surviving(3):
-        relations = theatre.trigger(project_id=3, relations=["labels; DROP TABLE projects"])
-        described = theatre.trigger(project_id=3, description=text, relations=["labels"])
+    with faulty_airflow.surviving(3):
+        relations = faulty_airflow.trigger(project_id=3, relations=["labels; DROP TABLE projects"])
+        described = faulty_airflow.trigger(project_id=3, description=text, relations=["labels"])
         assert relations.ended() == "failed"
         assert "is unknown" in relations.log(CREATE)
         assert described.ended() == "success"
-    assert schema(theatre) == before
+    assert schema(faulty_airflow) == before
     happened("refused by the form or by create; a description leaves as it was typed; schema unchanged")
 
 
-def schema(theatre: Theatre) -> list[tuple[object, ...]]:
+def schema(faulty_airflow: FaultyAirflow) -> list[tuple[object, ...]]:
     """Return every column of the source, and the number of its projects."""
     columns = "SELECT table_name, column_name, data_type FROM information_schema.columns ORDER BY 1, 2"
-    return [*theatre.sql(columns), *theatre.sql("SELECT count(*) FROM projects")]
+    return [*faulty_airflow.sql(columns), *faulty_airflow.sql("SELECT count(*) FROM projects")]
 
 
 @pytest.mark.fault("F32", "secrets in logs, XComs, conf or templates of all runs above")
-def test_no_fault_has_shown_a_secret(theatre: Theatre, happened: Happened) -> None:
-    secrets = [*theatre.passwords.values(), theatre.airflow.password("admin")]
-    texts = [path.read_text(errors="replace") for path in theatre.airflow.logs.rglob("*.log")]
-    for run in theatre.runs():
+def test_no_fault_has_shown_a_secret(faulty_airflow: FaultyAirflow, happened: Happened) -> None:
+    secrets = [*faulty_airflow.passwords.values(), faulty_airflow.airflow.password("admin")]
+    texts = [path.read_text(errors="replace") for path in faulty_airflow.airflow.logs.rglob("*.log")]
+    for run in faulty_airflow.runs():
         texts += [json.dumps(run.tasks()), json.dumps(run.get())]
         texts += [json.dumps(run.xcoms(task)) for task in (CREATE, HOLD, EXPORT, WAIT, MERGE, AFTER)]
     assert len(texts) > 50

@@ -20,20 +20,20 @@ from tests import flaky
 from tests.archives import read_archive
 from tests.chaos import victims
 from tests.chaos.conftest import Happened
-from tests.chaos.ground import Ground, archive_of
-from tests.chaos.standing import digest, path
+from tests.chaos.environment import Environment, archive_of
+from tests.chaos.invariants import digest, path
 from tests.runs import attempts, merge, path_of, started, work
 
 RUN = "dag/run"
 
 
 @pytest.mark.fault("F02", "two processes of the same unit, two of the same merge")
-def test_twins_of_a_unit_and_of_the_merge_give_one_archive(ground: Ground, happened: Happened) -> None:
-    with ground.surviving():
-        ctx = ground.context(units=1)
+def test_twins_of_a_unit_and_of_the_merge_give_one_archive(environment: Environment, happened: Happened) -> None:
+    with environment.surviving():
+        ctx = environment.context(units=1)
         created = started(ctx, consistency="relation")
         for target in (victims.work_unit, victims.merge_job):
-            twins = [ground.process(target, created, RUN) for _ in range(2)]
+            twins = [environment.process(target, created, RUN) for _ in range(2)]
             for twin in twins:
                 twin.join(60)
             assert 0 in {twin.exitcode for twin in twins}
@@ -48,27 +48,27 @@ def test_twins_of_a_unit_and_of_the_merge_give_one_archive(ground: Ground, happe
 @pytest.mark.fault("F10", "merge killed -9")
 @pytest.mark.parametrize("moment", victims.MOMENTS)
 def test_a_killed_merge_publishes_the_whole_archive_or_none_and_is_repeated(
-    ground: Ground, happened: Happened, moment: str
+    environment: Environment, happened: Happened, moment: str
 ) -> None:
     late = moment == "before the removal"
-    ctx = ground.context(units=1)
-    with ground.surviving():
+    ctx = environment.context(units=1)
+    with environment.surviving():
         created = exported(ctx)
-        kill_merge(ground, created, moment)
+        kill_merge(environment, created, moment)
         assert (ctx.ledger.queries.job(created.job_id).archive_uri is not None) == late
         first = path_of(merge(ctx, created, attempt=2))
         assert set(attempts(ctx, created).values()) == {1}
 
-    with ground.surviving(replaced=True):
-        with psycopg.connect(ground.source) as conn:
+    with environment.surviving(replaced=True):
+        with psycopg.connect(environment.source) as conn:
             conn.execute("UPDATE labels SET title = title || ' changed' WHERE project_id = 1")
-        ground.changed()
+        environment.changed()
         assert started(ctx) == created  # the run is cleared
         assert work(ctx, created, attempt=2) == []
-        before = ground.offered(1)
+        before = environment.offered(1)
         assert (path(before), digest(first)) == (first, before.archive_sha256)
-        kill_merge(ground, created, moment)
-        now = ground.offered(1)
+        kill_merge(environment, created, moment)
+        now = environment.offered(1)
         assert (now.archive_sha256 != before.archive_sha256) == late
         assert digest(path(now)) == now.archive_sha256
         last = path_of(merge(ctx, created, attempt=3))
@@ -86,18 +86,20 @@ def exported(ctx: Context) -> Created:
     return created
 
 
-def kill_merge(ground: Ground, created: Created, moment: str) -> None:
-    process = ground.process(victims.merge_and_die, created, RUN, moment)
+def kill_merge(environment: Environment, created: Created, moment: str) -> None:
+    process = environment.process(victims.merge_and_die, created, RUN, moment)
     process.join(60)
     assert process.exitcode == -signal.SIGKILL
 
 
 @pytest.mark.fault("F09", "store refuses to be written")
-def test_a_store_that_refuses_fails_the_export_after_bounded_tries(ground: Ground, happened: Happened) -> None:
-    with ground.surviving():
-        ctx = ground.context(units=1, max_attempts=2)
+def test_a_store_that_refuses_fails_the_export_after_bounded_tries(
+    environment: Environment, happened: Happened
+) -> None:
+    with environment.surviving():
+        ctx = environment.context(units=1, max_attempts=2)
         created = started(ctx, consistency="relation")
-        with denied(ground.store):
+        with denied(environment.store):
             assert work(ctx, created) != []
             with pytest.raises(Exception, match=r"E(ROFS|ACCES)"):
                 merge(ctx, created)
@@ -105,11 +107,11 @@ def test_a_store_that_refuses_fails_the_export_after_bounded_tries(ground: Groun
         assert job.state == "failed"
         assert all("EROFS" in error.message or "EACCES" in error.message for error in job.errors)
         assert {error.attempt for error in job.errors} == {2}
-        with pytest.raises(StoreRefused), denied(ground.store):
+        with pytest.raises(StoreRefused), denied(environment.store):
             ctx.store.check()
-        ground.assert_nothing_left()
+        environment.assert_nothing_left()
         merge(ctx, created, attempt=2)
-        assert ground.offered(1).id == created.job_id
+        assert environment.offered(1).id == created.job_id
     happened("two tries each, then failed with path and errno; repeated when it could be written, SAME")
 
 
@@ -134,23 +136,23 @@ def denied(folder: Path) -> Iterator[None]:
 
 
 @pytest.mark.fault("F31", "64 open files at the most")
-def test_few_open_files_are_enough(shell_ground: Ground, happened: Happened) -> None:
-    with shell_ground.surviving():
-        archive_of(shell_ground.shell("--jobs", "2", limit="-n 64"))
+def test_few_open_files_are_enough(shell_environment: Environment, happened: Happened) -> None:
+    with shell_environment.surviving():
+        archive_of(shell_environment.shell("--jobs", "2", limit="-n 64"))
     happened("enough, SAME")
 
 
 @pytest.mark.fault("F31", "too few open files")
 def test_too_few_open_files_are_a_clean_failure_and_a_repeated_export_works(
-    shell_ground: Ground, happened: Happened
+    shell_environment: Environment, happened: Happened
 ) -> None:
-    with shell_ground.surviving():
-        done = shell_ground.shell("--jobs", "1", limit="-n 12")
+    with shell_environment.surviving():
+        done = shell_environment.shell("--jobs", "1", limit="-n 12")
         assert done.returncode != 0
         assert "Too many open files" in done.stderr
         assert "Traceback" not in done.stderr
-        assert len(shell_ground.archives()) == 1
-        archive_of(shell_ground.shell("--jobs", "1"))
+        assert len(shell_environment.archives()) == 1
+        archive_of(shell_environment.shell("--jobs", "1"))
     happened(f"exit code {done.returncode}, no new archive; the next export SAME")
 
 
@@ -160,11 +162,11 @@ AWAY = ("probe", "write", "publish", "read", "list", "remove")
 @pytest.mark.fault("F35", "object store away")
 @pytest.mark.parametrize("step", AWAY)
 def test_an_object_store_that_is_away_at_any_step_ends_the_job_with_its_error_and_a_clear_completes_it(
-    ground: Ground, happened: Happened, tmp_path: Path, step: str
+    environment: Environment, happened: Happened, tmp_path: Path, step: str
 ) -> None:
     notices: list[Notice] = []
-    with ground.surviving(), flaky.empty() as uri:
-        plain = ground.context(store=uri, max_attempts=2, snapshot_grace_seconds=900)
+    with environment.surviving(), flaky.empty() as uri:
+        plain = environment.context(store=uri, max_attempts=2, snapshot_grace_seconds=900)
         ctx = replace(plain, channels={"kept": notices.append})
         if step == "probe":
             with flaky.refusing("write"), pytest.raises(StoreRefused, match="EndpointConnectionError"):
@@ -198,8 +200,8 @@ def test_an_object_store_that_is_away_at_any_step_ends_the_job_with_its_error_an
         assert set(attempts(ctx, created).values()) <= ({1, 3} if step == "write" else {1})
         for name in (merged.uri, manifest_of(merged.uri)):
             (tmp_path / name.rpartition("/")[2]).write_bytes(ctx.store.open(name).read())
-        ground.undisturbed.assert_same(tmp_path / ARCHIVE, 1)
-        with psycopg.connect(ground.ledger_uri) as conn:
+        environment.undisturbed.assert_same(tmp_path / ARCHIVE, 1)
+        with psycopg.connect(environment.ledger_uri) as conn:
             conn.execute("DELETE FROM project_export_job WHERE id = %s", [job.id])  # its archive is in another store
     how = {
         "probe": "no job was made",

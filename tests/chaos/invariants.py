@@ -1,4 +1,4 @@
-"""What holds whatever went wrong, and the export that nothing disturbed."""
+"""What must be true after any fault, and the undisturbed export to compare with."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ OURS = "starts_with(application_name, 'project_export')"
 
 
 class Undisturbed:
-    """Exports projects of a source by one unit, undisturbed; what a disturbed export gives has to be the same.
+    """Exports projects of a source with one worker and no fault; an export with a fault must give the same.
 
-    folder: of its own. facts: a folder whose tools check archives once more; None for data that they do not know.
+    folder: for these exports only. facts: a folder with tools that also check archives; None if they reject the data.
     """
 
     def __init__(self, source: str, folder: Path, facts: Path | None) -> None:
@@ -37,7 +37,7 @@ class Undisturbed:
         self._same: set[tuple[object, ...]] = set()
 
     def archive(self, project_id: int, relations: Sequence[str] = (), description: str | None = None) -> Path:
-        """Return the archive; it is made at the first time."""
+        """Return the archive; the first call makes it."""
         key = (project_id, *relations, description)
         if key not in self._archives:
             self._folder.mkdir(exist_ok=True)
@@ -52,7 +52,7 @@ class Undisturbed:
     def assert_same(
         self, archive: Path, project_id: int, relations: Sequence[str] = (), description: str | None = None
     ) -> Manifest:
-        """Hold an archive against the undisturbed one and verify it in every way there is; return its manifest."""
+        """Compare an archive with the undisturbed one and verify it in every way; return its manifest."""
         manifest = Manifest.from_json(archive.with_name("project.manifest.json").read_bytes())
         key = (digest(archive), project_id, *relations, description)
         if key not in self._same:
@@ -72,7 +72,7 @@ class Undisturbed:
             assert done.returncode == 0, done.stdout + done.stderr
 
 
-class Standing:
+class Invariants:
     """A place where projects are exported, and what must be so in it after every fault.
 
     To be mixed into a class that sets source and ledger_uri (libpq URIs; the ledger may be SQLite's), store and

@@ -1,4 +1,4 @@
-"""The real Airflow on which faults are played, with what kills, blocks and fills in it."""
+"""A real Airflow that faults are injected into: its processes are killed, its tasks blocked, its disk filled."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from dev.postgres import Server
 from project_export.archive.manifest import Manifest
 from project_export.ledger import Row
 from tests.chaos.hooks.sitecustomize import HOOK
-from tests.chaos.standing import Standing, Undisturbed, digest
+from tests.chaos.invariants import Invariants, Undisturbed, digest
 from tests.conftest import REPO
 from tests.dags.stage import SOURCE_ID, Run, Stage, until
 from tests.receiver import Receiver
 
 PROJECTS = (1, 2, 3)
 RELATION, TABLE = "boards", "lists"
-"""What is blocked, and the table that it is blocked by."""
+"""The relation that is blocked, and the table whose lock blocks it."""
 POOL = "default_pool"
 PATH = ("tests/chaos/hooks", "include", "dev/config")
 STORE_SIZE = "48m"
 UNITS = 3
-"""More units than these Airflow refuses, but all exports here are asked to have."""
+"""Airflow refuses to map more workers than this; all exports here ask for more."""
 HUNG_SECONDS = 15
 TASK_SECONDS = 15
-"""Without a sign of life for so long, Airflow takes a task for dead."""
+"""Time without a heartbeat after which Airflow considers a task dead."""
 
 
-class Theatre(Stage, Standing):
-    """A stage whose source is a server of its own, and whose store is a small file system where that can be had.
+class FaultyAirflow(Stage, Invariants):
+    """A stage whose source has its own server, and whose store is a small file system where that is possible.
 
     facts: see `Undisturbed`.
     """
@@ -49,7 +49,7 @@ class Theatre(Stage, Standing):
             "AIRFLOW__CORE__MAX_MAP_LENGTH": str(UNITS),
             "PROJECT_EXPORT_UNITS": str(4 * UNITS),
             "PROJECT_EXPORT_HUNG_SECONDS": str(HUNG_SECONDS),
-            # All tasks are in one pool, whose slots a test can count out.
+            # All tasks are in one pool, whose number of slots a test can set.
             "PROJECT_EXPORT_POOL": POOL,
             "PYTHONPATH": os.pathsep.join(str(REPO / folder) for folder in PATH),
             HOOK: str(state / "hook"),
@@ -62,7 +62,7 @@ class Theatre(Stage, Standing):
         self.undisturbed = Undisturbed(self.source, state / "undisturbed", facts)
 
     def start(self) -> None:
-        """Start all, and export every project once, so that each has a last good archive."""
+        """Start everything, and export every project once, so that each has a good archive."""
         super().start()
         runs = [self.trigger(project_id=project) for project in PROJECTS]
         assert {run.ended() for run in runs} == {"success"}
@@ -74,7 +74,7 @@ class Theatre(Stage, Standing):
             subprocess.run(["umount", str(self.store)], check=True)
 
     def assert_whole(self, run: Run, *relations: str) -> Manifest:
-        """Hold that a run has ended well with the archive of an undisturbed run; return its manifest."""
+        """Assert that a run succeeded with the same archive as an undisturbed run; return its manifest."""
         assert run.ended() == "success", run.states()
         job = run.job()
         assert (job.state, job.archive_sha256) == ("finished", digest(run.archive()))

@@ -1,4 +1,4 @@
-"""Where faults are played on steps and on the shell's command, without Airflow."""
+"""A source, a ledger and a store for faults in steps and in the shell's command, without Airflow."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from typing import Any
 
 from project_export.shell import source_name
 from project_export.steps import Context, Created
-from tests.chaos.standing import Standing, Undisturbed
+from tests.chaos.invariants import Invariants, Undisturbed
 from tests.conftest import REPO
 from tests.runs import context, merge, started, work
 
 SPAWN = multiprocessing.get_context("spawn")
 
 
-class Ground(Standing):
-    """A source, a ledger and a store, in which project 1 was exported once, so that it has a last good archive.
+class Environment(Invariants):
+    """A source, a ledger and a store, in which project 1 was exported once, so that it has a good archive.
 
-    ledger_uri: of PostgreSQL; without it the ledger is the file that the shell's command makes in the store.
+    ledger_uri: a ledger in PostgreSQL; by default, the file that the shell's command creates in the store.
     """
 
     def __init__(self, source: str, store: Path, undisturbed: Undisturbed, ledger_uri: str = "") -> None:
@@ -45,13 +45,13 @@ class Ground(Standing):
         return replace(context(*self.place, **settings), source=source_name(self.source))
 
     def archives(self) -> list[Path]:
-        """Return all archives that lie in the store, whole or not."""
+        """Return all archives in the store, complete or not."""
         return sorted(self.store.rglob("project.tar*"))
 
     def changed(self, *, tools: bool = True) -> None:
-        """Tell that the data was changed: what is exported from now on has to be the same as an export of now.
+        """Expect changed data from now on: later exports must be the same as an export of the present data.
 
-        tools: whether the tools of the facts know such data.
+        tools: whether the tools in the folder of facts accept such data.
         """
         facts = self.undisturbed.facts if tools else None
         self.undisturbed = Undisturbed(self.source, self.store.with_name("changed"), facts)
