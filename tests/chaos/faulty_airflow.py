@@ -149,7 +149,7 @@ class FaultyAirflow(Stage, Invariants):
 
     @contextmanager
     def one_slot(self) -> Iterator[None]:
-        """Give all tasks one slot together, of which a deferred one takes its share, while the block lasts."""
+        """Give all tasks one slot together, which a deferred one occupies, too, while the block lasts."""
         before = self.rest.call("GET", f"/pools/{POOL}")
         self._pool(slots=1, include_deferred=True)
         try:

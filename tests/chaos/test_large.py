@@ -1,4 +1,4 @@
-"""A relation of more than 8 GiB, a size that neither a plain tar header nor the trailer of a gzip member can tell."""
+"""A relation of more than 8 GiB, a size that neither a plain tar header nor the trailer of a gzip member can hold."""
 
 from __future__ import annotations
 

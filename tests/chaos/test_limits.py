@@ -113,7 +113,7 @@ def test_many_parts_take_no_more_connections_and_memory_than_few(
         assert most <= CONNECTIONS
         assert megabytes < PLAIN_MB
     happened(
-        f"of {rows}, 2 units read {finished} in {megabytes} MB each at the most, by {most} connections; then stopped"
+        f"of {rows}, 2 workers read {finished} in at most {megabytes} MB each, over {most} connections; then stopped"
     )
 
 
@@ -190,7 +190,7 @@ def fat_export(environment: Environment) -> tuple[Context, Created]:
 
 
 def fatten(source: str, *sizes: int, discussion: str | None = None) -> None:
-    """Give so many issues of project 1 another note of such a size."""
+    """Give this number of issues of project 1 another note of such a size."""
     with psycopg.connect(source) as conn:
         for position, size in enumerate(sizes):
             conn.execute(

@@ -101,7 +101,7 @@ def test_many_triggers_at_once_give_one_export(faulty_airflow: FaultyAirflow, ha
             TRIGGERS - 1
         )
         assert not any(run.notices() for run in losers)
-    happened(f"one exported, {TRIGGERS - 1} refused with its name, none of them told")
+    happened(f"one exported, {TRIGGERS - 1} refused with its name, without a notice")
 
 
 @pytest.mark.fault("F14", "one project hangs while others are exported")
@@ -180,7 +180,7 @@ def test_sql_in_parameters_is_refused_or_a_value(faulty_airflow: FaultyAirflow, 
         assert "is unknown" in relations.log(CREATE)
         assert described.ended() == "success"
     assert schema(faulty_airflow) == before
-    happened("refused by the form or by create; a description leaves as it was typed; schema unchanged")
+    happened("refused by the form or by create; a description is exported as it was typed; schema unchanged")
 
 
 def schema(faulty_airflow: FaultyAirflow) -> list[tuple[object, ...]]:

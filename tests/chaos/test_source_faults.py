@@ -120,7 +120,7 @@ def test_no_time_leaves_as_null(shell_environment: Environment, happened: Happen
         shell_environment.changed()
         archive = archive_of(shell_environment.shell("--jobs", "1"))
         assert {label["updated_at"] for label in read_archive(archive)["labels"]} == {None}
-    happened(f"{value} leaves as null, as in GitLab")
+    happened(f"{value} is exported as null, as in GitLab")
 
 
 @pytest.mark.fault("F19", "time before our era")
@@ -133,10 +133,10 @@ def test_a_year_before_our_era_leaves_as_in_rails_and_verify_takes_it(
         shell_environment.changed(tools=False)  # check_archive.py takes no year with a minus
         archive = archive_of(shell_environment.shell("--jobs", "1"))
         assert {one["updated_at"] for one in read_archive(archive)["releases"]} == {"-0043-03-15T12:00:00.000Z"}
-    happened("leaves as in GitLab, whose importer reads it")
+    happened("is exported as in GitLab, whose importer reads it")
 
 
-@pytest.mark.fault("F19", "bytes that are no UTF-8, in a SQL_ASCII database")
+@pytest.mark.fault("F19", "bytes that are not UTF-8, in a SQL_ASCII database")
 def test_bytes_that_are_no_utf_8_fail_their_relation_by_name(
     server: Server, shell_environment: Environment, happened: Happened
 ) -> None:

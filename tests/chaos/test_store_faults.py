@@ -135,7 +135,7 @@ def denied(folder: Path) -> Iterator[None]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-@pytest.mark.fault("F31", "64 open files at the most")
+@pytest.mark.fault("F31", "at most 64 open files")
 def test_few_open_files_are_enough(shell_environment: Environment, happened: Happened) -> None:
     with shell_environment.surviving():
         archive_of(shell_environment.shell("--jobs", "2", limit="-n 64"))
@@ -208,4 +208,4 @@ def test_an_object_store_that_is_away_at_any_step_ends_the_job_with_its_error_an
         "list": "files stay, the job is finished",
         "remove": "files stay, the job is finished",
     }
-    happened(f"{step}: {how.get(step, 'failed with the error of the library, told once; completed by a clear')}, SAME")
+    happened(f"{step}: {how.get(step, 'failed with the error of the library, one notice; completed by a clear')}, SAME")

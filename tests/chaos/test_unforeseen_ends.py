@@ -32,7 +32,7 @@ def test_what_nobody_foresaw_ends_the_job_and_is_told_once(
         assert again == ({RELATION: 3} if place == "unit" else {})
         run.clear(only_failed=True)
         faulty_airflow.assert_whole(run)
-    happened(f"in the {place}: failed by name, told once; cleared: SAME")
+    happened(f"in the {place}: failed by name, one notice; cleared: SAME")
 
 
 def failed(faulty_airflow: FaultyAirflow) -> Run:

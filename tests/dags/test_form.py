@@ -55,7 +55,7 @@ def test_the_form_says_what_is_asked_for(form):
     text = form.inner_text()
     for words in (
         "Id of the project in the source database",
-        "Leave empty for everything",
+        "Empty: everything",
         "Replaces the project's description in the archive",
         "project: one snapshot for all relations",
     ):

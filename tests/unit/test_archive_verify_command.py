@@ -96,4 +96,4 @@ def test_what_cannot_be_read_ends_with_2(tmp_path: Path) -> None:
     assert run(none).stderr == f"error: {none}: No such file or directory\n"
     (tmp_path / "a.gz").write_bytes(b"")
     result = run(tmp_path / "a.gz", "--manifest", tmp_path / "manifest")
-    assert (result.exit_code, "This is no manifest" in result.stderr) == (2, True)
+    assert (result.exit_code, "This is not the manifest" in result.stderr) == (2, True)

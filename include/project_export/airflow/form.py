@@ -42,7 +42,7 @@ def export_params() -> dict[str, Param]:
             uniqueItems=True,
             examples=list(tree.names),
             title="Relations",
-            description="What to export. Leave empty for everything; the project's own settings are always included.",
+            description="What to export. Empty: everything; the project's own settings are always included.",
         ),
         **{name: _param(declared) for name, declared in tree.parameters.items()},
         "consistency": Param(

@@ -20,9 +20,9 @@ _REFERENCE = re.compile(rb"([0-9a-f]{40}|[0-9a-f]{64}) .+", re.DOTALL)
 
 
 def wrong(chunks: Iterator[bytes]) -> str | None:
-    """What is wrong with a bundle, None when nothing is; it is read to its end. Keeps its header in memory.
+    """Return what is wrong with a bundle, or None. Reads it to its end, and keeps its header in memory.
 
-    That each reference has its objects is not looked at: git alone can tell.
+    Whether all objects of each reference exist is not checked: only git can do that.
     """
     header = bytearray()
     end = -1

@@ -11,7 +11,7 @@ from project_export.archive.manifest import Manifest, ManifestRelation
 
 
 class Expected:
-    """What a manifest tells about the files of an archive. Without a manifest everything is as expected."""
+    """What a manifest says about the files of an archive. Without a manifest, everything is as expected."""
 
     def __init__(self, manifest: Manifest | None, findings: Findings) -> None:
         self._manifest = manifest

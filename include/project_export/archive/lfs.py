@@ -32,7 +32,7 @@ class LfsObjects:
         self._listed = set()
         for oid, types in value.items():
             if not _OID.fullmatch(oid):
-                self._problem(LFS_OBJECTS, f"{oid[:80]!r} is no SHA-256 in hexadecimal digits")
+                self._problem(LFS_OBJECTS, f"{oid[:80]!r} is not a SHA-256 in hexadecimal digits")
                 continue
             self._listed.add(bytes.fromhex(oid))
             if not isinstance(types, list) or any(

@@ -1,4 +1,4 @@
-"""What an archive is made of, as a JSON file beside it: enough to check each byte, and to tell whose it is."""
+"""What an archive is made of, as a JSON file beside it: enough to check each byte, and to find its job."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class Manifest:
                 for one in error.errors(include_url=False)
             )
             raise ArchiveBroken(
-                f"This is no manifest of an archive: {places}. Give the one written beside it."
+                f"This is not the manifest of an archive: {places}. Give the one beside the archive."
             ) from error
 
 

@@ -59,7 +59,7 @@ class Check:
         if self.filled and not value.strip():
             return "unfit", f"empty; {loss}"
         if self.longest is not None and len(value) > self.longest:
-            return "long", f"{len(value)} characters of {self.longest} at the most; {loss}"
+            return "long", f"{len(value)} characters of at most {self.longest}; {loss}"
         if self.cut is not None and len(value) > self.cut:
             return "cut", f"{len(value)} characters; the importer cuts off what is beyond {self.cut}"
         if self.like is not None and not self.like.fullmatch(value.strip()):
@@ -111,7 +111,7 @@ class Model:
 
     @cached_property
     def plain(self) -> frozenset[str]:
-        """The keys of which any value is taken."""
+        """The keys for which any value is accepted."""
         return self.ignored.union(key for key, check in self.checks.items() if check is None)
 
     @cached_property

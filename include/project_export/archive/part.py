@@ -17,10 +17,10 @@ BLOCK = 256 << 10
 
 @dataclass(frozen=True)
 class PartFacts:
-    """What is known of a finished part.
+    """What is known about a finished part.
 
     rows: records in it. raw_bytes, crc32, sha256 (hex): of the records as they are read back. stored_bytes,
-    stored_crc32: of the deflate stream as it lies in the store.
+    stored_crc32: of the deflate stream that is stored.
     """
 
     rows: int
@@ -34,7 +34,7 @@ class PartFacts:
 class PartWriter:
     """Compress records into `out`, which stays open when the part is finished.
 
-    out: where the stored bytes go. level: of ISA-L, 0 (fastest) to 3. rows and raw_bytes tell the progress so far and
+    out: where the stored bytes go. level: of ISA-L, 0 (fastest) to 3. rows and raw_bytes are the progress so far and
     may be read by another thread. The compressor is fed blocks of one size whatever the sizes written, so that the same
     data gives the same bytes.
     """
@@ -67,7 +67,7 @@ class PartWriter:
         self.rows += rows
 
     def finish(self) -> PartFacts:
-        """End the stream, once, and tell what was written; a part without any data is a part as well."""
+        """End the stream, once, and return what was written; a part without data is a part, too."""
         self._compress(self._rest)
         self._store(self._deflate.flush(isal_zlib.Z_FULL_FLUSH))
         return PartFacts(

@@ -56,16 +56,24 @@ class Positions:
         return frozenset((*self.keys, *self.structures))
 
     def faults(self, note: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-        """Code, key and message of what is wrong with the positions of a note."""
+        """Yield code, key and message of what is wrong with the positions of a note."""
         kind = note.get("type")
         for key, structured in self.structures.items():
             if kind != structured and isinstance(note.get(key), dict | list):
-                yield "position", key, f"a structure in a note that is no {structured}; it is stored as Ruby prints it"
+                yield (
+                    "position",
+                    key,
+                    f"a structure, but the note is not a {structured}; it is stored as Ruby prints it",
+                )
         if kind != self.type:
             for key in self.keys:
                 value = note.get(key)
                 if value is not None and not isinstance(value, str):
-                    yield "position", key, f"no text in a note that is no {self.type}; it is stored as Ruby prints it"
+                    yield (
+                        "position",
+                        key,
+                        f"not a text, but the note is not a {self.type}; it is stored as Ruby prints it",
+                    )
             return
         whole = False
         for key in self.keys:
@@ -118,7 +126,7 @@ class Positions:
         for key, longest in self.texts.items():
             one = value.get(key)
             if one is not None and (not isinstance(one, str) or len(one) > longest):
-                return "unfit", f"{key} is not a text of {longest} characters at the most; {_DROPPED}"
+                return "unfit", f"{key} is not a text of at most {longest} characters; {_DROPPED}"
         for key in self.numbers:
             one = value.get(key)
             if one is not None and (not isinstance(one, int) or isinstance(one, bool)):

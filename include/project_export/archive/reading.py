@@ -1,7 +1,7 @@
-"""Read a tar.gz as a stream and strictly: what other readers pass over in silence is an error here.
+"""Read a tar.gz as a stream and strictly: what other readers silently ignore is an error here.
 
-Python's tarfile takes a damaged header for the end, and both it and gzip readers differ in what they make of bytes
-behind the end. Here the file is one gzip member and one tar to the last byte.
+Python's tarfile treats a damaged header as the end, and readers differ in what they do with bytes after the end. Here
+the file is one gzip member and one tar to the last byte.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ LONGEST_EXTENSION = 1 << 20
 class Gunzip:
     """What a file with one gzip member unpacks to.
 
-    ISA-L unpacks twice as fast as zlib, but takes some unused code tables that zlib refuses; where a manifest has the
-    SHA-256 of the stored bytes, it tells. on_read: called with the number of stored bytes read so far. bytes and sha256
+    ISA-L unpacks twice as fast as zlib, but accepts some unused code tables that zlib refuses; the SHA-256 in a
+    manifest reveals them. on_read: called with the number of stored bytes read so far. bytes and sha256
     (a hash object) are of the stored bytes, unpacked is the number of the others.
     """
 

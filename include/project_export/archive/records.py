@@ -134,7 +134,7 @@ class _Walk:
             self.nested(here, self.anywhere.get(key) or Rules(key, {}, {}, self.importer.models.get(key)), value, depth)
             return
         elif key not in self.named and self.importer.secret(key) and not isinstance(value, bool):
-            # Old archives have such keys with null, which tells nothing.
+            # Old archives have such keys with null, which reveals nothing.
             since: Version = () if value is not None else self.importer.allow_lists
             self.add("secret", here, "looks like a secret; no archive has one", since)
         elif model is not None:

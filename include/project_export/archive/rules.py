@@ -12,10 +12,10 @@ from project_export.tree import Relation, Tree
 
 @dataclass
 class Rules:
-    """What records of a relation hold. forms, nested: by the tree; by key, None where anything may stand.
+    """What records of a relation hold. forms, nested: by the tree; by key, None if anything is allowed.
 
-    model: what the importer takes, None where it is not known. unique: keys whose values differ in all records. plain:
-    keys of which the importer takes any value.
+    model: what the importer accepts, None if that is unknown. unique: keys whose values differ in all records. plain:
+    keys for which the importer accepts any value.
     """
 
     name: str

@@ -38,7 +38,7 @@ def lines(chunks: Iterable[bytes], longest: int) -> Iterator[bytes | int]:
 def parse(text: bytes, escapes: Escapes) -> Any:
     """The value of a JSON text; of a number that no column holds, infinity. Raises ArchiveBroken saying what is wrong.
 
-    Refused, beside what is no JSON: invalid UTF-8, half surrogate pairs, NaN and Infinity, two equal keys in one
+    Refused, besides invalid JSON: invalid UTF-8, half surrogate pairs, NaN and Infinity, two equal keys in one
     object. escapes: of the format, by which most texts are read faster.
     """
     try:

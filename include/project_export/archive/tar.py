@@ -5,9 +5,9 @@ from __future__ import annotations
 import tarfile
 
 BLOCK = tarfile.BLOCKSIZE
-"""Bytes of a header; a file fills whole ones."""
+"""Bytes of a header; each file is padded to a multiple of this."""
 RECORD = tarfile.RECORDSIZE
-"""Bytes of which an archive has a multiple."""
+"""Bytes; the whole tar is padded to a multiple of this."""
 
 
 def file_header(name: str, size: int, mtime: int) -> bytes:

@@ -21,7 +21,7 @@ def plan_export(
 ) -> Plan:
     """Plan the export of a project by cheap counts, and log what the source lacks of the tree.
 
-    relations: names of the wanted ones, all when empty; the root always comes along. split: see `make_plan`.
+    relations: names of the wanted ones, all when empty; the root is always included. split: see `make_plan`.
     Raises ProjectNotFound, SourceChanged, SourceFiltered, SourceBusy, and BadRequest for an optional relation that the
     source lacks.
     """

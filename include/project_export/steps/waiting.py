@@ -24,7 +24,7 @@ class Pace:
 
     first: the first call of a waiter. It is the longest, so that a small export is merged within a second of its last
     relation. later: every other call. silent: any call while a row gives no sign of life, because only a process that
-    keeps watching can tell that the row stays silent.
+    keeps watching notices that the row stays silent.
     tasks: between two looks for what the ledger does not announce: a task that ends, a silent row that gives a sign.
     busy: between two looks while relations finish. Each look asks the scheduler about all tasks; one look per relation
     would cost as much as the export of a small project.

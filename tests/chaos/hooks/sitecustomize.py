@@ -22,7 +22,7 @@ PLACES = {
     "merge": ("project_export.store.base", "Store.assemble", None),
     "after": ("project_export.steps.after", "upload", None),
 }
-"""Module, function, and of which relation, if it is asked for one."""
+"""Module, function, and the relation for which it raises, None for any."""
 
 
 class Finder:
