@@ -15,7 +15,7 @@ Producer = Callable[..., Records]
 
 
 class Lazy(dict[str, list[Record]]):
-    """A project's records, each relation's made when it is asked for: most tests look at one."""
+    """A project's records; a relation is read when a test looks at it, and most look at one."""
 
     def __init__(self, make: Callable[[Collection[str]], Records]) -> None:
         super().__init__()
@@ -37,12 +37,12 @@ class Lazy(dict[str, list[Record]]):
 
 
 def of_engine(database: str, version: str = "") -> Records:
-    """Return what the engine exports of project 1 of a GitLab version, the newest unless it is given."""
+    """Return what the engine exports of project 1; version: of GitLab, the newest if empty."""
     return Lazy(lambda relations: exported(database, 1, version=version, relations=relations))
 
 
 def of_reader(database: str, _version: str = "") -> Records:
-    """Return what the second reader reads of project 1; it finds out by itself what the database has."""
+    """Return what the second reader reads of project 1; it detects by itself what the database has."""
 
     def read(relations: Collection[str]) -> Records:
         with psycopg.connect(database) as conn:
@@ -65,7 +65,7 @@ def walk(value: Any) -> Iterator[Record]:
 
 
 def note(records: Records, text: str) -> Record:
-    """Return the one note with a text, of whatever it is."""
+    """Return the only note with a text, on anything."""
     (found,) = (item for item in walk(list(records.values())) if item.get("note") == text)
     return found
 

@@ -1,10 +1,10 @@
 """A specimen: the smallest database in which every key of every relation of a tree has a value, written from the tree.
 
-Each relation has a full row with all that nests in it, and the rows beside it; where a value depends on conditions, a
-relation of many has another row for each of them, a twin. A top-level relation of many has a bare row as well, with no
-more than it needs. A text says where it stands ("issues.title 12" is of row 12), an integer is 100 times its row's
-number plus its column's place, so that a record can be read without the database. What a relation does not name, and
-could hold text, holds a CANARY instead.
+Each relation has a full row with everything that nests in it, and the rows beside it. If a value depends on conditions,
+a relation of many has another row for each of them, a twin. A top-level relation of many also has a bare row, with only
+required values. Records can be read without the database: a text names its column and row ("issues.title 12" is in row
+12), an integer is 100 times the number of its row plus the position of its column. A text column that the relation does
+not name contains a CANARY.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ TEXTS: dict[str, Callable[[str], str]] = {
     "yaml": lambda text: YAML.format(text=text),
     "yaml_hash": lambda text: YAML.format(text=text),
 }
-"""Text that a transform can read, by its name."""
+"""By the name of a transform: a text that it can read."""
 
 Row = dict[str, Any]
 
@@ -77,7 +77,7 @@ Row = dict[str, Any]
 def write(uri: str, tree: Tree) -> None:
     """Write the specimen into an empty database that has the sample's schema."""
     with psycopg.connect(uri) as conn:
-        conn.execute("SET session_replication_role = replica")  # ids are made up where nothing nests
+        conn.execute("SET session_replication_role = replica")  # ids are made up if nothing nests
         for table, row in _Writer().rows(tree):
             names, values = SQL(", ").join(map(Identifier, row)), SQL(", ").join(SQL("%s") for _ in row)
             conn.execute(
@@ -104,7 +104,7 @@ class _Writer:
         self.numbers = itertools.count(PROJECT)
         self.written: list[tuple[str, Row]] = []
         self.elsewhere: dict[str, list[Condition]] = {}
-        """By table, what its rows fulfil where a value is not in the database."""
+        """By table, what its rows fulfil if a value is not in the database."""
 
     def rows(self, tree: Tree) -> list[tuple[str, Row]]:
         for _, relation in tree.walk():
@@ -124,7 +124,7 @@ class _Writer:
     def full(
         self, relation: Relation, parent: Row, parents: Relation | None, beside_others: Iterable[Relation] = ()
     ) -> Row:
-        """Add a row with a value in every column, then all that is looked up for it or nests in it."""
+        """Add a row with a value in every column, then everything that is looked up for it or nests in it."""
         row = self.row(relation.table, set(_named(relation)))
         row.update(_special(relation, row))
         _defeat(relation, row)
@@ -148,7 +148,7 @@ class _Writer:
         return row
 
     def joined(self, relation: Relation, row: Row, parent: Row, parents: Relation | None) -> None:
-        """Let a row join its parent's."""
+        """Set the columns by which a row joins its parent's."""
         for own, other in relation.join:
             if own == "id":
                 parent[_column(other, parents)] = row["id"]
@@ -156,13 +156,13 @@ class _Writer:
                 row[own] = parent[_column(other, parents)]
 
     def twin(self, relation: Relation, row: Row, conditions: tuple[Condition, ...]) -> None:
-        """Add another row beside a full one, which fulfils conditions that this does not."""
+        """Add a second row that fulfils conditions which the full one does not fulfil."""
         twin = self.row(relation.table, set(_named(relation)))
         twin.update(_special(relation, twin, conditions))
         twin.update({own: row[own] for own, _ in relation.join if own != "id"})
 
     def beside(self, beside: Beside, relation: Relation, row: Row, nested: Iterable[Relation]) -> Row | None:
-        """Add a row beside a full one, but for one that nests in it anyway, or is of a table that is not there."""
+        """Add a row beside a full one, unless it nests in it anyway or its table does not exist."""
         its = {name for name, _ in beside.match}
         if beside.table not in schema.tables() or any(
             other.table == beside.table and its == {own for own, _ in other.join} for other in nested
@@ -191,7 +191,7 @@ class _Writer:
         return found
 
     def look_up(self, source: Any, form: Form, relation: Relation, row: Row, nested: Iterable[Relation]) -> None:
-        """Add the rows in which a value is looked up, but for those that nest in the row anyway."""
+        """Add the rows in which a value is looked up, except those that nest in the row anyway."""
         if not isinstance(source, Lookup):
             return
         found = self.beside(source.row, relation, row, nested)
@@ -199,7 +199,7 @@ class _Writer:
             found[source.value.column] = _code(form.enum)
 
     def climb(self, climb: Climb, row: Row) -> None:
-        """Add a row above the one that a hierarchy starts from, which is beside the row already."""
+        """Add a row above the first one of a hierarchy, which is already beside the row."""
         (start,) = (it for table, it in self.written if table == climb.table and it[climb.key] == row[climb.start])
         above = self.row(climb.table, set())
         start[climb.parent] = above[climb.key]
@@ -209,7 +209,7 @@ class _Writer:
                 group[climb.path] = [above[climb.key]]
 
     def in_addition(self, relation: Relation, also: Also, root: Row, tree_root: Relation) -> None:
-        """Add a row in addition for each row of the hierarchy that the root climbs, and one that is not the best."""
+        """Add an additional row for each row of the hierarchy that the root climbs, and one that is not the best."""
         (climb,) = (value for name, value in tree_root.derived if name == also.join[0][1])
         assert isinstance(climb, Climb)
         groups = [root[climb.start], *(it["id"] for table, it in self.written[-1:] if table == climb.table)]
@@ -226,7 +226,7 @@ class _Writer:
         worse.update(rows[0] | {"id": number, also.best[0].column: 10})
 
     def bare(self, relation: Relation, parent: Row) -> None:
-        """Add a row with nothing but what it must have."""
+        """Add a row with only required values."""
         row = self.row(relation.table, set(_named(relation)))
         special = {**row, **_special(relation, row), **{own: parent[other] for own, other in relation.join}}
         needed = {column for column, _ in relation.join} | {condition.column for condition in relation.where}
@@ -236,7 +236,7 @@ class _Writer:
         row.update({column: special[column] for column in row})
 
     def row(self, table: str, named: set[str]) -> Row:
-        """Add a row whose columns all have a value."""
+        """Add a row with a value in every column."""
         number = next(self.numbers)
         row = {
             column.name: _value(column, place, number, canary=column.name not in named)
@@ -247,9 +247,9 @@ class _Writer:
 
 
 def _special(relation: Relation, row: Row, conditions: tuple[Condition, ...] | None = None) -> Row:
-    """Return the columns whose value has to be one of some kind: a code, a text for a transform, what is asked for.
+    """Return the columns that need a special value: a code, a text for a transform, one that fulfils a condition.
 
-    conditions: what is asked for besides; when None, what the first of each column's transforms asks for.
+    conditions: further conditions to fulfil; if None, those of the first transform of each column.
     """
     forms = [form for key in relation.keys for form in key.forms]
     special = {form.column: _code(form.enum) for form in forms if form.column and form.enum}
@@ -267,14 +267,14 @@ def _special(relation: Relation, row: Row, conditions: tuple[Condition, ...] | N
 
 
 def _conditional(relation: Relation) -> Iterator[tuple[Condition, ...]]:
-    """Yield the conditions on which something is made of a value, or it is another one: on own columns only."""
+    """Yield the conditions on own columns that determine which value is exported, or what is made of it."""
     found = [form.when for key in relation.keys for form in key.forms if form.when]
     found += [when for key in relation.keys for when, _ in key.cases]
     yield from dict.fromkeys(when for when in found if not any(condition.ref.row for condition in when))
 
 
 def _asked(relation: Relation) -> list[Condition]:
-    """Return what the full row has to fulfil: as many of the transforms' conditions as go together."""
+    """Return what the full row must fulfil: as many of the transforms' conditions as are compatible."""
     asked: dict[str, Condition] = {}
     counts = [form.when for key in relation.keys for form in key.forms if form.when]
     for when in sorted(dict.fromkeys(counts), key=counts.count, reverse=True):
@@ -291,7 +291,7 @@ def _others(relation: Relation, row: Row) -> Iterator[tuple[Condition, ...]]:
 
 
 def _defeat(relation: Relation, row: Row) -> None:
-    """Let no case apply to a full row, so that its value is its own column's."""
+    """Change a full row so that no case applies to it and its values are its own columns'."""
     for key in relation.keys:
         for when, _ in key.cases:
             own = [condition for condition in when if not condition.ref.row]
@@ -300,13 +300,13 @@ def _defeat(relation: Relation, row: Row) -> None:
 
 
 def _deny(condition: Condition, row: Row) -> None:
-    """Let a row not fulfil a condition."""
+    """Change a row so that it does not fulfil a condition."""
     others = (None, False, True)
     row[condition.column] = next(value for value in others if not condition.accepts(value))
 
 
 def _fulfilled(condition: Condition, row: Row) -> Any:
-    """Return a value that fulfils a condition: the row's own if it does."""
+    """Return a value that fulfils a condition: the row's own value if it does."""
     value = row[condition.column]
     if condition.accepts(value):
         return value
@@ -328,7 +328,7 @@ def _named(relation: Relation) -> Iterator[str]:
 
 
 def _column(name: str, relation: Relation | None) -> str:
-    """Return the column behind a name that children join on: of a derived one, its own column."""
+    """Return the column that a join of children refers to; a derived value is replaced by its column."""
     derived = dict(relation.derived) if relation else {}
     value = derived.get(name)
     return value.column or name if isinstance(value, Form) else name

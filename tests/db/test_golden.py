@@ -1,4 +1,4 @@
-"""The export of the specimen, byte by byte. After a change that is meant: `python -m tests.update`."""
+"""The export of the specimen, byte by byte. After an intended change: `python -m tests.update`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records that were written by hand, of rows as GitLab stores them: to the byte what both have to make of them."""
+"""Records written by hand for rows as GitLab stores them: engine and second reader must produce the same bytes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PLACES = {
     "diff_note": ("merge_requests", b'"notes":[', b'],"merge_request_diff":'),
     "merge_request_diff_file": ("merge_requests", b'"merge_request_diff_files":[', b"]}"),
 }
-"""The relation whose only record holds each, and the bytes around it there."""
+"""By name of a record: the relation whose only record contains it, and the bytes around it there."""
 
 
 def of_engine(database: str, relation: str) -> bytes:
@@ -32,13 +32,13 @@ def of_reader(database: str, relation: str) -> bytes:
 
 @pytest.mark.parametrize("produce", [pytest.param(of_engine, id="engine"), pytest.param(of_reader, id="reader")])
 @pytest.mark.parametrize("name", PLACES)
-def test_a_record_is_the_one_that_was_written_by_hand(
+def test_a_record_equals_the_one_written_by_hand(
     sample_database: str, name: str, produce: Callable[[str, str], bytes]
 ) -> None:
     relation, before, after = PLACES[name]
     expected = (FOLDER / f"{name}.json").read_bytes().rstrip(b"\n")
     with psycopg.connect(sample_database) as conn:
-        conn.execute("SET session_replication_role = replica")  # rows that these only name are missing
+        conn.execute("SET session_replication_role = replica")  # rows that these refer to are missing
         conn.execute((FOLDER / f"{name}.sql").read_bytes())
     found = produce(sample_database, relation)
     assert found.count(b"\n") == 1

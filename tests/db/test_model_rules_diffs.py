@@ -1,6 +1,6 @@
 """What GitLab's models make of merge requests and their diffs: variants of the cases, on a generated sample.
 
-Expected values follow GitLab's models, not code; the engine and the second reader are both held against them.
+Expected values follow GitLab's models, not code; both the engine and the second reader are compared with them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def produce(request: pytest.FixtureRequest) -> Producer:
 
 
 def change(database: str, *statements: str) -> None:
-    """Run statements on a database; what they name need not be there."""
+    """Run statements on a database; their rows may refer to missing ones."""
     with psycopg.connect(database) as conn:
         conn.execute("SET session_replication_role = replica")
         for statement in (MERGE_REQUEST, NEW_DIFF, USERS, METADATA, *statements):
@@ -51,19 +51,19 @@ def change(database: str, *statements: str) -> None:
         ("NULL, NULL", AS_OWN),
         ("9001, 1", AS_METADATA),
         ("9001, NULL", AS_METADATA),
-        ("9001, 2", AS_OWN),  # metadata of another project: none that is found
+        ("9001, 2", AS_OWN),  # metadata of another project is not found
         ("9009, 1", AS_OWN),  # GitLab would lose the batch
         ("9009, NULL", AS_OWN),
     ],
 )
-def test_a_commit_with_metadata_has_all_of_it_from_there_even_null(generated_copy, produce, ids, expected):
+def test_a_commit_with_metadata_takes_every_value_from_there_even_null(generated_copy, produce, ids, expected):
     change(generated_copy, f"{COMMIT}({DIFF}, 0, {OWN}, {ids})")
     (commit,) = commits(produce(generated_copy))
     assert commit == expected
     assert list(commit) == list(expected)
 
 
-def test_a_person_who_is_gone_has_no_key(generated_copy, produce):
+def test_a_deleted_person_has_no_key(generated_copy, produce):
     change(
         generated_copy,
         f"{COMMIT}({DIFF}, 0, {OWN}, 9001, 1)",
@@ -75,7 +75,7 @@ def test_a_person_who_is_gone_has_no_key(generated_copy, produce):
 
 
 @pytest.mark.parametrize(("ids", "sha"), [("NULL, NULL", SHA), ("9001, NULL", OTHER), ("9009, 1", SHA)])
-def test_a_diff_without_the_sha_of_its_head_has_its_first_commits(generated_copy, produce, ids, sha):
+def test_a_diff_without_the_sha_of_its_head_has_that_of_its_first_commit(generated_copy, produce, ids, sha):
     change(
         generated_copy,
         "UPDATE merge_request_diffs SET head_commit_sha = NULL WHERE id = 900",
@@ -92,7 +92,7 @@ def test_a_diff_without_the_sha_of_its_head_and_without_commits_has_none(generat
     assert request["merge_request_diff"]["files_count"] == 3
 
 
-def test_a_file_has_its_old_path_where_the_new_one_is_null_and_a_diff_that_is_text(generated_copy, produce):
+def test_a_file_has_its_old_path_if_the_new_one_is_null_and_a_diff_that_is_text(generated_copy, produce):
     encoded = base64.b64encode("+é <b>\n".encode()).decode()
     rows = ", ".join([
         file(5, "NULL", "@@ -1 +1 @@", "false"),
@@ -115,7 +115,7 @@ def test_a_file_has_its_old_path_where_the_new_one_is_null_and_a_diff_that_is_te
 
 
 @pytest.mark.parametrize("count", ["NULL", "32767"])
-def test_files_are_counted_where_their_number_is_not_known(generated_copy, produce, count):
+def test_files_are_counted_if_their_number_is_not_known(generated_copy, produce, count):
     change(
         generated_copy,
         "UPDATE merge_request_diffs SET files_count = NULL WHERE id = 900".replace("NULL", count),
@@ -124,7 +124,7 @@ def test_files_are_counted_where_their_number_is_not_known(generated_copy, produ
     assert the_one(produce(generated_copy))["merge_request_diff"]["files_count"] == 3
 
 
-def test_a_diff_that_is_not_stored_externally_is_read_in_the_row_whatever_the_row_says(generated_copy, produce):
+def test_a_diff_that_is_not_stored_externally_is_read_in_the_row_even_with_an_offset(generated_copy, produce):
     change(
         generated_copy,
         "UPDATE merge_request_diffs SET stored_externally = false WHERE id = 900",
@@ -144,7 +144,7 @@ def test_a_diff_that_is_stored_externally_is_not_read_in_the_row(generated_copy,
     assert [one["utf8_diff"] for one in files(produce(generated_copy))] == [""]
 
 
-def test_the_second_reader_reads_external_diffs_by_their_place(generated_copy):
+def test_the_second_reader_reads_external_diffs_by_offset_and_size(generated_copy):
     change(
         generated_copy,
         "UPDATE merge_request_diffs SET stored_externally = true WHERE id = 900",

@@ -1,4 +1,4 @@
-"""Databases of several GitLab versions: where each keeps a diff, and what both make of a whole project in each."""
+"""Databases of several GitLab versions: where each stores a diff, and a whole project from each."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.producers import PRODUCERS, Producer, of_reader
 from tests.runs import assert_equal
 
 VERSIONS = {"17.1": "17.1.0", "18.6": "18.6.0", "19.5": "19.5.0", "gitlab.com": "19.5.0-pre"}
-"""The version of GitLab that has each layout."""
+"""By layout, a version of GitLab that has it."""
 METADATA_COMMIT = (
     "INSERT INTO {} (merge_request_commits_metadata_id, merge_request_diff_id, project_id, relative_order)"
     " VALUES (9001, 900, 1, 0)"
@@ -57,7 +57,7 @@ def laid_out(new_database: NewDatabase) -> Callable[..., str]:
         with psycopg.connect(database) as conn:
             schema.create(conn, layout)
             generate(conn, 1, 0.1)
-            conn.execute("SET session_replication_role = replica")  # what rows name need not be there
+            conn.execute("SET session_replication_role = replica")  # rows may refer to missing ones
             for statement in statements:
                 conn.execute(statement.encode())
         return database
@@ -66,7 +66,7 @@ def laid_out(new_database: NewDatabase) -> Callable[..., str]:
 
 
 @pytest.mark.parametrize("layout", VERSIONS)
-def test_the_engine_exports_of_every_layout_what_the_second_reader_reads(laid_out, layout):
+def test_the_engine_exports_from_every_layout_what_the_second_reader_reads(laid_out, layout):
     database = laid_out(layout)
     found = exported(database, 1, version=VERSIONS[layout])
     assert_equal(found, {name: records for name, records in of_reader(database).items() if records})
@@ -111,7 +111,7 @@ TABLES = (
         ((), [], []),
     ],
 )
-def test_rows_of_a_successor_are_read_where_the_table_has_none_of_the_diff(
+def test_rows_of_a_successor_are_read_if_the_table_has_none_for_the_diff(
     laid_out, produce, statements, diffs, expected
 ):
     found = produce(laid_out("18.6", MERGE_REQUEST, NEW_DIFF, USERS, METADATA, *statements), VERSIONS["18.6"])
@@ -136,7 +136,7 @@ def test_after_the_swap_the_partitioned_tables_are_read_and_the_archived_ones_ne
     assert commits(found) == [AS_METADATA]
 
 
-def test_a_diff_that_the_archived_table_alone_has_is_empty(laid_out, produce):
+def test_a_diff_that_only_the_archived_table_has_is_empty(laid_out, produce):
     archived = FILES.format("merge_request_diff_files_archived", file(1, "NULL", "+archived", "false"))
     found = produce(laid_out("19.5", MERGE_REQUEST, NEW_DIFF, archived), VERSIONS["19.5"])
     assert files(found) == []

@@ -1,6 +1,6 @@
-"""Who is exported as a member: variants of the cases, on a generated sample whose members are made anew.
+"""Who is exported as a member: variants of the cases, on a generated sample with other members.
 
-Expected values follow GitLab's finders; the engine and the second reader are both held against them.
+Expected values follow GitLab's finders; both the engine and the second reader are compared with them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def members(generated_copy: str, produce: Producer) -> Any:
 
     def made(*rows: tuple[Any, ...], sql: str = "") -> list[Record]:
         with psycopg.connect(generated_copy) as conn:
-            conn.execute("SET session_replication_role = replica")  # parents can be gone
+            conn.execute("SET session_replication_role = replica")  # parents may be missing
             conn.execute("DELETE FROM members")
             conn.execute(GROUPS)
             conn.execute("UPDATE projects SET namespace_id = 903 WHERE id = 1")
@@ -68,7 +68,7 @@ def who(found: list[Record]) -> list[tuple[int | None, int]]:
     return [(member["user_id"], member["notification_level"]) for member in found]
 
 
-def test_direct_members_come_first_whatever_their_state_and_those_who_only_asked_do_not(members):
+def test_direct_members_come_first_in_any_state_without_those_who_only_requested_access(members):
     found = members(
         (903, 11, 30),
         ("project", 12, 30, {"state": 1, "expires_at": "2020-01-01"}),
@@ -84,7 +84,7 @@ def test_direct_members_come_first_whatever_their_state_and_those_who_only_asked
     assert "user" not in found[2]
 
 
-def test_of_a_user_the_highest_level_counts_and_the_own_group_one_more(members):
+def test_the_highest_level_of_a_user_counts_and_the_own_group_counts_one_more(members):
     found = members(
         (901, 11, 30), (903, 11, 30),
         (901, 12, 31), (903, 12, 30),
@@ -96,7 +96,7 @@ def test_of_a_user_the_highest_level_counts_and_the_own_group_one_more(members):
     assert who(found) == [(11, 2), (12, 3), (13, 6), (14, 7)]
 
 
-def test_ties_go_by_role_then_end_then_start(members):
+def test_ties_are_decided_by_role_then_end_then_start(members):
     found = members(
         (901, 11, 30), (902, 11, 30, {"member_role_id": 9}),
         (901, 12, 30, {"member_role_id": 8}), (902, 12, 30, {"member_role_id": 7, "expires_at": "2030-01-01"}),
@@ -119,7 +119,7 @@ def test_one_user_can_be_exported_twice_by_an_accepted_invitation(members):
 
 
 @pytest.mark.parametrize(("level", "exported"), [(0, False), (5, False), (6, True), (10, True)])
-def test_a_level_up_to_minimal_access_is_not_exported_of_groups(members, level, exported):
+def test_a_group_s_members_with_at_most_minimal_access_are_not_exported(members, level, exported):
     assert who(members((903, 11, level), ("project", 12, 5))) == [(12, 2), (11, 1)][: 1 + exported]
 
 
@@ -127,13 +127,13 @@ def test_minimal_access_does_not_hide_a_better_membership(members):
     assert who(members((903, 11, 5), (901, 11, 10))) == [(11, 2)]
 
 
-def test_invitations_to_groups_drop_out_where_a_direct_member_has_a_user(members):
+def test_invitations_to_groups_are_not_exported_if_a_direct_member_has_a_user(members):
     invitation = (903, None, 30, {"invite_email": "a@example.com"})
     assert who(members(invitation, ("project", 12, 30), (903, 12, 50), (903, 11, 30))) == [(12, 2), (11, 4)]
 
 
 @pytest.mark.parametrize("direct", [(), (("project", None, 30, {"invite_email": "b@example.com"}),)])
-def test_invitations_to_groups_stay_where_no_direct_member_has_a_user(members, direct):
+def test_invitations_to_groups_are_exported_if_no_direct_member_has_a_user(members, direct):
     found = members(
         (903, None, 30, {"invite_email": "a@example.com"}),
         (901, None, 40, {"invite_email": "a@example.com"}),
@@ -154,20 +154,20 @@ EVERYONE = ((901, 11, 30), (902, 12, 30), (903, 13, 30), (904, 14, 30))
     ("sql", "users"),
     [
         ("SELECT 1", [11, 12, 13]),
-        # a stale path of its own: the parent's path is the one that is read
+        # its own path is stale: the parent's path is read
         ("UPDATE namespaces SET traversal_ids = '{904,903}' WHERE id = 903", [11, 12, 13]),
         ("UPDATE namespaces SET traversal_ids = '{904,902}' WHERE id = 902", [12, 13, 14]),
-        # no path of its own: by parents, whatever their paths are
+        # it has no path: groups are found by parents, whatever their paths are
         ("UPDATE namespaces SET traversal_ids = '{}' WHERE id = 903", [11, 12, 13]),
         ("UPDATE namespaces SET traversal_ids = '{904}' WHERE id IN (901, 902);"
          "UPDATE namespaces SET traversal_ids = '{}' WHERE id = 903", [11, 12, 13]),
-        # no path of the parent: no ancestors
+        # the parent has no path: no ancestors
         ("UPDATE namespaces SET traversal_ids = '{}' WHERE id = 902", [13]),
-        # no parent, or one that is gone: no ancestors
+        # no parent, or a missing one: no ancestors
         ("UPDATE namespaces SET parent_id = NULL WHERE id = 903", [13]),
         ("UPDATE namespaces SET parent_id = 987 WHERE id = 903", [13]),
         ("UPDATE namespaces SET parent_id = 987, traversal_ids = '{}' WHERE id = 903", [13]),
-        # an ancestor that is no group
+        # an ancestor that is not a group
         ("UPDATE namespaces SET type = 'User' WHERE id = 901", [12, 13]),
         # parents in a circle
         ("UPDATE namespaces SET traversal_ids = '{}', parent_id = coalesce(parent_id, 902)", [11, 12, 13]),
@@ -180,7 +180,7 @@ def test_groups_are_the_own_one_and_those_above_it(members, sql, users):
     assert [user for user, _ in who(members(*EVERYONE, sql=sql))] == users
 
 
-def test_the_second_reader_finds_whom_the_statement_of_the_facts_finds(generated_copy, facts):
+def test_the_second_reader_finds_the_members_that_the_statement_of_the_facts_finds(generated_copy, facts):
     statement = (facts / "gitlab" / "models" / "members.sql").read_text(encoding="utf-8")
     with psycopg.connect(generated_copy) as conn:
         for project_id in (1, 2):

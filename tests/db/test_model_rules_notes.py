@@ -1,6 +1,6 @@
 """What GitLab's models make of notes, labels and issues: variants of the cases, on a generated sample.
 
-Expected values follow GitLab's models, not code; the engine and the second reader are both held against them.
+Expected values follow GitLab's models, not code; both the engine and the second reader are compared with them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ KINDS = {
 
 
 def mark(database: str) -> None:
-    """Name the first note of each kind of the first project after the kind, and empty what is read as YAML in it."""
+    """Name the first note of each kind in the first project after the kind, and clear its YAML columns."""
     with psycopg.connect(database) as conn:
         for name, kind in KINDS.items():
             query = (
@@ -98,7 +98,7 @@ POSITIONS = {
 COLUMNS = ("position", "original_position", "change_position")
 
 
-def test_a_position_of_a_diff_note_is_read_in_every_form_on_everything(generated_copy, produce):
+def test_the_position_of_a_diff_note_on_anything_is_read_in_every_form(generated_copy, produce):
     mark(generated_copy)
     for kind, forms in POSITIONS.items():
         stored = {column: text for column, (text, _) in zip(COLUMNS, forms, strict=True)}
@@ -111,7 +111,7 @@ def test_a_position_of_a_diff_note_is_read_in_every_form_on_everything(generated
 
 
 @pytest.mark.parametrize("kind_of_note", [None, "DiscussionNote", "LegacyDiffNote"])
-def test_a_position_of_another_note_is_the_stored_text(generated_copy, produce, kind_of_note):
+def test_the_position_of_another_note_is_the_stored_text(generated_copy, produce, kind_of_note):
     mark(generated_copy)
     for kind in KINDS:
         texts = {"position": AS_YAML, "original_position": "", "change_position": None}
@@ -134,7 +134,7 @@ ST_DIFF = "---\n:diff: \"+a\\n\"\n:new_path: a&b.rb\n:a_mode: '100644'\n:new_fil
         (None, ST_DIFF),
     ],
 )
-def test_a_legacy_diff_is_read_in_a_legacy_diff_note_alone(generated_copy, produce, kind_of_note, expected):
+def test_a_legacy_diff_is_only_read_in_a_legacy_diff_note(generated_copy, produce, kind_of_note, expected):
     mark(generated_copy)
     for kind in KINDS:
         set_note(generated_copy, kind, type=kind_of_note, st_diff=ST_DIFF)
@@ -156,7 +156,7 @@ def test_a_note_without_a_discussion_gets_one_and_an_empty_one_stays(generated_c
     assert note(found, "the issue")["discussion_id"] == ""
 
 
-def test_a_note_that_was_edited_keeps_the_time_and_an_issue_that_was_not_has_none(generated_copy, produce):
+def test_an_edited_note_keeps_the_time_and_an_unedited_issue_has_none(generated_copy, produce):
     mark(generated_copy)
     set_note(generated_copy, "snippet", last_edited_at="2024-05-01 12:00:00.9999+02", updated_at="2024-06-01")
     set_note(generated_copy, "design", last_edited_at=None, updated_at="2024-06-01 01:02:03.4567")
@@ -182,7 +182,7 @@ COLOURS = [
 ]
 
 
-def test_colours_are_stripped_of_white_space_alone(generated_copy, produce):
+def test_colours_are_only_stripped_of_white_space(generated_copy, produce):
     with psycopg.connect(generated_copy) as conn:
         ids = [
             row[0] for row in conn.execute("SELECT id FROM labels WHERE type = 'ProjectLabel' ORDER BY project_id, id")

@@ -1,6 +1,6 @@
 """What GitLab's models make of a project, its settings and its pipelines: variants of the cases, on a generated sample.
 
-Expected values follow GitLab's models, not code; the engine and the second reader are both held against them.
+Expected values follow GitLab's models, not code; both the engine and the second reader are compared with them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def produce(request: pytest.FixtureRequest) -> Producer:
 
 
 def change(database: str, *statements: str) -> None:
-    """Run statements on a database; what they name need not be there."""
+    """Run statements on a database; their rows may refer to missing ones."""
     with psycopg.connect(database) as conn:
         conn.execute("SET session_replication_role = replica")
         for statement in statements:
@@ -97,7 +97,7 @@ def test_a_classification_label_that_is_null_is_the_instances(generated_copy, pr
     assert root(produce(generated_copy))["external_authorization_classification_label"] == label
 
 
-def test_nulls_of_the_project_are_what_its_getters_give(generated_copy, produce):
+def test_nulls_of_the_project_are_what_its_getters_return(generated_copy, produce):
     change(
         generated_copy,
         "UPDATE projects SET pages_https_only = NULL, autoclose_referenced_issues = NULL, service_desk_enabled = NULL,"
@@ -135,7 +135,7 @@ SOURCES = {
 
 
 def with_sources(database: str, *statements: str) -> None:
-    """Make a pipeline of each source, and no other; the source is its ref."""
+    """Replace all pipelines by one of each source, which is its ref."""
     rows = ", ".join(f"({90000 + n}, 100, 1, {code}, '{code}', 1)" for n, code in enumerate(SOURCES))
     change(
         database,
@@ -148,7 +148,7 @@ def with_sources(database: str, *statements: str) -> None:
 
 
 @pytest.mark.parametrize("level", ["NULL", "10", "20"])
-def test_where_builds_are_enabled_all_pipelines_but_the_dangling_ones_are_exported(generated_copy, produce, level):
+def test_if_builds_are_enabled_all_pipelines_except_dangling_ones_are_exported(generated_copy, produce, level):
     with_sources(generated_copy, "UPDATE project_features SET builds_access_level = :level".replace(":level", level))
     found = {pipeline["ref"]: pipeline["source"] for pipeline in produce(generated_copy)["ci_pipelines"]}
     assert found == {code: name for code, name in SOURCES.items() if name}
@@ -157,7 +157,7 @@ def test_where_builds_are_enabled_all_pipelines_but_the_dangling_ones_are_export
 @pytest.mark.parametrize(
     "statement", ["UPDATE project_features SET builds_access_level = 0", "DELETE FROM project_features"]
 )
-def test_where_builds_are_disabled_external_pipelines_alone_are_exported(generated_copy, produce, statement):
+def test_if_builds_are_disabled_only_external_pipelines_are_exported(generated_copy, produce, statement):
     with_sources(generated_copy, statement)
     assert [pipeline["source"] for pipeline in produce(generated_copy)["ci_pipelines"]] == ["external"]
 
@@ -213,7 +213,7 @@ JOBS = (
 )
 
 
-def test_stages_and_jobs_are_what_their_models_give(generated_copy, produce):
+def test_stages_and_jobs_are_what_their_models_return(generated_copy, produce):
     with_sources(generated_copy, "DELETE FROM p_ci_stages", "DELETE FROM p_ci_builds", STAGES, JOBS)
     (pipeline,) = (one for one in produce(generated_copy)["ci_pipelines"] if one["ref"] == "1")
     stages = [(stage["name"], stage["status"], stage["lock_version"]) for stage in pipeline["stages"]]
@@ -255,7 +255,7 @@ SETTING = (
         ("NULL", None, None),
     ],
 )
-def test_names_of_error_tracking_are_made_of_the_address(generated_copy, produce, url, organization, project):
+def test_names_of_error_tracking_are_made_from_the_address(generated_copy, produce, url, organization, project):
     change(generated_copy, SETTING[0], SETTING[1].format(url))
     (found,) = produce(generated_copy)["error_tracking_setting"]
     assert (found["organization_name"], found["project_name"]) == (organization, project)
@@ -331,7 +331,7 @@ def test_the_second_reader_knows_what_the_paid_code_changes(generated_copy):
     )  # fmt: skip
 
 
-def test_a_milestone_that_is_nested_elsewhere_than_in_an_issue_has_no_events(generated_copy, produce):
+def test_a_milestone_that_is_not_nested_in_an_issue_or_merge_request_has_no_events(generated_copy, produce):
     found = produce(generated_copy)
     with_events = [item for item in walk([found["issues"], found["merge_requests"]]) if "milestone" in item]
     assert {"events" in item["milestone"] for item in with_events if "iid" in item} == {True}

@@ -1,4 +1,4 @@
-"""The second reader's keys and their order, held against real exports and against the tree of the facts."""
+"""The second reader's keys and their order, compared with real exports and with the tree of the facts."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tests import reader
 Keys = dict[str, set[tuple[str, ...]]]
 
 GONE = {"issues": ["external_key"], "issues.notes": ["attachment"]}
-"""Keys of 17.1 whose columns are gone."""
+"""Keys of 17.1 whose columns were dropped."""
 NEWER = {"namespace_id"}
-"""Keys of design_versions that 17.1 had not."""
+"""Keys of design_versions that 17.1 did not have."""
 VALUES = {
     "position",
     "original_position",
@@ -79,7 +79,7 @@ def test_issues_have_the_keys_of_a_real_export_in_its_order(ours, facts_folder):
     assert {tuple(record)[-1] for record in records} == {order[-1] for order in ours["issues"]} == {"work_item_type"}
 
 
-def test_real_notes_that_were_not_edited_have_the_time_of_their_update(facts_folder):
+def test_unedited_real_notes_have_the_time_of_their_update(facts_folder):
     lines = (facts_folder / "real-exports" / "records-17.1-issues.ndjson").read_text(encoding="utf-8").splitlines()
     notes = [note for line in lines for note in json.loads(line)["notes"]]
     assert notes
@@ -87,7 +87,7 @@ def test_real_notes_that_were_not_edited_have_the_time_of_their_update(facts_fol
 
 
 def relations(tree: dict[str, Any]) -> Iterator[tuple[str, list[str], set[str]]]:
-    """Yield the path of each relation, its keys in order, and those that can be absent."""
+    """Yield the path of each relation, its keys in order, and those that may be missing."""
 
     def visit(path: str, node: dict[str, Any]) -> Iterator[tuple[str, list[str], set[str]]]:
         children = node.get("children", [])

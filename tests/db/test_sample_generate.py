@@ -1,4 +1,4 @@
-"""What the generator promises, held against the second reader."""
+"""What the generator promises, compared with what the second reader reads."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ NEVER = {
 ONLY_HOSTILE = {name for kind in hostile.kinds() for name in kind.fills if "." in name}
 """Keys that are null in every record of rows that GitLab accepts."""
 PUSHED = "push_event_payload"
-"""An event with a target cannot say pushed."""
+"""The action of an event with a target is never pushed."""
 SECRET = re.compile(r"token|secret|encrypted|password|otp_backup")
 
 
 @pytest.fixture(scope="module")
 def sample(databases, schema_template):
-    """A generated database that no test changes, and what the generator said of it."""
+    """A generated database that no test changes, and what the generator reported."""
     with databases.new(schema_template) as database:
         with psycopg.connect(database) as conn:
             made = generate.generate(conn, PROJECTS, 1)
@@ -87,7 +87,7 @@ def values_of(conn: psycopg.Connection, table: str, column: str) -> list[Any]:
     return [value for (value,) in rows]
 
 
-def test_the_generator_says_how_many_records_the_second_reader_finds(sample):
+def test_the_generator_reports_as_many_records_as_the_second_reader_reads(sample):
     conn, made = sample
     assert [project.id for project in made] == [1, 2, 3]
     for project in made:
@@ -105,7 +105,7 @@ def test_the_first_project_has_records_of_every_relation_and_nested_relation(exp
 
 
 def is_null(value: Any) -> bool:
-    """Nothing, or the position of a diff note that has none."""
+    """Whether a value is null, or the position of a diff note that has none."""
     return value is None or (isinstance(value, dict) and value == notes.read_position(None))
 
 
@@ -209,7 +209,7 @@ def test_some_things_happened_in_the_same_microsecond(sample):
     assert max(times.values()) > 1
 
 
-def test_a_few_issues_have_many_of_the_notes(exports):
+def test_a_few_issues_have_most_of_the_notes(exports):
     counts = sorted((len(record["notes"]) for record in exports[1]["issues"]), reverse=True)
     assert sum(counts[:7]) > sum(counts) / 2
     assert counts.count(0) > len(counts) / 4
@@ -225,13 +225,13 @@ def test_inherited_members_come_after_the_direct_ones_and_are_other_users(sample
     assert {member["user_id"] for member in direct} == {5, 6, 7, 8, 9, 10, None}
 
 
-def test_commits_are_kept_in_both_ways(exports):
+def test_commits_are_stored_in_both_ways(exports):
     commits = records_by_path(exports[1])["merge_requests.merge_request_diff.merge_request_diff_commits"]
     assert {"merge_request_commits_metadata" in commit for commit in commits} == {True, False}
     assert all(commit["sha"] for commit in commits)
 
 
-def test_rows_of_the_projects_lie_between_each_other(sample):
+def test_the_rows_of_projects_are_interleaved(sample):
     conn, _ = sample
     for query in (
         "SELECT project_id FROM issues ORDER BY ctid",
@@ -270,13 +270,13 @@ def test_there_are_rows_that_must_not_be_exported(sample):
         assert conn.execute(query).fetchone() is not None, query
 
 
-def test_no_note_lacks_its_author_and_no_label_link_its_label_which_an_importer_would_drop(exports):
+def test_every_note_has_an_author_and_every_label_link_a_label_or_an_importer_would_drop_it(exports):
     for project in (1, 2):
         assert all("author" in note for note in records_by_path(exports[project])["issues.notes"])
         assert all("label" in link for link in records_by_path(exports[project])["issues.label_links"])
 
 
-def test_columns_with_secrets_hold_canaries_and_no_record_does(sample, exports):
+def test_columns_with_secrets_contain_canaries_that_are_in_no_record(sample, exports):
     conn, _ = sample
     filled = set()
     for table, columns in schema.tables().items():
@@ -342,7 +342,7 @@ def test_every_layout_stores_the_same_projects(layout, exports, database):
     assert without(found, *ignored) == without(exports, *ignored)
 
 
-def test_a_project_whose_ci_is_switched_off_has_pipelines_and_exports_those_from_outside(database):
+def test_a_project_without_ci_has_pipelines_and_exports_only_external_ones(database):
     with psycopg.connect(database) as conn:
         schema.create(conn)
         made = generate.generate(conn, 5, 5)[3]
@@ -352,7 +352,7 @@ def test_a_project_whose_ci_is_switched_off_has_pipelines_and_exports_those_from
     assert 0 < external < pipelines
 
 
-def test_rows_may_be_added_afterwards_without_an_id(database):
+def test_rows_can_be_added_later_without_an_id(database):
     with psycopg.connect(database) as conn:
         schema.create(conn)
         generate.generate(conn, 1, 0.01)

@@ -20,7 +20,7 @@ def texts(value: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("layout", layouts.names())
-def test_what_a_replaced_table_still_holds_is_a_canary_and_no_record_does(layout, database):
+def test_a_replaced_table_contains_canaries_that_are_in_no_record(layout, database):
     with psycopg.connect(database) as conn:
         schema.create(conn, layout)
         generate.generate(conn, 1, 0.2)
@@ -32,7 +32,7 @@ def test_what_a_replaced_table_still_holds_is_a_canary_and_no_record_does(layout
         assert not [text for text in texts(list(reader.read_project(conn, 1).values())) if "CANARY" in text]
 
 
-def test_a_new_path_that_is_the_old_one_is_left_out_since_18_4(new_database):
+def test_a_new_path_that_equals_the_old_one_is_null_since_18_4(new_database):
     query = "SELECT count(*) FILTER (WHERE new_path IS NULL) > 0, count(*) FILTER (WHERE new_path = old_path) > 0"
     for layout, expected in (("17.1", (False, True)), ("18.6", (True, True)), ("19.5", (True, True))):
         with psycopg.connect(new_database()) as conn:
@@ -41,7 +41,7 @@ def test_a_new_path_that_is_the_old_one_is_left_out_since_18_4(new_database):
             assert conn.execute(f"{query} FROM merge_request_diff_files").fetchone() == expected, layout
 
 
-def test_before_17_5_the_types_of_work_items_have_ids_of_their_own(new_database):
+def test_before_17_5_the_types_of_work_items_have_other_ids(new_database):
     for layout, fixed in (("17.1", False), ("18.6", True)):
         with psycopg.connect(new_database()) as conn:
             schema.create(conn, layout)

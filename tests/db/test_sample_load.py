@@ -1,4 +1,4 @@
-"""The loader on small archives made for one fact each, and on what the engine exports of generated projects."""
+"""The loader with small archives for one fact each, and with exports of generated projects."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def rows(database: str, query: str) -> list[tuple[object, ...]]:
         return conn.execute(query).fetchall()
 
 
-def test_the_project_takes_the_id_that_its_records_name(database, tmp_path):
+def test_the_project_gets_the_id_that_its_records_name(database, tmp_path):
     archive = write_archive(tmp_path / "mine.tar.gz", {"project_feature": [FEATURE]})
     assert load_into(database, archive) == 42
     assert rows(database, "SELECT id, name, path FROM projects") == [(42, "mine", "mine")]
 
 
-def test_a_project_whose_records_name_no_id_takes_the_next_one(database, tmp_path):
+def test_a_project_whose_records_name_no_id_gets_the_next_one(database, tmp_path):
     first = write_archive(tmp_path / "first.tar.gz", {"project_feature": [FEATURE]})
     second = write_archive(tmp_path / "second.tar.gz", {"project": [{"name": "Zweites", "archived": True}]})
     assert [load_into(database, archive) for archive in (first, second)] == [42, 43]
@@ -65,11 +65,11 @@ def test_a_database_without_the_schema_is_refused(server, tmp_path):
 
 
 def test_a_missing_archive_is_a_bad_request(database, tmp_path):
-    with pytest.raises(BadRequest, match=r"There is no archive at .*nowhere\.tar\.gz"):
-        load_into(database, tmp_path / "nowhere.tar.gz")
+    with pytest.raises(BadRequest, match=r"There is no archive at .*missing\.tar\.gz"):
+        load_into(database, tmp_path / "missing.tar.gz")
 
 
-def test_what_is_no_archive_is_broken(database, tmp_path):
+def test_a_file_that_is_not_an_archive_is_broken(database, tmp_path):
     garbage, cut = tmp_path / "garbage.tar.gz", tmp_path / "cut.tar.gz"
     garbage.write_bytes(b"not a gzip")
     cut.write_bytes(write_archive(tmp_path / "whole.tar.gz", {"labels": [label("x" * 5000)]}).read_bytes()[:-60])
@@ -98,20 +98,20 @@ def test_what_is_no_archive_is_broken(database, tmp_path):
         (r'{"title": "\ud800"}', r"issues\.ndjson:2: the database refuses .*surrogate"),
     ],
 )
-def test_a_broken_record_is_named_by_file_and_line_and_nothing_is_left(line, message, database, tmp_path):
+def test_a_broken_record_is_named_by_file_and_line_and_nothing_is_stored(line, message, database, tmp_path):
     files = {"tree/project.json": "{}", "tree/project/issues.ndjson": f'{{"iid": 1, "project_id": 42}}\n{line}\n'}
     with pytest.raises(ArchiveBroken, match=message):
         load_into(database, write_files(tmp_path / "a.tar.gz", files))
     assert rows(database, "SELECT count(*) FROM projects") == [(0,)]
 
 
-def test_a_milestone_whose_title_is_no_text_is_broken(database, tmp_path):
+def test_a_milestone_whose_title_is_not_a_text_is_broken(database, tmp_path):
     archive = write_archive(tmp_path / "a.tar.gz", {"milestones": [{"title": ["a"], "project_id": 42}]})
     with pytest.raises(ArchiveBroken, match=r"milestones\.ndjson:1: milestones\.title: .* is not of the type"):
         load_into(database, archive)
 
 
-def test_keys_and_relations_without_a_place_are_logged_with_their_number(database, tmp_path, caplog):
+def test_keys_and_relations_that_cannot_be_stored_are_logged_with_their_number(database, tmp_path, caplog):
     issues = [{"iid": number, "project_id": 42, "mood": "good"} for number in (1, 2)]
     request = {"iid": 1, "target_project_id": 42, "source_branch": "a", "target_branch": "b", "source_branch_sha": "12"}
     archive = write_archive(
@@ -135,7 +135,7 @@ def test_a_record_that_its_relation_does_not_export_is_logged(database, tmp_path
     ]
 
 
-def test_an_archive_that_cannot_be_unpacked_says_where(database, tmp_path, monkeypatch):
+def test_an_archive_that_cannot_be_unpacked_names_the_folder(database, tmp_path, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -145,7 +145,7 @@ def test_an_archive_that_cannot_be_unpacked_says_where(database, tmp_path, monke
         load_into(database, archive)
 
 
-def test_an_archive_of_which_all_is_stored_logs_nothing(database, tmp_path, caplog):
+def test_an_archive_that_is_stored_completely_logs_nothing(database, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         load_into(database, write_archive(tmp_path / "a.tar.gz", {"project_feature": [FEATURE]}))
     assert not caplog.records
@@ -165,14 +165,14 @@ def test_a_label_nested_in_many_places_is_one_row(database, tmp_path):
     assert rows(database, "SELECT type FROM namespaces WHERE id = 7") == [("Group",)]
 
 
-def test_two_labels_of_one_title_stay_two(database, tmp_path):
+def test_two_labels_with_the_same_title_stay_two(database, tmp_path):
     twins = [label("twin"), label("twin", color="#ff0000")]
     archive = write_archive(tmp_path / "a.tar.gz", {"labels": twins})
     project = load_into(database, archive)
     assert [record["color"] for record in exported(database, project)["labels"]] == ["#428bca", "#ff0000"]
 
 
-def test_nested_records_that_only_a_later_place_has_are_stored_once(database, tmp_path):
+def test_nested_records_that_only_appear_in_a_later_place_are_stored_once(database, tmp_path):
     event = {"project_id": 42, "author_id": 5, **TIMES, "action": "created", "target_type": "Milestone"}
     milestone = {"title": "group's", "iid": 1, "group_id": 7, "project_id": None, **TIMES}
     moved = {"user_id": None, "action": "add", "state": "opened", "created_at": TIME, "milestone": milestone}
@@ -186,7 +186,7 @@ def test_nested_records_that_only_a_later_place_has_are_stored_once(database, tm
     assert rows(database, "SELECT count(*) FROM events") == [(1,)]
 
 
-def test_milestones_of_a_release_keep_their_order_though_some_are_the_groups(database, tmp_path):
+def test_milestones_of_a_release_keep_their_order_although_some_are_the_groups(database, tmp_path):
     own = [
         {"title": title, "iid": iid, "project_id": 42, "group_id": None, **TIMES} for iid, title in ((1, "a"), (2, "c"))
     ]
@@ -208,7 +208,7 @@ def test_releases_that_contradict_each_other_are_refused(database, tmp_path):
         load_into(database, write_archive(tmp_path / "a.tar.gz", {"releases": releases}))
 
 
-def test_users_have_what_any_record_says_of_them(database, tmp_path):
+def test_users_have_the_values_of_all_records_that_describe_them(database, tmp_path):
     notes = [{"note": "n", "author_id": 5, "author": {"name": "Zoë"}, "noteable_type": "Issue", **TIMES}]
     issue = {"iid": 1, "project_id": 42, "author_id": 5, "closed_by_id": 6, "notes": notes}
     member = {"access_level": 30, "source_type": "Project", "user_id": 5, "notification_level": 3, **TIMES}
@@ -223,7 +223,7 @@ def test_users_have_what_any_record_says_of_them(database, tmp_path):
     ]
 
 
-def test_an_author_whom_no_record_names_stays_unknown(database, tmp_path):
+def test_an_author_without_a_record_stays_unknown(database, tmp_path):
     note = {"note": "n", "author_id": 999, "noteable_type": "Issue", **TIMES}
     project = load_into(
         database, write_archive(tmp_path / "a.tar.gz", {"issues": [{"iid": 1, "project_id": 42, "notes": [note]}]})
@@ -233,7 +233,7 @@ def test_an_author_whom_no_record_names_stays_unknown(database, tmp_path):
     assert "author" not in issue["notes"][0]
 
 
-def test_a_user_of_another_name_is_refused(database, tmp_path):
+def test_a_user_with_a_different_name_is_refused(database, tmp_path):
     def archive(project: int, name: str) -> Path:
         note = {"note": "n", "author_id": 5, "author": {"name": name}, "noteable_type": "Issue", **TIMES}
         issue = {"iid": 1, "project_id": project, "notes": [note]}
@@ -253,7 +253,7 @@ def test_times_with_an_offset_are_stored_as_instants(database, tmp_path):
     assert rows(database, query) == [(True,)]
 
 
-def test_a_pipeline_takes_the_id_that_its_jobs_name_and_one_without_jobs_the_next(database, tmp_path):
+def test_a_pipeline_gets_the_id_that_its_jobs_name_and_one_without_jobs_the_next(database, tmp_path):
     def pipeline(iid: int, jobs: list[int]) -> dict[str, object]:
         builds = [{"type": "Ci::Build", "name": "b", "commit_id": number, "project_id": 42} for number in jobs]
         stage = {"project_id": 42, "name": "test", "status": "success", "position": 1, "builds": builds}
@@ -283,7 +283,7 @@ def test_ids_that_would_lose_the_order_are_refused(database, tmp_path):
         load_into(database, write_archive(tmp_path / "a.tar.gz", {"commit_notes": notes}))
 
 
-def test_notes_that_name_no_id_stay_clear_of_those_that_do(database, tmp_path):
+def test_notes_that_name_no_id_do_not_take_the_ids_of_others(database, tmp_path):
     commit_note = {"id": 2, "note": "c", "noteable_type": "Commit", "project_id": 42, **TIMES}
     notes = [{"note": text, "noteable_type": "Issue", "project_id": 42, **TIMES} for text in "xyz"]
     issue = {"iid": 1, "project_id": 42, "notes": notes}
@@ -304,7 +304,7 @@ def test_a_merge_requests_head_is_that_of_its_diff_and_another_one_is_logged(hea
     assert ("merge_requests.diff_head_sha (not that of the nested record): 1" in caplog.text) == said
 
 
-def test_a_commit_is_stored_in_its_metadata_or_where_it_has_none_in_its_own_columns(database, tmp_path):
+def test_a_commit_is_stored_in_its_metadata_or_without_any_in_its_own_columns(database, tmp_path):
     ada, bob = {"name": "Ada", "email": "ada@example.com"}, {"name": "Bob", "email": None}
     times = {"authored_date": TIME, "committed_date": TIME}
     people = {"commit_author": ada, "committer": bob}
@@ -337,7 +337,7 @@ def test_a_fork_that_is_not_in_the_archive_is_made_up(database, tmp_path):
     assert rows(database, "SELECT id FROM projects ORDER BY id") == [(42,), (77,)]
 
 
-def test_rows_that_come_later_are_numbered_after_the_loaded_ones(database, tmp_path):
+def test_later_rows_are_numbered_after_the_loaded_ones(database, tmp_path):
     load_into(database, write_archive(tmp_path / "a.tar.gz", {"labels": [label("a"), label("b")]}))
     assert rows(database, "SELECT nextval('labels_id_seq'), nextval('projects_id_seq')") == [(3, 43)]
 
@@ -362,7 +362,7 @@ def test_a_generated_project_comes_back_as_it_was(project, generated, database, 
         assert before[name] == after[name], name
 
 
-def test_an_archive_comes_back_from_a_database_that_has_other_projects(generated, database, tmp_path):
+def test_an_archive_comes_back_from_a_database_with_other_projects(generated, database, tmp_path):
     ((name, email),) = rows(generated, "SELECT name, email FROM merge_request_diff_commit_users ORDER BY id LIMIT 1")
     commit = {"relative_order": 0, "sha": "ab" * 20, "commit_author": {"name": name, "email": email}}
     diff = {"diff_type": "regular", "merge_request_diff_commits": [commit]}

@@ -1,4 +1,4 @@
-"""Rows that the generator makes of relations which no module of it knows: from the schema and the tree."""
+"""Rows that the generator makes from the schema and the tree, for relations that none of its modules knows."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_project_that_is_not_empty_has_records_of_each_top_level_relation_and_
     assert [dict(one.records) for one in projects] == [{"attributes": MANY, "desk": 1}, {}]
 
 
-def test_exported_columns_have_values_others_a_canary_and_unique_ones_differ(made):
+def test_exported_columns_have_values_others_canaries_and_unique_ones_differ(made):
     conn, _ = made
     attributes = rows(conn, "project_custom_attributes")
     assert len({row["key"] for row in attributes}) == MANY
@@ -110,7 +110,7 @@ def test_exported_columns_have_values_others_a_canary_and_unique_ones_differ(mad
     assert desk["outgoing_name"] == "CANARY service_desk_settings.outgoing_name"
 
 
-def test_records_below_others_fulfil_the_conditions_and_the_last_has_no_more_than_it_must(made):
+def test_nested_records_fulfil_the_conditions_and_the_last_has_only_required_values(made):
     conn, _ = made
     timelogs = rows(conn, "timelogs")
     issues = [number for (number,) in conn.execute("SELECT id FROM issues WHERE state_id = 1 ORDER BY id")]
@@ -122,7 +122,7 @@ def test_records_below_others_fulfil_the_conditions_and_the_last_has_no_more_tha
     assert {row["user_id"] for row in timelogs} - {None} <= users
 
 
-def test_a_record_that_others_refer_to_is_named_in_them_and_has_a_code_of_its_enum(made):
+def test_records_that_others_refer_to_are_named_in_them_and_have_codes_of_the_enum(made):
     conn, _ = made
     found = rows(conn, "external_pull_requests")
     named = "SELECT external_pull_request_id FROM p_ci_pipelines WHERE external_pull_request_id IS NOT NULL ORDER BY 1"
@@ -130,7 +130,7 @@ def test_a_record_that_others_refer_to_is_named_in_them_and_has_a_code_of_its_en
     assert {row["status"] for row in found} == {1, 2}
 
 
-def test_a_table_that_has_rows_already_gets_no_others(made, tree):
+def test_a_table_with_rows_gets_no_others(made, tree):
     conn, projects = made
     writer = Writer(conn)
     writer.written.update({"issues", "p_ci_pipelines", *MADE})

@@ -62,14 +62,14 @@ def test_a_database_with_tables_of_the_sample_is_refused(database):
         assert conn.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone() == (1,)
 
 
-def test_a_layout_that_does_not_exist_is_refused_before_anything_is_created(database):
+def test_an_unknown_layout_is_refused_before_anything_is_created(database):
     with psycopg.connect(database) as conn:
         with pytest.raises(BadRequest, match=r"no layout '16\.0'"):
             schema.create(conn, "16.0")
         assert conn.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone() == (0,)
 
 
-def test_the_shell_creates_the_layout_that_it_is_asked_for(database):
+def test_the_command_creates_the_requested_layout(database):
     words = ["sample", "schema", "--dsn", database, "--layout", "17.1"]
     result = CliRunner().invoke(app, words)
     assert (result.exit_code, result.stdout) == (0, "the schema is there\n")

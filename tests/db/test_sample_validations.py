@@ -1,4 +1,4 @@
-"""The generated rows are such as GitLab's models accept; with --hostile there are others too."""
+"""GitLab's models accept all generated rows; with --hostile there are also others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PROJECTS = 5
 
 
 class Rule(NamedTuple):
-    """A demand, the file of GitLab that states it, and the rows that do not meet it: those of one SELECT."""
+    """A demand, the file of GitLab that states it, and the rows that violate it: the FROM and WHERE of a SELECT."""
 
     file: str
     demand: str
@@ -60,12 +60,12 @@ def rejected(conn: psycopg.Connection, rule: Rule) -> int:
     return count
 
 
-def test_no_row_breaks_a_demand_of_gitlabs_models(accepted):
+def test_no_row_violates_a_validation_of_gitlabs_models(accepted):
     broken = {f"{rule.file}: {rule.demand}": rejected(accepted, rule) for rule in RULES}
     assert {demand: count for demand, count in broken.items() if count} == {}
 
 
-def test_every_position_is_complete_and_says_what_it_is_on(accepted):
+def test_every_position_is_complete_and_has_a_type(accepted):
     seen = set()
     columns = accepted.execute(
         "SELECT position, original_position, change_position FROM notes WHERE type = 'DiffNote'"
@@ -88,7 +88,7 @@ def test_every_value_that_is_yaml_is_a_hash(accepted):
     assert all(isinstance(ruby.read_yaml(text), dict) for (text,) in rows)
 
 
-def test_hostile_rows_break_nearly_every_demand(hostile):
+def test_hostile_rows_violate_nearly_every_validation(hostile):
     met = {rule.demand for rule in RULES if not rejected(hostile, rule)}
     assert len(RULES) - len(met) >= 45, sorted(met)
 
@@ -105,7 +105,7 @@ def test_hostile_rows_are_among_the_records_that_the_generator_reports(database)
 
 
 @pytest.mark.parametrize("layout", layouts.names())
-def test_hostile_rows_go_into_every_layout_and_are_the_same_each_time(layout, new_database):
+def test_hostile_rows_fit_every_layout_and_are_always_the_same(layout, new_database):
     found = []
     for _ in range(2):
         with psycopg.connect(new_database()) as conn:

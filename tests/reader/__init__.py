@@ -1,9 +1,9 @@
-"""A second reader: what an export of a project has to hold, read from the database in plain Python.
+"""A second reader: what an export of a project must contain, read from the database in plain Python.
 
-It shares nothing with the package and is written from GitLab alone. relations.yaml says what is exported, in the words
-of GitLab's models, and how that is known; names.yaml has the names of codes; functions of the modules here do what data
-cannot say (diffs, positions, members). Each table is read once, whole, and records are put together row by row. Slow
-and simple on purpose: the engine is tested against it.
+It shares nothing with the package and is written from GitLab alone. relations.yaml describes what is exported, in the
+words of GitLab's models, and how that is known; names.yaml has the names of codes. Functions in the modules here do
+what data cannot describe (diffs, positions, members). Each table is read once, completely, and records are built row by
+row. It is slow and simple on purpose, because the engine is tested against it.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def read_project(
 ) -> dict[str, list[Record]]:
     """Return the records of every relation in export order, and of `project`; a one-to-one relation has none or one.
 
-    relations: only these of them, when any are named.
-    inherited_members: whether project_members holds, after the direct ones, the members of the project's group and of
-    the groups above it, as it does when the exporting user may administer the group.
+    relations: only these, if any are named.
+    inherited_members: whether project_members contains, after the direct ones, the members of the project's group and
+    of the groups above it, as it does if the exporting user may administer the group.
     edition: whose models read the rows. external_diffs: contents of files by the ids of merge_request_diffs.
     """
     db = Database(conn, edition, external_diffs, inherited_members)

@@ -18,14 +18,14 @@ ATTRIBUTES = {
     *("like", "model", "keys", *ADDED, "evidence"),
 }
 ANY = "*"
-"""Every relation, or every key of one that no evidence names."""
+"""As path: every relation. As key: every one that no evidence names."""
 
 Entry = Mapping[str, Any]
-"""A relation or a shape, as the file has it."""
+"""A relation or a shape in relations.yaml."""
 
 
 class Evidence(NamedTuple):
-    """How keys of a relation are known: how (read, assumed or gone), its dotted path, files of GitLab, keys, a note."""
+    """How keys of a relation are known: read, assumed or gone; its dotted path, files of GitLab, keys and a remark."""
 
     how: str
     path: str
@@ -42,7 +42,7 @@ def file() -> Entry:
 
 @cache
 def names() -> Mapping[str, Mapping[int | None, str]]:
-    """Return the names of codes: by what they are of, then by the code."""
+    """Return the lists of names.yaml: by name of the list, the name of each code."""
 
     def numbered(entry: Mapping[int | None, Any]) -> Iterator[tuple[int | None, str]]:
         for first, found in entry.items():
@@ -53,7 +53,7 @@ def names() -> Mapping[str, Mapping[int | None, str]]:
 
 
 def whole(entry: Entry | str) -> Entry:
-    """Return an entry together with the shape that it takes its attributes from; a text names a shape."""
+    """Return an entry with the attributes of its shape; a text is the name of a shape."""
     own = {"like": entry} if isinstance(entry, str) else entry
     assert own.keys() <= ATTRIBUTES, f"relations.yaml: no relation has {sorted(own.keys() - ATTRIBUTES)}"
     if "like" not in own:
@@ -79,7 +79,7 @@ def walk() -> Iterator[tuple[str, Entry]]:
 
 
 def evidence() -> Iterator[Evidence]:
-    """Yield how keys are known; of a shape in its first place, for what is known of one holds for the others."""
+    """Yield the evidence in the file, that of a shape only for its first relation: it applies to the others too."""
     said: list[Any] = []
     for path, entry in ((ANY, file()), *walk()):
         for one in entry.get("evidence", ()):
@@ -91,9 +91,9 @@ def evidence() -> Iterator[Evidence]:
 
 
 def newer(commit: str) -> set[str]:
-    """Return the dotted paths of relations and keys that import_export.yml lists, but not at a commit of GitLab yet.
+    """Return the dotted paths of relations and keys that import_export.yml does not list at a commit of GitLab.
 
-    They are those whose evidence names that file at another commit.
+    These are the ones whose evidence cites that file at another commit.
     """
     found = set()
     for one in evidence():

@@ -1,4 +1,4 @@
-"""The rows of a GitLab database, each table read once and whole."""
+"""The rows of a GitLab database; each table is read once, completely."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Edition = Literal["ce", "ee-unlicensed", "ee"]
 
 
 class Database:
-    """All rows of each table that is asked for, in the order of their ids.
+    """All rows of each requested table, in the order of their ids.
 
     edition: whose models read it: the free code, or the code of the package gitlab-ee without or with a licence.
-    external_diffs: contents of the files of external diffs by the ids of their merge_request_diffs.
+    external_diffs: contents of the files of external diffs, by the ids of their merge_request_diffs.
     inherited_members: whether the exporting user may administer the project's group.
     """
 

@@ -18,9 +18,9 @@ COUNT_IS_UNKNOWN = (None, 32767)
 
 
 def rows_of(db: Database, tables: tuple[str, str], diff_id: int) -> list[Row]:
-    """Return a diff's rows in their order: of the table, else of its successor before the two were swapped.
+    """Return a diff's rows in their order: from the table or, before the two were swapped, from its successor.
 
-    After the swap the table's name is the partitioned one's, and the old one (`_archived`) is never read.
+    After the swap the partitioned table has the table's name, and the old one (`_archived`) is never read.
     """
     for table in tables:
         if db.has(table) and (rows := db.where(table, merge_request_diff_id=diff_id)):
@@ -42,7 +42,7 @@ def files(db: Database, diff: Row) -> list[Row]:
 
 
 def metadata_of(db: Database, row: Row) -> Row | None:
-    """Return the row of metadata that a commit names: of its own project, or else of the merge request's target."""
+    """Return the metadata of a commit: in its own project or, without one, in the merge request's target project."""
     metadata_id = row.get("merge_request_commits_metadata_id")
     if metadata_id is None or not db.has(METADATA):
         return None
@@ -55,12 +55,12 @@ def metadata_of(db: Database, row: Row) -> Row | None:
 
 
 def of_commit(db: Database, row: Row, key: str) -> Any:
-    """A commit with metadata has all of it from there, even NULL; metadata that is gone: its own columns."""
+    """With metadata, every value is from there, even NULL; if the metadata is missing, from the commit's columns."""
     return stored((metadata_of(db, row) or row).get(key))
 
 
 def trailers(db: Database, row: Row, key: str) -> Record:
-    """The getter is a constant since 19.0, which dropped work_item_types; 17.0 to 18.x had none."""
+    """Since 19.0, which dropped work_item_types, the getter returns a constant; 17.0 to 18.x had no getter."""
     constant = db.has(METADATA) and not db.has("work_item_types")
     return {} if constant else row.get(key) or {}
 
@@ -76,7 +76,7 @@ def committer(db: Database, row: Row) -> list[Row]:
 
 
 def person(db: Database, user_id: int | None) -> list[Row]:
-    """Return the row of somebody who wrote commits."""
+    """Return the row of an author or committer."""
     return [] if user_id is None else db.where("merge_request_diff_commit_users", id=user_id)
 
 
@@ -90,7 +90,7 @@ def metadata(db: Database, row: Row) -> list[Row]:
 
 
 def utf8_diff(db: Database, row: Row, _: str) -> str:
-    """merge_request_diff_file.rb#utf8_diff: where the diff is stored is decided by the merge_request_diff alone."""
+    """merge_request_diff_file.rb#utf8_diff: only the merge_request_diff determines where the diff is stored."""
     (diff,) = db.where("merge_request_diffs", id=row["merge_request_diff_id"])
     if diff["stored_externally"]:
         start, size = row["external_diff_offset"], row["external_diff_size"]
@@ -102,18 +102,18 @@ def utf8_diff(db: Database, row: Row, _: str) -> str:
 
 
 def decoded(content: bytes, binary: bool) -> str:
-    """Return a diff as text: of strict base64 where it is binary; a blank one as ''."""
+    """Return a diff as text: decoded from strict base64 if it is binary, '' if it is blank."""
     if binary:
         content = unpacked(content)
     try:
         text = content.decode()
-    except UnicodeDecodeError:  # GitLab guesses the encoding first; of one it does not know it keeps what is valid
+    except UnicodeDecodeError:  # GitLab guesses the encoding first; if it is unknown, GitLab keeps what is valid
         text = content.decode(errors="ignore").replace("\0", "")
     return "" if BLANK.fullmatch(text) or not content.strip(SPACE[1:].encode()) else text
 
 
 def unpacked(content: bytes) -> bytes:
-    """Return what strict base64 (unpack1('m0')) holds, or other content as it is."""
+    """Return the content of strict base64 (unpack1('m0')); return other content unchanged."""
     try:
         found = base64.b64decode(content, validate=True)
     except ValueError:
@@ -125,7 +125,7 @@ def unpacked(content: bytes) -> bytes:
 
 
 def head_commit_sha(db: Database, row: Row, key: str = "head_commit_sha") -> str | None:
-    """NULL (before 8.4) is the sha of the diff's first commit, by that commit's own getter."""
+    """NULL (before 8.4) becomes the sha of the diff's first commit, from that commit's getter."""
     if row[key] is not None:
         return row[key]
     its = commits(db, row)
@@ -133,17 +133,17 @@ def head_commit_sha(db: Database, row: Row, key: str = "head_commit_sha") -> str
 
 
 def files_count(db: Database, row: Row, key: str) -> int:
-    """A count that is unknown, or too large for its column, is counted."""
+    """The files are counted if the number is unknown or too large for its column."""
     return len(files(db, row)) if row[key] in COUNT_IS_UNKNOWN else row[key]
 
 
 def saved_diff(db: Database, merge_request: Row) -> Row | None:
-    """Return the regular diff of the highest id; latest_merge_request_diff_id is not read."""
+    """Return the regular diff with the highest id; latest_merge_request_diff_id is not read."""
     rows = db.where("merge_request_diffs", merge_request_id=merge_request["id"], diff_type=REGULAR)
     return rows[-1] if rows else None
 
 
 def diff_head_sha(db: Database, merge_request: Row, _: str) -> str | None:
-    """head_commit_sha of the saved diff; without one it comes from Git, and is null here."""
+    """head_commit_sha of the saved diff; without one GitLab asks Git, and the value here is null."""
     row = saved_diff(db, merge_request)
     return head_commit_sha(db, row) if row else None

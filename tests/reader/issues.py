@@ -9,7 +9,7 @@ from tests.reader.database import Database, Row
 def base_type(db: Database, row: Row) -> str:
     """Return the name of an issue's type; one that is unknown or NULL is an issue.
 
-    Before 19.0 the id is of a row of work_item_types, since then it is one of the nine fixed ones.
+    Before 19.0 the id refers to a row of work_item_types; since then it is one of nine fixed ids.
     """
     if not db.has("work_item_types"):
         return names()["work_item_type"].get(row["work_item_type_id"], "issue")
@@ -23,7 +23,7 @@ def work_item_type(db: Database, row: Row, _: str) -> dict[str, str]:
 
 
 def weight(db: Database, row: Row, key: str) -> int | None:
-    """ee/app/models/ee/issue.rb: only where the feature is licensed, and neither of an incident nor of an epic."""
+    """ee/app/models/ee/issue.rb: only if the feature is licensed, and not for incidents and epics."""
     if db.edition == "ce":
         return row[key]
     return row[key] if db.edition == "ee" and base_type(db, row) not in ("incident", "epic") else None

@@ -17,12 +17,12 @@ def colour(_: Database, row: Row, __: str) -> str:
 
 
 def text_colour(db: Database, row: Row, key: str) -> str:
-    """Light text unless dark text has much more contrast on the label's colour (lib/gitlab/color.rb)."""
+    """Light text, unless dark text has much more contrast on the label's colour (lib/gitlab/color.rb)."""
     return contrasting(colour(db, row, key))
 
 
 def contrasting(background: str) -> str:
-    """Return the colour of text on a background; one that is not a colour counts as dark."""
+    """Return the colour of text on a background; a background that is not a colour counts as dark."""
     if not re.fullmatch(r"#(?:[0-9A-Fa-f]{3}){1,2}", background):
         return "#FFFFFF"
     light, dark = contrast(background, "#FFFFFF"), contrast(background, "#1F1E24")

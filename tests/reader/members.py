@@ -11,7 +11,7 @@ MINIMAL_ACCESS = 5
 
 
 def of_project(db: Database, project: Row) -> list[Row]:
-    """Return the direct members; then, if the exporting user may administer the group, those of groups."""
+    """Return the direct members, then those of groups if the exporting user may administer the group."""
     direct = db.where(
         "members", source_id=project["id"], source_type="Project", type="ProjectMember", requested_at=None
     )
@@ -21,7 +21,7 @@ def of_project(db: Database, project: Row) -> list[Row]:
 def of_groups(db: Database, project: Row, direct: list[Row]) -> list[Row]:
     """Return the best row of each user and invitation, without the direct members' users.
 
-    An invitation to a group, whose user_id is NULL, drops out where any direct member has a user (NOT IN with NULL).
+    Invitations to groups, whose user_id is NULL, are left out if any direct member has a user (NOT IN with NULL).
     """
     own = group(db, project["namespace_id"])
     if own is None:
@@ -42,7 +42,7 @@ def of_groups(db: Database, project: Row, direct: list[Row]) -> list[Row]:
 
 
 def rank(row: Row, own: Row) -> tuple[Any, ...]:
-    """Return what the best row of a person has least of."""
+    """Return the rank of a row among those of a person; the lowest is the best."""
     role, expires, created = row.get("member_role_id"), row["expires_at"], row["created_at"]
     return (
         -(row["access_level"] + (row["source_id"] == own["id"])),
@@ -54,12 +54,12 @@ def rank(row: Row, own: Row) -> tuple[Any, ...]:
 
 
 def group(db: Database, namespace_id: int | None) -> Row | None:
-    """Return a namespace that is a group."""
+    """Return a namespace if it is a group."""
     return db.one("namespaces", id=namespace_id, type="Group")
 
 
 def ancestors(db: Database, own: Row) -> list[int]:
-    """Return the ids of the groups above one: by the parent's path, or by parents where the own path is empty."""
+    """Return the ids of the groups above one: by the parent's path, or by parents if the group's path is empty."""
     found: list[int] = []
     if own["traversal_ids"]:
         parent = db.one("namespaces", id=own["parent_id"])

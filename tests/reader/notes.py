@@ -1,4 +1,4 @@
-"""What is stored as a text of Ruby: positions and diffs of notes, parameters of merges.
+"""Values that Ruby stores as text: positions and diffs of notes, parameters of merges.
 
 diff_note.rb, legacy_diff_note.rb, concerns/notes/discussion.rb, merge_request.rb
 """
@@ -33,7 +33,7 @@ def read_position(text: str | None) -> dict[str, Any] | None:
     """Return a DiffNote's position (concerns/diff_positionable_note.rb).
 
     NULL, an empty text and YAML's nil are Position.new. The inspect form of a Hash is recovered; other text that is not
-    YAML is null. JSON, which GitLab never writes, is read as the attributes: a choice, for GitLab would lose the note.
+    YAML is null. JSON, which GitLab never writes, is read as the attributes; GitLab would lose the note.
     """
     if text is None or text == "":
         return flat({})
@@ -55,26 +55,26 @@ def read_position(text: str | None) -> dict[str, Any] | None:
 
 
 def position(_: Database, row: Row, key: str) -> Any:
-    """Only DiffNote has the coder of positions: another note's is the stored text."""
+    """Only DiffNote decodes positions; for other notes the value is the stored text."""
     return read_position(row[key]) if row["type"] == "DiffNote" else row[key]
 
 
 def st_diff(_: Database, row: Row, key: str) -> Any:
-    """Only LegacyDiffNote has the coder of st_diff, without a class: NULL is null."""
+    """Only LegacyDiffNote decodes st_diff, from any class; NULL is null."""
     if row["type"] != "LegacyDiffNote" or row[key] is None:
         return row[key]
     return as_json(read_yaml(row[key]))
 
 
 def discussion_id(_: Database, row: Row, key: str) -> str:
-    """GitLab makes up a random SHA1 for NULL; ours is of the note's id, so that every export has the same."""
+    """GitLab generates a random SHA1 for NULL; here it is that of the note's id, the same in every export."""
     return hashlib.sha1(str(row["id"]).encode()).hexdigest() if row[key] is None else row[key]
 
 
 def merge_params(_: Database, row: Row, key: str) -> dict[str, Any]:
-    """A merge request's coder of class Hash: NULL, '' and nil are {}.
+    """A merge request decodes a Hash: NULL, '' and nil are {}.
 
-    Of another text GitLab loses the batch; here it is {} too.
+    With any other text GitLab loses the batch; here it is {} too.
     """
     try:
         parsed: Any = read_yaml(row[key] or "")

@@ -13,7 +13,7 @@ SHA256 = 1
 
 
 def of_project(db: Database, project: Row) -> list[Row]:
-    """project.rb#ci_pipelines: where builds are disabled only external ones, else all but the dangling ones."""
+    """project.rb#ci_pipelines: only external ones if builds are disabled, else all except dangling ones."""
     feature = db.one("project_features", project_id=project["id"])
     enabled = feature is not None and (feature["builds_access_level"] is None or feature["builds_access_level"] > 0)
     wanted = names()["ci_source"].keys() - DANGLING_SOURCES if enabled else {EXTERNAL}
@@ -21,7 +21,7 @@ def of_project(db: Database, project: Row) -> list[Row]:
 
 
 def before_sha(db: Database, row: Row, key: str) -> str:
-    """NULL is the blank ref, whose length is that of the repository's hashes."""
+    """NULL becomes the blank ref, which is as long as the repository's hashes."""
     if row[key] is not None:
         return row[key]
     known = db.where("project_repositories", project_id=row["project_id"]) if db.has("project_repositories") else []
@@ -29,5 +29,5 @@ def before_sha(db: Database, row: Row, key: str) -> str:
 
 
 def stage_status(_: Database, row: Row, key: str) -> str:
-    """after_initialize fills in what is NULL or unknown."""
+    """after_initialize replaces NULL and unknown codes."""
     return names()["ci_stage_status"].get(row[key], "created")

@@ -1,4 +1,4 @@
-"""Texts that Ruby wrote: YAML, the inspect form of a Hash, names made of slugs; and what Ruby counts as blank."""
+"""Texts that Ruby wrote: YAML, the inspect form of a Hash, names from slugs; and what Ruby regards as blank."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ HASH = "tag:yaml.org,2002:map"
 
 
 class Symbol(str):
-    """A Ruby symbol: a text in JSON, yet another key than the text."""
+    """A Ruby symbol: a text in JSON, but a different key than the text."""
 
     __slots__ = ()
 
 
 class Tagged:
-    """An object of a Ruby class, by its tag without the exclamation mark, with what the YAML says of it."""
+    """An object of a Ruby class: its tag without the exclamation mark, and its content."""
 
     def __init__(self, tag: str, content: Any) -> None:
         self.tag = tag
@@ -77,14 +77,14 @@ Loader.add_multi_constructor("!ruby/object:", _object)
 
 
 def read_yaml(text: str) -> Any:
-    """Return what YAML holds. Raise yaml.YAMLError where it has no meaning."""
+    """Return the value of YAML. Raise yaml.YAMLError if it is invalid."""
     node = _composed(text)
     return None if node is None else Loader("").construct_document(node)
 
 
 @lru_cache(maxsize=10_000)
 def _composed(text: str) -> yaml.Node | None:
-    """Return the document in YAML; to compose it takes longest, and a sample repeats its texts."""
+    """Return the document in YAML, cached: composing takes the most time, and a sample repeats its texts."""
     return yaml.compose(text, Loader)
 
 

@@ -16,14 +16,14 @@ DELETION_SCHEDULED = 2
 
 
 def archived(db: Database, row: Row, key: str) -> bool:
-    """A project whose deletion is scheduled does not count as archived (concerns/adjourned_deletable.rb)."""
+    """A project whose deletion is scheduled is not archived (concerns/adjourned_deletable.rb)."""
     own = db.one("namespaces", id=row.get("project_namespace_id"))
     scheduled = bool(own) and own.get("state") == DELETION_SCHEDULED
     return row[key] and row.get("marked_for_deletion_at") is None and not scheduled
 
 
 def classification_label(db: Database, row: Row, key: str) -> str | None:
-    """NULL is the instance's default, of its newest settings; '' stays."""
+    """NULL becomes the default in the newest settings of the instance; '' stays."""
     if row[key] is not None or not db.has("application_settings"):
         return row[key]
     settings = db.where("application_settings")
@@ -36,13 +36,13 @@ def of_settings(db: Database, row: Row, key: str) -> Any:
 
 
 def squash_option(db: Database, row: Row, key: str) -> str | None:
-    """Without a row of project_settings an unsaved one is built, with the column's default; NULL in a row is null."""
+    """Without a row in project_settings a new one is built, with the column's default; NULL in a row is null."""
     found = db.one("project_settings", project_id=row["id"])
     return names()["squash_option"].get(found[key]) if found else "default_off"
 
 
 def of_rule(db: Database, row: Row, key: str) -> bool | None:
-    """ee/app/models/push_rule.rb: where a rule says nothing, the instance's rule counts."""
+    """ee/app/models/push_rule.rb: NULL becomes the value of the instance's rule."""
     instance = db.where("push_rules", is_sample=True)
     return instance[0][key] if row[key] is None and instance else row[key]
 
@@ -52,7 +52,7 @@ API_PATH = re.compile(r"/api/0/projects/+(?P<organization_name>[^/]+)/+(?P<proje
 
 
 def name_in_api_url(_: Database, row: Row, key: str) -> str | None:
-    """NULL is made of the slug in the address of the API; '' stays."""
+    """NULL becomes a name made from the slug in the address of the API; '' stays."""
     if row[key] is not None:
         return row[key]
     found = API_PATH.fullmatch(urlsplit(row["api_url"] or "").path)

@@ -1,4 +1,4 @@
-"""The relations as relations.yaml describes them, made into functions that read records."""
+"""Functions that read records, built from relations.yaml."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.reader.database import Database, Record, Row
 from tests.reader.values import stored
 
 Getter = Callable[[Database, Row, str], Any]
-"""What a model returns for a row under the name of a key."""
+"""Returns the value of a key for a row, as the model does."""
 Shape = Mapping[str, Getter]
 """The keys of a relation's records, in their order."""
 
@@ -52,12 +52,12 @@ def shape_of(entry: Entry) -> Shape:
 
 
 def as_stored(_: Database, row: Row, key: str) -> Any:
-    """Return a column as it is stored; one that the database lacks has no key, as in its version."""
+    """Return a column as it is stored; if the database lacks it, there is no key, as in its version."""
     return stored(row[key]) if key in row else ABSENT
 
 
 def value_of(value: Any) -> Getter:
-    """Return the getter that a value of relations.yaml describes."""
+    """Return the getter for a value in relations.yaml."""
     match value:
         case str():
             return (lambda _, row, __: stored(constant(value, row))) if is_column(value) else function(value)
@@ -82,22 +82,22 @@ def value_of(value: Any) -> Getter:
 
 
 def name_of(known: Mapping[int | None, str], column: str = "") -> Getter:
-    """Return the getter of an enum: the name of the code in a column, None for one without a name."""
+    """Return the getter of an enum: the name of the code in a column, None if it has no name."""
     return lambda _, row, key: known.get(row[column or key]) if (column or key) in row else ABSENT
 
 
 def is_column(value: Any) -> bool:
-    """Return whether a value of the file is the name of a column."""
+    """Return whether a value in the file names a column."""
     return isinstance(value, str) and value.startswith("$")
 
 
 def constant(value: Any, row: Row) -> Any:
-    """Return a value of the file: a column's where it names one."""
+    """Return a value in the file, or the column's if it names one."""
     return row[value[1:]] if is_column(value) else value
 
 
 def reads(db: Database, code: str) -> bool:
-    """Return whether the paid edition's code reads the database, or that code with a licence."""
+    """Return whether the code that reads the database is that of the paid edition, or that with a licence."""
     return db.edition == "ee" or (code == "paid" and db.edition != "ce")
 
 
@@ -105,7 +105,7 @@ def reads(db: Database, code: str) -> bool:
 
 
 def association(name: str, entry: Entry | str, model: str) -> Getter:
-    """Return the getter of a relation of records of a model: a list, or a record, which is absent if there is none."""
+    """Return the getter of a relation below records of a model: a list, a record, or ABSENT if there is none."""
     found = whole(entry)
     word, table = next((word, found[word]) for word in ASSOCIATIONS if word in found)
     if table is None:
@@ -136,7 +136,7 @@ def exported(db: Database, entry: Entry) -> bool:
 
 
 def match_of(name: str, entry: Entry, model: str) -> Mapping[str, Any]:
-    """Return the columns of an association's table with what they equal: a constant, or $column of the row above."""
+    """Return the conditions of an association: by column a constant, or $column of the row above."""
     where = entry.get("where", {})
     if "belongs_to" in entry:
         return {"id": f"${entry.get('by', f'{name}_id')}", **where}

@@ -1,4 +1,4 @@
-"""What Rails makes of values: of a column's value without a getter, and of a record as a line of JSON."""
+"""How Rails writes values: a column's value without a getter, and a record as a line of JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HTML = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u
 
 
 def stored(raw: Any) -> Any:
-    """Return a column's value as it appears in JSON: times in UTC with three decimals cut off, bytes as hex."""
+    """Return a column's value as it appears in JSON: times in UTC, truncated to three decimals, bytes as hex."""
     if isinstance(raw, datetime):
         moment = raw.astimezone(timezone.utc) if raw.tzinfo else raw
         return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
@@ -26,6 +26,6 @@ def stored(raw: Any) -> Any:
 
 
 def line(record: Any) -> bytes:
-    """Return a record as a line of NDJSON in Rails' bytes."""
+    """Return a record as a line of NDJSON, with the same bytes as Rails."""
     text = json.dumps(record, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return "".join(HTML.get(character, character) for character in text).encode() + b"\n"

@@ -1,7 +1,4 @@
-"""The second reader: its data, that it shares nothing with the package, and what it makes of values.
-
-It judges the engine, so its rules are pinned here.
-"""
+"""The second reader: its data, its independence of the package, and its rules, which judge the engine."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ ITS_OWN = {"psycopg", "yaml", "tests.reader", *sys.stdlib_module_names}
 
 
 def imports(file: Path) -> set[str]:
-    """Return what a module imports: the top of each name, and of tests the package below."""
+    """Return the packages that a module imports; of `tests`, the package below."""
     found = set()
     for node in ast.walk(ast.parse(file.read_text("utf-8"))):
         if isinstance(node, ast.ImportFrom):
@@ -48,7 +45,7 @@ print(*sorted(opened), sep="\\n")
 
 
 def test_the_second_reader_opens_no_file_but_its_own(repo):
-    """Above all not the tree: it is written from GitLab, and judges what the package makes of it."""
+    """It is written from GitLab and judges what the package makes of the tree, so it must not read the tree."""
     done = subprocess.run([sys.executable, "-c", OPENED], cwd=repo, capture_output=True, text=True, check=True)
     of_repo = {
         path.relative_to(repo)
@@ -83,11 +80,11 @@ def test_every_list_of_names_is_used():
 
 
 ASSUMED = {"protected_tags", "protected_environments", "project_security_settings"}
-"""Tables of relations of which no model was read: import_export.yml lists them."""
+"""Tables of relations that import_export.yml lists, and whose models were not read."""
 
 
 def test_every_relation_says_where_it_was_read():
-    """What is known of a relation is known of the others of its table."""
+    """Evidence for a relation also applies to others of its table."""
 
     def table(entry: data.Entry) -> str | None:
         return next((entry[word] for word in data.ASSOCIATIONS if word in entry), None)

@@ -1,1 +1,1 @@
-"""`python -m tests.update`: what is derived from the tree and from the second reader's data, written again."""
+"""`python -m tests.update`: updates what is derived from the tree and from the second reader's data."""

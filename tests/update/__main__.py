@@ -3,7 +3,7 @@
     python -m tests.update [--structure FILE]
 
 Run it after a change to include/project_export/trees/gitlab.yaml or tests/reader/relations.yaml. It writes the facts
-about tables that are new in the tree, the evidence of its keys, what the importer takes, the golden files and
+about tables that are new in the tree, the evidence of its keys, what the importer accepts, the golden files and
 docs/relations.md. It exits with 1 if the engine and the second reader disagree, or if a key has no value in the sample.
 """
 
@@ -44,7 +44,7 @@ IMPORTER = SHIPPED / "gitlab.yaml"
 
 
 def main() -> int:
-    """Write what is derived, print what a person has to look at, and return the exit code."""
+    """Write the derived files, print what is left to do, and return the exit code."""
     options = argparse.ArgumentParser(prog="python -m tests.update", description=(__doc__ or "").partition("\n\n")[0])
     options.add_argument("--structure", type=Path, help="GitLab's db/structure.sql, or its statements for new tables")
     given = options.parse_args()
@@ -77,7 +77,7 @@ def not_recorded() -> list[str]:
 
 
 def add_tables(sql: str) -> None:
-    """Add the tables that the tree names and the facts beside it lack, from GitLab's statements."""
+    """Add tables that the tree names and the facts lack, from GitLab's statements."""
     text = (TREES / "gitlab.yaml").read_text(encoding="utf-8")
     free, paid = structure.named(text)
     files = {name: TREES / f"gitlab-{name}.tsv" for name in ("columns", "paid", "layouts", "keys")}
@@ -116,7 +116,7 @@ def write_golden(server: Server) -> Iterator[str]:
 
 
 def check_sample(server: Server) -> Iterator[str]:
-    """Yield where the engine and the second reader disagree about the sample, and the keys that have no value in it."""
+    """Yield where the engine and the second reader disagree on the sample, and which keys have no value in it."""
     uri = server.create_database("sample")
     with psycopg.connect(uri) as conn:
         schema.create(conn)
@@ -133,7 +133,7 @@ def check_sample(server: Server) -> Iterator[str]:
 
 
 def differences(found: Any, expected: Any, path: str) -> Iterator[str]:
-    """Yield where a value of the engine is not that of the second reader; objects have their keys in the same order."""
+    """Yield where the engine's values, or the order of its keys, differ from the second reader's."""
     if isinstance(found, dict) and isinstance(expected, dict):
         its = {key: value for key, value in found.items() if key not in FROM_GIT}
         if list(its) != list(expected):

@@ -1,4 +1,4 @@
-"""How the keys of the tree are known, as gitlab-evidence.tsv has it.
+"""The evidence of the tree's keys: gitlab-evidence.tsv.
 
 The lines `seen` come from real exports, all others from the second reader's data.
 """
@@ -21,12 +21,12 @@ def real(text: str) -> dict[str, Any]:
 
 
 def number(version: str) -> tuple[int, ...]:
-    """Return a version without what its patches change, for comparison: (17, 10) of "17.10.0-ee"."""
+    """Return major and minor version for comparison: (17, 10) for "17.10.0-ee"."""
     return tuple(map(int, version.split(".")[:2]))
 
 
 def seen(tree: Tree, known: Mapping[str, Any]) -> Iterator[Row]:
-    """Yield what real exports show of a tree's keys, keys with the same versions in one row."""
+    """Yield the evidence of real exports for a tree's keys; keys with the same versions share a row."""
     for path, relation in tree.extended().walk():
         keys = known.get(path, {}).get("keys", {})
         by_versions: dict[tuple[str, ...], list[str]] = {}
@@ -39,7 +39,7 @@ def seen(tree: Tree, known: Mapping[str, Any]) -> Iterator[Row]:
 
 
 def read() -> Iterator[Row]:
-    """Yield what the second reader's data say."""
+    """Yield the evidence in the second reader's data."""
     for one in data.evidence():
         yield Row(*one)
 

@@ -1,7 +1,8 @@
-"""What GitLab's importer takes of a relation that is new, as importers/gitlab.yaml has it.
+"""What GitLab's importer accepts of a new relation: its entry in importers/gitlab.yaml.
 
-import_export.yml is the list of both directions: what is exported is imported under the same keys. So the second
-reader's data say it, and not the tree, which verify judges by it. What the importer's models refuse is not known here.
+import_export.yml applies to both directions: GitLab imports what it exports, under the same keys. So the entry is
+derived from the second reader's data. It is not derived from the tree, because `verify` finds mistakes in the tree by
+it. What the importer's models reject is not known here.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ WIDTH = 120
 
 
 def lacking(known: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Yield what the importer's data lack of the second reader's: (relation, `keys` or `nested`, name)."""
+    """Yield what the second reader's data have and the importer's lack: (relation, `keys` or `nested`, name)."""
     for path, entry in data.walk():
         name = path.rpartition(".")[2]
         its = known["relations"].get(name, {})
@@ -30,7 +31,7 @@ def lacking(known: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def keys(entry: data.Entry) -> list[str]:
-    """Return the keys of a relation's records but for nested relations."""
+    """Return the keys of a relation's records, without nested relations."""
     return list(dict.fromkeys([*entry.get("keys", "").split(), *entry.get("values", {}), *entry.get("last", {})]))
 
 
@@ -65,13 +66,13 @@ def new(name: str, known: Mapping[str, Any]) -> Iterator[str]:
 
 
 def enum(of: str, known: Mapping[str, Any]) -> str:
-    """Return the name of the file's list with the same names as one of the second reader, or a list."""
+    """Return the name of the file's list that equals one of the second reader's, or else a list."""
     names = list(dict.fromkeys(data.names()[of].values()))
     return next((name for name, its in known["enums"].items() if its == names), f"[{', '.join(names)}]")
 
 
 def grown(text: str, relation: str, field: str, names: Iterable[str]) -> str:
-    """Return the file with names in a list of one of its relations."""
+    """Return the file with more names in a list of one of its relations."""
     start = re.search(rf"^  {relation}:\n", text, re.MULTILINE)
     assert start is not None
     end = re.search(r"^  \w+:|\Z", text[start.end() :], re.MULTILINE)
@@ -86,7 +87,7 @@ def grown(text: str, relation: str, field: str, names: Iterable[str]) -> str:
 
 
 def listed(field: str, names: list[str]) -> str:
-    """Return a field with a list, in as many lines as it takes."""
+    """Return the lines of a field that is a list."""
     head = f"    {field}" if ":" in field else f"    {field}:"
     line = f"{head} [{', '.join(names)}]"
     if len(line) <= WIDTH:

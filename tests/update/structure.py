@@ -1,6 +1,7 @@
-"""Tables as GitLab's db/structure.sql declares them, as rows of the files of facts beside the tree.
+"""The facts about a table, beside the tree: its lines in gitlab-columns.tsv and gitlab-keys.tsv.
 
-The file is what pg_dump writes: a column a line, keys and indexes as statements of their own.
+They come from GitLab's db/structure.sql, which pg_dump writes: one column per line, keys and indexes in separate
+statements.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def named(tree: str) -> tuple[set[str], set[str]]:
 
 
 def columns(sql: str, table: str) -> list[Row]:
-    """Return (table, column, type, not null, default) of each column; none where the statements lack the table."""
+    """Return (table, column, type, not null, default) of each column; none if there is no such table."""
     found = re.search(TABLE.format(table), sql, re.DOTALL)
     rows: list[Row] = []
     for line in found[1].split("\n") if found else ():
@@ -61,7 +62,7 @@ def columns(sql: str, table: str) -> list[Row]:
 def keys(sql: str, table: str, known: Collection[str]) -> Iterator[Row]:
     """Yield (kind, table, name, columns, detail) of each key and index.
 
-    Left out: foreign keys to tables that are not known, and indexes on expressions, which no statement here needs.
+    Foreign keys to unknown tables are left out, and indexes on expressions, which no statement here needs.
     """
     for name, kind, its, detail in re.findall(CONSTRAINT.format(table), sql, re.DOTALL):
         target = re.match(r" REFERENCES ((\w+)\(.*)", detail)
@@ -73,7 +74,7 @@ def keys(sql: str, table: str, known: Collection[str]) -> Iterator[Row]:
 
 
 def add(path: Path, rows: list[Row], order: Callable[[Row], Any]) -> None:
-    """Write rows into a file of facts: each before the first that comes after it."""
+    """Insert lines into a file of facts, each before the first that follows it in order."""
     lines = path.read_text(encoding="utf-8").splitlines()
     head = next(number for number, line in enumerate(lines) if not line.startswith("#")) + 1
     for row in rows:
@@ -84,10 +85,10 @@ def add(path: Path, rows: list[Row], order: Callable[[Row], Any]) -> None:
 
 
 def by_table(row: Row) -> str:
-    """Return the order of columns."""
+    """Return the sort key of a column."""
     return row[0]
 
 
 def by_kind(row: Row) -> tuple[int, str]:
-    """Return the order of keys."""
+    """Return the sort key of a key."""
     return ORDER[row[0]], row[1]
