@@ -17,7 +17,7 @@ from psycopg.sql import SQL, Identifier
 
 from project_export.errors import SourceChanged
 from project_export.sample import schema
-from project_export.tree import BoundTree, Catalogue, Relation, bind, load, tables
+from project_export.tree import BoundTree, Catalogue, Form, Relation, bind, load, tables
 from project_export.tree.reads import columns
 from tests import specimen
 
@@ -251,15 +251,21 @@ def test_what_is_allowed_to_be_absent_is_an_omission_and_the_rest_of_the_export_
 def touched(bound: BoundTree) -> set[str]:
     """Return the paths of what an absence may change.
 
-    They include nested relations that join on a derived value, and relations that are read from their successor.
+    They include relations that are read from their successor, values of a row beside that is found in another way, and
+    nested relations that join on such a value or on one that is gone.
     """
     gone = {item.path for item in bound.left_out}
     there = dict(bound.tree.walk())
     for path, relation in TREE.walk():
+        own = {ref.column for row in relation.beside for _, refs in row.match for ref in refs if not ref.row}
+        found_otherwise = not own <= {*bound.catalogue.get(relation.table, own)}
         if path in there and there[path].table != relation.table:
             gone.add(path)
-        for derived in {name for name, _ in relation.derived if f"{path}.{name}" in gone}:
-            gone |= {f"{path}.{child.name}" for child in relation.children if derived in dict(child.join).values()}
+        if found_otherwise:
+            gone |= {f"{path}.{key.name}" for key in relation.keys if key.form.of}
+        for name, value in relation.derived:
+            if f"{path}.{name}" in gone or (found_otherwise and isinstance(value, Form) and value.of):
+                gone |= {f"{path}.{child.name}" for child in relation.children if name in dict(child.join).values()}
     return gone
 
 
