@@ -269,7 +269,7 @@ def test_where_nothing_follows_an_ended_job_stays_as_it_is(make: Make, state: st
 
 def test_where_nothing_follows_no_job_is_created(make: Make) -> None:
     ctx = make()
-    with pytest.raises(MoveRefused, match=r"nothing would work on it.*clear what comes after it as well"):
+    with pytest.raises(MoveRefused, match=r"nothing would work on it.*clear the tasks after it as well"):
         alone(ctx, "dag/run")
     assert ctx.ledger.queries.job_of_run("dag/run") is None
 

@@ -27,7 +27,7 @@ def test_several_parts_have_no_common_hash_and_one_part_has_its_own() -> None:
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"job_id": "seven"}'])
 def test_what_is_no_manifest_is_refused(text: str) -> None:
-    with pytest.raises(ArchiveBroken, match="no manifest"):
+    with pytest.raises(ArchiveBroken, match="not the manifest"):
         Manifest.from_json(text)
 
 
