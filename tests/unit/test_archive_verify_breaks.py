@@ -99,12 +99,14 @@ def test_what_the_root_s_model_refuses_is_said_to_end_the_import(report_of: Chec
     assert all("ends the whole import" in problem.message for problem in report_of(one).problems)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("one", [*BROKEN, *HARMLESS, *TAKEN], ids=names)
 def test_the_other_checker_agrees(other: Callable[..., bool], archive: Path, one: Break) -> None:
     archive.write_bytes(data_of(one))
     assert other(archive) == (one.code is not None)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("one", WARNED, ids=names)
 def test_the_other_checker_sees_nothing_in_what_is_a_warning(
     other: Callable[..., bool], archive: Path, one: Break
@@ -113,18 +115,21 @@ def test_the_other_checker_sees_nothing_in_what_is_a_warning(
     assert not other(archive)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("one", DROPPED, ids=names)
 def test_the_other_checker_finds_dropped_keys_wrong(other: Callable[..., bool], archive: Path, one: Break) -> None:
     archive.write_bytes(data_of(one))
     assert other(archive)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("one", [*STRICTER, *MODELS, *LOOSER], ids=names)
 def test_the_other_checker_differs_where_it_is_said(other: Callable[..., bool], archive: Path, one: Break) -> None:
     archive.write_bytes(data_of(one))
     assert other(archive) != (one.code is not None)
 
 
+@pytest.mark.heavy
 def test_the_other_checker_agrees_on_limits(other: Callable[..., bool], archive: Path) -> None:
     archive.write_bytes(packed(good_files()))
     for line, unpacked in [(50 << 20, 25 << 30), (1000, 25 << 30), (50 << 20, 1000)]:
@@ -133,6 +138,7 @@ def test_the_other_checker_agrees_on_limits(other: Callable[..., bool], archive:
         assert other(archive, *options) != verify(archive, limits=limits).ok
 
 
+@pytest.mark.heavy
 def test_the_other_checker_agrees_on_real_exports(other: Callable[..., bool], facts_folder: Path) -> None:
     archives = sorted((facts_folder / "real-exports").glob("*.tar.gz"))
     assert archives

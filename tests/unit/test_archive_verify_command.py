@@ -4,16 +4,16 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from project_export.cli import app
 from project_export.store import MANIFEST
+from tests import commands
+from tests.commands import Ran
 from tests.unit.archive_files import good_files, packed
 from tests.unit.archive_samples import sample
 
 
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, ["verify", *map(str, arguments)])
+def run(*arguments: object) -> Ran:
+    return commands.run(["verify", *map(str, arguments)])
 
 
 @pytest.fixture

@@ -8,19 +8,18 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
 
-from project_export.cli import app
+from tests import commands
+from tests.commands import Ran
 
-Run = Callable[..., Result]
+Run = Callable[..., Ran]
 
 
 @pytest.fixture
 def run() -> Iterator[Run]:
     """Run a command in this process; what it does to SIGTERM is undone."""
     before = signal.getsignal(signal.SIGTERM)
-    yield lambda *arguments: CliRunner().invoke(app, arguments)
+    yield lambda *arguments: commands.run(arguments)
     signal.signal(signal.SIGTERM, before)
 
 

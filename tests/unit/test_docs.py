@@ -8,17 +8,15 @@ import re
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
 
 from dev.docs import with_layers, with_rules, with_settings
-from project_export.cli import app
 from project_export.errors import Failure
 from project_export.formats import FORMATS
 from project_export.tree import load
 from project_export.variables import variable
+from tests.commands import command as project_export
 
 REPO = Path(__file__).resolve().parents[2]
 PAGES = sorted([REPO / "README.md", REPO / "CONTRIBUTING.md", *(REPO / "docs").glob("*.md")])
@@ -30,16 +28,10 @@ def commands(page: Path) -> list[str]:
     return re.findall(r"(?<=[`\n])\s*project-export ((?:[a-z]|--).*?)(?=`|\n|\\)", page.read_text("utf-8"))
 
 
-@pytest.fixture(scope="module")
-def project_export() -> Any:
-    """The command with all its verbs."""
-    return typer.main.get_command(app)
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_command_of_the_docs_exists_with_its_options(page: Path, project_export: Any) -> None:
+def test_every_command_of_the_docs_exists_with_its_options(page: Path) -> None:
     for line in commands(page):
-        command = project_export
+        command = project_export()
         words = shlex.split(line)
         while words and (sub := getattr(command, "commands", {}).get(words[0])):
             command = sub

@@ -6,11 +6,9 @@ import re
 from collections import Counter
 from pathlib import Path
 
-from typer.testing import CliRunner
-
-from project_export.cli import app
 from project_export.tree import load_all
 from project_export.tree.describe import document
+from tests import commands
 
 TINY = """
 name: library
@@ -68,7 +66,7 @@ def described(folder: Path, tree: str = TINY) -> str:
 
 
 def test_the_file_in_the_docs_is_what_the_command_prints(repo):
-    result = CliRunner().invoke(app, ["tree", "doc"])
+    result = commands.run(["tree", "doc"])
     assert result.exit_code == 0
     written = (repo / "docs" / "relations.md").read_text(encoding="utf-8")
     assert result.stdout == written, "run: python -m tests.update"
