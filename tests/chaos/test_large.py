@@ -16,7 +16,7 @@ from project_export.archive.pieces import StoredPart, archive_pieces
 from project_export.archive.verify import verify
 from project_export.store import assemble
 from tests.chaos.conftest import Happened
-from tests.unit.archive_samples import MTIME, manifest_of, opened, part_of, stored
+from tests.unit.archive_samples import FILES, MTIME, manifest_of, opened, part_of, stored
 
 MIB, GIB = 1 << 20, 1 << 30
 LINES, PARTS = 256, 33
@@ -33,7 +33,7 @@ def test_an_archive_beyond_all_32_bit_limits_is_read_whole(tmp_path: Path, happe
         ("project", True, (part_of(b"{}", "project", rows=1),)),
         ("commit_notes", False, tuple(StoredPart("commit_notes", i, part.facts, part.uri) for i in range(PARTS))),
     )
-    files = members("18.6.0", "0123456789a", "project", relations)
+    files = members(FILES, "project", relations)
     path = tmp_path / "project.tar.gz"
     with path.open("wb") as out:
         facts = assemble(archive_pieces(files, MTIME), opened, out)
