@@ -27,7 +27,7 @@ pytest_plugins = ["tests.databases", "tests.known_facts", "tests.ledgers", "test
 
 
 def memory() -> Path | None:
-    """Return a folder in memory with room for the server, where a database is copied in a tenth of the time."""
+    """Return a folder in memory with enough space for the server, where a database is copied in a tenth of the time."""
     return MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH else None
 
 

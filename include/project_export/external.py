@@ -1,4 +1,4 @@
-"""Values that a source keeps in files outside its database; they are only read."""
+"""Values that an application keeps in files outside its database; the export only reads them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class External(ABC):
-    """A source's files. The file that was read last stays open: values in one file are read one after the other."""
+    """The files of a source. The last one stays open, because the values in one file are read in succession."""
 
     def __init__(self, uri: str, refusals: Refusals) -> None:
         self._uri = uri
@@ -27,14 +27,14 @@ class External(ABC):
         self._file: BinaryIO | None = None
 
     def read(self, name: str, offset: int, size: int) -> bytes | None:
-        """Return `size` bytes of a file from `offset` on, fewer where it is shorter, None where it does not exist.
+        """Return `size` bytes of a file from `offset`, fewer if it ends earlier, and None if it does not exist.
 
         Raises ValueError if the name points outside the folder, follows a link, or is not a file; StoreRefused if the
         folder does not exist or cannot be read.
         """
         names = name.split("/")
         if not {"", ".", ".."}.isdisjoint(names) or "\0" in name:
-            raise ValueError(f"the file {name!r} is outside of the store {self._uri}")
+            raise ValueError(f"the file {name!r} is outside the store {self._uri}")
         with self._refusals(f"{self._uri}/{name}"):
             if self._file is None or name != self._name:
                 self.close()
@@ -46,20 +46,21 @@ class External(ABC):
             return self._file.read(min(size, max(there - offset, 0)))
 
     def close(self) -> None:
-        """Close the file that is open."""
+        """Close the open file, if there is one."""
         file, self._file = self._file, None
         if file is not None:
             file.close()
 
     @abstractmethod
     def _open(self, names: list[str]) -> BinaryIO | None:
-        """Open a file, or return None where the folder exists and the file does not."""
+        """Open a file; return None if the folder exists but the file does not."""
 
 
 class _Local(External):
     """Files below a local folder.
 
-    A path is walked folder by folder and follows no link, so that a name from the database cannot lead anywhere else.
+    A path is opened folder by folder, without following links: a name from the database cannot refer to any other
+    place.
     """
 
     def __init__(self, root: Path) -> None:
@@ -79,7 +80,7 @@ class _Local(External):
             return None
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENOTDIR):
-                raise ValueError(f"{'/'.join(names)!r} in the store {self._uri} leads over a link") from error
+                raise ValueError(f"{'/'.join(names)!r} in the store {self._uri} contains a link") from error
             raise
         finally:
             os.close(folder)
@@ -103,7 +104,7 @@ class _Remote(External):
 def open_external(uri: str) -> External:
     """Return the files below `uri`: an absolute path, a file:// URI, or the URI of any file system of fsspec.
 
-    Nothing is opened yet. Raises BadRequest when it is relative or does not name a folder.
+    Nothing is opened yet. Raises BadRequest if `uri` is relative or does not name a folder.
     """
     found = place(uri)
     return _Local(found) if isinstance(found, Path) else _Remote(found)

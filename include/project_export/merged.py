@@ -1,4 +1,4 @@
-"""What an export made: the archive that a job published."""
+"""The result of an export: the archive that a job published."""
 
 from __future__ import annotations
 

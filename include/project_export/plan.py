@@ -1,8 +1,8 @@
-"""What a job will cost, how its relations are split into parts, and which unit starts with which.
+"""The plan of a job: its cost, how its relations are split into parts, and with which parts each unit starts.
 
-A unit is a worker that claims rows; the plan only says where each starts. A relation's cost is its top-level records
-times the relations that are read for each of them, or its KiB where those are more: a few large records cost as much as
-many small ones.
+A unit is a planned worker. Workers claim rows, so the plan only decides where each of them starts. A relation's cost is
+the greater of two numbers: its top-level records times the relations that are read for each of them, and its size in
+KiB. So a few large records cost as much as many small ones.
 """
 
 from __future__ import annotations
@@ -19,18 +19,19 @@ from project_export.settings import Settings
 from project_export.tree import Relation, Tree
 
 PARTS_PER_UNIT = 4
-"""Maximum number of parts of a relation for each unit.
+"""Maximum number of parts of a relation per unit.
 
-Small ones balance the units and are soon repeated, but each looks through all ids of its relation: 0.4 % of what
-reading the issues of the sample costs.
+Small parts balance the load of the units and are quick to repeat. But each part scans all ids of its relation, which
+takes 0.4 % of the time for reading the issues of the sample.
 """
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Rows to be written to the ledger, a title per unit, and the top-level records of each relation.
+    """The plan of a job.
 
-    project: what people call the project by.
+    planned: the rows for the ledger. titles: one per unit. counts: the top-level records of each relation. project: its
+    name for people.
     """
 
     planned: tuple[Planned, ...]
@@ -39,15 +40,16 @@ class Plan:
     project: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """Return what the job keeps, so that a cleared run has the same units."""
+        """Return what the ledger keeps of the plan, so that a cleared run has the same units."""
         return {"titles": list(self.titles), "project": self.project}
 
 
 def make_plan(tree: Tree, estimates: Mapping[str, Estimate], settings: Settings, *, split: bool) -> Plan:
     """Plan the relations named in `estimates`.
 
-    split: whether big relations may be split, which needs one snapshot for all parts. The number of units grows with
-    the cost, up to settings.units; the largest parts go first, each to the unit with the least so far.
+    split: whether large relations may be split; all parts must then be read from one snapshot. The number of units
+    grows with the cost, up to settings.units. Parts are assigned by descending cost, each to the unit with the lowest
+    cost so far.
     """
     most = PARTS_PER_UNIT * settings.units if split else 1
     pieces: list[tuple[int, str, int, int]] = []
@@ -75,7 +77,7 @@ def _breadth(relation: Relation) -> int:
 
 
 def _title(pieces: list[Planned]) -> str:
-    """Say what a unit begins with: `issues (4 of 16 parts), labels and 3 more`, the costliest first."""
+    """Return what a unit starts with, by descending cost, such as `issues (4 of 16 parts), labels and 3 more`."""
     parts = {piece.relation: piece.parts for piece in pieces}
     names = []
     for name, own in Counter(piece.relation for piece in pieces).items():

@@ -1,4 +1,4 @@
-"""What somebody asks for, validated."""
+"""The validated request of an export."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 from project_export.errors import BadRequest, nearest
-from project_export.send import Place, shown
+from project_export.send import Url, shown
 from project_export.settings import Consistency
 from project_export.tree import Parameter, Tree
 from project_export.tree.parameters import RESERVED
@@ -19,14 +19,14 @@ _METHODS = ("PUT", "POST")
 
 @dataclass(frozen=True)
 class Request:
-    """What somebody asks for.
+    """The request of an export.
 
-    relations: names of top-level relations, all when empty; the root's record is always exported.
-    consistency: None leaves it to the settings.
-    if_running: what to do when the project is being exported by another run: fail, join it, or wait (which the caller
-    does: the step fails). fail_fast: the first relation that fails for good cancels all others. after_export: what to
-    do with the archive; upload_url, upload_http_method: of an upload.
-    parameters: values of the parameters that the tree declares, by name; None where the source's own values stay.
+    relations: names of top-level relations, all if empty; the root's record is always exported.
+    consistency: None means the setting.
+    if_running: what to do while another run exports the project: fail, join that run, or wait (the step fails, and the
+    caller waits). fail_fast: whether the first relation that fails for good cancels all others.
+    after_export: what to do with the archive. upload_url, upload_http_method: the target of an upload.
+    parameters: values of the tree's parameters by name; None keeps the source's own values.
     """
 
     project_id: int
@@ -41,32 +41,33 @@ class Request:
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any], tree: Tree) -> Request:
-        """Check what a form, a REST call or a command gives, the tree's parameters beside the others.
+        """Return the request for params of a form, a REST call or a command; they include the tree's parameters.
 
-        Raises BadRequest, naming what is valid.
+        Raises BadRequest, which names what is valid.
         """
         valid = [*RESERVED, *tree.parameters]
         for name in params:
             if name not in valid:
                 raise BadRequest(f"parameter {name} is unknown; {nearest(name, valid)}")
         project_id = params.get("project_id")
-        if not isinstance(project_id, int) or isinstance(project_id, bool) or not 0 < project_id < 1 << 63:
-            kind = type(project_id).__name__  # 1.0, which JSON Schema takes for an integer, is a float here
-            raise BadRequest(f"project_id must be a positive integer (of 64 bits); got {project_id!r} ({kind})")
+        if not isinstance(project_id, int) or isinstance(project_id, bool):
+            raise BadRequest(f"project_id must be an integer; got {project_id!r}")  # 1.0 too, an integer in JSON Schema
+        if not 0 < project_id < 1 << 63:
+            raise BadRequest(f"project_id must be positive and fit into 64 bits; got {project_id}")
         relations = params.get("relations")
         relations = () if relations is None else relations
         if not isinstance(relations, (list, tuple)) or not all(isinstance(name, str) for name in relations):
-            raise BadRequest(f"relations must be a list of names, not {relations!r}")
+            raise BadRequest(f"relations must be a list of names; got {relations!r}")
         names = tree.extended().names
         for name in relations:
             if name not in names:
                 raise BadRequest(f"relation {name} is unknown; {nearest(name, names)}")
         consistency = params.get("consistency")
         if consistency not in (None, "relation", "project"):
-            raise BadRequest(f"consistency must be relation or project, not {consistency!r}")
+            raise BadRequest(f"consistency must be relation or project; got {consistency!r}")
         fail_fast = params.get("fail_fast") or False
         if not isinstance(fail_fast, bool):
-            raise BadRequest(f"fail_fast must be true or false, not {fail_fast!r}")
+            raise BadRequest(f"fail_fast must be true or false; got {fail_fast!r}")
         return cls(
             project_id,
             tuple(dict.fromkeys(relations)),
@@ -78,7 +79,7 @@ class Request:
         )
 
     def kept(self) -> dict[str, Any]:
-        """Return what a job keeps of its request: no secret of the URL."""
+        """Return what a job keeps of its request: everything but the secrets of the URL."""
         kept = {**asdict(self), "upload_url": self.upload_url and shown(self.upload_url)}
         return {**kept.pop("parameters"), **kept}
 
@@ -97,21 +98,21 @@ def _after_export(params: Mapping[str, Any]) -> tuple[Any, str | None, Any]:
     after_export = _one_of(params, "after_export", get_args(AfterExport))
     url = params.get("upload_url") or None
     if url is not None and not isinstance(url, str):
-        raise BadRequest("upload_url must be a text")
+        raise BadRequest("upload_url must be a string")
     if after_export == "upload" and url is None:
         raise BadRequest("after_export=upload needs an upload_url")
     if after_export != "upload" and url is not None:
         raise BadRequest("upload_url is for after_export=upload only")
     if url is not None:
-        Place.parse(url)
+        Url.parse(url)
     return after_export, url, _one_of(params, "upload_http_method", _METHODS)
 
 
 def _one_of(params: Mapping[str, Any], name: str, valid: Sequence[str]) -> Any:
-    """Return a parameter that is one of some words, the first when it is not given."""
+    """Return a param that must be one of the valid words; the first of them if it is not given."""
     value = params.get(name)
     if value is None:
         return valid[0]
     if value not in valid:
-        raise BadRequest(f"{name} must be one of {', '.join(valid)}, not {value!r}")
+        raise BadRequest(f"{name} must be one of {', '.join(valid)}; got {value!r}")
     return value

@@ -1,8 +1,8 @@
-"""One HTTP request to a URL that somebody gave: no redirects, no proxy, constant memory, no private addresses.
+"""One HTTP request to a URL of a user: no redirects, no proxy, constant memory, no private addresses.
 
-The name is resolved once, every address is judged, and the connection goes to an address that was judged: a name that
-resolves to something else a moment later changes nothing. What a URL may hold of secrets (user, password, query) is in
-no message; `shown` is how a URL is written.
+The name is resolved once, every address is checked, and the connection goes to a checked address, so a name that
+resolves to another address a moment later changes nothing. No message contains the parts of a URL that may be secret
+(user, password, query); messages show URLs by `shown`.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ MOST_INTERIM = 100
 MOST_READ = 64 << 10
 MOST_SHOWN = 500
 LEAST_SECRET = 4
-"""What is shorter (`v=1`) is in every text."""
+"""Minimum length of a secret to remove from a text; shorter values (`v=1`) are in every text."""
 
-# What is_global takes for public in some versions of Python and is not: networks whose addresses carry an IPv4 address
-# that a gateway may reach (6to4, Teredo, NAT64, 6to4 relays), those of protocols (a cloud has its metadata at
-# 192.0.0.192), and documentation.
+# Networks that is_global calls public in some versions of Python, although they are not: those whose addresses contain
+# an IPv4 address that a gateway may reach (6to4, Teredo, NAT64, 6to4 relays), those of protocols (a cloud has its
+# metadata at 192.0.0.192), and those for documentation.
 _NOT_PUBLIC = tuple(
     ipaddress.ip_network(one)
     for one in (
@@ -50,8 +50,8 @@ _NOT_PUBLIC = tuple(
 
 
 @dataclass(frozen=True)
-class Place:
-    """An http or https URL, taken apart; its text shows no secrets. name: the host, and the port where it was given."""
+class Url:
+    """A parsed http or https URL; its repr shows no secrets. name: the host, with the port if the URL has one."""
 
     scheme: str
     host: str
@@ -61,14 +61,14 @@ class Place:
     authorization: str | None = field(repr=False)
 
     @classmethod
-    def parse(cls, url: str) -> Place:
-        """Take a URL apart. Raises BadRequest, without showing the URL's secrets."""
+    def parse(cls, url: str) -> Url:
+        """Parse a URL. Raises BadRequest, which does not show the URL's secrets."""
         parts, port = _split(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise BadRequest(f"{shown(url)} is not a URL to send to. Give http://... or https://... with a host.")
         if any(not 0x20 < ord(letter) < 0x7F for letter in url):
             raise BadRequest(
-                f"{shown(url)} holds blanks, control or non-ASCII characters. Encode them (%20, punycode)."
+                f"{shown(url)} contains blanks, control or non-ASCII characters. Encode them (%20, punycode)."
             )
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         authorization = None
@@ -79,10 +79,10 @@ class Place:
         return cls(parts.scheme, parts.hostname, port_or_default, _name(parts.hostname, port), target, authorization)
 
     def addresses(self, *, allow_private: bool) -> list[str]:
-        """Resolve the host, judge every address, and return them.
+        """Resolve the host, check every address, and return them.
 
-        Raises BadRequest when one is private, loopback, link-local, multicast or else not public and that is not
-        allowed, DeliveryFailed when the name cannot be resolved.
+        Raises BadRequest if an address is not public (private, loopback, link-local, multicast, ...) and that is not
+        allowed, DeliveryFailed if the name cannot be resolved.
         """
         try:
             found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
@@ -93,13 +93,13 @@ class Place:
             if not allow_private and not public(address):
                 raise BadRequest(
                     f"{self.host} is at {address}, which is not a public address, so nothing is sent there. "
-                    "Where that is wanted, set PROJECT_EXPORT_UPLOAD_ALLOW_PRIVATE=true for the tasks."
+                    "To allow it, set PROJECT_EXPORT_UPLOAD_ALLOW_PRIVATE=true for the tasks."
                 )
         return addresses
 
 
 def public(address: str) -> bool:
-    """Say whether an IP address is one of the public internet, and hides no other one.
+    """Return whether an IP address belongs to the public internet and does not contain another address.
 
     >>> [public(one) for one in ("93.184.216.34", "127.0.0.1", "169.254.169.254", "::ffff:10.0.0.1", "224.0.0.1")]
     [True, False, False, False, False]
@@ -115,7 +115,7 @@ def public(address: str) -> bool:
 
 
 def shown(url: str) -> str:
-    """Return what may be shown of a URL: no user, no password, no query, no fragment.
+    """Return the part of a URL that may be shown: without user, password, query and fragment.
 
     >>> shown("https://jane:s3cret@files.example:8443/up/project.tar.gz?X-Amz-Signature=abc")
     'https://files.example:8443/up/project.tar.gz'
@@ -137,21 +137,21 @@ def send(
     allow_private: bool,
     timeout_seconds: float,
 ) -> int:
-    """Send exactly `size` bytes of `body` and return the status, which is one of 2xx.
+    """Send exactly `size` bytes of `body` and return the status, which is 2xx.
 
-    timeout_seconds: of each step (connecting, each write, the answer), not of the whole.
-    Raises BadRequest when the URL is none or leads to a private place; DeliveryFailed when nobody answers, or answers
-    with 5xx or 429; DeliveryRefused for any other answer, redirects included.
+    timeout_seconds: time limit of each step (connecting, each write, the answer), not of the whole.
+    Raises BadRequest if the URL is invalid or its address is private; DeliveryFailed if there is no answer, or an
+    answer of 5xx or 429; DeliveryRefused for any other answer, including redirects.
     """
-    place = Place.parse(url)
-    connection = _connect(place, place.addresses(allow_private=allow_private), timeout_seconds)
+    parsed = Url.parse(url)
+    connection = _connect(parsed, parsed.addresses(allow_private=allow_private), timeout_seconds)
     with closing(connection):
         try:
-            response = _exchange(connection, place, method, body, size, headers)
+            response = _exchange(connection, parsed, method, body, size, headers)
             status, text = response.status, response.read(MOST_READ).decode("utf-8", "replace")
         except (OSError, http.client.HTTPException) as error:
             reason = str(error) or type(error).__name__
-            raise DeliveryFailed(f"{place.host} broke the connection off: {reason}. Is it reachable?") from error
+            raise DeliveryFailed(f"{parsed.host} closed the connection: {reason}. Is it reachable?") from error
     if 200 <= status < 300:
         return status
     text = _without_secrets(" ".join(text.split()), url)[:MOST_SHOWN]
@@ -162,7 +162,7 @@ def send(
 
 
 def _without_secrets(text: str, url: str) -> str:
-    """Return what was answered without what the URL may hold of secrets: an answer may repeat what it was asked."""
+    """Return an answer without the possible secrets of the URL: an answer may repeat what it was asked."""
     parts, _ = _split(url)
     values = [value for _, value in parse_qsl(parts.query)]
     said = [parts.query, *values, *(unquote(one) for one in (parts.username or "", parts.password or ""))]
@@ -173,10 +173,10 @@ def _without_secrets(text: str, url: str) -> str:
 
 
 class _Final(http.client.HTTPResponse):
-    """The final answer to a request: the interim ones before it (1xx, RFC 9110) are skipped; http.client skips 100."""
+    """The final answer to a request. It skips all interim answers (1xx, RFC 9110); http.client skips only 100."""
 
     def begin(self) -> None:
-        """Read status and headers, as HTTPConnection.getresponse asks; of no more interim answers than are sane."""
+        """Read status and headers, as HTTPConnection.getresponse expects; skip at most MOST_INTERIM interim answers."""
         super().begin()
         for _ in range(MOST_INTERIM):
             if not 100 <= self.status < 200:
@@ -194,47 +194,47 @@ def _split(url: str) -> tuple[SplitResult, int | None]:
 
 
 def _name(host: str, port: int | None) -> str:
-    """Return what a Host header says. A default port that was not written is not: signed URLs are signed for that."""
+    """Return the value of the Host header. It has a port only if the URL has one: signed URLs depend on that."""
     return (f"[{host}]" if ":" in host else host) + (f":{port}" if port else "")
 
 
-def _connect(place: Place, addresses: list[str], timeout_seconds: float) -> http.client.HTTPConnection:
-    """Connect to the first address that answers. TLS is checked against the name, not the address."""
+def _connect(url: Url, addresses: list[str], timeout_seconds: float) -> http.client.HTTPConnection:
+    """Connect to the first address that answers. TLS verifies the name, not the address."""
     failed: list[str] = []
     for address in addresses:
         try:
-            raw = socket.create_connection((address, place.port), timeout_seconds)
+            raw = socket.create_connection((address, url.port), timeout_seconds)
         except OSError as error:
             failed.append(f"{address}: {error}")
             continue
-        connection = http.client.HTTPConnection(place.host, place.port, timeout=timeout_seconds)
+        connection = http.client.HTTPConnection(url.host, url.port, timeout=timeout_seconds)
         connection.sock = raw
-        if place.scheme == "https":
+        if url.scheme == "https":
             try:
-                connection.sock = ssl.create_default_context().wrap_socket(raw, server_hostname=place.host)
+                connection.sock = ssl.create_default_context().wrap_socket(raw, server_hostname=url.host)
             except OSError as error:
                 raw.close()
                 failed.append(f"{address}: {error}")
                 continue
         return connection
-    raise DeliveryFailed(f"No connection to {place.host}, port {place.port} ({'; '.join(failed)}). Is it reachable?")
+    raise DeliveryFailed(f"No connection to {url.host}, port {url.port} ({'; '.join(failed)}). Is it reachable?")
 
 
 def _exchange(
     connection: http.client.HTTPConnection,
-    place: Place,
+    url: Url,
     method: str,
     body: BinaryIO,
     size: int,
     headers: Mapping[str, str],
 ) -> http.client.HTTPResponse:
     connection.response_class = _Final
-    connection.putrequest(method, place.target, skip_host=True, skip_accept_encoding=True)
-    connection.putheader("Host", place.name)
+    connection.putrequest(method, url.target, skip_host=True, skip_accept_encoding=True)
+    connection.putheader("Host", url.name)
     for name, value in headers.items():
         connection.putheader(name, value)
-    if place.authorization and "Authorization" not in headers:
-        connection.putheader("Authorization", place.authorization)
+    if url.authorization and "Authorization" not in headers:
+        connection.putheader("Authorization", url.authorization)
     connection.putheader("Content-Length", str(size))
     connection.putheader("Connection", "close")
     connection.endheaders()
@@ -244,9 +244,7 @@ def _exchange(
             connection.send(chunk)
             left -= len(chunk)
         if left:
-            raise DeliveryFailed(
-                f"What was to be sent ends {left} of {size} bytes too early; it was changed meanwhile."
-            )
+            raise DeliveryFailed(f"The file ends {left} of {size} bytes too early; it was changed during the upload.")
     except (BrokenPipeError, ConnectionResetError) as error:
-        log.info("%s stopped reading (%s); its answer says why", place.host, error)
+        log.info("%s stopped reading (%s); its answer says why", url.host, error)
     return connection.getresponse()

@@ -1,6 +1,6 @@
-"""Settings, read from the environment with the prefix PROJECT_EXPORT_, and from layers below it.
+"""Settings from environment variables with the prefix PROJECT_EXPORT_, and from layers below the environment.
 
-Nothing here is a secret: databases are named by connection ids (Airflow) or given as a DSN on the command line.
+No setting is a secret: connection ids name the databases in Airflow, DSNs on the command line.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from project_export.errors import SettingMissing, SettingRefused, listed, nearest
@@ -18,7 +19,20 @@ from project_export.variables import PREFIX, variable
 Consistency = Literal["relation", "project"]
 
 REQUIRED = ("store",)
-"""The settings without which there is no export, whatever the tree; its format may need more."""
+"""The settings that every export needs; the format of its tree may need more."""
+
+_RULES: Mapping[str, str] = {
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "an integer"),
+    "int_parsing_size": "an integer of fewer digits",
+    **dict.fromkeys(("float_parsing", "float_type"), "a number"),
+    **dict.fromkeys(("bool_parsing", "bool_type"), "true or false"),
+    "string_type": "a string",
+    "literal_error": "{expected}",
+    "greater_than": "greater than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than_equal": "at most {le}",
+}
+"""What a value must be, by pydantic's type of error, with the names of its context."""
 
 _GUARDS: dict[str, Any] = {"environment_only": "it guards what an export may read and write"}
 _PARSED: dict[str, Any] = {"environment_only": "the DAG file reads it when it is parsed"}
@@ -26,10 +40,10 @@ _PARSED: dict[str, Any] = {"environment_only": "the DAG file reads it when it is
 
 @dataclass(frozen=True)
 class Layer:
-    """Settings from elsewhere than the environment, by name.
+    """Settings by name from a source other than the environment.
 
-    where: how an error names the place of a setting, with `{}` for the setting's name. refused: names that make no
-    sense there.
+    where: how errors describe the place of a setting, with `{}` for the setting's name. refused: names that have no
+    effect there.
     """
 
     where: str
@@ -37,7 +51,7 @@ class Layer:
     refused: Collection[str] = ()
 
     def problems(self) -> Iterator[str]:
-        """Yield what may not be set here."""
+        """Yield the settings that are not allowed here."""
         for name in self.values:
             where = self.where.format(name)
             if name not in Settings.model_fields:
@@ -49,7 +63,7 @@ class Layer:
 
 
 class Settings(BaseSettings):
-    """All settings; every field is the variable PROJECT_EXPORT_<FIELD>, which counts as not set when it is empty."""
+    """All settings. Each field is the variable PROJECT_EXPORT_<FIELD>; an empty variable counts as not set."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore")
 
@@ -172,7 +186,7 @@ class Settings(BaseSettings):
     def over(cls, *layers: Layer) -> Settings:
         """Return the settings: each from the environment, else from the first layer that has it, else its default.
 
-        Raises SettingRefused, which lists every setting that has a bad value or is where it may not be.
+        Raises SettingRefused, which lists every setting that has an invalid value or is in the wrong place.
         """
         problems = [problem for layer in layers for problem in layer.problems()]
         given: dict[str, Any] = {}
@@ -197,7 +211,7 @@ class Settings(BaseSettings):
         return tuple(name.strip() for name in self.allow_absent.split(",") if name.strip())
 
     def required(self, field: str) -> str:
-        """Return the value of a setting that has no default; raise SettingMissing, naming the variable, when unset."""
+        """Return the value of a setting without a default. If it is unset, raise SettingMissing with its variable."""
         value = str(getattr(self, field))
         if not value:
             description = type(self).model_fields[field].description
@@ -210,12 +224,28 @@ ENVIRONMENT_ONLY: Mapping[str, str] = {
     for name, field in Settings.model_fields.items()
     if isinstance(extra := field.json_schema_extra, dict)
 }
-"""The settings that come from the environment alone, and why."""
+"""The settings that only the environment may set, and why."""
 
 
 def refusals(error: ValidationError, where: Mapping[str, str] | None = None) -> list[str]:
-    """Return one line for each setting whose value cannot be used. where: places, of those not in the environment."""
-    places = {str(one["loc"][0]): one for one in error.errors(include_url=False)}
+    """Return one line for each setting with an invalid value. where: the places of those not in the environment."""
+    found = {str(one["loc"][0]): one for one in error.errors(include_url=False)}
     return [
-        f"{(where or {}).get(name, variable(name))}: {one['msg']}, not {one['input']!r}" for name, one in places.items()
+        f"{(where or {}).get(name, variable(name))} {_rule(one)}; got {one['input']!r}" for name, one in found.items()
     ]
+
+
+def _rule(error: ErrorDetails) -> str:
+    """Return the rule that a value violates, in our own words if there are any for this type of error."""
+    context = {name: _plain(value) for name, value in error.get("ctx", {}).items()}
+    rule = _RULES.get(error["type"])
+    return f"is invalid ({error['msg']})" if rule is None else f"must be {rule.format(**context)}"
+
+
+def _plain(value: object) -> str:
+    """Return a number without a superfluous fraction, and a choice of words without quotes.
+
+    >>> _plain(0.0), _plain(512), _plain("'relation' or 'project'")
+    ('0', '512', 'relation or project')
+    """
+    return f"{value:g}" if isinstance(value, float) else str(value).replace("'", "")

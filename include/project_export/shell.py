@@ -1,7 +1,7 @@
-"""An export without Airflow: the same steps, one process per unit, on this machine.
+"""An export without Airflow: the same steps, with one process per worker, on this machine.
 
-The ledger is a SQLite file in the output folder unless another one is given. Ctrl-C cancels the running queries, queues
-nothing more, and fails the job; the same command goes on with it.
+The ledger is a SQLite file in the output folder unless another one is given. Ctrl-C cancels the running queries and
+fails the job; the same command resumes it.
 """
 
 from __future__ import annotations
@@ -58,15 +58,18 @@ Show = Callable[[Sequence[ledger.RelationProgress]], None]
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a shell export reads and writes: a DSN (libpq URI or keywords), a folder, and a ledger's DSN or nothing."""
+class Locations:
+    """What a shell export reads and writes: the source's DSN, the output folder, and the ledger's DSN.
+
+    A DSN is a libpq URI or keyword string. Without a DSN, the ledger is a SQLite file in the folder.
+    """
 
     source: str
     out: Path
     ledger_dsn: str = ""
 
     def context(self, settings: Settings) -> Context:
-        """Return the steps' context; a SQLite ledger is made or migrated on the way."""
+        """Return the steps' context; create or migrate a SQLite ledger."""
         engine = ledger.make_engine(self.ledger_dsn or sqlite_of(self.out))
         self.out.mkdir(parents=True, exist_ok=True)
         if not self.ledger_dsn:
@@ -74,7 +77,7 @@ class Place:
         return self._over(ledger.Ledger(engine, listen=settings.ledger_listen), settings)
 
     def require(self, settings: Settings, project_id: int) -> None:
-        """Raise what keeps an export from beginning, without touching the folder: SettingMissing, NotReady."""
+        """Raise what would prevent an export, without touching the folder: SettingMissing, NotReady."""
         blank = self._over(ledger.Ledger(ledger.make_engine("sqlite://")), settings)
         with all_at_once(blank, project_id, without=(LEDGER, STORE)):
             for name in blank.required:
@@ -91,20 +94,20 @@ def sqlite_of(out: Path) -> str:
 
 
 def kept_ledger(out: Path | None, dsn: str) -> ledger.Ledger:
-    """Return the ledger of a DSN, or of an output folder. Raises BadRequest when there is none, LedgerOutdated."""
+    """Return the ledger of a DSN or of an output folder. Raises BadRequest if there is none, LedgerOutdated."""
     if not dsn:
         if out is None:
-            raise BadRequest("no ledger was named: give the folder of an export by --out, or a DSN by --ledger")
+            raise BadRequest("no ledger was given: use --out with the folder of an export, or --ledger with a DSN")
         dsn = sqlite_of(out)
         if not Path(dsn.removeprefix("sqlite:///")).exists():
-            raise BadRequest(f"{out} has no ledger: nothing was exported to it, or its ledger is one of a --ledger")
+            raise BadRequest(f"{out} has no ledger: nothing was exported to it, or its exports used another --ledger")
     kept = ledger.Ledger(ledger.make_engine(dsn))
     kept.check()
     return kept
 
 
 def source_name(dsn: str) -> str:
-    """Return a name for the database of a DSN, without its credentials, fit for a path.
+    """Return a name for the database of a DSN, without its credentials, that can be part of a path.
 
     >>> source_name("postgresql://user:secret@db.example:5432/gitlab")
     'db.example-5432-gitlab'
@@ -112,7 +115,7 @@ def source_name(dsn: str) -> str:
     try:
         parts = conninfo_to_dict(dsn)
     except psycopg.ProgrammingError:
-        # libpq's own message may hold a piece of the password
+        # libpq's own message may show part of the password
         message = "the source is neither a libpq URI nor a keyword string"
         raise BadRequest(f"{message}; in a URI write @ : / ? # % of a password as %40 and so on") from None
     name = "-".join(str(parts[key]) for key in ("host", "port", "dbname") if parts.get(key))
@@ -120,7 +123,7 @@ def source_name(dsn: str) -> str:
 
 
 def export(
-    place: Place, params: dict[str, Any], settings: Settings, jobs: int, show: Show, *, anew: bool = False
+    at: Locations, params: dict[str, Any], settings: Settings, jobs: int, show: Show, *, anew: bool = False
 ) -> Merged:
     """Export one project and return its archive.
 
@@ -131,8 +134,8 @@ def export(
     """
     settings = settings.model_copy(update={"units": jobs})
     request = Request.from_params(params, load(settings.tree, settings.edition))
-    place.require(settings, request.project_id)
-    ctx = place.context(settings)
+    at.require(settings, request.project_id)
+    ctx = at.context(settings)
     run_id = f"{_RUN}{Process.this()}:{uuid.uuid4().hex[:8]}"
     if not anew:
         with all_at_once(ctx, request.project_id):
@@ -141,7 +144,7 @@ def export(
     created = create(ctx, request, run_id=run_id, requested_by=getpass.getuser(), run_alive=run_alive)
     try:
         with closing(_Snapshot(ctx, created)) as snapshot:
-            _work(place, ctx, created, run_id, snapshot, show)
+            _work(at, ctx, created, run_id, snapshot, show)
             return _merge(ctx, created, run_id)
     except BaseException as error:
         if ctx.ledger.queries.job(created.job_id).state in PENDING:
@@ -181,7 +184,7 @@ class _Snapshot:
         self._holder = Holder(ctx, created.job_id) if created.shared else None
 
     def touch(self) -> None:
-        """Keep it alive while it is needed; when it is lost, hold another, from which all relations are read again."""
+        """Keep the snapshot alive while it is needed. If it is lost, hold a new one; all relations are read again."""
         if not self._wanted:
             return
         try:
@@ -194,7 +197,7 @@ class _Snapshot:
             self._let_go()
 
     def close(self) -> None:
-        """Give it up."""
+        """Release it."""
         self._wanted = False
         self._let_go()
 
@@ -204,18 +207,18 @@ class _Snapshot:
             holder.close()
 
 
-def _work(place: Place, ctx: Context, created: Created, run_id: str, snapshot: _Snapshot, show: Show) -> None:
+def _work(at: Locations, ctx: Context, created: Created, run_id: str, snapshot: _Snapshot, show: Show) -> None:
     alone = len(created.titles) == 1
     spawn = multiprocessing.get_context("spawn")
     units: dict[int, BaseProcess] = {}
     try:
-        # Ctrl-C reaches the whole terminal; units are ended by this process, and so inherit that SIGINT is blocked.
+        # Ctrl-C reaches every process of the terminal. Workers inherit that SIGINT is blocked: this process ends them.
         resource_tracker.ensure_running()  # its start would unblock it again
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             for unit in range(len(created.titles)):
-                arguments = (place, ctx.settings, created.job_id, Owner(run_id, unit, 1), alone)
-                started = spawn.Process(target=_unit, args=arguments, name=f"unit {unit}")
+                arguments = (at, ctx.settings, created.job_id, Owner(run_id, unit, 1), alone)
+                started = spawn.Process(target=_unit, args=arguments, name=f"worker {unit}")
                 started.start()
                 units[unit] = started
         finally:
@@ -239,7 +242,7 @@ def _work(place: Place, ctx: Context, created: Created, run_id: str, snapshot: _
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM wait until the block ends: inside of a driver they would break more than the statement."""
+    """Delay Ctrl-C and SIGTERM until the block ends: inside a driver they would break more than the statement."""
     came: list[int] = []
     before = {
         sign: signal.signal(sign, lambda number, _: came.append(number)) for sign in (signal.SIGINT, signal.SIGTERM)
@@ -254,7 +257,7 @@ def _undisturbed() -> Iterator[None]:
 
 
 def _merge(ctx: Context, created: Created, run_id: str) -> Merged:
-    """Merge, with the retries that a scheduler would give; the snapshot is still held, for what is exported late."""
+    """Merge, with the retries of a scheduler. The snapshot is still held, for relations that the merge exports."""
     tries = ctx.settings.max_attempts
     for attempt in range(1, tries):
         try:
@@ -265,10 +268,10 @@ def _merge(ctx: Context, created: Created, run_id: str) -> Merged:
     return Merger(ctx, created.job_id, run_id=run_id, attempt=tries, last_try=True).run()
 
 
-def _unit(place: Place, settings: Settings, job_id: int, owner: Owner, alone: bool) -> None:
-    """Run one unit as a process of its own; its exit code says how it ended, the ledger says why."""
+def _unit(at: Locations, settings: Settings, job_id: int, owner: Owner, alone: bool) -> None:
+    """Run one worker in its own process. The exit code says how it ended, the ledger says why."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    worker = Worker(place.context(settings), job_id, owner, alone=alone)
+    worker = Worker(at.context(settings), job_id, owner, alone=alone)
     signal.signal(signal.SIGTERM, lambda *_: worker.cancel())
     try:
         worker.run()
@@ -284,7 +287,7 @@ def _how(process: BaseProcess) -> str:
 
 
 def run_alive(run_id: str) -> bool:
-    """Say whether the run that holds a job may still be working: another machine's may."""
+    """Return whether a run may still be working; a run of Airflow or on another machine always may."""
     kind, _, name = run_id.partition(":")
     process = Process.parse(name.rpartition(":")[0])
     return kind != "shell" or process is None or process.alive

@@ -30,7 +30,7 @@ def test_an_archive_beyond_all_32_bit_limits_is_read_whole(tmp_path: Path, happe
     line = record % (b"x" * (MIB - len(record) + 2))
     part = one_part(line)
     relations = (
-        ("project", True, (part_of(b"{}", "project", rows=1),)),
+        ("project", True, (part_of(b"{}", "project", records=1),)),
         ("commit_notes", False, tuple(StoredPart("commit_notes", i, part.facts, part.uri) for i in range(PARTS))),
     )
     files = members(FILES, "project", relations)

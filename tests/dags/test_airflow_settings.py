@@ -51,7 +51,7 @@ def test_a_variable_that_guards_fails_the_run_and_says_where_the_setting_belongs
 
 def test_the_check_asks_airflow_for_pool_scheduler_and_triggerer(stage: Stage) -> None:
     code, said = check(stage, "--airflow", "--source", stage.source, "--ledger", stage.ledger_uri, "--project-id", "1")
-    assert (code, said[-1]) == (0, "all is there"), said
+    assert (code, said[-1]) == (0, "everything is there"), said
     assert said[-4:-1] == [f"ok    pool {POOL}", "ok    scheduler", "ok    triggerer"]
 
 
@@ -64,4 +64,4 @@ def test_the_check_without_dsns_looks_at_settings_store_and_airflow(
     assert code == 1
     assert next(line for line in said if line.startswith("WRONG ")).startswith("WRONG pool no_such_pool: ")
     assert 'airflow pools set no_such_pool 4 "exports"' in "\n".join(said)
-    assert said[-1] == "1 of these would keep an export from beginning"
+    assert said[-1] == "1 problem(s) would prevent an export"

@@ -45,7 +45,7 @@ def test_settings_come_from_the_environment_the_connection_and_variables_in_this
         ("units=3", {}, "'project_export' in the extra of the connection 'project_export_source' is not an object"),
         ({}, {"project_export_allow_tables": "x.y"}, "the Variable project_export_allow_tables is not allowed"),
         ({}, {"project_export_unit": "3"}, "the Variable project_export_unit names no setting; nearest: unit"),
-        ({}, {"project_export_units": "many"}, "the Variable project_export_units: Input should be a valid integer"),
+        ({}, {"project_export_units": "many"}, "the Variable project_export_units must be an integer"),
     ],
 )
 def test_a_setting_in_the_wrong_place_is_refused_with_its_place(monkeypatch, extra, variables, said):

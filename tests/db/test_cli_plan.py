@@ -35,13 +35,13 @@ def test_the_table_says_what_each_relation_costs_and_who_begins_with_it(generate
     code, out, err = plan(generated, "--relations", "issues,labels", "--units", "2")
     assert (code, err) == (0, "")
     lines = [line.split() for line in out.splitlines() if line.strip()]
-    assert lines[0] == ["relation", "records", "cost", "parts", "units"]
+    assert lines[0] == ["relation", "records", "cost", "parts", "workers"]
     issues = next(line for line in lines if line[0] == "issues")
     assert int(issues[3]) > 1
     assert issues[4:] == ["0,", "1"]
     assert next(line for line in lines if line[0] == "project")[1:4] == ["1", "1", "1"]
     assert any("issues (" in line and "parts)" in line for line in out.splitlines())
-    assert lines[-1][-2:] == ["2", "unit(s)"]
+    assert lines[-1][-2:] == ["2", "worker(s)"]
 
 
 @pytest.mark.usefixtures("small_costs")

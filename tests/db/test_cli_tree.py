@@ -233,7 +233,7 @@ def test_the_statements_can_be_read_without_a_database():
     ("words", "said"),
     [
         (["isues"], "relation isues is unknown; nearest: issues"),
-        (["issues", "--explain"], "--explain needs a database that plans: give --source DSN"),
+        (["issues", "--explain"], "--explain needs a database: give --source DSN"),
     ],
 )
 def test_a_relation_without_statements_is_reported(words, said):

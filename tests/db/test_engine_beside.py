@@ -214,7 +214,7 @@ def test_a_value_whose_file_is_missing_is_the_default_and_counted(
     assert dict(reader.omissions) == {f"films.reel: {said}": 1}
 
 
-@pytest.mark.parametrize(("tin", "said"), [(4, "is outside of the store"), (5, "leads over a link")])
+@pytest.mark.parametrize(("tin", "said"), [(4, "is outside the store"), (5, "contains a link")])
 def test_a_file_that_must_not_be_followed_fails_its_relation_and_names_the_row(
     film: Callable[..., Reader], tin: int, said: str
 ) -> None:

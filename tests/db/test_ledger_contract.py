@@ -32,7 +32,7 @@ REQUEST = JobRequest(
 
 @dataclass(frozen=True)
 class Facts:
-    rows: int = 3
+    records: int = 3
     raw_bytes: int = 300
     stored_bytes: int = 30
     crc32: int = 2**32 - 1

@@ -22,7 +22,7 @@ REQUEST = JobRequest(source="s", tree="t", project_id=1, run_id="manual__1", req
 
 
 class Facts:
-    rows = 1
+    records = 1
     raw_bytes = 2
     stored_bytes = 3
     crc32 = 4

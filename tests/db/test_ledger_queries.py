@@ -25,7 +25,7 @@ JOBS, PAGE = 10_000, 50
 
 @dataclass(frozen=True)
 class Facts:
-    rows: int = 3
+    records: int = 3
     raw_bytes: int = 300
     stored_bytes: int = 30
     crc32: int = 1

@@ -172,12 +172,12 @@ def test_a_store_that_does_not_say_how_much_is_free_is_taken(ctx: Context) -> No
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"if_running": "maybe"}, "if_running must be one of fail, join, wait, not 'maybe'"),
-        ({"after_export": "mail"}, "after_export must be one of notify, none, upload, not 'mail'"),
+        ({"if_running": "maybe"}, "if_running must be one of fail, join, wait; got 'maybe'"),
+        ({"after_export": "mail"}, "after_export must be one of notify, none, upload; got 'mail'"),
         ({"after_export": "upload"}, "needs an upload_url"),
         ({"upload_url": "https://files.example/"}, "is for after_export=upload only"),
         ({"after_export": "upload", "upload_url": "file:///etc/passwd"}, "is not a URL to send to"),
-        ({"after_export": "upload", "upload_url": 7}, "must be a text"),
+        ({"after_export": "upload", "upload_url": 7}, "upload_url must be a string"),
         (
             {"after_export": "upload", "upload_url": "https://files.example/", "upload_http_method": "DELETE"},
             "must be one of PUT, POST",

@@ -90,7 +90,7 @@ def test_verify_finds_a_file_that_the_format_does_not_have(archive: Path, tmp_pa
     done = run("verify", "--json", str(tmp_path / "more.tar.gz"))
     (remark,) = json.loads(done.stdout)["remarks"]
     assert (remark["code"], remark["where"]) == ("unknown", "VERSION")
-    assert remark["message"] == "archives of the format plain have no such file"
+    assert remark["message"] == "archives of the format plain do not have this file"
 
 
 def test_verify_finds_a_value_that_neither_its_column_nor_its_parameter_can_have(tmp_path: Path, run: Run) -> None:
@@ -138,8 +138,8 @@ def records(text: str) -> list[dict[str, object]]:
         ("price=NaN", "price must be a finite number; got nan"),
         ("lent=1", "lent must be a boolean; got 1"),
         (f"motto={'x' * 21}", "motto must have at most 20 characters; got 21"),
-        ("motto", "a parameter is given as NAME=VALUE, not 'motto'"),
-        ("project_id=8", "parameter project_id is not one of the tree"),
+        ("motto", "a parameter must be NAME=VALUE; got 'motto'"),
+        ("project_id=8", "parameter project_id is not declared by the tree; it has its own option"),
         ("description=x", "parameter description is unknown"),
     ],
 )

@@ -147,7 +147,7 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_command_says_ok_for_each_and_makes_no_folder(generated: str, tmp_path: Path) -> None:
     code, said = check("--source", generated, "--out", str(tmp_path / "a" / "out"), "--project-id", "1", *VERSION)
-    assert (code, said.splitlines()[-1]) == (0, "all is there")
+    assert (code, said.splitlines()[-1]) == (0, "everything is there")
     assert {line[:6] for line in said.splitlines()[:-1]} == {"ok    "}
     assert list(tmp_path.iterdir()) == []
 
@@ -157,7 +157,7 @@ def test_the_command_lists_everything_a_beginner_has_not_done() -> None:
     marked = {line[6:].partition(":")[0] for line in said.splitlines() if line.startswith("WRONG ")}
     settings = {f"setting {name}" for name in ("store", "gitlab_version", "gitlab_revision")}
     assert (code, marked) == (1, {"ledger", "source", *settings})
-    assert said.splitlines()[-1] == "5 of these would keep an export from beginning"
+    assert said.splitlines()[-1] == "5 problem(s) would prevent an export"
 
 
 def test_the_command_names_databases_that_do_not_answer(tmp_path: Path) -> None:

@@ -95,9 +95,7 @@ def test_within_the_grace_the_snapshot_is_kept_and_only_what_is_missing_is_expor
         job = ctx.ledger.queries.job(created.job_id)
         assert job.finished_at is not None
         until = job.finished_at + timedelta(seconds=GRACE_SECONDS)
-        said = (
-            f"failed, resumable until {until:%H:%M} UTC: clear the failed tasks, and only what is missing is exported"
-        )
+        said = f"failed, resumable until {until:%H:%M} UTC: clear the failed tasks to export only what is missing"
         assert resumable_until(ctx, job.id) == until
         assert said in caplog.text
         caplog.clear()

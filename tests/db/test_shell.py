@@ -305,7 +305,7 @@ def test_a_run_lives_as_long_as_the_very_process_that_began_it() -> None:
 @pytest.mark.parametrize(
     ("code", "said", "arguments"),
     [
-        (2, "project_id must be a positive integer", ["--project-id", "0"]),
+        (2, "project_id must be positive and fit into 64 bits; got 0", ["--project-id", "0"]),
         (1, "project 4711 is not in projects", ["--project-id", "4711"]),
         (2, "relation isues is unknown; nearest: issues", ["--relations", "isues"]),
         (2, "consistency must be relation or project", ["--consistency", "none"]),

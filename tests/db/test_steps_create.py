@@ -52,20 +52,20 @@ def no_job(ctx: Context) -> bool:
 # The request
 
 
-@pytest.mark.parametrize("project_id", [0, -3, "x", "1", None, 1.0, True, 1 << 63, "1; DROP TABLE projects"])
-def test_a_project_id_that_is_no_positive_integer_is_refused(project_id: Any) -> None:
-    with pytest.raises(BadRequest, match="project_id must be a positive integer"):
+@pytest.mark.parametrize("project_id", [0, -3, 1 << 63])
+def test_a_project_id_out_of_range_is_refused(project_id: int) -> None:
+    with pytest.raises(BadRequest, match=rf"^project_id must be positive and fit into 64 bits; got {project_id}$"):
         Request.from_params({"project_id": project_id}, load("gitlab"))
 
 
-@pytest.mark.parametrize(("project_id", "got"), [(1.0, "1.0 (float)"), ("1", "'1' (str)")])
-def test_a_refused_project_id_is_told_with_its_type(project_id: Any, got: str) -> None:
-    with pytest.raises(BadRequest, match=re.escape(f"got {got}")):
+@pytest.mark.parametrize("project_id", ["x", "1", None, 1.0, True, "1; DROP TABLE projects"])
+def test_a_project_id_that_is_not_an_integer_is_refused_as_it_was_given(project_id: Any) -> None:
+    with pytest.raises(BadRequest, match=f"^{re.escape(f'project_id must be an integer; got {project_id!r}')}$"):
         Request.from_params({"project_id": project_id}, load("gitlab"))
 
 
 def test_a_request_without_a_project_id_is_refused() -> None:
-    with pytest.raises(BadRequest, match=r"project_id must be a positive integer.*got None"):
+    with pytest.raises(BadRequest, match=r"^project_id must be an integer; got None$"):
         Request.from_params({}, load("gitlab"))
 
 
@@ -75,14 +75,14 @@ def test_a_request_without_a_project_id_is_refused() -> None:
         ({"projectid": 1}, "parameter projectid is unknown; nearest: project_id"),
         ({"relations": ["isues"]}, "relation isues is unknown; nearest: issues"),
         ({"relations": ["notes"]}, "relation notes is unknown; "),
-        ({"relations": "issues"}, "relations must be a list of names, not 'issues'"),
-        ({"relations": 5}, "relations must be a list of names, not 5"),
+        ({"relations": "issues"}, "relations must be a list of names; got 'issues'"),
+        ({"relations": 5}, "relations must be a list of names; got 5"),
         ({"relations": {"issues": 1}}, "relations must be a list of names"),
         ({"relations": [1]}, "relations must be a list of names"),
         ({"description": 5}, "description must be a string; got 5"),
         ({"description": "a\0b"}, "description must be a string without NUL"),
         ({"description": "a\ud800b"}, "description must be a string without NUL"),
-        ({"consistency": "none"}, "consistency must be relation or project, not 'none'"),
+        ({"consistency": "none"}, "consistency must be relation or project; got 'none'"),
     ],
 )
 def test_a_wrong_parameter_is_refused_with_what_is_valid(params: dict[str, Any], said: str) -> None:

@@ -56,7 +56,7 @@ def count(source: str, table: str) -> int:
 def test_a_unit_without_a_holder_gives_up_after_a_while_and_says_what_to_look_at(make: Make) -> None:
     ctx = make(units=2, snapshot_wait_seconds=0.1)
     created = started(ctx, "labels", "boards")
-    with pytest.raises(SnapshotMissing, match=r"nobody holds a snapshot for job .* Does a triggerer run"):
+    with pytest.raises(SnapshotMissing, match=r"nobody holds a snapshot for job .* Is a triggerer running"):
         worker(ctx, created).run()
     assert set(attempts(ctx, created).values()) == {0}
 

@@ -57,7 +57,7 @@ def test_the_rows_of_an_ended_unit_are_queued_again_with_the_reason(make: Make) 
     relation = die(ctx, created, unit=1)
     progress, over = watch(ctx, created.job_id, {1: "failed"})
     assert (progress.queued, over) == (2, False)
-    assert "the task of its unit 1 ended as failed" in str(row(ctx, created, relation).error)
+    assert "the task of its worker 1 ended as failed" in str(row(ctx, created, relation).error)
 
 
 def test_the_watch_is_over_when_no_unit_is_left_and_the_merge_does_the_rest(make: Make, generated: str) -> None:

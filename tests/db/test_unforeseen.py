@@ -246,7 +246,7 @@ def test_what_cannot_be_tidied_up_after_the_publication_fails_nothing(
         out.write(b"of an attempt that does not count")
     with flaky.refusing(step):
         runs.merge(remote, created)
-    assert "unreferenced files stay until prune_exports removes them" in caplog.text
+    assert "unreferenced files remain until prune_exports removes them" in caplog.text
     assert job(remote, created).state == "finished"
 
 

@@ -22,11 +22,11 @@ FILES = GITLAB.written({"gitlab_version": "18.6.0", "gitlab_revision": "01234567
 
 
 def part_of(
-    data: bytes, relation: str = "issues", part: int = 0, level: int = 1, rows: int | None = None
+    data: bytes, relation: str = "issues", part: int = 0, level: int = 1, records: int | None = None
 ) -> StoredPart:
     out = io.BytesIO()
     writer = PartWriter(out, level)
-    writer.write(data, data.count(b"\n") if rows is None else rows)
+    writer.write(data, data.count(b"\n") if records is None else records)
     return stored(StoredPart(relation, part, writer.finish(), ""), out.getvalue())
 
 
@@ -59,12 +59,12 @@ def sample() -> Sample:
     """A small archive of every kind of file: a root, many in three parts, many in one, none, one, and null."""
     lines = [b'{"title":"%d \xc3\xa4\\u003c","n":[{"a":%d}]}\n' % (i, i) for i in range(300)]
     relations = (
-        ("project", True, (part_of(b'{"description":"d"}', "project", rows=1),)),
+        ("project", True, (part_of(b'{"description":"d"}', "project", records=1),)),
         ("issues", False, tuple(part_of(b"".join(lines[i::3]), "issues", i) for i in range(3))),
         ("labels", False, (part_of(b'{"title":"l"}\n', "labels"),)),
         ("boards", False, (part_of(b"", "boards"),)),
-        ("project_feature", True, (part_of(b'{"issues_access_level":20}', "project_feature", rows=1),)),
-        ("auto_devops", True, (part_of(b"null", "auto_devops", rows=0),)),
+        ("project_feature", True, (part_of(b'{"issues_access_level":20}', "project_feature", records=1),)),
+        ("auto_devops", True, (part_of(b"null", "auto_devops", records=0),)),
     )
     files = members(FILES, "project", relations)
     data, facts = archive_of(files)
@@ -84,7 +84,7 @@ def manifest_of(
                 [
                     ManifestPart(
                         part=one.part,
-                        rows=one.facts.rows,
+                        rows=one.facts.records,
                         raw_bytes=one.facts.raw_bytes,
                         stored_bytes=one.facts.stored_bytes,
                         sha256=one.facts.sha256,

@@ -6,7 +6,7 @@ from project_export.archive.layout import members
 from project_export.errors import ArchiveBroken
 from tests.unit.archive_samples import FILES, part_of
 
-ROOT = ("project", True, [part_of(b"{}", "project", rows=1)])
+ROOT = ("project", True, [part_of(b"{}", "project", records=1)])
 
 
 def test_the_files_besides_the_records_are_those_that_gitlab_writes() -> None:
@@ -38,6 +38,6 @@ def test_an_archive_without_its_root_is_an_error() -> None:
 
 
 def test_another_root_names_its_own_files() -> None:
-    root = ("shop", True, [part_of(b"{}", "shop", rows=1)])
+    root = ("shop", True, [part_of(b"{}", "shop", records=1)])
     names = [member.name for member in members({}, "shop", [root, ("orders", False, [part_of(b"{}\n")])])]
     assert names == ["tree/shop.json", "tree/shop/orders.ndjson"]

@@ -162,4 +162,4 @@ def test_an_original_position_that_is_replaced_says_so() -> None:
             }
         )
     )
-    assert [fault.message for fault in found] == ["incomplete, it lacks head_sha; the importer takes position instead"]
+    assert [fault.message for fault in found] == ["incomplete: it lacks head_sha; the importer uses position instead"]

@@ -15,8 +15,8 @@ LIMIT = 10
 
 def said(pieces: list[tuple[bytes, int]]) -> tuple[str, ...]:
     oversize = Oversize(replace(LIMITS, line=LIMIT))
-    for data, rows in pieces:
-        oversize.add(data, rows)
+    for data, records in pieces:
+        oversize.add(data, records)
     return oversize.remarks
 
 

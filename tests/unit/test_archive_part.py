@@ -34,7 +34,7 @@ def test_a_part_reads_back_as_it_was_written_and_its_facts_are_true(pieces: list
     facts = writer.finish()
     raw, stored = b"".join(pieces), out.getvalue()
     assert inflated(stored) == raw
-    assert (facts.rows, facts.raw_bytes, facts.stored_bytes) == (len(pieces), len(raw), len(stored))
+    assert (facts.records, facts.raw_bytes, facts.stored_bytes) == (len(pieces), len(raw), len(stored))
     assert (facts.crc32, facts.stored_crc32) == (zlib.crc32(raw), zlib.crc32(stored))
     assert facts.sha256 == hashlib.sha256(raw).hexdigest()
 
@@ -55,7 +55,7 @@ def test_the_sizes_written_do_not_change_the_stored_bytes(cuts: list[int]) -> No
 def test_an_empty_part_is_a_stream_of_nothing(level: int) -> None:
     part = part_of(b"", level=level)
     assert inflated(opened(part.uri).read()) == b""
-    assert (part.facts.rows, part.facts.raw_bytes, part.facts.crc32) == (0, 0, 0)
+    assert (part.facts.records, part.facts.raw_bytes, part.facts.crc32) == (0, 0, 0)
 
 
 def test_a_part_ends_on_a_byte_boundary_and_leaves_its_file_open() -> None:
@@ -70,4 +70,4 @@ def test_a_part_ends_on_a_byte_boundary_and_leaves_its_file_open() -> None:
 def test_progress_is_told_before_a_block_is_full() -> None:
     writer = PartWriter(io.BytesIO(), 1)
     writer.write(b'{"iid":1}\n', 1)
-    assert (writer.rows, writer.raw_bytes) == (1, 10)
+    assert (writer.records, writer.raw_bytes) == (1, 10)

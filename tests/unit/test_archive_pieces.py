@@ -146,7 +146,9 @@ def test_parts_that_are_tar_already_appear_as_the_files_that_they_hold() -> None
     data = [file_header(f"./{name}", len(one), MTIME) + one + padding(len(one)) for name, one in content.items()]
     # The second part begins in the middle of a file: a large file is shared by several workers.
     whole = b"".join(data)
-    run = Run(("uploads",), (part_of(whole[:900], "uploads", 0, rows=1), part_of(whole[900:], "uploads", 1, rows=2)))
+    run = Run(
+        ("uploads",), (part_of(whole[:900], "uploads", 0, records=1), part_of(whole[900:], "uploads", 1, records=2))
+    )
     archive, _ = archive_of([Member("VERSION", data=b"1"), run, Member("tree/issues.ndjson", (part_of(b"i\n"),))])
     expected = {f"./{name}": one for name, one in content.items()}
     for mode in ("r:gz", "r|gz"):

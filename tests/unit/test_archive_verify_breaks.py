@@ -96,7 +96,7 @@ def test_a_value_over_a_model_s_limit_is_a_problem_where_limits_are_asked_for(re
 
 @pytest.mark.parametrize("one", [one for one in MODELS if one.code == "refused"], ids=names)
 def test_what_the_root_s_model_refuses_is_said_to_end_the_import(report_of: Check, one: Break) -> None:
-    assert all("ends the whole import" in problem.message for problem in report_of(one).problems)
+    assert all("the whole import fails" in problem.message for problem in report_of(one).problems)
 
 
 @pytest.mark.heavy

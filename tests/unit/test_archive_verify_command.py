@@ -51,7 +51,7 @@ def test_the_report_is_json_on_demand(archive: Path) -> None:
         {
             "code": "type",
             "where": "tree/project/issues.ndjson:1",
-            "message": "issues.state: a number instead of a name, as its codes have",
+            "message": "issues.state: a number instead of the name of a code",
             "count": 1,
         }
     ]
@@ -63,7 +63,9 @@ def test_warnings_are_printed_and_fail_on_demand(archive: Path) -> None:
     archive.write_bytes(packed(files))
     result = run(archive)
     assert result.exit_code == 0
-    assert "warning: tree/project/issues.ndjson:1: issues.a_new_key: the importer knows no such key" in result.stdout
+    assert (
+        "warning: tree/project/issues.ndjson:1: issues.a_new_key: the importer does not know this key" in result.stdout
+    )
     assert f"whole: {archive.stat().st_size} bytes" in result.stdout
     assert run(archive, "--strict").exit_code == 1
     archive.write_bytes(packed(good_files()))

@@ -35,9 +35,9 @@ def codes(report: Report) -> list[str]:
 def test_a_finding_names_the_key_and_never_its_value() -> None:
     report = checked({"title": "t"}, {"notes": [{"author": {"name": "a"}, "updated_at": "yesterday", "token": "hush"}]})
     assert [str(problem) for problem in report.problems] == [
-        f"{ISSUES}:2: issues.notes.updated_at: a text of another form instead of a time like 2017-08-29T04:36:44.383Z "
+        f"{ISSUES}:2: issues.notes.updated_at: a text in another form instead of a time like 2017-08-29T04:36:44.383Z "
         "[type]",
-        f"{ISSUES}:2: issues.notes.token: looks like a secret; no archive has one [secret]",
+        f"{ISSUES}:2: issues.notes.token: looks like a secret; archives never contain secrets [secret]",
     ]
 
 

@@ -61,7 +61,7 @@ def test_a_setting_out_of_range_is_named_in_one_line(run: Run, tmp_path: Path, m
     monkeypatch.setenv("PROJECT_EXPORT_BATCH_ROWS", "none")
     done = run(*export(tmp_path))
     assert done.exit_code == 1
-    assert done.stderr.splitlines()[-1].startswith("error: PROJECT_EXPORT_BATCH_ROWS: Input should be a valid integer")
+    assert done.stderr.splitlines()[-1] == "error: PROJECT_EXPORT_BATCH_ROWS must be an integer; got 'none'"
 
 
 def test_missing_settings_are_listed_with_what_else_is_missing_and_no_folder_is_made(
@@ -85,7 +85,7 @@ def test_the_version_is_printed(run: Run) -> None:
 
 @pytest.mark.parametrize("command", ["status", "prune"])
 def test_where_there_is_no_ledger_none_is_made(run: Run, tmp_path: Path, command: str) -> None:
-    assert "no ledger was named" in run(command).stderr
+    assert "no ledger was given" in run(command).stderr
     done = run(command, "--out", str(tmp_path / "out"))
     assert (done.exit_code, "has no ledger" in done.stderr) == (2, True)
     assert list(tmp_path.iterdir()) == []

@@ -53,7 +53,7 @@ def test_errors_carry_what_their_handlers_need() -> None:
 def test_a_code_is_what_the_database_or_the_system_said_or_the_name_of_the_class() -> None:
     assert errors.SourceRefused("no right", "42501").code == "42501"
     assert SourceBusy("gone").code == "SourceBusy"
-    full = errors.StoreRefused("no room")
+    full = errors.StoreRefused("no space")
     full.__cause__ = OSError(errno.ENOSPC, "No space left on device")
     assert full.code == "ENOSPC"
     assert errors.foreseen(KeyError("iid")).code == "Unforeseen"

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import pytest
 
 from project_export.errors import DeliveryFailed, DeliveryRefused
-from project_export.send import CHUNK, MOST_INTERIM, Place, send, shown
+from project_export.send import CHUNK, MOST_INTERIM, Url, send, shown
 from tests.receiver import Receiver
 from tests.unit.sending import GZIP, early, put
 
@@ -126,20 +126,20 @@ def test_an_answer_before_the_end_of_the_body_is_read() -> None:
 
 
 def test_a_receiver_that_does_not_answer_is_given_up() -> None:
-    with early(b"") as url, pytest.raises(DeliveryFailed, match="broke the connection off"):
+    with early(b"") as url, pytest.raises(DeliveryFailed, match="closed the connection: timed out"):
         put(url, timeout_seconds=0.2)
 
 
 def test_a_host_header_has_no_default_port() -> None:
-    assert Place.parse("https://files.example/a?b").name == "files.example"
-    assert Place.parse("https://[2606::1]:444/").name == "[2606::1]:444"
-    assert Place.parse("http://files.example").target == "/"
+    assert Url.parse("https://files.example/a?b").name == "files.example"
+    assert Url.parse("https://[2606::1]:444/").name == "[2606::1]:444"
+    assert Url.parse("http://files.example").target == "/"
 
 
 def test_nothing_secret_is_in_any_text(caplog: pytest.LogCaptureFixture, receiver: Receiver) -> None:
     caplog.set_level(logging.DEBUG)
     url = receiver.url.replace("//", "//jane:pa55@") + "/up?sig=s3cret#frag"
     put(url)
-    texts = caplog.text + repr(Place.parse(url)) + shown(url)
+    texts = caplog.text + repr(Url.parse(url)) + shown(url)
     assert not any(secret in texts for secret in ("jane", "pa55", "s3cret", "frag"))
     assert shown("http://[bad") == "the URL"

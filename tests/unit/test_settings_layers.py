@@ -55,7 +55,7 @@ def test_all_that_is_wrong_is_listed_with_its_place(monkeypatch: pytest.MonkeyPa
     said = str(caught.value)
     assert "zon in the extra names no setting; nearest: zone" in said
     assert "source_conn_id in the extra has no effect here: set PROJECT_EXPORT_SOURCE_CONN_ID" in said
-    assert "PROJECT_EXPORT_BATCH_ROWS: Input should be greater than or equal to 1, not '0'" in said
+    assert "PROJECT_EXPORT_BATCH_ROWS must be at least 1; got '0'" in said
     monkeypatch.delenv("PROJECT_EXPORT_BATCH_ROWS")
-    with pytest.raises(SettingRefused, match="the Variable project_export_units: Input should be a valid integer"):
+    with pytest.raises(SettingRefused, match="the Variable project_export_units must be an integer"):
         Settings.over(Layer(VARIABLE, {"units": "many"}))

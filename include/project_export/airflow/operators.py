@@ -161,7 +161,7 @@ class ExportRelation(BaseOperator):
                 worked = self._worker.run()
             finally:
                 context[DID] = str(self._worker.worked)
-        return {"parts": worked.parts, "records": worked.rows, "raw_bytes": worked.raw_bytes}
+        return {"parts": worked.parts, "records": worked.records, "raw_bytes": worked.raw_bytes}
 
     def _lends(self, ti: Any) -> bool:
         """Return whether the worker may lend a snapshot: workers share one, and the task that held it has ended.

@@ -1,1 +1,1 @@
-"""The archive: parts of relations, their merge into one tar.gz, its manifest, and the check of the whole."""
+"""The archive: parts of relations, their merge into one tar.gz, its manifest, and its verification."""

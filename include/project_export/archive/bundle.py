@@ -1,7 +1,7 @@
-"""Git bundles as a stream: is one whole, and does it stand alone?
+"""Check git bundles as a stream: whether one is complete and needs no other.
 
-Format: git's Documentation/gitformat-bundle and gitformat-pack: a line with the version, in version 3 capabilities,
-prerequisites, references, an empty line, and a pack, whose last bytes are the hash of those before.
+Format: git's Documentation/gitformat-bundle and gitformat-pack: a line with the version, capabilities (version 3
+only), prerequisites, references, an empty line, and a pack that ends with the hash of its other bytes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def wrong(chunks: Iterator[bytes]) -> str | None:
         searched = len(header)
         header += next(chunks, b"")
         if not _SIGNATURE.match(header) and (len(header) > LONGEST_SIGNATURE or len(header) == searched):
-            return "it does not begin like a git bundle"
+            return "it does not start like a git bundle"
         if len(header) == searched:
             return "it ends within its list of references"
         end = header.find(b"\n\n", max(searched - 1, 0))

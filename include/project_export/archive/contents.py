@@ -1,4 +1,4 @@
-"""Files of JSON: one object in the whole file, or one record on each line."""
+"""JSON files: one object per file, or one record per line."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _BAD: Any = object()
 
 
 class Contents:
-    """Reads the content of JSON files; what is found goes to `findings`.
+    """Checks the content of JSON files and adds what is wrong to `findings`.
 
-    tree: what records are checked by. longest: bytes of a line, or of a file with one object, at most; longer ones are
-    a finding and are not inspected. strict: whether values over an importer's limits are a problem.
+    tree: defines the records. longest: maximum bytes of a line, or of a file with one object; a longer one is a finding
+    and is not parsed. strict: whether values over an importer's limits are a problem.
     """
 
     def __init__(self, tree: Tree, findings: Findings, longest: int, *, strict: bool = False) -> None:
@@ -31,7 +31,11 @@ class Contents:
         self._records = Records(tree, findings, strict=strict)
 
     def document(self, name: str, chunks: Iterable[bytes], relation: str = "") -> dict[str, Any] | None:
-        """Check a file with one object, a relation's record or another one, and return it if it is one."""
+        """Check a file with one object, and return the object.
+
+        relation: whose record it is, empty if it is not a record. Returns None if the file is too long or not an
+        object.
+        """
         held: list[bytes] = []
         size = 0
         for chunk in chunks:
@@ -39,22 +43,22 @@ class Contents:
             if size <= self._longest:
                 held.append(chunk)
         if size > self._longest:
-            self._findings.add("limit", name, f"{size} bytes; {self._longest} are read")
+            self._findings.add("limit", name, f"{size} bytes; at most {self._longest} are read")
             return None
         text = b"".join(held)
         value = self._value(name, 0, text)
         if isinstance(value, dict):
             if b"\n" in text:
-                self._findings.add("form", name, "more than one line, or a newline behind it")
+                self._findings.add("form", name, "more than one line, or a newline at the end")
             if relation:
                 self._records.check(relation, name, 0, value, text)
             return value
         if value is not _BAD:
-            self._findings.add("json", name, "it is not an object")
+            self._findings.add("json", name, "not an object")
         return None
 
     def lines(self, relation: str, name: str, chunks: Iterable[bytes]) -> int:
-        """Check a file of a record on each line, and count them."""
+        """Check a file with one record per line, and return their number."""
         one = self._records.one(relation)
         if one is None:
             self._findings.add("unknown", name, "the tree has no such relation")
@@ -62,7 +66,9 @@ class Contents:
         line: bytes | int = b""
         for number, line in enumerate(split(chunks, self._longest), 1):
             if isinstance(line, int):
-                self._findings.add("limit", name, f"{line} bytes in a line; {self._longest} are read", line=number)
+                self._findings.add(
+                    "limit", name, f"a line of {line} bytes; at most {self._longest} are read", line=number
+                )
                 records += 1
                 continue
             value = self._value(name, number, line)
@@ -73,29 +79,29 @@ class Contents:
                 records += 1
                 self._records.check(relation, name, number, value, line)
             elif value is not _BAD:
-                self._findings.add("json", name, "it is not an object", line=number)
+                self._findings.add("json", name, "not an object", line=number)
         self._ends(name, one, number, ended=line.endswith(b"\n") if isinstance(line, bytes) else None)
         return records
 
     def _ends(self, name: str, one: bool | None, lines_read: int, *, ended: bool | None) -> None:
-        """Look at the form of a file of `lines_read` lines; ended: whether the last has a newline, if it was kept."""
+        """Check how many lines a file has and how it ends. ended: whether with a newline, None if unknown."""
         if one and lines_read > 1:
-            self._findings.add("lines", name, f"{lines_read} lines in a relation of one record")
+            self._findings.add("lines", name, f"{lines_read} lines in a one-to-one relation")
         elif one and ended:
-            self._findings.add("form", name, "a newline behind the record of a one-to-one relation")
+            self._findings.add("form", name, "a newline after the record of a one-to-one relation")
         elif one and not lines_read:
-            self._findings.add("form", name, "it is empty; a relation of one without a record has null")
+            self._findings.add("form", name, "empty; a one-to-one relation without a record has null")
         elif not one and lines_read and ended is False and not (one is None and lines_read == 1):
             self._findings.add("lines", name, "the last line has no newline")
         elif one is False and not lines_read:
             self._findings.add(
-                "form", name, "it is empty; without records there is no file", since=self._no_empty_files
+                "form", name, "empty; a relation without records has no file", since=self._no_empty_files
             )
 
     def _value(self, name: str, number: int, text: bytes) -> Any:
-        """The value of a JSON text, _BAD when it is none."""
+        """Return the value of a JSON text, or _BAD if it is not JSON."""
         if text.rstrip(b"\n").endswith(b"\r"):
-            self._findings.add("json", name, "a carriage return at its end", line=number)
+            self._findings.add("json", name, "a carriage return at the end", line=number)
             return _BAD
         try:
             return parse(text, self._escapes)

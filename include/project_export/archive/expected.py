@@ -1,4 +1,4 @@
-"""An archive against its manifest: files, records, bytes and checksums."""
+"""Compare an archive with its manifest: files, records, bytes and checksums."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ class Expected:
         )
 
     def file(self, name: str, chunks: Iterator[bytes]) -> ExpectedFile | None:
-        """A file of the tree whose content is to be read through the result; None when nothing is known of it."""
+        """Return a relation's content, compared while it is read, or None if the manifest does not have the file."""
         relation = self._relations.get(name)
         if relation:
             return ExpectedFile(relation, name, chunks, self._findings)
         if self._manifest:
-            self._findings.add("manifest", name, "the manifest does not know it")
+            self._findings.add("manifest", name, "not in the manifest")
         return None
 
     def end(self, archive: str, files: set[str], size: int, sha256: str) -> None:
-        """Compare the whole, once all has been read: names of the files, size and SHA-256 of the archive."""
+        """Compare the names of the files and the size and SHA-256 of the archive, once it has been read."""
         if not self._manifest:
             return
         for file in sorted(self._relations.keys() - files):
-            self._findings.add("manifest", file, "it is not there")
+            self._findings.add("manifest", file, "missing")
         facts = self._manifest.archive
         if (size, sha256) != (facts.bytes, facts.sha256):
-            message = f"{size} bytes with SHA-256 {sha256} instead of {facts.bytes} bytes with {facts.sha256}"
+            message = f"{size} bytes with SHA-256 {sha256}; the manifest has {facts.bytes} bytes with {facts.sha256}"
             self._findings.add("manifest", archive, message)
 
 
 class ExpectedFile:
-    """A file that the manifest knows, hashed part by part, by the parts' lengths, as its content goes by."""
+    """A file of the manifest. Iterating over its content hashes each part; their lengths come from the manifest."""
 
     def __init__(self, relation: ManifestRelation, name: str, chunks: Iterable[bytes], findings: Findings) -> None:
         self._relation = relation
@@ -66,12 +66,12 @@ class ExpectedFile:
             yield chunk
 
     def end(self, records: int, size: int) -> None:
-        """Compare what was read: records, bytes, and the SHA-256 of each part."""
+        """Compare the records and bytes that were read, and the SHA-256 of each part."""
         expected = self._relation
         if (records, size) != (expected.rows, expected.bytes):
-            message = f"{records} records in {size} bytes instead of {expected.rows} in {expected.bytes}"
+            message = f"{records} records in {size} bytes; the manifest has {expected.rows} in {expected.bytes}"
             self._findings.add("manifest", self._name, message)
         for part, hashed in self._parts:
             if hashed.hexdigest() != part.sha256:
-                message = f"part {part.part} has another SHA-256 than was written"
+                message = f"part {part.part} has a different SHA-256"
                 self._findings.add("manifest", self._name, message)

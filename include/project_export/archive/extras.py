@@ -1,4 +1,4 @@
-"""Files that an archive has besides the records: what `verify` knows of them, by the archive's format."""
+"""How `verify` checks the files of an archive other than the records, by the archive's format."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from project_export.tree import Tree
 
 
 class Extras(Protocol):
-    """Checks the files of one archive; what is found goes to the findings that it was made with."""
+    """Checks the other files of one archive and adds what is wrong to the findings passed to it."""
 
     version: str | None
-    """The application's version that the archive gives, once it has been read."""
+    """The application's version according to the archive, once that file has been read."""
 
     def __init__(self, tree: Tree, contents: Contents, findings: Findings) -> None: ...
 
     def file(self, name: str, chunks: Iterator[bytes]) -> bool:
-        """Check a file; return False for one that the format does not have."""
+        """Check a file; return False if the format does not have it."""
         ...
 
     def end(self, files: Collection[str]) -> None:
-        """Check what is missing, given the names of all files, once all has been read."""
+        """Check that no file is missing, given the names of all files, once the archive has been read."""
         ...
 
     def stored(self, path: Path) -> None:
-        """Check the archive's own file, for an importer with limits."""
+        """Check the archive's file itself, for an importer with limits."""
         ...
 
 
 class NoExtras:
-    """A format with nothing besides the records."""
+    """Checks for a format without other files."""
 
     version: str | None = None
 
     def __init__(self, tree: Tree, contents: Contents, findings: Findings) -> None: ...
 
     def file(self, name: str, chunks: Iterator[bytes]) -> bool:
-        """Know no file."""
+        """Return False: the format has no other file."""
         return False
 
     def end(self, files: Collection[str]) -> None:
-        """Miss nothing."""
+        """Accept any set of files."""
 
     def stored(self, path: Path) -> None:
         """Accept any file."""
@@ -56,5 +56,5 @@ _BY_FORMAT: Mapping[str, type[Extras]] = {"gitlab": GitlabFiles}
 
 
 def extras(format: Format) -> type[Extras]:
-    """Return what checks the files of a format."""
+    """Return the class that checks the files of a format."""
     return _BY_FORMAT.get(format.name, NoExtras)

@@ -1,4 +1,4 @@
-"""What is wrong, doubtful or odd in an archive, collected so that a million alike take the room of one."""
+"""Findings about an archive: problems, warnings and remarks. A million similar ones take the memory of one."""
 
 from __future__ import annotations
 
@@ -9,41 +9,41 @@ MOST_ALIKE = 20
 
 PROBLEMS = {
     "damaged": "the archive cannot be read further",
-    "name": "a name that is absolute, climbs, is too long, or is there twice",
+    "name": "a name that is absolute, contains `..`, is too long, or occurs twice",
     "kind": "a link or device, or the archive itself is a link",
     "mode": "a file with the setuid, setgid or sticky bit",
-    "missing": "a file that the importer cannot do without",
-    "version": "the format's version is not the importer's",
-    "json": "a line that not every reader takes for the same JSON object",
-    "lines": "more lines than one, or a last line without its end",
+    "missing": "a file that the importer needs",
+    "version": "not the format version that the importer accepts",
+    "json": "a line that is not a JSON object, or that JSON parsers read differently",
+    "lines": "more than one line, or a last line without a newline",
     "key": "an empty key",
-    "type": "a value that is not of the type or form of its column",
-    "nested": "something else where a nested record belongs",
-    "nul": "a text that PostgreSQL refuses",
-    "secret": "a key that looks like a secret's",
+    "type": "a value that does not have the type or form of its column",
+    "nested": "another value instead of a nested record",
+    "nul": "a text that PostgreSQL rejects",
+    "secret": "a key that looks like that of a secret",
     "prohibited": "a key that the importer drops",
     "lost": "a record that the importer drops",
     "enum": "a name that the importer does not know",
-    "position": "a position in a diff that the importer cannot read, or not complete",
-    "rejected": "a key for which the importer rejects the record",
-    "refused": "a value of the root that ends the whole import",
-    "iid": "an iid a second time in its relation",
-    "lfs": "LFS objects, their names and their list differ",
-    "bundle": "a git bundle that is damaged, or needs another one",
-    "limit": "over a limit of the importer's, or of what can be read",
-    "manifest": "not as the manifest says",
+    "position": "a position in a diff that is incomplete or that the importer cannot read",
+    "rejected": "a key that makes the importer reject the record",
+    "refused": "a value of the root that makes the whole import fail",
+    "iid": "an iid that occurs twice in its relation",
+    "lfs": "LFS objects that do not match their names or their list",
+    "bundle": "a git bundle that is damaged or needs another one",
+    "limit": "over a limit of the importer or of `verify`",
+    "manifest": "different from the manifest",
 }
-# The application itself may write these: of old rows that its models would not accept today, or in an unknown version.
+# The application itself may write these: from old rows that its models no longer accept, or in an unknown version.
 WARNINGS = {
-    "dropped": "a key that the importer does not know; its value is lost",
-    "unfit": "a value that the application writes and its importer does not take",
-    "long": "a value longer or greater than the importer's models take",
-    "cut": "a text that the importer cuts off",
+    "dropped": "a key that the importer does not know and drops",
+    "unfit": "a value that the application writes but its importer rejects",
+    "long": "a value that is longer or greater than the importer's models accept",
+    "cut": "a text that the importer truncates",
 }
 REMARKS = {
-    "absent": "a file that every export of the application has, but that the importer can do without",
-    "form": "not as the application writes it, but read alike",
-    "unknown": "nothing that the tree knows; the importer drops it unless it knows better",
+    "absent": "a file that every export of the application has but the importer does not need",
+    "form": "not as the application writes it, but read the same way",
+    "unknown": "unknown to the tree; unless the importer knows it, it is dropped",
 }
 
 Version = tuple[int, ...]
@@ -51,10 +51,10 @@ Version = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong with an archive (a problem), costs data on import (a warning) or is only odd (a remark).
+    """Something wrong with an archive (a problem), that loses data on import (a warning), or that is odd (a remark).
 
-    code: of PROBLEMS, WARNINGS or REMARKS. where: the file in the archive, with the number of the first line that has
-    it if there is one, else the archive. count: how often it was found in this file.
+    code: a key of PROBLEMS, WARNINGS or REMARKS. where: the file in the archive, with the number of the first affected
+    line if there is one, or the archive. count: how often it occurs in this file.
     """
 
     code: str
@@ -82,7 +82,7 @@ class _Group:
 
 
 class Findings:
-    """Collects findings: of each code MOST_ALIKE within each file and MOST_ALIKE about whole files, then counts."""
+    """Collects findings. Keeps MOST_ALIKE per code and file, and per code about whole files; only counts the others."""
 
     def __init__(self) -> None:
         self._groups: dict[tuple[str, str], _Group] = {}
@@ -90,11 +90,11 @@ class Findings:
     def add(
         self, code: str, file: str, message: str, *, line: int = 0, about: object = None, since: Version = ()
     ) -> None:
-        """Note a finding.
+        """Add a finding.
 
-        line: from 1, 0 where there is none. about: findings of a code in a file that are about the same count as one;
-        each line is its own by default. since: the version of the application from which on it counts; older archives
-        may have it.
+        line: from 1, or 0 if it concerns the whole file. about: findings with the same code, file and `about` count as
+        one; by default each line is separate. since: the first version of the application for which it counts; archives
+        of older versions may have it.
         """
         group = self._groups.setdefault((code, file if about or line else ""), _Group())
         subject = about or line or (file, message)
@@ -106,15 +106,15 @@ class Findings:
             group.more += 1
 
     def problems(self, version: Version | None) -> tuple[Finding, ...]:
-        """Return what is wrong with an archive of this version of the application; None counts as the newest."""
+        """Return the problems of an archive of this version of the application; None counts as the newest."""
         return tuple(finding for finding in self._of(version) if finding.code in PROBLEMS)
 
     def warnings(self, version: Version | None) -> tuple[Finding, ...]:
-        """Return what this version of the application may have written and its importer does not accept."""
+        """Return the warnings about an archive of this version; None counts as the newest."""
         return tuple(finding for finding in self._of(version) if finding.code in WARNINGS)
 
     def remarks(self, version: Version | None) -> tuple[Finding, ...]:
-        """Return what is odd in an archive of this version of the application."""
+        """Return the remarks on an archive of this version; None counts as the newest."""
         return tuple(finding for finding in self._of(version) if finding.code in REMARKS)
 
     def _of(self, version: Version | None) -> Iterator[Finding]:

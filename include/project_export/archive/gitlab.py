@@ -1,4 +1,4 @@
-"""The files of GitLab's archives besides the records: versions, LFS objects, bundles, uploads."""
+"""The other files of GitLab's archives: versions, LFS objects, bundles, uploads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OTHER_FOLDERS = ("avatar/", "snippets/")
 
 
 class GitlabFiles:
-    """Checks them; see `Extras`."""
+    """Checks these files; see `Extras`."""
 
     def __init__(self, tree: Tree, contents: Contents, findings: Findings) -> None:
         self.version: str | None = None
@@ -32,11 +32,11 @@ class GitlabFiles:
         self._lfs = LfsObjects(findings)
 
     def file(self, name: str, chunks: Iterator[bytes]) -> bool:
-        """Check a file; return False for one that GitLab's importer does not read."""
+        """Check a file; return False if GitLab's importer does not read it."""
         if name == VERSION:
             self._format_version(next(chunks, b"")[:LONGEST_VERSION])
         elif name in (GITLAB_VERSION, GITLAB_REVISION):
-            self._says(name, next(chunks, b"")[:LONGEST_VERSION])
+            self._application_version(name, next(chunks, b"")[:LONGEST_VERSION])
         elif name == LFS_OBJECTS:
             listing = self._contents.document(name, chunks)
             if listing is not None:
@@ -51,31 +51,31 @@ class GitlabFiles:
         return True
 
     def end(self, files: Collection[str]) -> None:
-        """Check what is missing, and LFS objects against their list."""
+        """Check that no file is missing, and compare the LFS objects with their list."""
         if VERSION not in files:
-            self._findings.add("missing", VERSION, "it is not there")
+            self._findings.add("missing", VERSION, "missing")
         if not any(name.startswith(f"{self._folder}/") and name.endswith(".ndjson") for name in files):
-            self._findings.add("missing", self._folder, "it has no file of a relation")
+            self._findings.add("missing", self._folder, "without a file of any relation")
         for name in (GITLAB_VERSION, GITLAB_REVISION, LFS_OBJECTS):
             if name not in files:
-                self._findings.add("absent", name, "it is not there")
+                self._findings.add("absent", name, "missing")
         self._lfs.end()
 
     def stored(self, path: Path) -> None:
-        """Check the kind and the name of the archive's file."""
+        """Check the type and the name of the archive's file."""
         if path.is_symlink():
-            self._findings.add("kind", path.name, "a symbolic link; GitLab takes files only")
+            self._findings.add("kind", path.name, "a symbolic link; GitLab only accepts files")
         if not path.name.endswith(".gz"):
-            self._findings.add("limit", path.name, "GitLab takes files named .tar.gz or .gz only")
+            self._findings.add("limit", path.name, "GitLab only accepts files named .tar.gz or .gz")
 
     def _format_version(self, content: bytes) -> None:
         first = content.split(b"\n")[0]
         if first.strip() != FORMAT_VERSION.encode():
-            self._findings.add("version", VERSION, f"it says {first!r}; the importer takes {FORMAT_VERSION} only")
+            self._findings.add("version", VERSION, f"{first!r}; the importer only accepts {FORMAT_VERSION}")
         elif first != content:
-            self._findings.add("form", VERSION, "more than the version")
+            self._findings.add("form", VERSION, "text after the version")
 
-    def _says(self, name: str, content: bytes) -> None:
+    def _application_version(self, name: str, content: bytes) -> None:
         if not _VERSION_LINE.fullmatch(content):
             self._findings.add("form", name, f"{content!r} is not what GitLab writes here")
         if name == GITLAB_VERSION:

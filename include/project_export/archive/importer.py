@@ -1,7 +1,7 @@
-"""What an importer makes of an archive's records: its models, and rules on names of keys whatever the relation.
+"""What an importer does with an archive's records: its models, and its rules for names of keys in any relation.
 
-It is data beside the formats, importers/<importer>.yaml. A format without an importer has no rules, and the records of
-a tree are never judged by the tree with which they were exported.
+The rules are data, importers/<importer>.yaml. They do not depend on the tree that exported the records. A format
+without an importer has no rules.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from project_export.archive.positions import Positions
 
 SHIPPED = Path(__file__).parent.parent / "importers"
 
-# LibYAML's reader takes a ninth of the time.
+# LibYAML's loader is nine times as fast.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
 class Importer:
-    """An importer's models by the relation that they take, and its rules whatever the relation.
+    """An importer's models, by relation, and its rules for all relations.
 
-    yaml: keys whose values it stores as YAML, which may hold U+0000. stripped: texts that it strips of it. free: keys
-    of users' own JSON. unique: keys whose values are different in all records of a top-level relation.
-    named_codes: whether small integers may be names. object_ids, times: which keys hold ids of Git objects, and times.
-    prohibited: keys that it drops unless a relation names them. secrets: keys that look like a secret's.
-    allow_lists: the version since which each relation has a list of keys, so that older archives have more by right.
-    no_empty_files: the version since which a relation of many without records has no file.
+    yaml: keys whose values it stores as YAML, which may contain U+0000. stripped: keys of texts from which it removes
+    U+0000. free: keys of JSON that users define. unique: keys whose values are unique within a top-level relation.
+    named_codes: whether small integers may be names. object_ids, times: keys of ids of Git objects, and of times.
+    prohibited: keys that it drops unless a relation names them. secrets: keys that look like those of secrets.
+    allow_lists: the first version in which each relation has a list of keys; older archives may have more keys.
+    no_empty_files: the first version in which a relation of many without records has no file.
     """
 
     models: Mapping[str, Model] = field(default_factory=dict)
@@ -52,23 +52,23 @@ class Importer:
     keys: frozenset[str] = frozenset()
 
     def drops(self, key: str, allowed: Container[str]) -> bool:
-        """Whether the importer drops a key, because of its name, that its relation does not name.
+        """Return whether the importer drops a key because of its name, although its relation does not name it.
 
-        allowed: the keys that some relation names; among them are the references that pass everywhere. An id passes
-        only where its relation names it.
+        allowed: all keys that any relation names; they include the references that are accepted everywhere. An id is
+        accepted only if its relation names it.
         """
         if self.prohibited is None:
             return False
         return key == "id" or (key not in allowed and self.prohibited.fullmatch(key) is not None)
 
     def secret(self, key: str) -> bool:
-        """Whether a key looks like a secret's."""
+        """Return whether a key looks like that of a secret."""
         return self.secrets is not None and self.secrets.search(key) is not None
 
 
 @lru_cache(maxsize=8)
 def importer(name: str) -> Importer:
-    """Return the importer of this name; one without rules for an empty name."""
+    """Return the importer of this name, or one without rules if the name is empty."""
     if not name:
         return Importer()
     data = yaml.load((SHIPPED / f"{name}.yaml").read_text(encoding="utf-8"), _LOADER)
@@ -120,7 +120,7 @@ def _model(name: str, entry: Mapping[str, Any], data: Mapping[str, Any], positio
         nested=frozenset(entry.get("nested", ())),
         ignored=frozenset(entry.get("ignored", ())),
         rejected=frozenset(entry.get("rejected", ())),
-        loss="it ends the whole import" if ends else "the importer drops the record",
+        loss="the whole import fails" if ends else "the importer drops the record",
         needs=tuple(entry.get("needs", {}).items()),
         either=tuple(entry.get("either", ())),
         above=tuple(entry.get("above", {}).items()),

@@ -1,4 +1,4 @@
-"""LFS objects: the list of them, the files, and the SHA-256 that names each.
+"""LFS objects: their list, and their files, each named by its SHA-256.
 
 Facts: GitLab's lib/gitlab/import_export/lfs_saver.rb: {oid: [repository types]}, a file lfs-objects/<oid> for each.
 """
@@ -20,7 +20,7 @@ _REPOSITORY_TYPES = (None, 0, 1, 2)  # project, wiki, design; null for old rows
 
 
 class LfsObjects:
-    """Compares the objects of an archive with its list of them. Keeps 32 bytes for each."""
+    """Compares the LFS objects of an archive with its list. Keeps 32 bytes per object."""
 
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
@@ -28,7 +28,7 @@ class LfsObjects:
         self._stored: set[bytes] = set()
 
     def listing(self, value: dict[str, Any]) -> None:
-        """Take the content of lfs-objects.json."""
+        """Add the content of lfs-objects.json."""
         self._listed = set()
         for oid, types in value.items():
             if not _OID.fullmatch(oid):
@@ -38,23 +38,23 @@ class LfsObjects:
             if not isinstance(types, list) or any(
                 isinstance(one, (bool, float)) or one not in _REPOSITORY_TYPES for one in types
             ):
-                self._problem(LFS_OBJECTS, f"{oid} has no list of repository types (0, 1, 2) as its value")
+                self._problem(LFS_OBJECTS, f"the value of {oid} is not a list of repository types (0, 1, 2)")
 
     def file(self, name: str, chunks: Iterable[bytes]) -> None:
-        """Take the content of a file of the folder."""
+        """Add a file of the folder. chunks: its content."""
         oid = name.removeprefix(FOLDER)
         hashed = hashlib.sha256()
         for chunk in chunks:
             hashed.update(chunk)
         if not _OID.fullmatch(oid):
-            self._problem(name, "its name is not the SHA-256 of an object")
+            self._problem(name, "its name is not a SHA-256")
             return
         self._stored.add(bytes.fromhex(oid))
         if hashed.hexdigest() != oid:
-            self._problem(name, f"its content has the SHA-256 {hashed.hexdigest()}")
+            self._problem(name, f"the SHA-256 of its content is {hashed.hexdigest()}")
 
     def end(self) -> None:
-        """Compare list and files, once all has been read."""
+        """Compare list and files, once the archive has been read."""
         if self._listed is None:
             return
         for oid in sorted(self._listed - self._stored):

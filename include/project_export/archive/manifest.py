@@ -1,4 +1,4 @@
-"""What an archive is made of, as a JSON file beside it: enough to check each byte, and to find its job."""
+"""The manifest: a JSON file next to the archive with what is needed to check each of its bytes and to find its job."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from project_export.store import Assembled
 
 @dataclass(frozen=True)
 class ManifestPart:
-    """A part in the archive. generation: of the snapshot that it was read from."""
+    """A part in the archive.
+
+    rows: the number of its records; the name is the JSON key in the file format. generation: of the snapshot from which
+    it was read.
+    """
 
     part: int
     rows: int
@@ -29,10 +33,10 @@ class ManifestPart:
 class ManifestRelation:
     """A relation in the archive.
 
-    file: its name in the archive, None where a relation without records has none. rows, bytes: of the whole file.
-    sha256: of the whole file, None where several parts make it, since theirs stand for it. attempts: of the part that
-    took most. remarks: what is odd, or its version does not have. omissions: what the source has, or may have, and the
-    file lacks.
+    file: its name in the archive, None if a relation without records has no file. rows: the number of records; the name
+    is the JSON key in the file format. bytes: size of the whole file. sha256: of the whole file, None if it has several
+    parts, because each part has its own. attempts: of the part with the most attempts. remarks: what is odd, or missing
+    from the application's version. omissions: what the source has, or may have, and the file lacks.
     """
 
     relation: str
@@ -54,7 +58,7 @@ class ManifestRelation:
         remarks: Sequence[str] = (),
         omissions: Sequence[str] = (),
     ) -> ManifestRelation:
-        """Sum up a relation from its parts, given in order."""
+        """Return a relation with the totals of its parts, which are in order."""
         return cls(
             relation=relation,
             file=file,
@@ -70,7 +74,7 @@ class ManifestRelation:
 
 @dataclass(frozen=True)
 class ManifestSnapshot:
-    """The database snapshot that all relations share; id is None where each has its own."""
+    """The database snapshot that all relations share; id is None if each relation has its own snapshot."""
 
     generation: int
     id: str | None
@@ -78,10 +82,10 @@ class ManifestSnapshot:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an archive is made of.
+    """The contents and the origin of an archive.
 
-    omissions: what the source has, or may have, and the archive lacks, of all relations. created_at: ISO 8601, by the
-    ledger's clock. remarks: on the archive as a whole.
+    omissions: of all relations: what the source has, or may have, and the archive lacks. created_at: when the job was
+    created, by the ledger's clock, in ISO 8601. remarks: about the archive as a whole.
     """
 
     omissions: tuple[str, ...] = field(default=(), kw_only=True)
@@ -100,12 +104,12 @@ class Manifest:
     remarks: tuple[str, ...] = ()
 
     def to_json(self) -> str:
-        """As indented JSON, its keys always in the same order."""
+        """Return the manifest as indented JSON; the order of its keys is always the same."""
         return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
 
     @staticmethod
     def from_json(text: str | bytes) -> Manifest:
-        """Read what to_json wrote; unknown keys are left out. Raises ArchiveBroken naming the places that are wrong."""
+        """Parse the output of to_json and ignore unknown keys. Raises ArchiveBroken, which names each wrong field."""
         try:
             return _MANIFEST.validate_json(text)
         except ValidationError as error:
@@ -114,7 +118,7 @@ class Manifest:
                 for one in error.errors(include_url=False)
             )
             raise ArchiveBroken(
-                f"This is not the manifest of an archive: {places}. Give the one beside the archive."
+                f"This is not the manifest of an archive: {places}. Use the one next to the archive."
             ) from error
 
 

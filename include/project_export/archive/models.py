@@ -1,6 +1,6 @@
-"""What an importer's models take: which keys of a record, which values, and what they cost otherwise.
+"""What an importer's models accept: keys and values of a record, and what happens to any others.
 
-The lists are data, which `importer` reads.
+`importer` reads the lists from data.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from project_export.archive.positions import Positions
 
 
 class Fault(NamedTuple):
-    """A value that a model does not take. code: of the findings. key: of the record, empty where it is about all."""
+    """A value that a model does not accept. code: of a finding. key: of the value, empty for the record as a whole."""
 
     code: str
     key: str
@@ -24,11 +24,12 @@ class Fault(NamedTuple):
 
 @dataclass(frozen=True)
 class Check:
-    """What values of one key are taken.
+    """The values of one key that a model accepts.
 
-    names: None where any value may stand. former: names that were taken once. codes: None where any integer may stand.
-    longest: characters; cut: what is beyond is cut off. between: least and greatest number. like: the form of a text.
-    keys: of an object, each with its names. filled: whether null and blank are refused; else null is always taken.
+    names: None if any value is accepted. former: names that older versions accepted. codes: None if any integer is
+    accepted. longest: maximum characters. cut: characters after which a text is truncated. between: minimum and maximum
+    of a number. like: the form of a text. keys: the keys of an object, each with its names. filled: whether null and
+    blank are rejected; otherwise null is always accepted.
     """
 
     names: frozenset[str | int] | None = None
@@ -42,33 +43,33 @@ class Check:
     filled: bool = False
 
     def fault(self, value: Any, loss: str) -> tuple[str, str] | None:
-        """Code and message of what is wrong with a value; loss: what it costs."""
+        """Return code and message of what is wrong with a value, or None. loss: the consequence."""
         if value is None:
             return ("unfit", f"empty; {loss}") if self.filled else None
         if self.names is not None:
             return None if _one_of(value, self.names) else self._unknown(value, loss)
         if self.codes is not None and not _one_of(value, self.codes):
-            return "unfit", f"a code that the importer's model refuses; {loss}"
+            return "unfit", f"a code that the importer's model rejects; {loss}"
         if isinstance(value, str):
             return self._text(value, loss)
         if self.between is not None and _number(value) and not self.between[0] <= value <= self.between[1]:
-            return "long", f"not from {self.between[0]} to {self.between[1]}; {loss}"
+            return "long", f"not between {self.between[0]} and {self.between[1]}; {loss}"
         return self._object(value, loss) if self.keys is not None else None
 
     def _text(self, value: str, loss: str) -> tuple[str, str] | None:
         if self.filled and not value.strip():
             return "unfit", f"empty; {loss}"
         if self.longest is not None and len(value) > self.longest:
-            return "long", f"{len(value)} characters of at most {self.longest}; {loss}"
+            return "long", f"{len(value)} characters; the maximum is {self.longest}; {loss}"
         if self.cut is not None and len(value) > self.cut:
-            return "cut", f"{len(value)} characters; the importer cuts off what is beyond {self.cut}"
+            return "cut", f"{len(value)} characters; the importer truncates it to {self.cut}"
         if self.like is not None and not self.like.fullmatch(value.strip()):
-            return "unfit", f"a text of a form that the importer's model refuses; {loss}"
+            return "unfit", f"a text in a form that the importer's model rejects; {loss}"
         return self._object(value, loss) if self.keys is not None else None
 
     def _unknown(self, value: Any, loss: str) -> tuple[str, str]:
         if _one_of(value, self.former):
-            return "unfit", f"a name that the importer does not know any more; {loss}"
+            return "unfit", f"a name that the importer no longer knows; {loss}"
         what = "a name" if isinstance(value, str) else "a number" if _number(value) else "a value"
         return "enum", f"{what} that the importer does not know; {loss}"
 
@@ -77,19 +78,22 @@ class Check:
         if not isinstance(value, dict):
             return "type", f"not an object with {' or '.join(self.keys)}; {loss}"
         if not any(isinstance(value.get(key), str) for key in self.keys):
-            return "unfit", f"neither {' nor '.join(self.keys)}; the importer takes its default"
+            return "unfit", f"neither {' nor '.join(self.keys)}; the importer uses its default"
         for key, names in self.keys.items():
             if names is not None and value.get(key) is not None and not _one_of(value[key], names):
-                return "enum", f"a {key} that the importer does not know; it takes its default"
+                return "enum", f"a {key} that the importer does not know; it uses its default"
         return None
 
 
 @dataclass(frozen=True)
 class Model:
-    """One model of the importer: what a record of the relation of this name may hold.
+    """One model of the importer: what it accepts in a record of the relation of this name.
 
-    checks: by key that it takes, None where any value is. nested: relations below it. ignored: keys that it drops
-    without a loss. rejected: keys for which it rejects the record. loss: what a value that it refuses costs.
+    checks: by accepted key, None if any value is accepted. nested: relations below it. ignored: keys that it drops
+    without losing data. rejected: keys that make it reject the record. loss: what happens when it rejects a value.
+    needs: keys that the record must have, each with the kind of its value. either: keys, at least one of them required.
+    above: pairs of keys; the number of the first must not be above that of the second. ends: whether the whole import
+    fails when it rejects a value. positions: the rules for positions in a diff, None if it has none.
     """
 
     name: str
@@ -116,15 +120,15 @@ class Model:
 
     @cached_property
     def bare(self) -> bool:
-        """Whether there is nothing to ask of a record as a whole."""
+        """Whether nothing is required of a record as a whole."""
         return not (self.needs or self.either or self.above or self.positions)
 
     def takes(self, key: str) -> bool:
-        """Whether a key is none to be found fault with."""
+        """Return whether the model accepts or ignores a key."""
         return key in self.checks or key in self.nested or key in self.ignored
 
     def knows(self, key: str, value: Any) -> bool:
-        """Whether a value is null where null is taken, or one of a key's names: what most values are, and quickly."""
+        """Return whether a value is an accepted null or one of a key's names: a quick test that most values pass."""
         check = self.checks.get(key)
         if check is None:
             return False
@@ -133,17 +137,17 @@ class Model:
         return check.names is not None and type(value) is str and value in check.names
 
     def of_key(self, key: str, value: Any) -> Fault | None:
-        """What is wrong with the value of a key that the model takes."""
+        """Return what is wrong with the value of a key of `checks`, or None."""
         check = self.checks[key]
         found = check.fault(value, self.loss) if check is not None else None
         if found is None:
             return None
         code, message = found
-        # Of the root nothing is dropped: what its model refuses ends the import.
+        # The root cannot be dropped: if its model rejects a value, the import fails.
         return Fault("refused" if self.ends and code != "cut" else code, key, message)
 
     def of_record(self, record: Mapping[str, Any]) -> Iterator[Fault]:
-        """What is wrong with a record as a whole."""
+        """Yield what is wrong with a record as a whole."""
         for key, kind in self.needs:
             if not (key in record if kind == "key" else _is(kind, record.get(key))):
                 yield Fault("lost", "", f"without {key}; {self.loss}")

@@ -1,4 +1,4 @@
-"""Records and archives larger than their importer accepts: they are exported all the same, and reported."""
+"""Records and archives that are larger than their importer accepts. They are exported and reported."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from project_export.formats import Limits
 
 
 def too_large(stored: int, unpacked: int, limits: Limits | None) -> tuple[str, ...]:
-    """Return remarks on an archive of these sizes in bytes, stored and unpacked. limits: of its format."""
+    """Return remarks on an archive. stored, unpacked: its size in bytes. limits: of its format, None for no limits."""
     remarks = []
     if limits and unpacked > limits.unpacked:
         remarks.append(f"{unpacked} bytes once unpacked: {limits.on_unpacked}")
@@ -18,7 +18,7 @@ def too_large(stored: int, unpacked: int, limits: Limits | None) -> tuple[str, .
 
 
 class Oversize:
-    """Finds such records in what is written of a part, piece by piece. limits: of its format; without any, none."""
+    """Finds such records while a part is written. limits: of the format; None if every size is accepted."""
 
     def __init__(self, limits: Limits | None) -> None:
         self._limits = limits
@@ -27,20 +27,20 @@ class Oversize:
         self._found = 0
         self._longest = 0
 
-    def add(self, data: bytes, rows: int) -> None:
-        """Look at the next piece, which ends `rows` records (0 when it continues one); a newline parts two of them."""
-        if rows and self._begun + len(data) > self._limit:
+    def add(self, data: bytes, records: int) -> None:
+        """Check the next piece. records: how many end in it, 0 if it continues one; a newline separates two records."""
+        if records and self._begun + len(data) > self._limit:
             start = 0
             while start < len(data):
                 newline = data.find(b"\n", start)
                 end = newline if newline >= 0 else len(data)
                 self._note(self._begun + end - start)
                 self._begun, start = 0, end + 1
-        self._begun = 0 if rows else self._begun + len(data)
+        self._begun = 0 if records else self._begun + len(data)
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Remarks on the part: none, or how many such records it has."""
+        """Remarks on the part: one with the number of such records, if it has any."""
         if not self._limits or not self._found:
             return ()
         return (

@@ -1,7 +1,7 @@
-"""A part: a run of records as a raw deflate stream that can be joined to others without compressing anything again.
+"""A part: a run of records as a raw deflate stream that can be concatenated with others without compressing it again.
 
-The stream has no final block and ends with a full flush: on a byte boundary, with no reference back into it. So parts,
-laid one after the other between a gzip header and a trailer, are one gzip member (RFC 1951, 3.2.3; RFC 1952, 2.2).
+The stream has no final block and ends with a full flush: on a byte boundary, and later data cannot refer back to it.
+Concatenated parts between a gzip header and a trailer are therefore one gzip member (RFC 1951, 3.2.3; RFC 1952, 2.2).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ BLOCK = 256 << 10
 
 @dataclass(frozen=True)
 class PartFacts:
-    """What is known about a finished part.
+    """The size and the checksums of a finished part.
 
-    rows: records in it. raw_bytes, crc32, sha256 (hex): of the records as they are read back. stored_bytes,
-    stored_crc32: of the deflate stream that is stored.
+    records: their number. raw_bytes, crc32, sha256 (hex): of the uncompressed records. stored_bytes, stored_crc32: of
+    the stored deflate stream.
     """
 
-    rows: int
+    records: int
     raw_bytes: int
     stored_bytes: int
     crc32: int
@@ -34,13 +34,13 @@ class PartFacts:
 class PartWriter:
     """Compress records into `out`, which stays open when the part is finished.
 
-    out: where the stored bytes go. level: of ISA-L, 0 (fastest) to 3. rows and raw_bytes are the progress so far and
+    out: where the stored bytes go. level: of ISA-L, 0 (fastest) to 3. records and raw_bytes are the progress so far and
     may be read by another thread. The compressor is fed blocks of one size whatever the sizes written, so that the same
     data gives the same bytes.
     """
 
     def __init__(self, out: BinaryIO, level: int) -> None:
-        self.rows = 0
+        self.records = 0
         self.raw_bytes = 0
         self._out = out
         self._deflate = isal_zlib.compressobj(level, isal_zlib.DEFLATED, -15)
@@ -50,8 +50,8 @@ class PartWriter:
         self._stored_bytes = 0
         self._stored_crc32 = 0
 
-    def write(self, data: bytes, rows: int) -> None:
-        """Add `data`, which holds `rows` records (0 when it continues one)."""
+    def write(self, data: bytes, records: int) -> None:
+        """Add `data`, which holds `records` records (0 when it continues one)."""
         view = memoryview(data)
         while len(self._rest) + len(view) >= BLOCK:
             taken = BLOCK - len(self._rest)
@@ -64,14 +64,14 @@ class PartWriter:
             view = view[taken:]
         self._rest += view
         self.raw_bytes += len(data)
-        self.rows += rows
+        self.records += records
 
     def finish(self) -> PartFacts:
         """End the stream, once, and return what was written; a part without data is a part, too."""
         self._compress(self._rest)
         self._store(self._deflate.flush(isal_zlib.Z_FULL_FLUSH))
         return PartFacts(
-            rows=self.rows,
+            records=self.records,
             raw_bytes=self.raw_bytes,
             stored_bytes=self._stored_bytes,
             crc32=self._crc32,

@@ -1,9 +1,9 @@
-"""Parts into one tar.gz, without compressing them again: which bytes stand between them, from the ledger alone.
+"""The pieces of a tar.gz: parts, which are not compressed again, and the bytes between them, from the ledger alone.
 
 The archive is one gzip member: a header, then deflate streams one after the other (the parts as they are stored, and
 between them the tar headers and padding as small streams of the same form), an empty final block, and a trailer with
-the CRC-32 combined from the parts'. Several gzip members would be as easy, but Python's streaming tarfile, Ruby's
-GzipReader and Perl's Gunzip stop after the first one.
+the CRC-32 combined from those of the parts. Several gzip members would be just as easy, but Python's streaming tarfile,
+Ruby's GzipReader and Perl's Gunzip stop after the first one.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from project_export.store import Glue, Piece, StoredPiece
 
 GLUE_LEVEL = 1
 
-# As `tar -cz` writes it: no file name, no time, system Unix.
+# The same header as `tar -cz` writes: no file name, no time, Unix.
 GZIP_HEADER = bytes.fromhex("1f8b 08 00 00000000 00 03")
 FINAL_BLOCK = bytes.fromhex("0300")
 
 
 @dataclass(frozen=True)
 class StoredPart:
-    """A finished part of a relation: what it is, and the URI under which the store has it."""
+    """A finished part of a relation: its facts, and its URI in the store."""
 
     relation: str
     part: int
@@ -39,7 +39,7 @@ class StoredPart:
 
 @dataclass(frozen=True)
 class Member:
-    """A file of the archive: `data` if it is small and known, else `parts` one after the other.
+    """A file of the archive. It consists of `data` if it is small and known, otherwise of `parts` in order.
 
     name: relative, without the leading `./`.
     """
@@ -56,9 +56,10 @@ class Member:
 
 @dataclass(frozen=True)
 class Run:
-    """Files of the archive whose parts already are tar: each file's header, bytes and padding.
+    """Files of the archive whose parts are already in tar form: header, bytes and padding of each file.
 
-    folders: relative names of the folders above them. The parts' names are not checked here but by what wrote them.
+    folders: relative names of the folders that contain the files. Names within the parts are not checked here, but by
+    the producer.
     """
 
     folders: tuple[str, ...]
@@ -66,15 +67,15 @@ class Run:
 
     @property
     def size(self) -> int:
-        """Length in bytes of the whole run."""
+        """The run's length in bytes."""
         return sum(part.facts.raw_bytes for part in self.parts)
 
 
 def archive_pieces(members: Iterable[Member | Run], mtime: int) -> tuple[Piece, ...]:
     """Return the pieces of the archive of `members`, in their order.
 
-    mtime: of all files, in seconds since 1970. Raises ArchiveBroken for a name that an archive cannot have, and for a
-    run that does not fill whole blocks of 512 bytes.
+    mtime: of all files, in seconds since 1970. Raises ArchiveBroken for an invalid or repeated name, and for a run that
+    does not fill whole blocks of 512 bytes.
     """
     gzip = _Gzip()
     gzip.glue(folder_header("./", mtime))
@@ -89,8 +90,8 @@ def archive_pieces(members: Iterable[Member | Run], mtime: int) -> tuple[Piece, 
             path = PurePosixPath(member.name)
             if path in written or path.is_absolute() or ".." in path.parts or str(path) != member.name:
                 raise ArchiveBroken(
-                    f"The archive cannot have the file {member.name!r}: names are relative, plain and different. "
-                    "Look at the relation names of the tree."
+                    f"The archive cannot have the file {member.name!r}: names must be relative, normalized and unique. "
+                    "Check the names of the tree's relations."
                 )
             _folders(gzip, path, written, mtime)
             written.add(path)
@@ -104,7 +105,7 @@ def archive_pieces(members: Iterable[Member | Run], mtime: int) -> tuple[Piece, 
 
 
 def relation_pieces(parts: Sequence[StoredPart]) -> tuple[Piece, ...]:
-    """Return the pieces of one relation alone, as relation.ndjson.gz: its parts, in order, as one gzip member."""
+    """Return the pieces of relation.ndjson.gz, which has one relation: its parts, in order, as one gzip member."""
     gzip = _Gzip()
     for part in parts:
         gzip.append(part)
@@ -112,7 +113,7 @@ def relation_pieces(parts: Sequence[StoredPart]) -> tuple[Piece, ...]:
 
 
 def _folders(gzip: _Gzip, path: PurePosixPath, written: set[PurePosixPath], mtime: int) -> None:
-    """Add the folders above a path that are not there yet."""
+    """Add the folders above a path that have not been added yet."""
     for folder in reversed(path.parents):
         if folder not in written:
             gzip.glue(folder_header(f"./{folder}/", mtime))
@@ -120,24 +121,24 @@ def _folders(gzip: _Gzip, path: PurePosixPath, written: set[PurePosixPath], mtim
 
 
 class _Gzip:
-    """The pieces of one gzip member, put together from deflate streams. raw_bytes: what it unpacks to, so far."""
+    """Collects the pieces of one gzip member. raw_bytes: its uncompressed size so far."""
 
     def __init__(self) -> None:
         self.raw_bytes = 0
         self._crc32 = 0
         self._pieces: list[Piece] = []
         self._stored = bytearray(GZIP_HEADER)
-        """Glue that is compressed already."""
+        """Glue that has been compressed."""
         self._pending = bytearray()
-        """Glue that is not, to be compressed together with its neighbours."""
+        """Glue that has not been compressed, since neighbouring glue is compressed together."""
 
     def glue(self, data: bytes) -> None:
-        """Add bytes that are known."""
+        """Add bytes that are known without reading a part."""
         self._pending += data
         self.raw_bytes += len(data)
 
     def append(self, part: StoredPart) -> None:
-        """Add a stored part as it is."""
+        """Add a stored part unchanged."""
         facts = part.facts
         self._end_glue()
         self._combine(facts)

@@ -1,4 +1,4 @@
-"""Positions of notes in a diff: the form in which the importer reads them, and when they are complete."""
+"""Positions of notes in a diff: the form that the importer expects, and when they are complete."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 _DROPPED = "the importer drops the note"
-_RAISES = "the importer fails on it and drops the whole line"
+_RAISES = "it makes the importer fail and drop the whole line"
 _KIND = "position_type"
 
 
 @dataclass(frozen=True)
 class Positions:
-    """What positions are, read from the importer's data, which explains each field."""
+    """The rules for positions. The importer's data explains each field."""
 
     relations: frozenset[str]
     type: str
@@ -37,7 +37,7 @@ class Positions:
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> Positions:
-        """Make it of the importer's data."""
+        """Return the rules in the importer's data."""
         sets = {
             name: frozenset(data[name])
             for name in ("relations", "common", "also", "range_keys", "line_keys", "note_types")
@@ -86,27 +86,30 @@ class Positions:
                 continue
             code, message = found
             if key == self.replaced and whole and code == "unfit":
-                message = message.replace(_DROPPED, f"the importer takes {self.complete} instead")
+                message = message.replace(_DROPPED, f"the importer uses {self.complete} instead")
             yield code, key, message
         yield from self._note(note)
 
     def _note(self, note: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-        """A note of the type has a line's code where its position is one of lines, and is about what has a diff."""
+        """Yield what is wrong with the rest of a note with positions: its line code, and whether it can have a diff."""
         position = note.get(self.complete)
         on_line = isinstance(position, dict) and any(position.get(key) is not None for key in self.numbers)
         if on_line and self.line_code in note and not note[self.line_code]:
             yield "unfit", self.line_code, f"empty in a note on a line; {_DROPPED}"
         about = note.get("noteable_type")
         if isinstance(about, str) and about not in self.note_types:
-            yield "unfit", "noteable_type", f"not what a {self.type} may be about; {_DROPPED}"
+            yield "unfit", "noteable_type", f"a {self.type} cannot belong to it; {_DROPPED}"
 
     def _position(self, value: Any) -> tuple[str, str] | None:
-        """Code and message of what is wrong with a position: what no row of a database explains is a problem."""
+        """Return code and message of what is wrong with a position, or None.
+
+        It is a problem, and not a warning, if no row of the source could have caused it.
+        """
         if not isinstance(value, dict):
             return "position", f"not an object; {_RAISES}"
         kind = value.get(_KIND)
         if kind is not None and (not isinstance(kind, str) or kind not in self.kinds):
-            return "position", f"a {_KIND} that the importer does not know; it reads it as another"
+            return "position", f"a {_KIND} that the importer does not know; it reads it as another type"
         fields = self.kinds[kind or "text"]
         keys = (*self.shas, *fields.get("all_of", ()))
         either = [keys for keys in (self.paths, tuple(fields.get("one_of", ()))) if keys]
@@ -117,7 +120,7 @@ class Positions:
         if lacking:
             absent = unknown or any(key not in value for key in (*keys, *(key for keys in either for key in keys)))
             having = f" and has {', '.join(unknown)}" if unknown else ""
-            return "position" if absent else "unfit", f"incomplete, it lacks {', '.join(lacking)}{having}; {_DROPPED}"
+            return "position" if absent else "unfit", f"incomplete: it lacks {', '.join(lacking)}{having}; {_DROPPED}"
         if unknown:
             return "dropped", f"with {', '.join(unknown)}, which the importer does not know and drops"
         return self._values(value) or self._range(value.get(self.range))

@@ -1,7 +1,7 @@
-"""Read a tar.gz as a stream and strictly: what other readers silently ignore is an error here.
+"""Read a tar.gz as a stream, strictly: what other readers silently ignore is an error here.
 
 Python's tarfile treats a damaged header as the end, and readers differ in what they do with bytes after the end. Here
-the file is one gzip member and one tar to the last byte.
+the file must be one gzip member that contains one tar, to the last byte.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ LONGEST_EXTENSION = 1 << 20
 
 
 class Gunzip:
-    """What a file with one gzip member unpacks to.
+    """Decompresses a file with one gzip member.
 
     ISA-L unpacks twice as fast as zlib, but accepts some unused code tables that zlib refuses; the SHA-256 in a
-    manifest reveals them. on_read: called with the number of stored bytes read so far. bytes and sha256
-    (a hash object) are of the stored bytes, unpacked is the number of the others.
+    manifest reveals them. on_read: called with the number of stored bytes read so far. bytes, sha256
+    (a hash object): of the stored bytes read so far. unpacked: the number of decompressed bytes.
     """
 
     def __init__(self, file: BinaryIO, on_read: Callable[[int], None] | None = None) -> None:
@@ -38,7 +38,7 @@ class Gunzip:
         self._input = b""
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes, none only at the end. Raises ArchiveBroken when the file is damaged or cut short."""
+        """Return up to `size` bytes, or none at the end. Raises ArchiveBroken if the file is damaged or truncated."""
         if not self.bytes:
             self._begin()
         while not self._inflate.eof:
@@ -56,11 +56,11 @@ class Gunzip:
         return b""
 
     def exactly(self, size: int) -> bytes:
-        """`size` bytes; ArchiveBroken when there are fewer."""
+        """Return `size` bytes. Raises ArchiveBroken if there are fewer."""
         return b"".join(self.chunks(size))
 
     def chunks(self, size: int) -> Iterator[bytes]:
-        """`size` bytes in pieces; ArchiveBroken when there are fewer."""
+        """Yield `size` bytes in chunks. Raises ArchiveBroken if there are fewer."""
         while size:
             data = self.read(min(size, BLOCK))
             if not data:
@@ -69,18 +69,17 @@ class Gunzip:
             yield data
 
     def finish(self) -> None:
-        """Raise ArchiveBroken unless the file ends with what has been read."""
+        """Raise ArchiveBroken unless the file has been read to its end."""
         if self._inflate.unused_data or self._stored():
             raise ArchiveBroken(
-                f"There are bytes behind the end of the gzip member, before byte {self.bytes}. Readers differ in what "
-                "they make of them."
+                f"There are bytes after the end of the gzip member, before byte {self.bytes}; readers disagree on them."
             )
 
     def _begin(self) -> None:
         self._input = self._stored()
-        # The bits that RFC 1952, 2.3.1.2, keeps free are not looked at by every decompressor.
+        # Not every decompressor checks the bits that RFC 1952, 2.3.1.2, reserves.
         if len(self._input) < 4 or self._input[:3] != b"\x1f\x8b\x08" or self._input[3] & 0xE0:
-            raise ArchiveBroken("The file does not begin like a gzip file. Is it a tar.gz?")
+            raise ArchiveBroken("The file does not start like a gzip file. Is it a tar.gz?")
 
     def _stored(self) -> bytes:
         stored = self._file.read(BLOCK)
@@ -139,7 +138,7 @@ def entries(stream: Gunzip) -> Iterator[Entry]:
         raise ArchiveBroken("The tar does not end with two blocks of zeros.")
     while rest := stream.read(BLOCK):
         if any(rest):
-            raise ArchiveBroken("There is data behind the end of the tar.")
+            raise ArchiveBroken("There is data after the end of the tar.")
 
 
 def _kind(info: tarfile.TarInfo) -> Literal["file", "directory", "other"]:

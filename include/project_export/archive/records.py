@@ -1,4 +1,4 @@
-"""Records against the tree and the importer's models: forms of values, nested records, what would be lost."""
+"""Check records by the tree and by the importer's models: forms of values, nested records, and what would be lost."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _KINDS = {type(None): "null", bool: "a boolean", int: "a number", float: "a numb
 
 
 class Records:
-    """Checks records one by one; what is found goes to `findings`. Keeps about a bit per value that is unique.
+    """Checks records one by one and adds what is wrong to `findings`. Keeps about one bit per unique value.
 
-    strict: whether a value over a limit of the importer's models is a problem.
+    strict: whether a value over a limit of the importer's models is a problem instead of a warning.
     """
 
     def __init__(self, tree: Tree, findings: Findings, *, strict: bool = False) -> None:
@@ -31,19 +31,19 @@ class Records:
         self._seen: dict[tuple[str, str], _Seen] = {}
 
     def one(self, relation: str) -> bool | None:
-        """Whether a top-level relation has one record at most; None when the tree has no such relation."""
+        """Return whether a top-level relation has at most one record; None if the tree has no such relation."""
         rules = self._rules.tops.get(relation)
         return rules.one if rules else None
 
     def check(self, relation: str, file: str, number: int, record: dict[str, Any], text: bytes) -> None:
-        """Check a record: of a top-level relation on line `number` (from 1) of a file, or the root, which has line 0.
+        """Check a record of a top-level relation, or of the root.
 
-        text: the JSON that it was read from.
+        number: its line in the file, from 1; 0 for the root. text: its JSON.
         """
         known = self._rules
         rules = known.tops.get(relation) if number else known.root
         if rules is None:
-            # A file named like the root holds no root.
+            # A relation with the name of the root is not the root.
             model = None if relation == known.root.name else known.importer.models.get(relation)
             rules = Rules(relation, {}, {}, model)
         walk = _Walk(self._findings, known.named, known.anywhere, known.importer, file, number, self._strict)
@@ -53,13 +53,13 @@ class Records:
         for key in rules.unique:
             value = record.get(key)
             if type(value) is int and not self._seen.setdefault((relation, key), _Seen()).add(value):
-                message = f"{key} {value} a second time; the importer skips the record"
+                message = f"{key} {value} occurs twice; the importer skips the second record"
                 self._findings.add("iid", file, message, line=number, about=key)
 
 
 @dataclass
 class _Walk:
-    """One record and all that is nested in it."""
+    """Checks one record and all records nested in it."""
 
     findings: Findings
     named: set[str]
@@ -71,7 +71,7 @@ class _Walk:
 
     def record(self, path: str, rules: Rules, record: dict[str, Any], depth: int) -> None:
         if depth > DEEPEST:
-            self.add("nested", path, f"nested more than {DEEPEST} records deep")
+            self.add("nested", path, f"more than {DEEPEST} levels of nested records")
             return
         model, plain = rules.model, rules.plain
         for key, value in record.items():
@@ -80,7 +80,7 @@ class _Walk:
                     continue
                 form = rules.forms[key]
                 if form is not None and value is not None and not form.fits(value):
-                    self.misfit(f"{path}.{key}", form, value)
+                    self.wrong_form(f"{path}.{key}", form, value)
                 elif key not in plain and model is not None:
                     self.value(path, key, value, model)
             elif key in rules.nested:
@@ -93,24 +93,24 @@ class _Walk:
 
     def nested(self, path: str, rules: Rules, value: Any, depth: int) -> None:
         if value is None:
-            self.add("form", path, "null; the key of an absent record is left out")
+            self.add("form", path, "null; a record that does not exist has no key")
         if rules.one and isinstance(value, list):
-            self.add("nested", path, "an array where one nested record belongs")
+            self.add("nested", path, "an array instead of one nested record")
         for one in value if isinstance(value, list) else [] if value is None else [value]:
             if isinstance(one, dict):
                 self.record(path, rules, one, depth + 1)
             else:
-                self.add("nested", path, f"{_kind(one)} where a nested record belongs")
+                self.add("nested", path, f"{_kind(one)} instead of a nested record")
 
     def value(self, path: str, key: str, value: Any, model: Model) -> None:
-        """Ask the importer's model of a key that the tree has, or that the model names."""
+        """Check a key of the tree, or of the model, by the importer's model."""
         if key not in model.checks:
             if not model.takes(key):
-                self.untaken(path, key, model)
+                self.not_accepted(path, key, model)
         elif fault := model.of_key(key, value):
             self.add("limit" if self.strict and fault.code == "long" else fault.code, f"{path}.{key}", fault.message)
 
-    def untaken(self, path: str, key: str, model: Model) -> None:
+    def not_accepted(self, path: str, key: str, model: Model) -> None:
         path = f"{path}.{key}"
         if key in model.rejected:
             self.add(
@@ -119,10 +119,10 @@ class _Walk:
         elif self.importer.drops(key, self.named):
             self.add("prohibited", path, "the importer drops keys of this name", self.importer.allow_lists)
         else:
-            self.add("dropped", path, "the importer knows no such key and drops it", self.importer.allow_lists)
+            self.add("dropped", path, "the importer does not know this key and drops it", self.importer.allow_lists)
 
     def unknown(self, path: str, key: str, value: Any, depth: int, rules: Rules) -> None:
-        """Look at a key that the tree does not have here."""
+        """Check a key that the tree does not have here."""
         model, here = rules.model, f"{path}.{key}"
         if not key:
             self.add("key", here, "an empty key")
@@ -130,32 +130,32 @@ class _Walk:
             self.value(path, key, value, model)
         elif key in self.anywhere or (model is not None and key in model.nested):
             if model is not None and not model.takes(key):
-                self.untaken(path, key, model)
+                self.not_accepted(path, key, model)
             self.nested(here, self.anywhere.get(key) or Rules(key, {}, {}, self.importer.models.get(key)), value, depth)
             return
         elif key not in self.named and self.importer.secret(key) and not isinstance(value, bool):
-            # Old archives have such keys with null, which reveals nothing.
+            # Archives of old versions have such keys with null, which reveals nothing.
             since: Version = () if value is not None else self.importer.allow_lists
-            self.add("secret", here, "looks like a secret; no archive has one", since)
+            self.add("secret", here, "looks like a secret; archives never contain secrets", since)
         elif model is not None:
             if not model.takes(key):
-                self.untaken(path, key, model)
+                self.not_accepted(path, key, model)
         elif self.importer.drops(key, self.named):
             self.add("prohibited", here, "the importer drops keys of this name", self.importer.allow_lists)
         elif rules.forms:
             self.add("unknown", here, "the tree has no such key", self.importer.allow_lists)
         times = self.importer.times
         if isinstance(value, str) and times and times.search(key) and not TIME.fits(value):
-            self.misfit(here, TIME, value)
+            self.wrong_form(here, TIME, value)
         if key not in self.importer.free:
             for one in value if isinstance(value, list) else [value]:
                 if isinstance(one, dict):
                     self.record(here, Rules(key, {}, {}), one, depth + 1)
 
-    def misfit(self, path: str, form: Form, value: Any) -> None:
+    def wrong_form(self, path: str, form: Form, value: Any) -> None:
         found = _kind(value)
         if isinstance(value, str) and str in form.types:
-            found = "PostgreSQL's text of bytes" if value.startswith("\\x") else "a text of another form"
+            found = "bytes as PostgreSQL prints them" if value.startswith("\\x") else "a text in another form"
         self.add("type", path, f"{found} instead of {form.what}")
 
     def nul(self, path: str, value: Any, key: str = "") -> None:
@@ -167,7 +167,7 @@ class _Walk:
             for one in value:
                 self.nul(path, one, key)
         elif isinstance(value, str) and "\0" in value and key not in self.importer.stripped:
-            self.add("nul", path, "a text with the character U+0000, which PostgreSQL refuses")
+            self.add("nul", path, "a text with the character U+0000, which PostgreSQL rejects")
 
     def add(self, code: str, path: str, message: str, since: Version = ()) -> None:
         self.findings.add(code, self.file, f"{path}: {message}", line=self.number, about=(path, message), since=since)
@@ -175,12 +175,12 @@ class _Walk:
 
 @dataclass
 class _Seen:
-    """A set of numbers, small where they lie close together: one bit each, in pages of 512."""
+    """A set of numbers, with one bit per number in pages of 512, so numbers close to each other take little memory."""
 
     pages: dict[int, int] = field(default_factory=dict)
 
     def add(self, number: int) -> bool:
-        """Add a number; False when it was there."""
+        """Add a number, and return False if it was already there."""
         page, bit = number >> 9, 1 << (number & 511)
         bits = self.pages.get(page, 0)
         self.pages[page] = bits | bit

@@ -1,4 +1,4 @@
-"""What the records of a tree's relations hold, by the tree and by the importer's models."""
+"""The rules for the records of a tree's relations, from the tree and from the importer's models."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from project_export.tree import Relation, Tree
 
 @dataclass
 class Rules:
-    """What records of a relation hold. forms, nested: by the tree; by key, None if anything is allowed.
+    """The rules for the records of a relation.
 
-    model: what the importer accepts, None if that is unknown. unique: keys whose values differ in all records. plain:
-    keys for which the importer accepts any value.
+    forms: of the tree's keys, None if any value is allowed. nested: the tree's nested relations. model: what the
+    importer accepts, None if unknown. one: whether there is at most one record. unique: keys whose values are unique.
+    plain: keys for which the importer accepts any value.
     """
 
     name: str
@@ -28,9 +29,9 @@ class Rules:
 
 
 class TreeRules:
-    """The rules of all relations of a tree, the optional ones among them. Checks of several archives may share them.
+    """The rules for all relations of a tree, including optional ones. Several verifications may share them.
 
-    root: of the root. tops: by the name of a top-level relation. anywhere: by the name of a relation, wherever it is
+    root: for the root. tops: by the name of a top-level relation. anywhere: by the name of a relation, wherever it is
     nested. named: all keys that the tree or the importer names.
     """
 
@@ -65,7 +66,7 @@ _made: dict[str, TreeRules] = {}
 
 
 def rules_of(tree: Tree) -> TreeRules:
-    """Return the rules of a tree, worked out once while its file stays the same."""
+    """Return the rules of a tree. They are cached until the tree is loaded again."""
     known = _made.get(tree.file)
     if known is None or known.tree is not tree:
         known = _made[tree.file] = TreeRules(tree)

@@ -1,4 +1,4 @@
-"""Lines of a stream, and JSON that every reader reads alike."""
+"""Lines of a stream, and JSON that every parser reads in the same way."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ LONGEST_INTEGER = 4300
 
 
 def lines(chunks: Iterable[bytes], longest: int) -> Iterator[bytes | int]:
-    """Split a stream at each newline, which stays at the line's end; only the last line may lack it.
+    """Yield the lines of a stream, with their newlines; only the last line may lack one.
 
-    Of a line longer than `longest` bytes, the newline not counted, only the length comes.
+    For a line of more than `longest` bytes, not counting the newline, yields its length instead.
     """
     begun: list[bytes] = []
     size = 0
@@ -36,19 +36,19 @@ def lines(chunks: Iterable[bytes], longest: int) -> Iterator[bytes | int]:
 
 
 def parse(text: bytes, escapes: Escapes) -> Any:
-    """The value of a JSON text; of a number that no column holds, infinity. Raises ArchiveBroken saying what is wrong.
+    """Return the value of a JSON text; an integer with more digits than any column can hold becomes infinity.
 
-    Refused, besides invalid JSON: invalid UTF-8, half surrogate pairs, NaN and Infinity, two equal keys in one
-    object. escapes: of the format, by which most texts are read faster.
+    escapes: of the format; texts that use them exactly are parsed faster. Raises ArchiveBroken for invalid JSON, and
+    also for invalid UTF-8, half of a surrogate pair, NaN, Infinity, and a key that occurs twice in one object.
     """
     try:
         value = orjson.loads(text)
         if escapes.escape(orjson.dumps(value)) == text.removesuffix(b"\n"):
-            # What is written back as it was has lost nothing, so no key twice. Nearly all records pass here, and three
-            # times as fast.
+            # Writing the value gives the same text, so nothing was lost and no key occurred twice. Nearly all records
+            # take this path, which is three times as fast.
             return value
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
-        pass  # huge numbers, deep nesting: the parser below decides
+        pass  # the parser below decides about huge numbers and deep nesting
     try:
         value = json.loads(text.decode(), object_pairs_hook=_object, parse_constant=_refuse, parse_int=_integer)
         json.dumps(value, ensure_ascii=False).encode()
@@ -67,7 +67,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value: dict[str, Any] = {}
     for key, one in pairs:
         if key in value:
-            raise ArchiveBroken(f"the key {key!r} twice in one object")
+            raise ArchiveBroken(f"the key {key!r} occurs twice in one object")
         value[key] = one
     return value
 

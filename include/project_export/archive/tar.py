@@ -1,4 +1,4 @@
-"""What tar puts around a file: a header before it, and padding to whole blocks behind it."""
+"""What tar adds to a file: a header before it, and padding to whole blocks after it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RECORD = tarfile.RECORDSIZE
 def file_header(name: str, size: int, mtime: int) -> bytes:
     """Return the header of a file of `size` bytes, owned by root; mtime: in seconds since 1970.
 
-    A size of 8 GiB or more, and a name that does not fit, are in a PAX header before it.
+    A size of 8 GiB or more, or a name that does not fit, is in a PAX header before it.
     """
     return _header(name, tarfile.REGTYPE, size, mtime)
 
@@ -24,7 +24,7 @@ def folder_header(name: str, mtime: int) -> bytes:
 
 
 def padding(size: int) -> bytes:
-    """Return what follows a file of `size` bytes, up to the next whole block."""
+    """Return the padding of a file of `size` bytes to whole blocks."""
     return bytes(-size % BLOCK)
 
 

@@ -1,4 +1,4 @@
-"""Forms of values: what a tree says that the values of a key look like in an archive."""
+"""The forms of values in an archive, by the tree."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from project_export.tree import Key, Lookup, Relation, Tree
 from project_export.tree import forms as tree_forms
 from project_export.tree.transforms import TRANSFORMS
 
-# A year before Christ has a minus, as Rails writes it; Ruby's Date._parse, by which the importer reads it, takes it.
+# Rails writes a year before Christ with a minus; the importer's parser, Ruby's Date._parse, accepts it.
 _DATE = r"-?\d{4,}-\d\d-\d\d"
 _TIME = re.compile(_DATE + r"T\d\d:\d\d:\d\d\.\d{3}(Z|[+-]\d\d:\d\d)")
 _OBJECT_ID = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})?")
@@ -28,16 +28,16 @@ class Form:
     pattern: re.Pattern[str] | None = None
 
     def fits(self, value: Any) -> bool:
-        """Whether a value, which is not null, has this form."""
+        """Return whether a value other than null has this form."""
         if type(value) not in self.types:
             return False
         return self.pattern is None or not isinstance(value, str) or self.pattern.fullmatch(value) is not None
 
 
 TEXT = Form("a text", frozenset({str}))
-NAME = Form("a name, as its codes have", frozenset({str}), re.compile(r"(?!\d+$).*", re.DOTALL))
+NAME = Form("the name of a code", frozenset({str}), re.compile(r"(?!\d+$).*", re.DOTALL))
 INTEGER = Form("an integer", frozenset({int}))
-# A small integer may be a code, where the importer has names for some.
+# If the importer has names for codes, a small integer may be one of them.
 CODE = Form("an integer or a name", frozenset({int, str}), re.compile(r"[a-z]\w*"))
 NUMBER = Form("a number", frozenset({int, float}))
 BOOLEAN = Form("true or false", frozenset({bool}))
@@ -45,7 +45,7 @@ ARRAY = Form("an array", frozenset({list}))
 OBJECT = Form("an object", frozenset({dict}))
 STRUCTURE = Form("an object or an array", frozenset({dict, list}))
 HEX = Form("lower-case hexadecimal digits", frozenset({str}), re.compile(r"([0-9a-f]{2})*"))
-SHA = Form("a Git object's id", frozenset({str}), _OBJECT_ID)
+SHA = Form("the id of a Git object", frozenset({str}), _OBJECT_ID)
 TIME = Form("a time like 2017-08-29T04:36:44.383Z", frozenset({str}), _TIME)
 DATE = Form("a date like 2017-08-29", frozenset({str}), re.compile(_DATE))
 
@@ -66,12 +66,12 @@ _BY_TYPE = {
     "date": DATE,
 }
 
-# The values of a request's parameter.
+# By the type of a request's parameter.
 _BY_PARAMETER: Mapping[str, Form] = {"string": TEXT, "integer": INTEGER, "number": NUMBER, "boolean": BOOLEAN}
 
 
 def form_of(tree: Tree, relation: Relation, key: Key, importer: Importer) -> Form | None:
-    """Return the form of a key's values; None where they may have several."""
+    """Return the form of a key's values; None if they may have several forms."""
     if key.wrap is not None:
         return OBJECT
     variants = (key, *(variant for _, variant in key.editions))
@@ -107,7 +107,7 @@ def _undefaulted(tree: Tree, relation: Relation, name: str, form: tree_forms.For
 
 
 def _column(relation: Relation, form: tree_forms.Form) -> tuple[str, str]:
-    """Return table and column of what a form reads first."""
+    """Return the table and column that a form reads first."""
     source: tree_forms.Source | None = form.of or (form.sources[0] if form.sources else None)
     table = relation.table
     while isinstance(source, Lookup):

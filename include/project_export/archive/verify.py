@@ -1,6 +1,6 @@
-"""Check a whole archive, as a stream.
+"""Verify an archive as a stream.
 
-The memory it takes is that of its longest line, and some bytes for each file, LFS object and iid.
+It takes the memory of the longest line, and a few bytes for each file, LFS object and iid.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from project_export.tree import DEFAULT, Tree, load_all
 
 SPECIAL_BITS = 0o7000
 LONGEST_LINE = 1 << 30
-"""What is read of a line without an importer's limits: a database has no longer value, since PostgreSQL makes none."""
+"""Maximum bytes of a line if the importer has no limits: PostgreSQL cannot return a longer value."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What an archive holds.
+    """The result of a verification.
 
-    records: by relation, the root among them; a file with `null` has none. bytes: of the archive file, unpacked: of its
-    tar, both as far as read. version: of the application, if the archive gives it. problems: what is wrong. warnings:
-    what the importer drops or cuts although the application itself may write it so. remarks: what is odd, but harms
-    nobody.
+    records: their number by relation, including the root; a file with `null` has none. bytes: read of the archive file.
+    unpacked: read of its tar. version: of the application, None if the archive does not contain it. problems: what is
+    wrong. warnings: what the importer drops or truncates although the application itself may write it. remarks: what is
+    odd but harmless.
     """
 
     records: dict[str, int]
@@ -49,7 +49,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether there is no problem."""
         return not self.problems
 
 
@@ -61,19 +61,20 @@ def verify(
     limits: Limits | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> Report:
-    """Check the archive at `path`, against its manifest if there is one.
+    """Verify the archive at `path`, and compare it with its manifest if one is given.
 
-    tree: what its records are checked by, with all its editions; by default the one that the manifest names, or the
-    package's default. limits: of the importer that is to read it. on_progress: called now and then with the bytes of
-    the file read so far. Raises StoreRefused when the file cannot be opened, OSError when it cannot be read to its end,
-    and TreeError when there is no such tree; what is wrong with its content is in the report.
+    tree: defines the records, with all its editions; by default the tree that the manifest names, or the package's
+    default. limits: of the importer that will read the archive, None to skip them. on_progress: called from time to
+    time with the bytes of the file read so far. The report contains whatever is wrong with the content. Raises
+    ArtifactMissing if the file does not exist, StoreRefused if it cannot be opened, OSError if it cannot be read to its
+    end, and TreeError if there is no such tree.
     """
     try:
         file = path.open("rb")
     except OSError as error:
         kind = ArtifactMissing if isinstance(error, FileNotFoundError) else StoreRefused
         name = errno.errorcode.get(error.errno or 0, type(error).__name__)
-        raise kind(f"{path}: {name}, {error.strerror}. Give the path of an archive that can be read.") from error
+        raise kind(f"{path}: {name}, {error.strerror}. Give the path of a readable archive.") from error
     with file:
         check = _Check(path.name, manifest, tree, limits)
         if limits:
@@ -90,12 +91,12 @@ def verify_file(
     limits: Limits | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> Report:
-    """Check an archive that is not in the local file system, like `verify`. name: what the report calls it."""
+    """Verify an open archive, wherever it is stored; see `verify`. name: what the report calls it."""
     return _Check(name, manifest, tree, limits).run(file, on_progress)
 
 
 class _Check:
-    """What is known of an archive while it is read."""
+    """One verification of an archive."""
 
     def __init__(self, name: str, manifest: Manifest | None, tree: Tree | None, limits: Limits | None) -> None:
         tree = tree or load_all(manifest.tree if manifest else DEFAULT)
@@ -114,7 +115,7 @@ class _Check:
         self._relation_file = re.compile(rf"tree/{re.escape(self._root)}/([^/]+)\.ndjson")
 
     def stored(self, path: Path) -> None:
-        """Check the archive's own file, in the local file system."""
+        """Check the archive's file itself, which is in the local file system."""
         self._extras.stored(path)
 
     def run(self, file: BinaryIO, on_progress: Callable[[int], None] | None) -> Report:
@@ -149,7 +150,7 @@ class _Check:
         elif entry.kind == "directory":
             self._directories.add(name)
         elif name in self._files:
-            self.findings.add("name", name, "it is there twice; tar keeps the last")
+            self.findings.add("name", name, "occurs twice; tar keeps the last one")
         else:
             if entry.mode & SPECIAL_BITS:
                 self.findings.add("mode", name, f"its mode is {entry.mode:04o}")
@@ -162,15 +163,15 @@ class _Check:
         elif relation := self._relation_file.fullmatch(name):
             self._records(relation[1], name, entry, root=False)
         elif not self._extras.file(name, entry.chunks):
-            self.findings.add("unknown", name, f"archives of the format {self._format.name} have no such file")
+            self.findings.add("unknown", name, f"archives of the format {self._format.name} do not have this file")
 
     def _missing(self) -> None:
         root = root_file(self._root)
         if root not in self._files:
-            self.findings.add("missing", root, "it is not there")
+            self.findings.add("missing", root, "missing")
         self._extras.end(self._files)
         for name in sorted(self._files & self._directories):
-            self.findings.add("name", name, "it is there as a file and as a directory")
+            self.findings.add("name", name, "occurs as a file and as a directory")
 
     def _sizes(self, stream: Gunzip) -> None:
         application = self._format.application or "the importer"
@@ -183,7 +184,7 @@ class _Check:
                     self.findings.add(
                         "limit",
                         self._name,
-                        f"{size} {what}; {application} takes {limit}",
+                        f"{size} {what}; {application} accepts at most {limit}",
                     )
 
     def _records(self, relation: str, name: str, entry: Entry, *, root: bool) -> None:

@@ -1,4 +1,4 @@
-"""The command `project-export`, a module for each of its verbs."""
+"""The command `project-export`, with a module for each subcommand."""
 
 from project_export.cli.app import app
 

@@ -1,6 +1,6 @@
-"""`project-export`: the same verbs from a shell.
+"""`project-export`: export a project, and everything around it, from a shell.
 
-Exit codes: 0 done, 1 failed, 2 wrong use, 3 exported with omissions, 130 interrupted, 143 terminated.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 exported with omissions, 130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
@@ -38,4 +38,4 @@ def main(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
     ] = False,
 ) -> None:
-    """Take what comes before a command; the help is the module's."""
+    """Handle the options before a command. Its help is the module's docstring."""

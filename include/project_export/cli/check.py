@@ -46,7 +46,7 @@ def check(
             mark = "WRONG" if finding.error else "-" if finding.needs else "ok"
             print(indent(str(finding), " " * 6).replace(" " * 6, f"{mark:<6}", 1), flush=True)
             wrong += finding.error is not None
-    print(f"{wrong} of these would keep an export from beginning" if wrong else "all is there")
+    print(f"{wrong} problem(s) would prevent an export" if wrong else "everything is there")
     raise typer.Exit(1 if wrong else 0)
 
 
@@ -60,7 +60,9 @@ def _findings(
     if not ledger:
         without.add(LEDGER)
         if out is None and not airflow:
-            yield Finding(LEDGER, BadRequest("none was named: give --ledger DSN, or --out DIR for one in that folder"))
+            yield Finding(
+                LEDGER, BadRequest("no ledger was given: use --ledger DSN, or --out DIR for the one in that folder")
+            )
     if source:
         source_name(source)  # otherwise libpq's message might show part of the password
     elif airflow:
@@ -81,5 +83,5 @@ def _nearest(store: str) -> str:
 
 def _connect(source: str) -> psycopg.Connection[Any]:
     if not source:
-        raise BadRequest("none was named: give --source DSN")
+        raise BadRequest("no source was given: use --source DSN")
     return libpq.connect(source)

@@ -12,8 +12,8 @@ from project_export.cli.exits import errors
 from project_export.store import replacing
 
 
-def dags(to: Annotated[Path, typer.Option(help="Airflow's DAG folder, or one below it; made when missing.")]) -> None:
-    """Write the DAG files, and replace those of another version. Do it again after each update of the package."""
+def dags(to: Annotated[Path, typer.Option(help="Airflow's DAG folder, or one below it; created if missing.")]) -> None:
+    """Write the DAG files, replacing those of another version. Run it again after each update of the package."""
     with errors():
         folder = to.resolve()
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""How a command of the shell ends when something goes wrong."""
+"""How a command ends after an error."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from project_export.errors import BadRequest, ProjectExportError
 from project_export.settings import refusals
 
 OMISSIONS = 3
-"""Exit code of an export whose archive lacks what the source has, or may have."""
+"""Exit code of an export whose archive lacks data that the source has, or may have."""
 
 
 @contextmanager
 def errors() -> Iterator[None]:
-    """Turn expected errors into one line on stderr and an exit code: 1 failed, 2 wrong use, 130
-    interrupted."""
+    """Turn expected errors into one line on stderr and an exit code: 1 failed, 2 wrong usage, 130 interrupted."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     try:
         yield
@@ -33,7 +32,7 @@ def errors() -> Iterator[None]:
             print(f"error: {refusal}", file=sys.stderr)
         raise typer.Exit(1) from None
     except psycopg.ProgrammingError as error:
-        # What libpq says of a DSN that it cannot read may hold a piece of the password.
+        # libpq's message about a DSN that it cannot parse may show part of the password.
         said = str(error).strip() if error.sqlstate else "a DSN is neither a libpq URI nor a keyword string"
         print(f"error: {said}", file=sys.stderr)
         raise typer.Exit(1) from None

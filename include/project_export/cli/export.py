@@ -23,12 +23,14 @@ def export(
     out: Annotated[Path, typer.Option(help="Folder for the archive, its parts and the ledger.")],
     relations: Annotated[str, typer.Option(help="Names of relations, separated by commas; all when empty.")] = "",
     jobs: Annotated[int, typer.Option(min=1, help="Maximum number of processes.")] = os.cpu_count() or 1,
-    description: Annotated[str, typer.Option(help="As --parameter description=TEXT.")] = "",
+    description: Annotated[str, typer.Option(help="Same as --parameter description=TEXT.")] = "",
     parameter: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="A parameter that the tree declares; may be given several times."),
+        typer.Option(metavar="NAME=VALUE", help="A parameter that the tree declares; can be repeated."),
     ] = None,
-    consistency: Annotated[str, typer.Option(help="project: one snapshot for all; relation: one for each.")] = "",
+    consistency: Annotated[
+        str, typer.Option(help="project: one snapshot for all relations; relation: one for each.")
+    ] = "",
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Cancel the rest once a relation has failed.")] = False,
     ledger_dsn: Annotated[str, typer.Option("--ledger", help="DSN of a ledger; a SQLite file in OUT when empty.")] = "",
     gitlab_version: GitlabVersion = "",
@@ -38,8 +40,8 @@ def export(
 ) -> None:
     """Export one project, without Airflow. The last line is the path of the archive.
 
-    The same command continues an export that was interrupted or failed. Exit code 3 when it was exported with
-    omissions: the source has, or may have, what the archive lacks.
+    The same command resumes an export that was interrupted or failed. Exit code 3 means exported with omissions: the
+    archive lacks data that the source has, or may have.
     """
     params = {
         "project_id": project_id,
@@ -54,7 +56,7 @@ def export(
         params |= given_parameters(
             [*(parameter or ()), *([f"description={description}"] if description else [])], given
         )
-        merged = shell.export(shell.Place(source, out, ledger_dsn), params, given, jobs, show, anew=anew)
+        merged = shell.export(shell.Locations(source, out, ledger_dsn), params, given, jobs, show, anew=anew)
     print(f"{merged.records} records, {merged.bytes} bytes")
     for omission in merged.omissions:
         print(f"omission: {omission}", file=sys.stderr)

@@ -28,15 +28,15 @@ Edition = Annotated[str, typer.Option("--edition", help="Edition of that GitLab;
 
 
 def settings(**given: str) -> Settings:
-    """Return the settings of the environment, and what was given instead of them. Raises ValidationError."""
+    """Return the settings of the environment, with the non-empty values given instead. Raises ValidationError."""
     return Settings().model_copy(update={name: value for name, value in given.items() if value})
 
 
 def stored_exports(out: Path | None, ledger: str) -> Context:
-    """Return the steps' context on exports that were made: their ledger and their store, but no source.
+    """Return the steps' context for existing exports: their ledger and their store, but no source.
 
-    out: the folder of the exports, in which their ledger is unless `ledger` is the DSN of another; without it the
-    store is the setting's. Raises BadRequest, LedgerOutdated, ValidationError.
+    out: the folder of the exports; without it, the setting names the store. ledger: the DSN of the ledger; without it,
+    the ledger in the folder is used. Raises BadRequest, LedgerOutdated, ValidationError.
     """
     given = settings()
     if out is not None:
@@ -49,18 +49,18 @@ def _no_source() -> psycopg.Connection[Any]:
 
 
 def given_parameters(texts: Iterable[str], settings: Settings) -> dict[str, object]:
-    """Return the parameters that NAME=VALUE texts give, by name, with values as the tree declares their types.
+    """Return parameters by name from NAME=VALUE texts, with values of the types that the tree declares.
 
-    Unknown names come too: the request refuses them. Raises BadRequest, TreeError.
+    Unknown names are kept: the request refuses them. Raises BadRequest, TreeError.
     """
     declared = load(settings.tree, settings.edition).parameters
     found: dict[str, object] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
-            raise BadRequest(f"a parameter is given as NAME=VALUE, not {text!r}")
+            raise BadRequest(f"a parameter must be NAME=VALUE; got {text!r}")
         if name in RESERVED:
-            raise BadRequest(f"parameter {name} is not one of the tree; it has an option of its own")
+            raise BadRequest(f"parameter {name} is not declared by the tree; it has its own option")
         if name in found:
             raise BadRequest(f"parameter {name} is given twice")
         found[name] = declared[name].read(value) if name in declared else value

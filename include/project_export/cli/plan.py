@@ -81,16 +81,16 @@ def _print(found: dict[str, Any]) -> None:
     table = Table("relation", box=SIMPLE)
     for name in ("records", "cost", "parts"):
         table.add_column(name, justify="right")
-    table.add_column("units")
+    table.add_column("workers")
     for its in found["relations"]:
         numbers = (f"{its[name]:,}" for name in ("records", "cost", "parts"))
         table.add_row(its["relation"], *numbers, ", ".join(map(str, its["units"])))
     console.print(table)
-    table = Table("unit", box=SIMPLE)
+    table = Table("worker", box=SIMPLE)
     table.add_column("cost", justify="right")
-    table.add_column("begins with")
+    table.add_column("starts with")
     for its in found["units"]:
         table.add_row(str(its["unit"]), f"{its['cost']:,}", its["begins_with"])
     console.print(table)
     parts = sum(its["parts"] for its in found["relations"])
-    print(f"{len(found['relations'])} relation(s), {parts} part(s), {len(found['units'])} unit(s)")
+    print(f"{len(found['relations'])} relation(s), {parts} part(s), {len(found['units'])} worker(s)")

@@ -1,4 +1,4 @@
-"""How far an export is: bars on a terminal; where stderr is a pipe or a file, a line for each relation that ends."""
+"""The progress of an export: bars on a terminal; otherwise a line on stderr for each relation that ends."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def progress() -> Iterator[Show]:
 
 
 class _Lines:
-    """Prints a line when a relation has ended, and one for all from time to time."""
+    """Prints a line when a relation has ended, and from time to time one for all relations."""
 
     def __init__(self) -> None:
         self._ended: set[str] = set()
@@ -49,7 +49,7 @@ class _Lines:
 
 @contextmanager
 def _bars() -> Iterator[Show]:
-    """Show one bar for each relation that has started, and one for all."""
+    """Show one bar for each relation that has started, and one for all relations."""
     columns = (TextColumn("{task.description:<28}"), BarColumn(), TextColumn("{task.fields[records]:>10} records"))
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bars:
         of: dict[str, TaskID] = {}

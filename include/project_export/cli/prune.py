@@ -1,4 +1,4 @@
-"""`project-export prune`: the retention of the DAG `prune_exports`, where there is no Airflow."""
+"""`project-export prune`: the same as the DAG `prune_exports`, without Airflow."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ from project_export.steps import prune as prune_exports
 def prune(
     out: Annotated[Path | None, typer.Option(help="Folder of the exports; the setting of the store if empty.")] = None,
     ledger: Annotated[str, typer.Option("--ledger", help="DSN of the ledger; the one in OUT when empty.")] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing, only say what would be removed.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Change nothing, only report what would be removed.")
+    ] = False,
 ) -> None:
-    """Remove archives, parts and jobs that are past their time, and fail jobs whose process is gone.
+    """Remove expired archives, parts and jobs, and fail jobs whose process is gone.
 
-    How long they are kept is in the settings. Jobs of Airflow's runs are never failed here: only Airflow knows them.
+    The settings define how long they are kept. Jobs of Airflow's runs never fail here: only Airflow knows whether a run
+    is alive.
     """
     with errors():
         pruned = prune_exports(stored_exports(out, ledger), shell.run_alive, dry_run=dry_run)

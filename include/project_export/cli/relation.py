@@ -19,9 +19,9 @@ def relation(
     out: Annotated[Path | None, typer.Option(help="Folder of the exports; the setting of the store if empty.")] = None,
     ledger: Annotated[str, typer.Option("--ledger", help="DSN of the ledger; the one in OUT when empty.")] = "",
 ) -> None:
-    """Write one finished relation of a job as gzip: lines of JSON, or one JSON value where there is only one record.
+    """Write one finished relation of a job as gzip: lines of JSON, or one JSON value if there is only one record.
 
-    Its parts are joined as they are stored: nothing is read from the source, and nothing is compressed again.
+    Its stored parts are joined: nothing is read from the source, and nothing is compressed again.
     """
     with errors():
         path = (to or Path(f"{name}.ndjson.gz")).absolute()

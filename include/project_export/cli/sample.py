@@ -1,4 +1,4 @@
-"""`project-export sample`: a database with GitLab's schema, to try things on."""
+"""`project-export sample`: a database with GitLab's schema, for trials."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from project_export.sample.generate import generate as generate_projects
 from project_export.sample.load import load as load_archive
 from project_export.sample.schema import create as create_schema
 
-app = typer.Typer(no_args_is_help=True, help="A database with GitLab's schema, to try things on.")
+app = typer.Typer(no_args_is_help=True, help="A database with GitLab's schema, for trials.")
 
 
 @app.command("schema")
@@ -26,7 +26,7 @@ def make_schema(
         str, typer.Option(help=f"GitLab version whose tables they are: {', '.join(layouts.names())}.")
     ] = layouts.DEFAULT,
 ) -> None:
-    """Create GitLab's tables, as far as an export reads them, in an empty database."""
+    """Create the tables of GitLab that an export reads, in an empty database."""
     with errors(), psycopg.connect(dsn) as connection:
         create_schema(connection, layout)
     print("the schema is there")
@@ -35,10 +35,10 @@ def make_schema(
 @app.command()
 def generate(
     dsn: Dsn,
-    projects: Annotated[int, typer.Option(min=1, help="Number of projects; ids from 1.")] = 2,
-    scale: Annotated[float, typer.Option(min=0.01, help="1 is about 3,000 records in project 1.")] = 1.0,
+    projects: Annotated[int, typer.Option(min=1, help="Number of projects; their ids start at 1.")] = 2,
+    scale: Annotated[float, typer.Option(min=0.01, help="1 means about 3,000 records in project 1.")] = 1.0,
     hostile: Annotated[
-        bool, typer.Option("--hostile", help="Add what GitLab would not write, and a database may contain.")
+        bool, typer.Option("--hostile", help="Add rows that GitLab would not write but a database may contain.")
     ] = False,
     complete: Annotated[
         bool,
@@ -49,9 +49,9 @@ def generate(
         ),
     ] = False,
 ) -> None:
-    """Fill the schema, of whichever layout, with projects of realistic shape, the same ones each time.
+    """Fill the schema, of any layout, with projects of realistic shape, the same ones each time.
 
-    All rows are such as GitLab writes, unless --hostile or --complete says otherwise.
+    GitLab could have written all rows, except those of --hostile and some of --complete.
     """
     if complete:
         projects, scale, *_ = COMPLETE
@@ -62,7 +62,7 @@ def generate(
 
 @app.command()
 def load(archive: Annotated[Path, typer.Argument(help="An archive that GitLab wrote.")], dsn: Dsn) -> None:
-    """Put an existing GitLab archive into the schema. The last line names the new project."""
+    """Load an existing GitLab archive into the schema. The last line names the new project."""
     with errors(), psycopg.connect(dsn) as connection:
         project_id = load_archive(connection, archive)
     print(f"project: {project_id}")

@@ -24,7 +24,7 @@ _PIPE_COLUMNS = 500
 
 
 def status(
-    out: Annotated[Path | None, typer.Option(help="Folder of the exports, which has their ledger.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the exports, which contains their ledger.")] = None,
     ledger: Annotated[str, typer.Option("--ledger", help="DSN of a ledger, instead of the one in OUT.")] = "",
     job: Annotated[int, typer.Option(min=0, help="Show the relations of this job.")] = 0,
     project_id: Annotated[int, typer.Option(min=0, help="Show the jobs of this project only.")] = 0,

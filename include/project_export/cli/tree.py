@@ -1,4 +1,4 @@
-"""`project-export tree`: what a tree says, whether a database can answer it, and how much of it a project shows."""
+"""`project-export tree`: describe a tree, check it against a database, and measure how much of it a project uses."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Name = Annotated[str, typer.Option("--tree", help="A shipped tree or the path of
 
 @app.command()
 def doc(tree: Name = "") -> None:
-    """Describe the tree as Markdown: relations, tables, keys, order, and what is computed."""
+    """Describe the tree as Markdown: relations, tables, keys, order and computed values."""
     with errors():
         text = document(load_all(tree or Settings().tree))
     sys.stdout.write(text)
@@ -95,17 +95,17 @@ def show_sql(
     relation: Annotated[str, typer.Argument(help="A top-level relation, or the root.")],
     source: Annotated[str, typer.Option(help="DSN of a database; the newest layout when empty.")] = "",
     explain: Annotated[bool, typer.Option("--explain", help="Show PostgreSQL's plans; needs SOURCE.")] = False,
-    project_id: Annotated[int, typer.Option(min=1, help="The project whose rows are planned for.")] = 1,
+    project_id: Annotated[int, typer.Option(min=1, help="The project for whose rows PostgreSQL plans.")] = 1,
     tree: Name = "",
     gitlab_version: GitlabVersion = "",
 ) -> None:
     """Print the statements that an export runs for a relation and everything nested in it.
 
-    For psql, which needs the keys of a batch before each statement that reads by them: \\set key0 '{1,2,3}'
+    In psql, set the keys of a batch before each statement that reads by them: \\set key0 '{1,2,3}'
     """
     with errors():
         if explain and not source:
-            raise BadRequest("--explain needs a database that plans: give --source DSN")
+            raise BadRequest("--explain needs a database: give --source DSN")
         known = load(tree or Settings().tree, Settings().edition)
         if relation not in known.extended().names:
             raise BadRequest(f"relation {relation} is unknown; {nearest(relation, known.extended().names)}")

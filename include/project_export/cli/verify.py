@@ -26,7 +26,9 @@ from project_export.tree import Tree, load_all
 
 def verify(
     archive: Annotated[Path, typer.Argument(help="A project.tar.gz.")],
-    manifest: Annotated[Path | None, typer.Option(help="Its manifest; the one beside it when there is one.")] = None,
+    manifest: Annotated[
+        Path | None, typer.Option(help="Its manifest; by default the one beside it, if it exists.")
+    ] = None,
     tree: Annotated[str, typer.Option(help="Shipped tree or file to check records by; the manifest's if empty.")] = "",
     gitlab_limits: Annotated[bool, typer.Option("--gitlab-limits", help="Check GitLab's limits, too.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as problems.")] = False,
@@ -34,8 +36,8 @@ def verify(
 ) -> None:
     """Read an archive to its last byte and report whether it is complete and whether GitLab would accept it.
 
-    A problem is what makes the archive, or a record of it, unfit. A warning is what GitLab itself may write and its
-    importer drops. Exit codes: 0 nothing is wrong, 1 something is, 2 archive, manifest or tree cannot be read.
+    A problem makes the archive or one of its records unusable. A warning is about data that GitLab itself may write
+    and its importer drops. Exit codes: 0 no problem, 1 problems, 2 archive, manifest or tree cannot be read.
     """
     beside = archive.with_name(MANIFEST)
     path = manifest or (beside if beside.exists() else None)
@@ -61,7 +63,7 @@ def verify(
 
 
 def _tree(named: str, manifest: Manifest | None) -> Tree:
-    """Return the tree to check by: the named one, else the manifest's, which may be the file that the settings name."""
+    """Return the tree to check by: the named one, else the manifest's, which may be a file that the settings name."""
     setting = Settings().tree
     if named or manifest is None:
         return load_all(named or setting)
@@ -83,7 +85,7 @@ def _text(report: Report, manifest: Path | None, omissions: Sequence[str]) -> st
 
 @contextmanager
 def _bar(file: Path) -> Iterator[Callable[[int], None]]:
-    """Give a function that shows how many bytes of a file have been read, on a terminal only."""
+    """Yield a function that shows how many bytes of a file have been read; it shows them on a terminal only."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:

@@ -1,7 +1,7 @@
 """Formats of an archive: which files it has besides the records, how its JSON is escaped, and who reads it.
 
-A tree names its format. A new one is an entry here; if something imports its archives and `verify` should know the
-importer's rules, they are data in importers/<format>.yaml.
+A tree names its format. To add one, add an entry here. If `verify` should check its archives by the rules of an
+importer, describe these in importers/<format>.yaml.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a format is made of, as frozen records."""
+"""The classes that describe a format; their objects are immutable."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class FromSetting:
 class Escapes:
     """Characters that a format escapes in strings.
 
-    replaced: by the character's UTF-8, the JSON escape that is written instead. Outside strings, JSON has none of these
-    characters, so a whole JSON text can be escaped at once.
+    replaced: the JSON escape for each character, by the character's UTF-8. These characters occur only in strings, so a
+    whole JSON text can be escaped at once.
     """
 
     replaced: Mapping[bytes, bytes] = field(default_factory=dict)
@@ -32,7 +32,7 @@ class Escapes:
         return text
 
     def whole(self, text: bytes) -> int:
-        """Return how many bytes of a piece can be escaped before the next piece is known.
+        """Return how many bytes of a piece can be escaped without knowing the next piece.
 
         >>> Escapes({b"abc": b"x"}).whole(b"..ab"), Escapes({b"abc": b"x"}).whole(b"..abc"), Escapes().whole(b"..ab")
         (2, 5, 4)
@@ -41,7 +41,7 @@ class Escapes:
 
 
 def _begun(text: bytes, character: bytes) -> int:
-    """Return how many bytes at the end of the text may be the beginning of the character."""
+    """Return how many bytes at the end of the text may be the start of the character."""
     lengths = range(len(character) - 1, 0, -1)
     return next((length for length in lengths if text.endswith(character[:length])), 0)
 
@@ -51,7 +51,7 @@ class Limits:
     """What an importer accepts, in bytes.
 
     line: of one record, and of the root's file. unpacked: of the whole tar. stored: of the archive file.
-    on_line, on_unpacked, on_stored: what the importer does with more, as a sentence without its full stop.
+    on_line, on_unpacked, on_stored: what the importer does above the limit, as a sentence without a full stop.
     """
 
     line: int
@@ -66,7 +66,7 @@ class Limits:
 class Format:
     """How archives of a tree are written, and who reads them.
 
-    application: the name of the application whose database is exported, empty if the format is not one application's.
+    application: the name of the application whose database is exported, empty if the format belongs to none.
     version: the setting that holds its version. files: by name, what an archive has before the records: a text, or the
     value of a setting.
     escapes: what is escaped beyond what JSON requires. importer: the data file with the rules of its importer, without
@@ -83,7 +83,7 @@ class Format:
 
     @property
     def settings(self) -> tuple[str, ...]:
-        """The settings that an export needs for the files."""
+        """The settings that supply content of the files."""
         return tuple(content.name for content in self.files.values() if isinstance(content, FromSetting))
 
     @property

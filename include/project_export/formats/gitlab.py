@@ -27,7 +27,7 @@ LIMITS = Limits(
     on_unpacked="GitLab refuses more than 25 GiB until its setting max_decompressed_archive_size is raised",
     # max_import_size of GitLab.com; elsewhere it is unlimited by default
     stored=5 * GIB,
-    on_stored="GitLab.com refuses more than 5 GiB, another GitLab more than its setting max_import_size says",
+    on_stored="GitLab.com refuses more than 5 GiB, other installations refuse more than their setting max_import_size",
 )
 
 GITLAB = Format(
@@ -40,7 +40,7 @@ GITLAB = Format(
         GITLAB_REVISION: FromSetting("gitlab_revision"),
         LFS_OBJECTS: "{}",
     },
-    # what HTML and JavaScript would misread: Rails escapes these
+    # Rails escapes these, because HTML and JavaScript would misread them
     escapes=Escapes(
         {
             b"<": rb"\u003c",

@@ -139,7 +139,7 @@ class Claims:
         changed nothing, when the claim is lost.
         """
         finished = RELATION_EXPORT.move(_fenced(claim), "finish").values(
-            records=part.rows,
+            records=part.records,
             raw_bytes=part.raw_bytes,
             stored_bytes=part.stored_bytes,
             crc32=part.crc32,

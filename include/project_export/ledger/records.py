@@ -167,8 +167,8 @@ class WrittenPart(Protocol):
     """What the ledger keeps of a written part; `archive.part.PartFacts` implements it."""
 
     @property
-    def rows(self) -> int:
-        """Records."""
+    def records(self) -> int:
+        """Number of records."""
 
     @property
     def raw_bytes(self) -> int:

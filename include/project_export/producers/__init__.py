@@ -1,4 +1,4 @@
-"""Producers: what makes the bytes of a relation's parts, chosen by the relation's kind in the tree."""
+"""Producers make the bytes of a relation's parts; the relation's kind in the tree selects one."""
 
 from project_export.producers.base import Estimate, Kind, Needs, Producer, Project
 from project_export.producers.kinds import KINDS, kind_of

@@ -1,4 +1,4 @@
-"""What a worker asks of a producer, and what a producer is given."""
+"""The interface between a worker and a producer."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from project_export.tree import BoundTree
 class Needs:
     """What a kind of relation needs of the worker that exports it.
 
-    session: a session on the source. snapshot: that all relations of the job see the same state of the source; implies
-    a session. line_limit: that records which are too long for the importer are reported.
+    session: a session on the source. snapshot: a session that sees the same state of the source as all other relations
+    of the job. line_limit: a report of records that are too long for the importer.
     """
 
     session: bool = False
@@ -26,7 +26,7 @@ class Needs:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a relation will take: its records, and bytes before compression, 0 where nothing says how many."""
+    """The size of a relation: its records, and its bytes before compression, 0 if unknown."""
 
     records: int
     bytes: int = 0
@@ -36,7 +36,7 @@ class Estimate:
 class Project:
     """The project that is exported, as one session sees it.
 
-    parameters: those of the request that the tree may use. external: reads values outside of the database.
+    parameters: the parameters of the request that the tree declares. external: reads values outside the database.
     batch_rows, batch_bytes: see `Reader`.
     """
 
@@ -51,9 +51,9 @@ class Project:
 
 
 class Producer(Protocol):
-    """One part of a relation, made once.
+    """Makes one part of a relation, once.
 
-    Remarks and omissions are complete when all chunks were taken.
+    Remarks and omissions are complete after the last chunk.
     """
 
     def chunks(self) -> Iterator[Chunk]:
@@ -61,7 +61,7 @@ class Producer(Protocol):
 
     @property
     def remarks(self) -> Sequence[str]:
-        """What is odd, although nothing is missing."""
+        """Remarks on the part: what is odd although nothing is missing."""
 
     @property
     def omissions(self) -> Sequence[str]:
@@ -69,18 +69,18 @@ class Producer(Protocol):
 
 
 class Kind(Protocol):
-    """A kind of relation: what it needs, what it will take, and how it is made."""
+    """A kind of relation: its needs, estimates and producers."""
 
     @property
     def needs(self) -> Needs:
-        """What a worker has to provide."""
+        """What a worker must provide."""
 
     def estimates(self, project: Project, relations: Sequence[str]) -> Mapping[str, Estimate]:
-        """Return what each of these relations of the kind will take.
+        """Return the estimated size of each of these relations, which must be of this kind.
 
-        What cannot be estimated is taken to be small and logged: the relation's own export says what is wrong with it.
-        Raises SourceBusy when the session is lost.
+        If a relation cannot be estimated, logs it and assumes that it is small: its export will report what is wrong.
+        Raises SourceBusy if the session is lost.
         """
 
     def producer(self, project: Project, relation: str, part: int, parts: int) -> Producer:
-        """Return the producer of one part of a relation. Raises SourceFiltered when its rows may be hidden."""
+        """Return the producer of one part of a relation. Raises SourceFiltered if the source may hide rows from it."""

@@ -1,4 +1,4 @@
-"""The kinds of relations that there are, by the name that a tree gives them."""
+"""All kinds of relations, by their name in a tree."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from project_export.producers.records import Records
 from project_export.tree import Relation
 
 KINDS: Mapping[str, Kind] = {"records": Records()}
-"""A tree's loader accepts the names in `tree.model.KINDS`; a test compares them."""
+"""The tree loader accepts the names in `tree.model.KINDS`; a test compares the two."""
 
 
 def kind_of(relation: Relation) -> Kind:
-    """Return what exports a relation."""
+    """Return the kind of a relation."""
     return KINDS[relation.kind]

@@ -15,12 +15,12 @@ log = logging.getLogger(__name__)
 
 
 class Records:
-    """The kind; see `Kind`."""
+    """The kind `records`; see `Kind`."""
 
     needs = Needs(session=True, snapshot=True, line_limit=True)
 
     def estimates(self, project: Project, relations: Sequence[str]) -> Mapping[str, Estimate]:
-        """Count each relation's top-level records; their bytes are what the statistics of the database say."""
+        """Count each relation's top-level records, and estimate their bytes from the statistics of the database."""
         reader = _reader(project)
         sizes = Sizes(project.session, project.bound)
         return {name: _estimate(project, reader, sizes, name) for name in relations}
@@ -37,7 +37,7 @@ class RecordsProducer:
     def __init__(self, project: Project, relation: str, part: int, parts: int) -> None:
         self._relation, self._part, self._parts = relation, part, parts
         self._reader = _reader(project)
-        # What is known of the whole relation is said once, with its first part.
+        # Remarks and omissions of the whole relation are reported once, with its first part.
         self._known = (project.bound, project.tables) if part == 0 else ()
 
     def chunks(self) -> Iterator[Chunk]:

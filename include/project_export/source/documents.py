@@ -35,18 +35,18 @@ ReadExternal = Callable[[str, int, int], bytes | None]
 class Documents:
     """Makes the documents of table rows, as long as they fit into memory with all that nests in them.
 
-    room: the bytes that they may take. parameters: values of the request's parameters, by name.
+    budget: the bytes that they may take. parameters: values of the request's parameters, by name.
     external: reads values that are stored outside the database; without it they are left out and counted.
     """
 
     def __init__(
-        self, session: Session, room: int, parameters: Mapping[str, Any], external: ReadExternal | None
+        self, session: Session, budget: int, parameters: Mapping[str, Any], external: ReadExternal | None
     ) -> None:
         self.oddities: Counter[str] = Counter()
         self.omissions: Counter[str] = Counter()
         self._session = session
-        self._most = room
-        self._room: float = room
+        self._most = budget
+        self._budget: float = budget
         self._parameters = parameters
         self._external = external
 
@@ -64,7 +64,7 @@ class Documents:
         return self._fitting(lambda: self._documents(node, rows))
 
     def _fitting(self, make: Callable[[], _T]) -> _T | None:
-        self._room = self._most
+        self._budget = self._most
         counted = self.oddities.copy(), self.omissions.copy()
         try:
             return make()
@@ -72,7 +72,7 @@ class Documents:
             self.oddities, self.omissions = counted
             return None
         finally:
-            self._room = math.inf
+            self._budget = math.inf
 
     def own(self, node: Node, rows: Sequence[Row]) -> list[bytes]:
         """Return the documents of rows without nested relations, transformed."""
@@ -98,20 +98,20 @@ class Documents:
         return bool(self._given(node.parameters))
 
     def _rows(self, node: Node, keys: Sequence[tuple[bytes, ...]]) -> list[Row]:
-        """Return all rows of a relation under these keys; raise _TooLarge if there is no room for them.
+        """Return all rows of a relation under these keys; raise _TooLarge if they exceed the budget.
 
         They are read to the end in any case: breaking off would abort the transaction.
         """
         rows: list[Row] = []
         for row in self._session.rows(node.select.query, node.select.bind(keys), node.described):
-            self._room -= len(row[-1])
+            self._budget -= len(row[-1])
             if len(row[-1]) > LONGEST:
-                self._room = -math.inf
-            if self._room >= 0:
+                self._budget = -math.inf
+            if self._budget >= 0:
                 rows.append(row)
             else:
                 rows.clear()
-        if self._room < 0:
+        if self._budget < 0:
             raise _TooLarge
         return rows
 
@@ -204,8 +204,8 @@ class Documents:
             return None
         if len(data) != size:
             self._count(f"{path}: a value that is stored outside the database is cut short there", lost=True)
-        self._room -= len(data)
-        if self._room < 0:
+        self._budget -= len(data)
+        if self._budget < 0:
             raise _TooLarge
         return data.decode("utf-8", "replace")
 
@@ -234,4 +234,4 @@ def split(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
 
 
 class _TooLarge(Exception):
-    """There is no room for the rows. It is always caught in this module."""
+    """The rows exceed the budget. It is always caught in this module."""

@@ -22,7 +22,7 @@ from project_export.tree.refs import root_refs
 
 _FIRST_BATCH = 100
 _CHUNK_BYTES = 256 << 10
-_ROOM = 2  # times the size that a batch aims at; a batch that becomes larger is read in smaller ones
+_BUDGET_BATCHES = 2  # times the size that a batch aims at; a batch that becomes larger is read in smaller ones
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Reader:
         self._bound = bound
         self._batch_rows = batch_rows
         self._batch_bytes = batch_bytes
-        self._documents = Documents(session, _ROOM * batch_bytes, parameters or {}, external)
+        self._documents = Documents(session, _BUDGET_BATCHES * batch_bytes, parameters or {}, external)
         self._slices = Slices(session, self._documents)
         self._writer = _Writer(bound.tree.format.escapes)
         self._batch: tuple[Node, Keys] | None = None

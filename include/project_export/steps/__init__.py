@@ -1,14 +1,15 @@
-"""The verbs of an export, for any scheduler. They know no Airflow.
+"""The steps of an export, for any scheduler. They do not know Airflow.
 
-preflight  all that an export needs, looked at in one go
-create ──► one job, its relation_export rows, a plan of units
-hold       one transaction lends its snapshot to all units
-work       a unit claims rows, streams each into a part, and marks it finished
-watch      judges rows whose process is gone, and says how far the job is
-merge      parts → archive, published by one atomic step; raises every failure
-parts      one relation alone
-after      upload or notice, then the job is finished
-ending     whatever goes wrong, the job ends with that error
+preflight  checks everything that an export needs, and reports all problems at once
+create     writes one job, its relation_export rows and the plan of its workers
+hold       holds one snapshot for all workers, in one open transaction
+work       a worker: claims rows, streams each into a part, and marks it finished
+watch      finds rows whose process is gone, and reports the progress of a job
+waiting    waits for the workers: how long, when to look again, what to do if they get no slot
+merge      parts → archive, published in one atomic step; raises every failure
+parts      writes one relation alone
+after      upload or notice; then the job is finished
+ending     fails the job when a step fails
 prune      retention, and jobs whose run is gone
 """
 

@@ -1,4 +1,4 @@
-"""What every step needs: settings, the ledger, the store, the tree, and a way to the source."""
+"""What every step needs: the settings, the ledger, the store, the tree, and connections to the source."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from project_export.steps.context import Context
 
 log = logging.getLogger(__name__)
 
-RESUMABLE = "%H:%M %Z: clear the failed tasks, and only what is missing is exported"
+RESUMABLE = "%H:%M %Z: clear the failed tasks to export only what is missing"
 _MOST_GENERATIONS = 8
 _GRACE_SECONDS = 60
 """How much later than its holder the server would end a snapshot, so that the holder can log why."""
@@ -47,7 +47,7 @@ def lend(ctx: Context, job_id: int, session: Session, seen: int | None = None) -
     generation = (ctx.ledger.queries.job(job_id).snapshot_generation if seen is None else seen) + 1
     if generation > _MOST_GENERATIONS:
         message = f"the snapshot of job {job_id} was lost {_MOST_GENERATIONS} times"
-        raise SnapshotMissing(f"{message}. See why its holder ends, or export with consistency=relation.")
+        raise SnapshotMissing(f"{message}. Find out why its holder ends, or export with consistency=relation.")
     reason = "the snapshot was lost; all relations are read from a new one"
     ctx.ledger.jobs.begin_generation(job_id, generation, session.export_snapshot(), reason)
     if generation > 1:

@@ -1,4 +1,4 @@
-"""Merge a job's parts into its archive and publish it, or raise with every failure. Only the ledger decides which."""
+"""Merge a job's parts into its archive and publish it, or raise an error with all failures, as the ledger decides."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MERGE_UNIT = -1
 
 
 class Merger:
-    """One try of a job's merge. last_try: no retry follows, so that a failure is the job's end."""
+    """One try of a job's merge. last_try: whether no retry follows, so that any failure ends the job."""
 
     def __init__(self, ctx: Context, job_id: int, *, run_id: str, attempt: int, last_try: bool) -> None:
         self._ctx = ctx
@@ -47,8 +47,8 @@ class Merger:
     def run(self) -> Merged:
         """Export what is still queued, then merge and publish.
 
-        Raises RelationsFailed with every failed relation. That and any other permanent error fails the job; an error
-        that a retry may cure, or that was not foreseen, fails it on the last try only.
+        Raises RelationsFailed, which names every failed relation. This and any other permanent error fails the job. An
+        error that a retry may cure, or that was not foreseen, fails it on the last try only.
         """
         with ending(self._ctx, self._job_id, last_try=self._last_try, ask=self._worker.patiently):
             job = self._worker.patiently(lambda: self._ctx.ledger.queries.job(self._job_id))
@@ -63,7 +63,7 @@ class Merger:
         self._worker.cancel()
 
     def _merge(self) -> Merged:
-        """Publish; export each part that is not what was written again, while it has attempts left."""
+        """Publish the archive. Export a corrupt part again, as long as it has attempts left."""
         while True:
             try:
                 return self._publish()
@@ -87,7 +87,7 @@ class Merger:
         progress = ledger.queries.progress(self._job_id)
         if progress.pending:
             message = f"{progress.pending} relation(s) of job {self._job_id} are still pending"
-            raise UnitUnfinished(f"{message}: they wait for their next try, or another process works on them")
+            raise UnitUnfinished(f"{message}: they wait for their next attempt, or another process works on them")
 
     def _requeue(self, error: PartCorrupt) -> None:
         rows = self._ctx.ledger.queries.rows(self._job_id)
@@ -123,9 +123,9 @@ class Merger:
             written = {member.name for member in files}
             described = _manifest(ctx.tree.root.name, job, by_relation, written, facts, remarks)
             out.write(described.to_json().encode())
-        upload = job.params.get("after_export") == "upload"  # then the job is finished when that is done
+        upload = job.params.get("after_export") == "upload"  # then the job is finished once the upload is done
         publish = ctx.ledger.jobs.publish if upload else ctx.ledger.jobs.finish
-        # From here on it is the archive that counts: the one before stays as it is until the ledger names this one.
+        # Once the ledger names this archive, it counts. Until then, the previous one does and remains unchanged.
         attempts = sum(row.attempt for row in rows)
         self._worker.patiently(lambda: publish(job.id, uri, facts.bytes, facts.sha256, records, attempts=attempts))
         omissions = ctx.ledger.queries.omissions(job.id)
@@ -134,7 +134,7 @@ class Merger:
             removed = ctx.store.remove_others(key, {uri, manifest_of(uri), *(row.uri for row in rows if row.uri)})
             log.info("%d unreferenced file(s) removed", len(removed))
         except (StoreRefused, StoreUnusable) as error:
-            log.warning("unreferenced files stay until prune_exports removes them: %s", error)
+            log.warning("unreferenced files remain until prune_exports removes them: %s", error)
         return Merged(uri, facts.bytes, facts.sha256, records, omissions)
 
 

@@ -30,7 +30,7 @@ class Notice:
 
     @classmethod
     def of(cls, job: Job, outcome: Outcome, omissions: Sequence[str] = ()) -> Notice:
-        """Make the notice of an ended job. omissions: what its archive lacks."""
+        """Return the notice of an ended job. omissions: what its archive lacks."""
         errors = list(dict.fromkeys(scrub(str(error)) for error in job.errors))
         title = job.plan.get("project")
         project = f"Project {job.project_id}{f' ({title})' if title else ''} of {job.source}"
@@ -41,10 +41,10 @@ class Notice:
                 f"SHA-256: {job.archive_sha256}",
             ]
             if omissions:
-                lines.insert(0, listed("The archive lacks what the source has, or may have", omissions))
+                lines.insert(0, listed("The archive lacks data that the source has, or may have", omissions))
         else:
             lines = [listed(f"{project} couldn't be exported. The errors we encountered were", errors)]
-        run = f"Run {job.run_id}, asked for by {job.requested_by} (job {job.id})"
+        run = f"Run {job.run_id}, requested by {job.requested_by} (job {job.id})"
         archive = {
             "uri": job.archive_uri,
             "bytes": job.archive_bytes,

@@ -1,4 +1,4 @@
-"""Who works on a row of the ledger."""
+"""The owner of a row in the ledger: the worker that exports it, and its process."""
 
 from __future__ import annotations
 
@@ -43,5 +43,5 @@ class Owner:
         return replace(self, process=Process.this())
 
     def earlier_try_of(self, other: Owner) -> bool:
-        """Whether this is another try of the same unit."""
+        """Return whether this is another try of the same unit."""
         return (self.run_id, self.unit) == (other.run_id, other.unit) and self.attempt != other.attempt

@@ -1,4 +1,4 @@
-"""The finished parts of a job, as the store has them, and one relation alone."""
+"""The finished parts of a job in the store, and a file with one of its relations."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from project_export.store import Assembled, assemble, replacing
 
 
 def stored_part(row: Row) -> StoredPart:
-    """Return the part of a finished row."""
-    same = {field.name: getattr(row, field.name) for field in fields(PartFacts) if field.name != "rows"}
-    facts = PartFacts(rows=row.records, **same)
+    """Return the stored part of a finished row."""
+    facts = PartFacts(**{field.name: getattr(row, field.name) for field in fields(PartFacts)})
     return StoredPart(row.relation, row.part, facts, str(row.uri))
 
 
 def write_relation(ctx: Context, job_id: int, relation: str, path: Path) -> Assembled:
-    """Write one relation of a job as gzip to a local file, which is replaced, and return its size and checksum.
+    """Write one relation of a job as gzip to a local file, and return the file's size and checksum.
 
-    The job itself need not have ended, but all parts of the relation must be finished. Raises JobMissing; BadRequest
-    when the job does not have this relation; MoveRefused when a part is not finished; PartCorrupt, StoreRefused.
+    An existing file is replaced. The job may still run, but all parts of the relation must be finished. Raises
+    JobMissing; BadRequest if the job does not have this relation; MoveRefused if a part is not finished; PartCorrupt;
+    StoreRefused.
     """
     job, rows = ctx.ledger.queries.job(job_id), ctx.ledger.queries.rows(job_id)
     own = [row for row in rows if row.relation == relation]

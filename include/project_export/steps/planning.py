@@ -1,4 +1,4 @@
-"""Ask the source what a project has, and plan its export."""
+"""Plan the export of a project from what the source has."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ log = logging.getLogger(__name__)
 def plan_export(
     session: Session, tree: Tree, project_id: int, relations: Sequence[str], settings: Settings, *, split: bool
 ) -> Plan:
-    """Plan the export of a project by cheap counts, and log what the source lacks of the tree.
+    """Plan the export of a project from quick counts, and log what the tree has and the source lacks.
 
-    relations: names of the wanted ones, all when empty; the root is always included. split: see `make_plan`.
+    relations: names of those to export, all if empty; the root is always included. split: see `make_plan`.
     Raises ProjectNotFound, SourceChanged, SourceFiltered, SourceBusy, and BadRequest for an optional relation that the
     source lacks.
     """
@@ -41,18 +41,18 @@ def plan_export(
 
 
 def bound_tree(tree: Tree, session: Session, settings: Settings) -> BoundTree:
-    """Fit the tree to the source, whose version and exceptions the settings name. Raises SourceChanged."""
+    """Fit the tree to the source. The settings name its version and what it may lack. Raises SourceChanged."""
     version = str(getattr(settings, tree.format.version))
     return bind(tree, session.catalogue(tables(tree)), version, settings.allowed)
 
 
 def allowed(settings: Settings) -> Allowed:
-    """Return what may be read although rows may be hidden."""
+    """Return which tables may be read although rows may be hidden."""
     return Allowed.of(settings.allow_tables, policies=settings.allow_row_security)
 
 
 def _estimates(project: Project, names: Sequence[str]) -> dict[str, Estimate]:
-    """Return what each relation will take, in the order of the names."""
+    """Return the estimate of each relation, in the order of the names."""
     kinds = {name: kind_of(project.bound.relation(name)) for name in names}
     found: dict[str, Estimate] = {}
     for kind in dict.fromkeys(kinds.values()):

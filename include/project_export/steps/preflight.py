@@ -96,7 +96,7 @@ def _privileges(look: _Look) -> None:
             table if len(its) == len(reads[table]) else f"{table} ({', '.join(its)})" for table, its in unread.items()
         ]
         message = f"this role may not read {len(unread)} table(s), or columns of them: {', '.join(what)}"
-        raise SourceRefused(f"{message}. Run what `project-export tree grants` prints.")
+        raise SourceRefused(f"{message}. Run the statements that `project-export tree grants` prints.")
 
 
 def _rows(look: _Look) -> None:
@@ -164,7 +164,7 @@ def _found(check: _Check, look: _Look) -> Finding:
                 check.look(look)
         else:
             check.look(look)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is what is wrong
+    except Exception as error:  # noqa: BLE001 - any error is a finding
         return Finding(check.name, foreseen(error))
     return Finding(check.name)
 

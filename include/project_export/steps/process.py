@@ -67,5 +67,5 @@ def _born(pid: int) -> str:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return ""
-    state, *others = stat.rpartition(")")[2].split()  # the name in brackets may hold anything; proc(5)
+    state, *others = stat.rpartition(")")[2].split()  # the name in brackets may contain anything; proc(5)
     return "ended" if state in "ZX" else others[18]

@@ -57,7 +57,7 @@ def prune(ctx: Context, run_alive: RunAlive, *, dry_run: bool = False) -> Pruned
 
 
 class _Pruning:
-    """One prune: counts what it removes and collects what the store refuses."""
+    """One prune: counts what it removes, and collects what the store refuses to remove."""
 
     def __init__(self, ctx: Context, dry_run: bool) -> None:
         self._ctx = ctx

@@ -1,4 +1,4 @@
-"""A unit's way to the source: one connection, on the job's shared snapshot or on a new one for each row."""
+"""The session of a worker on the source: one connection, with the job's shared snapshot or a new one for each row."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ log = logging.getLogger(__name__)
 
 
 class UnitSource:
-    """Opens and renews the unit's session, so that each row is read from the snapshot that it must be read from.
+    """Opens and renews a worker's session, so that each row is read from the right snapshot.
 
-    consistency=project: all rows of a generation share one snapshot, which the unit borrows from its holder. A unit
-    that may do so lends its own where nobody holds one; of several, one does, and the others borrow from it.
-    consistency=relation: each row has a transaction of its own.
+    consistency=project: all rows of a generation share one snapshot, which the worker borrows from its holder. If there
+    is no holder, a worker that may lend lends its own snapshot; if several may, one does and the others borrow from it.
+    consistency=relation: each row has its own transaction.
 
-    lends: whether the unit may lend. lending: whether it does, so that others need it to go on.
+    lends: whether the worker may lend. lending: whether it does, which means that others need it to keep running.
     """
 
     def __init__(self, ctx: Context, job: Job, name: str, *, lends: bool) -> None:
@@ -38,9 +38,9 @@ class UnitSource:
         self._external = ctx.external()
 
     def ready(self) -> bool:
-        """Be ready to read another row; return False when none is left.
+        """Prepare to read another row; return False if none is left.
 
-        To be called before a row is claimed, since lending queues older rows again.
+        Call this before claiming a row, because lending queues older rows again.
         """
         if self.lending and self.session is not None and not self.session.lost:
             self._touch(self.session)
@@ -59,13 +59,13 @@ class UnitSource:
         return kind_of(self._ctx.tree.relation(claim.relation))
 
     def producer(self, claim: Claim) -> Producer:
-        """Return what makes a claimed row's part. Raises AttemptRevoked when the row belongs to another snapshot."""
+        """Return the producer of a claimed row's part. Raises AttemptRevoked if the row belongs to another snapshot."""
         kind = self.kind(claim)
-        assert self.session is not None, "ready() comes first"
+        assert self.session is not None, "call ready() first"
         if kind.needs.snapshot and self._shared and claim.generation != self._generation:
-            self._ctx.ledger.claims.requeue({claim.row_id: claim.attempt}, "claimed by a unit with an older snapshot")
+            self._ctx.ledger.claims.requeue({claim.row_id: claim.attempt}, "claimed by a worker with an older snapshot")
             self.close()
-            message = f"{claim.relation} is to be read from snapshot generation {claim.generation}"
+            message = f"{claim.relation} must be read from snapshot generation {claim.generation}"
             raise AttemptRevoked(f"{message}, not from generation {self._generation}")
         with self.session.attempt(claim.relation):
             if self._project is None or self._project.session is not self.session:
@@ -73,10 +73,10 @@ class UnitSource:
             return kind.producer(self._project, claim.relation, claim.part, claim.parts)
 
     def confirm(self, claim: Claim) -> None:
-        """Raise SnapshotMissing when what was just read may be wrong, and end the session.
+        """Raise SnapshotMissing, and end the session, if the records that were just read may be incomplete.
 
-        On a standby, rows that a snapshot sees may be removed once the transaction that exported it has ended, and
-        are then missing without an error in the transactions that imported it (seen in PostgreSQL 15).
+        On a standby, rows that a snapshot sees may be removed once the transaction that exported it has ended.
+        Transactions that imported the snapshot then miss them without an error (observed with PostgreSQL 15).
         """
         session = self.session
         if not self.kind(claim).needs.snapshot or session is None or session.snapshot is None:
@@ -127,10 +127,10 @@ class UnitSource:
                 self._lend(loan.generation)
             else:
                 message = f"nobody holds a snapshot for job {self._job.id} (waited {wait_seconds:.0f} s)"
-                raise SnapshotMissing(f"{message}. Does a triggerer run, and has hold_snapshot started?")
+                raise SnapshotMissing(f"{message}. Is a triggerer running, and has hold_snapshot started?")
 
     def _lend(self, seen: int) -> None:
-        """Lend a new snapshot in place of the one that was seen gone, unless another unit does."""
+        """Lend a new snapshot, unless another worker does. seen: the generation whose snapshot was lost."""
         session = self._ctx.session(self._name)
         try:
             self._generation = lend(self._ctx, self._job.id, session, seen)
@@ -138,15 +138,15 @@ class UnitSource:
             session.close()
             if not isinstance(error, AttemptRevoked):
                 raise
-            log.info("another unit lends a snapshot: %s", error)
+            log.info("another worker lends a snapshot: %s", error)
         else:
             self.session, self.lending = session, True
 
     @staticmethod
     def _touch(session: Session) -> None:
-        """Keep a transaction that others need from being ended as idle."""
+        """Keep a transaction that others need from being terminated as idle."""
         try:
             session.one("SELECT 1")
         except SourceBusy as error:
-            log.warning("the snapshot that this unit lends is lost: %s", error)
+            log.warning("the snapshot that this worker lends was lost: %s", error)
             session.close()

@@ -9,7 +9,7 @@ import time
 from project_export.errors import DeliveryFailed, StoreRefused
 from project_export.ledger import Job
 from project_export.ledger.scrub import scrub
-from project_export.send import Place, send, shown
+from project_export.send import Url, send, shown
 from project_export.steps.context import Context
 
 log = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ DELAYS_SECONDS = (1.0, 4.0, 16.0)
 
 def check_upload(ctx: Context, url: str) -> None:
     """Raise BadRequest if nothing may be sent to this URL, DeliveryFailed if its host cannot be resolved."""
-    Place.parse(url).addresses(allow_private=ctx.settings.upload_allow_private)
+    Url.parse(url).addresses(allow_private=ctx.settings.upload_allow_private)
 
 
 def upload(ctx: Context, job: Job, url: str, method: str) -> None:

@@ -58,7 +58,7 @@ def watch(ctx: Context, job_id: int, ended: Mapping[int, str], silence: Silence 
     started = ctx.ledger.queries.rows(job_id, "started")
     for unit, how in ended.items():
         dead = [row for row in started if _unit(row) == unit]
-        reason = f"the task of its unit {unit} ended as {how} without finishing it (killed? out of memory?)"
+        reason = f"the task of its worker {unit} ended as {how} without finishing it (killed? out of memory?)"
         release(ctx, dead, reason, KILLED)
     hung_seconds = ctx.settings.hung_seconds
     silent = [row for row in ctx.ledger.watch.stale(job_id, hung_seconds) if _unit(row) not in ended]
@@ -99,7 +99,7 @@ def fail_fast(ctx: Context, job: Job) -> None:
         reason = f"{failures[0].relation} had failed (fail_fast)"
         count = ctx.ledger.claims.cancel_rows(job.id, reason)
         if count:
-            log.warning("job %d: %d relation(s) or part(s) are cancelled: %s", job.id, count, reason)
+            log.warning("job %d: %d relation(s) or part(s) were cancelled: %s", job.id, count, reason)
 
 
 def give_up(ctx: Context, job_id: int, reason: str) -> bool:

@@ -1,6 +1,6 @@
 """A worker: claims rows, streams each into a part, marks it finished, and reports at the end what failed.
 
-A failed row does not stop the worker, so one bad relation costs nothing but itself. Every write to the ledger names the
+A failed row does not stop the worker, so one bad relation does not affect others. Every write to the ledger names the
 attempt; once another attempt has taken over, this one stops and changes nothing.
 """
 
@@ -54,29 +54,29 @@ class Worked:
     """What a worker did: the parts it finished, their records and raw bytes, and the names of their relations."""
 
     parts: int = 0
-    rows: int = 0
+    records: int = 0
     raw_bytes: int = 0
     relations: tuple[str, ...] = ()
 
     def plus(self, facts: PartFacts, relation: str) -> Worked:
-        """Return this with one more part."""
+        """Return the sum of this and one more part."""
         relations = self.relations if relation in self.relations else (*self.relations, relation)
-        return Worked(self.parts + 1, self.rows + facts.rows, self.raw_bytes + facts.raw_bytes, relations)
+        return Worked(self.parts + 1, self.records + facts.records, self.raw_bytes + facts.raw_bytes, relations)
 
     def __str__(self) -> str:
-        """Return what a list of workers shows of it.
+        """Return the text for a list of workers.
 
         >>> print(Worked(4, 1234, 56789, ("issues", "labels", "boards", "milestones")))
         issues, labels, boards +1: 1,234 records
         """
         more = len(self.relations) - _MOST_NAMES
         names = ", ".join(self.relations[:_MOST_NAMES]) + (f" +{more}" if more > 0 else "")
-        return f"{names}: {self.rows:,} records" if names else "nothing left to do"
+        return f"{names}: {self.records:,} records" if names else "nothing left to do"
 
 
 @dataclass(frozen=True)
 class _Attempt:
-    """What the worker is working on: its claim, what it has written so far, and whether the row was taken from it."""
+    """The worker's current attempt: its claim, the part written so far, and whether it was revoked."""
 
     claim: Claim
     writer: PartWriter
@@ -101,13 +101,13 @@ class Worker:
         self._current: _Attempt | None = None
         self._unheard = False
         self.worked = Worked()
-        """What it has done so far, even if `run` raised."""
+        """What the worker has done so far, even if `run` raised an exception."""
 
     def run(self) -> Worked:
         """Work until no row can be claimed.
 
-        Raises UnitFailed (permanent) when all failed relations failed for good, UnitUnfinished (retryable) when a retry
-        may finish some, AttemptRevoked when the worker was cancelled or its snapshot replaced.
+        Raises UnitFailed (permanent) if all failed relations failed for good, UnitUnfinished (retryable) if a retry may
+        finish some of them, AttemptRevoked if the worker was cancelled or its snapshot was replaced.
         """
         job = self.patiently(lambda: self._ctx.ledger.queries.job(self._job_id))
         if job.state == "failed":
@@ -149,7 +149,7 @@ class Worker:
         """Claim a row, or return None when there is nothing left to claim.
 
         A worker that is alone also waits for rows whose next attempt is delayed: its snapshot ends with it, and another
-        try would have to read every row again. A worker that lends its snapshot waits for the borrowers' rows, too.
+        try would have to read every row again. A worker that lends its snapshot also waits for the borrowers' rows.
         """
         ledger = self._ctx.ledger
         while not self._stopped.is_set():
@@ -209,9 +209,9 @@ class Worker:
         except AttemptRevoked:
             self._ctx.store.discard(uri)
             raise
-        for said in (*omissions, *remarks):
-            log.warning("%s: %s", what, said)
-        log.info("%s: %d records, %d bytes", what, facts.rows, facts.raw_bytes)
+        for text in (*omissions, *remarks):
+            log.warning("%s: %s", what, text)
+        log.info("%s: %d records, %d bytes", what, facts.records, facts.raw_bytes)
         return facts
 
     def _write(
@@ -234,7 +234,10 @@ class Worker:
             return writer.finish(), uri, () if oversize is None else oversize.remarks
 
     def _fail_attempt(self, claim: Claim, error: ProjectExportError, what: str) -> None:
-        """Record why an attempt failed. The last of `max_attempts` is final; clearing the run allows as many again."""
+        """Record why an attempt failed.
+
+        The last of `max_attempts` is final. Clearing the run allows the same number of attempts again.
+        """
         final = isinstance(error, Permanent) or claim.failed_attempts + 1 >= self._ctx.settings.max_attempts
         delay = random.uniform(0.5, 1.0) * min(_MOST_DELAY_SECONDS, 2.0 ** min(claim.attempt, 10))
         text = "%s: attempt %d failed%s: %s"
@@ -261,7 +264,7 @@ class Worker:
         return AttemptRevoked(f"{what}: attempt {claim.attempt} was revoked")
 
     def _release_dead(self) -> None:
-        """Requeue the rows that an earlier try of this unit held when it died; a second death fails a row."""
+        """Requeue the rows of an earlier try of this unit that died; a row whose process dies twice fails."""
         started = self._ctx.ledger.queries.rows(self._job_id, "started")
         held = [(row, Owner.parse(row.owner)) for row in started]
         dead = [row for row, owner in held if owner is not None and owner.earlier_try_of(self._owner)]
@@ -279,22 +282,25 @@ class Worker:
             thread.join()
 
     def _beat(self, done: threading.Event) -> None:
-        """Send heartbeats; keep interrupting an attempt that must end: a cancel between statements has no effect."""
+        """Send heartbeats, and interrupt an attempt that must end.
+
+        It is interrupted repeatedly, because a cancel between two statements has no effect.
+        """
         last = time.monotonic()
         while not done.wait(min(_TICK_SECONDS, self._ctx.settings.heartbeat_seconds)):
             if self._gone:
                 self._interrupt()
             elif time.monotonic() - last >= self._ctx.settings.heartbeat_seconds:
-                self._sign()
+                self._send_heartbeat()
                 last = time.monotonic()
 
-    def _sign(self) -> None:
+    def _send_heartbeat(self) -> None:
         current = self._current
         if current is None:
             return
         claim, writer = current.claim, current.writer
         try:
-            lost = self._ctx.ledger.claims.beat([Beat(claim.row_id, claim.attempt, writer.rows, writer.raw_bytes)])
+            lost = self._ctx.ledger.claims.beat([Beat(claim.row_id, claim.attempt, writer.records, writer.raw_bytes)])
         except Retryable as error:
             log.warning("the heartbeat could not be written: %s", error)
             return
@@ -313,7 +319,7 @@ class Worker:
 
 @contextmanager
 def _memory_named(what: str) -> Iterator[None]:
-    """Turn a MemoryError into a failed attempt that names the relation, so that the other rows go on."""
+    """Convert a MemoryError to an OutOfMemory that names the relation, so that only this attempt fails."""
     try:
         yield
     except MemoryError as error:

@@ -18,10 +18,9 @@ from project_export.store.uris import path_of, uri_of
 
 @contextmanager
 def replacing(path: Path, owner: str) -> Iterator[BinaryIO]:
-    """Give a file to write to, and put it at `path` in one atomic step when the block ends.
+    """Open a temporary file for writing; when the block ends, sync it and rename it to `path`.
 
-    owner: the job, for the name of the temporary file, which is synced and renamed. After an exception nothing of it is
-    left. Raises StoreRefused.
+    owner: the job, for the name of the temporary file, which is removed after an exception. Raises StoreRefused.
     """
     with closing(TemporaryFile(path.parent, path.name, owner, uri_of(path))) as file:
         yield file.out
@@ -57,7 +56,7 @@ class LocalStore(Store):
             path.unlink()
 
     def remove_others(self, job: JobKey, keep: set[str]) -> list[str]:
-        """See `Store.remove_others`; folders that are empty then are removed, too."""
+        """See `Store.remove_others`. Also removes folders that are empty afterwards."""
         removed = super().remove_others(job, keep)
         for folder in {path_of(uri).parent for uri in removed}:
             with suppress(OSError):  # it has other files
@@ -65,14 +64,14 @@ class LocalStore(Store):
         return removed
 
     def files(self, job: JobKey) -> dict[str, int]:
-        """See `Store.files`. A link to a folder is never followed."""
+        """See `Store.files`. Links to folders are not followed."""
         found: dict[str, int] = {}
         top = path_of(self._folder(job))
         folders = [top]
         for folder in folders:
             with local_refusals(folder), suppress(FileNotFoundError, NotADirectoryError):
                 for one in folder.iterdir():
-                    with suppress(FileNotFoundError):  # it was removed or published meanwhile
+                    with suppress(FileNotFoundError):  # removed or published in the meantime
                         if not one.is_dir():
                             found[uri_of(one)] = one.stat().st_size
                         elif folder == top and not one.is_symlink():
@@ -92,14 +91,14 @@ class LocalStore(Store):
         return being_written(path_of(uri))
 
     def free_bytes(self) -> int:
-        """See `Store.free_bytes`; the folder is made when missing."""
+        """See `Store.free_bytes`. Creates the folder if it is missing."""
         with local_refusals(self._root):
             self._root.mkdir(parents=True, exist_ok=True)
             return shutil.disk_usage(self._root).free
 
     def local_path(self, uri: str) -> Path:
         """See `Store.local_path`."""
-        # Decoded, so that an encoded slash or dot counts as what it means.
+        # Decoded, so that an encoded slash or dot is recognized.
         self._inside(uri, _decoded(uri), _decoded(self.uri))
         return path_of(uri)
 

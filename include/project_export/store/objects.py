@@ -20,10 +20,10 @@ _sweep_once = cache(sweep)
 
 
 class ObjectStore(Store):
-    """The store at `uri`, e.g. s3://bucket/exports. An object takes its place whole, so nothing here is locked.
+    """The store at `uri`, such as s3://bucket/exports. Objects appear only once complete, so nothing is locked.
 
-    UPath's own is_dir, iterdir and unlink take a store that does not answer for an empty one, so its file system is
-    asked directly.
+    UPath's is_dir, iterdir and unlink treat a store that does not answer as empty, so this class uses its file system
+    directly.
     """
 
     def __init__(self, uri: str) -> None:
@@ -31,13 +31,13 @@ class ObjectStore(Store):
 
     @contextmanager
     def writing(self, job: JobKey, uri: str) -> Iterator[BinaryIO]:
-        """See `Store.writing`. The file is written to the local folder for temporary files, and uploaded when whole.
+        """See `Store.writing`. Writes to a local temporary file, and uploads it once it is complete.
 
-        The size of the object is compared with what was sent.
+        Afterwards, the size of the object is compared with that of the file.
         """
         self._check(uri)
         folder = Path(tempfile.gettempdir())
-        _sweep_once(folder)  # no store lists what killed processes left there
+        _sweep_once(folder)  # files of killed processes: no store lists this folder
         with closing(
             TemporaryFile(folder, uri.rpartition("/")[2], str(int(job.job_id)), f"{folder} (for {uri})")
         ) as file:
@@ -77,7 +77,7 @@ class ObjectStore(Store):
         """See `Store.remove_folder`."""
 
     def being_written(self, uri: str) -> bool:
-        """See `Store.being_written`: an object is never seen before it is whole."""
+        """See `Store.being_written`. An object is never visible before it is complete."""
         return False
 
     def free_bytes(self) -> None:
@@ -98,7 +98,7 @@ def _upload(path: Path, remote: UPath) -> None:
     except FileNotFoundError as error:
         if not path.exists():
             raise
-        raise StoreUnusable(f"{remote}: there is no such bucket or folder: {error}. {SET_UP}") from error
+        raise StoreUnusable(f"{remote}: no such bucket or folder: {error}. {SET_UP}") from error
     remote.fs.invalidate_cache(remote.path)
     stored = int(remote.fs.info(remote.path)["size"])
     if stored != sent:
@@ -106,11 +106,11 @@ def _upload(path: Path, remote: UPath) -> None:
 
 
 def _entries(folder: str) -> Iterator[tuple[str, int | None]]:
-    """Yield what is in a folder: URIs and sizes, None as the size of a folder."""
+    """Yield the URI and size of each entry of a folder; the size of a folder is None."""
     remote = UPath(folder)
     remote.fs.invalidate_cache(remote.path)
     for entry in remote.fs.ls(remote.path, detail=True):
         path = str(entry["name"]).rstrip("/")
-        if path.strip("/") != remote.path.strip("/"):  # some stores keep an empty object in place of a folder
+        if path.strip("/") != remote.path.strip("/"):  # some stores have an empty object for a folder
             size = None if entry["type"] == "directory" else int(entry["size"] or 0)
             yield f"{folder}/{path.rpartition('/')[2]}", size

@@ -1,4 +1,4 @@
-"""A store's setting → the store."""
+"""Open the store that a setting names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from project_export.store.uris import place
 def open_store(uri: str) -> Store:
     """Return the store at `uri`: an absolute path, a file:// URI, or the URI of any file system of fsspec.
 
-    A path is taken literally, a file:// URI is percent-decoded. Nothing is opened yet. Raises BadRequest when it is
+    A path is used literally, a file:// URI is percent-decoded. Nothing is opened yet. Raises BadRequest if `uri` is
     relative or does not name a folder.
     """
     found = place(uri)

@@ -1,7 +1,7 @@
-"""A file as a list of pieces, which a store assembles: bytes that are known already, and parts that it has.
+"""A file as a list of pieces that a store assembles: bytes that are already known, and parts that are stored.
 
-The list is computed before any byte is read, so that a file is named by what will be in it, and a store that can copy
-on its own side never sends a part through here.
+The list is complete before any byte is read. It therefore names the file, and a store that can copy by itself does not
+have to send the parts through this process.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BLOCK = 256 << 10
 
 @dataclass(frozen=True)
 class Glue:
-    """Bytes between parts: headers, padding, small files. All that is not stored anywhere else."""
+    """Bytes between parts, which are not stored anywhere else: headers, padding, small files."""
 
     data: bytes
 
@@ -32,9 +32,9 @@ class Glue:
 
 @dataclass(frozen=True)
 class StoredPiece:
-    """A part of a relation, copied as it is stored.
+    """A part of a relation, whose stored bytes are copied unchanged.
 
-    bytes, crc32: of the stored file. sha256: of what it unpacks to, in hexadecimal.
+    bytes, crc32: of the stored file. sha256: of the uncompressed content, in hexadecimal.
     """
 
     relation: str
@@ -57,10 +57,10 @@ class Assembled:
 
 
 def digest_of(pieces: Iterable[Piece]) -> str:
-    """Return the SHA-256 (hex) that names a file made of these pieces: equal lists give equal bytes.
+    """Return the SHA-256 (hex) of a list of pieces, which names the file: equal lists give equal bytes.
 
-    It covers the glue itself, and of each part its size, the CRC-32 of its stored bytes, and the SHA-256 of what they
-    unpack to; not where the part is stored.
+    It covers the glue and, for each part, its size, the CRC-32 of its stored bytes and the SHA-256 of its uncompressed
+    content, but not where the part is stored.
 
     >>> digest_of([Glue(b"ab")]) == digest_of([Glue(b"a"), Glue(b"b")])
     False
@@ -76,10 +76,10 @@ def digest_of(pieces: Iterable[Piece]) -> str:
 
 
 def assemble(pieces: Iterable[Piece], open_part: Callable[[str], BinaryIO], out: BinaryIO) -> Assembled:
-    """Copy the pieces to `out` one after the other, in the memory of one block.
+    """Copy the pieces to `out` in order, in the memory of one block, and return its size and checksum.
 
-    open_part: opens a stored file by its URI. Raises PartCorrupt when a part is missing, or its stored bytes are not
-    the ones that were written; `out` is useless then.
+    open_part: opens a stored file by its URI. Raises PartCorrupt if a part is missing or its stored bytes are not those
+    that were written; discard `out` then.
     """
     size, sha256 = 0, hashlib.sha256()
 
@@ -102,7 +102,7 @@ def _copy(piece: StoredPiece, open_part: Callable[[str], BinaryIO], write: Calla
     try:
         file = open_part(piece.uri)
     except ArtifactMissing as error:
-        raise PartCorrupt(piece.relation, piece.part, f"{error} The part has to be exported again.") from error
+        raise PartCorrupt(piece.relation, piece.part, f"{error} The part must be exported again.") from error
     with file:
         while block := file.read(BLOCK):
             size += len(block)
@@ -113,5 +113,5 @@ def _copy(piece: StoredPiece, open_part: Callable[[str], BinaryIO], write: Calla
             piece.relation,
             piece.part,
             f"Part {piece.part} of {piece.relation} is not what was written: {size} bytes with CRC-32 {crc32:08x} "
-            f"instead of {piece.bytes} bytes with {piece.crc32:08x}. It has to be exported again.",
+            f"instead of {piece.bytes} bytes with {piece.crc32:08x}. It must be exported again.",
         )

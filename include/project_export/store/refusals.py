@@ -1,6 +1,6 @@
-"""What an operating system or an object store refuses → StoreRefused, ArtifactMissing or StoreUnusable.
+"""Convert errors of the operating system or an object store to StoreRefused, ArtifactMissing or StoreUnusable.
 
-The message has the path, the name of the error, and the next step. StoreUnusable is what no retry can help.
+The message has the path, the name of the error, and the next step. A retry cannot cure StoreUnusable.
 """
 
 from __future__ import annotations
@@ -21,22 +21,24 @@ NEXT_STEP = {
     errno.EACCES: "Let the user of the tasks read and write there, then retry.",
     errno.EPERM: "Let the user of the tasks read and write there, then retry.",
     errno.EROFS: "Mount it for writing, then retry.",
-    errno.ENOENT: "It was removed, or is not mounted here: export it again, or mount the store.",
+    errno.ENOENT: "It was removed, or the store is not mounted here. Export it again, or mount the store.",
     errno.EMFILE: "Raise the limit of open files, then retry.",
     errno.ENFILE: "Raise the limit of open files, then retry.",
 }
-OTHER_STEP = "See that the store is reachable and healthy, then retry."
-SET_UP = "See that the setting names an existing place, and that what it needs is installed where the tasks run."
+OTHER_STEP = "Check that the store is reachable and healthy, then retry."
+SET_UP = (
+    "Check that the setting names an existing store, and that the packages it needs are installed where the tasks run."
+)
 _MISCONFIGURED = ("ImportError", "ValueError", "ParamValidationError")
-"""Classes by which the libraries of object stores report a missing package or a malformed URI; the last one is
-botocore's, which is not imported here."""
+"""Classes of the exceptions for a missing package or a malformed URI. The last one is from botocore, which is not
+imported here."""
 
 Refusals = Callable[[object], AbstractContextManager[None]]
 
 
 @contextmanager
 def local_refusals(path: object) -> Iterator[None]:
-    """Raise every OSError of this block as StoreRefused, or as ArtifactMissing where the file does not exist."""
+    """Convert each OSError in the block to StoreRefused, or to ArtifactMissing if the file does not exist."""
     try:
         yield
     except ProjectExportError:
@@ -47,10 +49,10 @@ def local_refusals(path: object) -> Iterator[None]:
 
 @contextmanager
 def remote_refusals(path: object) -> Iterator[None]:
-    """Raise every exception of this block as StoreRefused, ArtifactMissing or StoreUnusable.
+    """Convert each exception in the block to StoreRefused, ArtifactMissing or StoreUnusable.
 
-    The libraries of object stores have classes of their own for a lost connection, throttling or credentials. They
-    share nothing but Exception (s3fs passes on what botocore raises when the server does not answer).
+    The libraries of object stores have their own classes for a lost connection, throttling or credentials, whose only
+    common base class is Exception (s3fs passes on the exceptions of botocore if the server does not answer).
     """
     try:
         yield
@@ -66,7 +68,7 @@ def remote_refusals(path: object) -> Iterator[None]:
 
 
 def _refused(path: object, error: OSError) -> StoreRefused | ArtifactMissing:
-    # Remote file systems raise some of these without a number.
+    # Remote file systems raise some of these without an errno.
     by_class = {FileNotFoundError: errno.ENOENT, PermissionError: errno.EACCES}
     code = error.errno or by_class.get(type(error), 0)
     kind = ArtifactMissing if code == errno.ENOENT else StoreRefused
@@ -75,17 +77,17 @@ def _refused(path: object, error: OSError) -> StoreRefused | ArtifactMissing:
 
 
 def reading(raw: Any, uri: str, refusals: Refusals) -> BinaryIO:
-    """Return an opened file for reading, buffered, whose errors are refusals of `uri`."""
+    """Return an open file with a buffer for reading. `refusals` converts its errors, which name `uri`."""
     return io.BufferedReader(_Guarded(raw, uri, refusals), BUFFER)
 
 
 def writing(raw: Any, uri: str, refusals: Refusals) -> BinaryIO:
-    """Return an opened file for writing, buffered, whose errors are refusals of `uri`."""
+    """Return an open file with a buffer for writing. `refusals` converts its errors, which name `uri`."""
     return io.BufferedWriter(_Guarded(raw, uri, refusals), BUFFER)
 
 
 class _Guarded(io.RawIOBase):
-    """A raw file whose errors are refusals; errors of the block around it stay what they are."""
+    """A raw file whose errors are converted; errors of the code that uses it are not."""
 
     def __init__(self, file: Any, uri: str, refusals: Refusals) -> None:
         self._file = file

@@ -1,4 +1,4 @@
-"""URIs of files and folders. The URI of a local file is percent-encoded, as in RFC 8089."""
+"""URIs of files and folders. URIs of local files are percent-encoded, as in RFC 8089."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LOCAL = "file://"
 def place(uri: str) -> Path | str:
     """Return the path of a local folder or file, or the URI of one that is not local.
 
-    uri: a URI, or an absolute path, which is taken literally. A slash at its end is removed.
+    uri: a URI, or an absolute path, which is used literally. A trailing slash is removed.
     Raises BadRequest for a relative path, and for a URI that does not name anything below a root or a bucket.
 
     >>> place("file:///srv/my%20exports/100%25/"), place("/srv/100%25"), place("s3://bucket/exports/")
@@ -31,7 +31,7 @@ def place(uri: str) -> Path | str:
 
 
 def uri_of(place: str | Path) -> str:
-    """Return the URI of a place: of an absolute path the percent-encoded file:// URI, a URI as it is.
+    """Return the percent-encoded file:// URI of an absolute path; a URI is returned unchanged.
 
     >>> uri_of(Path("/srv/my exports/100%")), uri_of("s3://bucket/exports")
     ('file:///srv/my%20exports/100%25', 's3://bucket/exports')
@@ -40,7 +40,7 @@ def uri_of(place: str | Path) -> str:
 
 
 def shown(uri: str) -> str:
-    """Return a URI as people read it: a local file's path, any other URI as it is.
+    """Return a URI for people to read: the path of a local file; any other URI unchanged.
 
     >>> shown("file:///srv/my%20exports"), shown("s3://bucket/exports")
     ('/srv/my exports', 's3://bucket/exports')

@@ -189,8 +189,8 @@ class Tree:
 
     def relation(self, name: str) -> Relation:
         """Return the root or a top-level relation, an optional one too. Raises KeyError."""
-        whole = self.extended()
-        return {relation.name: relation for relation in (whole.root, *whole.relations)}[name]
+        optional = (option.relation for option in self.optional if option.parent == self.root.name)
+        return {relation.name: relation for relation in (self.root, *self.relations, *optional)}[name]
 
     def path(self, option: Option) -> str:
         """Return the dotted path of an optional relation."""
