@@ -32,7 +32,7 @@ CREATE, HOLD, EXPORT, WAIT, MERGE = TASKS = (
     "merge_relation_exports",
 )
 AFTER, END = "after_export", "end_export"
-GRACE_SECONDS = 30
+GRACE_SECONDS = 90
 PROJECTS, SCALE = 4, 0.1
 SOURCE_ID = "project_export_source"
 RUN_SECONDS = 150
