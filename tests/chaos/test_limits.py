@@ -59,7 +59,7 @@ def test_a_huge_note_is_exported_whole_in_bounded_memory_and_said(
         assert {(one.code, one.where.partition(":")[0]) for one in (note, line)} == {
             ("limit", "tree/project/issues.ndjson")
         }
-        assert "45000000 characters of 1000000" in note.message
+        assert "45000000 characters; the maximum is 1000000" in note.message
         assert "bytes in a line; 52428800 are read" in line.message
         megabytes = int(report.read_text())
     happened(f"{kind}: exported in {megabytes} MB, SAME; log and manifest say it, verify --gitlab-limits refuses it")
