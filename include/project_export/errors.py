@@ -17,6 +17,8 @@ ProjectExportError
 │   ├── SourceRefused      the source refused a statement for good: privileges, bad values
 │   │   └── SourceFiltered      the source may hide rows: row policies, views, tables in another schema
 │   ├── StoreUnusable      the artifact store is set up wrongly: package or bucket missing, malformed URI
+│   ├── GitUnusable        git is missing, too old to be kept from running commands, or its user does not exist
+│   ├── RepositoryRefused  a git repository is unsafe, not whole, or not where it may be read
 │   ├── ArchiveBroken      the content of an archive is wrong
 │   ├── DeliveryRefused    the recipient of an archive or a notice refuses it
 │   ├── UnitFailed         relations of one worker failed for good
@@ -28,6 +30,7 @@ ProjectExportError
 │   ├── SnapshotMissing    the job's snapshot is not held, or it is lost
 │   ├── StoreRefused       the artifact store could not be written or read: disk full, no permission
 │   │   └── ArtifactMissing    a file that the store should have does not exist
+│   ├── GitFailed          git was killed, took too long, or could not fetch; or its repository changed meanwhile
 │   ├── DeliveryFailed     the recipient of an archive or a notice cannot be reached, or is overloaded
 │   ├── PartCorrupt        a finished part is not what was written; it has to be exported again
 │   ├── UnitUnfinished     relations of one worker failed and can be tried again
@@ -131,6 +134,14 @@ class StoreUnusable(Permanent):
     """The artifact store is set up wrongly."""
 
 
+class GitUnusable(Permanent):
+    """git is missing, too old to be kept from running commands, or its user does not exist."""
+
+
+class RepositoryRefused(Permanent):
+    """A git repository is unsafe, not whole, or not where it may be read."""
+
+
 class ArchiveBroken(Permanent):
     """The content of an archive is wrong."""
 
@@ -216,6 +227,10 @@ class StoreRefused(Retryable):
 
 class ArtifactMissing(StoreRefused):
     """A file that the store should have does not exist."""
+
+
+class GitFailed(Retryable):
+    """git was killed, took too long, or could not fetch; or its repository changed meanwhile."""
 
 
 class DeliveryFailed(Retryable):

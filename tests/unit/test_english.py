@@ -39,6 +39,7 @@ ROOTS = (
     *("include/project_export/archive", "include/project_export/errors.py", "include/project_export/external.py"),
     *("include/project_export/merged.py", "include/project_export/plan.py", "include/project_export/request.py"),
     *("include/project_export/send.py", "include/project_export/settings.py", "include/project_export/shell.py"),
+    *("include/project_export/repositories", "tests/unit/test_repositories_*.py", "tests/repositories.py"),
     "tests/chaos",
     *("tests/unit/test_transforms*.py", "tests/db/test_engine_*.py", "tests/db/test_source_*.py"),
     *("tests/db/test_encodings.py", "tests/db/test_schema_drift.py", "tests/db/test_hidden_rows.py"),
