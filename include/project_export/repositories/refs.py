@@ -49,6 +49,8 @@ def refs_of(shown: StandIn, form: Format) -> Refs:
     name, head_id = _head(shown, form)
     if name is not None:
         head_id = found.get(name)
+        if head_id is None and shown.ask("check-ref-format", name)[0]:
+            raise RepositoryRefused(f"{shown.repository}/HEAD names no possible ref. Let it name the default branch.")
     return Refs(name, head_id, found, "sha256" if form.sha256 else "sha1")
 
 
