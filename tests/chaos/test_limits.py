@@ -60,7 +60,7 @@ def test_a_huge_note_is_exported_whole_in_bounded_memory_and_said(
             ("limit", "tree/project/issues.ndjson")
         }
         assert "45000000 characters; the maximum is 1000000" in note.message
-        assert "bytes in a line; 52428800 are read" in line.message
+        assert "bytes; at most 52428800 are read" in line.message
         megabytes = int(report.read_text())
     happened(f"{kind}: exported in {megabytes} MB, SAME; log and manifest say it, verify --gitlab-limits refuses it")
     if megabytes >= FAT_MB and DISCUSSIONS[kind] is None:
