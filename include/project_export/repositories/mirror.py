@@ -46,6 +46,7 @@ def mirrored(url: str, git: Git, folder: Path, password: Callable[[], str] | Non
     gets by askpass: it is in no command line, message or file. ssh uses the keys and the known hosts of git's user, and
     asks nothing. Raises RepositoryRefused for another URL, GitFailed if git cannot fetch.
     """
+    git.check()
     parts = _parsed(url)
     secret = password() if password else unquote(parts.password or "")
     with git.folder(folder) as work:

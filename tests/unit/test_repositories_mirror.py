@@ -1,0 +1,242 @@
+"""A repository that is fetched: exactly with the protocol of its URL, and without showing the password anywhere."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import ssl
+import subprocess
+import threading
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+
+from project_export.errors import GitFailed, RepositoryRefused
+from project_export.repositories import Git, mirrored
+from tests.repositories import ENVIRONMENT, NAME, cloned, empty, filled, git, refs
+
+GIT = Git(60)
+SECRET = "glpat-s3cr/et %"
+
+
+@pytest.mark.parametrize("object_format", ["sha1", "sha256"])
+def test_a_mirror_has_all_refs_that_are_advertised_and_is_removed(tmp_path: Path, object_format: str) -> None:
+    path = filled(tmp_path, object_format=object_format)
+    git("symbolic-ref", "HEAD", "refs/heads/feature/x", at=path)
+    git("config", "transfer.hideRefs", "refs/keep-around", at=path)
+    work = tmp_path / "work"
+    work.mkdir()
+    with mirrored(f"file://{path}", GIT, work) as mirror:
+        found = mirror.refs()
+        assert found.head == "refs/heads/feature/x"
+        assert found.refs == {name: one for name, one in refs(path).items() if "keep-around" not in name}
+        with mirror.bundle() as bundle:
+            assert cloned(b"".join(bundle), tmp_path) == found.refs
+    assert list(work.iterdir()) == []
+
+
+def test_an_empty_repository_is_mirrored(tmp_path: Path) -> None:
+    path = empty(tmp_path)
+    with mirrored(f"file://{path}", GIT, tmp_path) as mirror, mirror.bundle() as bundle:
+        assert b"".join(bundle) == b""
+
+
+def test_the_mirror_of_a_shallow_repository_is_refused(tmp_path: Path) -> None:
+    path = filled(tmp_path)
+    (path / "shallow").write_text(refs(path)["refs/heads/main"] + "\n")
+    with pytest.raises(RepositoryRefused, match="is shallow"), mirrored(f"file://{path}", GIT, tmp_path):
+        pass
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://example.com/x.git", "git://example.com/x.git", "ext::touch x", "/srv/x.git", "git@example.com:x.git"),
+        *("https:///x.git", "ssh:x", "https://[x/y.git", "https://example.com/a b", "https://example.com/\n", ""),
+        *("https://jane:secret@example.com:port/x.git", "--upload-pack=touch x"),
+    ],
+)
+def test_other_urls_are_refused(tmp_path: Path, url: str) -> None:
+    with pytest.raises(RepositoryRefused, match="is not a URL to fetch from") as failed, mirrored(url, GIT, tmp_path):
+        pass
+    assert "secret" not in str(failed.value)
+
+
+def test_a_repository_that_cannot_be_fetched_can_be_tried_again_and_nothing_remains(tmp_path: Path) -> None:
+    with (
+        pytest.raises(GitFailed, match="cannot fetch file:///nonexistent: fatal"),
+        mirrored("file:///nonexistent", GIT, tmp_path),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ssh_asks_nothing_and_trusts_only_hosts_that_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = filled(tmp_path)
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "ssh").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/words\nfor last; do :; done\nexec sh -c "$last"\n')
+    (folder / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    with mirrored(f"ssh://git@gitlab.example:2222{path}", GIT, tmp_path) as mirror:
+        assert mirror.refs().refs == refs(path)
+    words = (tmp_path / "words").read_text()
+    assert "-o BatchMode=yes -o StrictHostKeyChecking=yes" in words
+    assert "-p 2222 git@gitlab.example git-upload-pack" in words
+
+
+class Server(ThreadingHTTPServer):
+    """GitLab's part: git's own server behind a password. seen: the command lines of git during requests."""
+
+    def __init__(self, root: Path, certificate: Path) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        self.socket = context.wrap_socket(self.socket, server_side=True)
+        self.root = root
+        self.seen: set[str] = set()
+        self.paths: list[str] = []
+        self.elsewhere = ""
+
+    def url(self, name: str, user: str = "") -> str:
+        return f"https://{user}localhost:{self.server_port}/{name}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self.server.paths.append(self.path)
+        commands = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
+        self.server.seen |= {" ".join(words) for words in commands if any("git" in word for word in words[:1])}
+        expected = "Basic " + b64encode(f"oauth2:{SECRET}".encode()).decode()
+        if self.server.elsewhere:
+            self._answer(302, {"Location": self.server.elsewhere + self.path})
+        elif self.headers["Authorization"] != expected:
+            self._answer(401, {"WWW-Authenticate": 'Basic realm="GitLab"'})
+        else:
+            self._backend()
+
+    do_POST = do_GET
+
+    def _backend(self) -> None:
+        parts = urlsplit(self.path)
+        environment = {
+            **ENVIRONMENT,
+            "GIT_PROJECT_ROOT": str(self.server.root),
+            "GIT_HTTP_EXPORT_ALL": "1",
+            "GIT_PROTOCOL": self.headers["Git-Protocol"] or "",
+            "REQUEST_METHOD": self.command,
+            "PATH_INFO": parts.path,
+            "QUERY_STRING": parts.query,
+            "CONTENT_TYPE": self.headers["Content-Type"] or "",
+            "HTTP_CONTENT_ENCODING": self.headers["Content-Encoding"] or "",
+        }
+        body = self.rfile.read(int(self.headers["Content-Length"] or 0))
+        done = subprocess.run(["git", "http-backend"], env=environment, input=body, capture_output=True, check=True)
+        head, _, content = done.stdout.partition(b"\r\n\r\n")
+        self._answer(200, dict(line.split(": ", 1) for line in head.decode().split("\r\n")), content)
+
+    def _answer(self, status: int, headers: dict[str, str], content: bytes = b"") -> None:
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(content))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("tls") / "both.pem"
+    key = file.with_name("key.pem")
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *subject]
+    subprocess.run([*words, "-keyout", key, "-out", file], check=True, capture_output=True)
+    file.write_text(file.read_text() + key.read_text())
+    return file
+
+
+@contextmanager
+def serving(root: Path, certificate: Path) -> Iterator[Server]:
+    with Server(root, certificate) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def server(tmp_path: Path, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    filled(tmp_path / "root")
+    monkeypatch.setenv("GIT_SSL_CAINFO", str(certificate))
+    with serving(tmp_path / "root", certificate) as server:
+        yield server
+
+
+@pytest.mark.parametrize("user", ["", "oauth2@", "oauth2:wrong@"])
+def test_a_token_gets_git_in_and_is_in_no_command_line_and_no_file(tmp_path: Path, server: Server, user: str) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    with mirrored(server.url(NAME, user), GIT, work, lambda: SECRET) as mirror:
+        assert mirror.refs().refs == refs(server.root / NAME)
+        files = [file.read_bytes() for file in work.rglob("*") if file.is_file()]
+        assert any(b"localhost" in content for content in files)
+        assert not any(word in content for content in files for word in (SECRET.encode(), b"s3cr", b"wrong"))
+    assert any("clone" in line and "localhost" in line for line in server.seen)
+    assert not any("s3cr" in line or "wrong" in line for line in server.seen)
+    assert not any("s3cr" in path for path in server.paths)
+
+
+def test_a_password_in_the_url_is_used_but_not_shown(tmp_path: Path, server: Server) -> None:
+    with mirrored(server.url(NAME, "oauth2:glpat-s3cr%2Fet%20%25@"), GIT, tmp_path) as mirror:
+        assert mirror.refs().refs == refs(server.root / NAME)
+    assert not any("s3cr" in line for line in server.seen)
+
+
+def test_a_wrong_or_missing_password_fails_without_a_question(tmp_path: Path, server: Server) -> None:
+    with (
+        pytest.raises(GitFailed, match=r"cannot fetch https://.* Is the address right") as failed,
+        mirrored(server.url(NAME, "jane:hunter2@"), GIT, tmp_path),
+    ):
+        pass
+    assert "hunter2" not in str(failed.value)
+    with pytest.raises(GitFailed, match="cannot fetch https://"), mirrored(server.url(NAME), GIT, tmp_path):
+        pass
+
+
+def test_a_redirect_is_not_followed_to_a_server_that_would_ask_for_the_password(
+    tmp_path: Path, server: Server, certificate: Path
+) -> None:
+    with serving(server.root, certificate) as thief:
+        server.elsewhere = thief.url("").rstrip("/")
+        with pytest.raises(GitFailed, match="cannot fetch"), mirrored(server.url(NAME), GIT, tmp_path, lambda: SECRET):
+            pass
+        assert server.paths
+        assert thief.paths == []
+
+
+def test_git_may_use_only_the_protocol_of_the_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = filled(tmp_path)
+    real = shutil.which("git")
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    script = f'#!/bin/sh\necho "$GIT_ALLOW_PROTOCOL" >> {tmp_path}/protocols\nexec {real} "$@"\n'
+    (folder / "git").write_text(script)
+    (folder / "git").chmod(0o755)
+    with mirrored(f"file://{path}", GIT, tmp_path):
+        pass  # what is only asked once has been asked
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    with mirrored(f"file://{path}", GIT, tmp_path) as mirror:
+        mirror.refs()
+    with pytest.raises(GitFailed), mirrored("https://localhost:1/x.git", GIT, tmp_path):
+        pass
+    assert (tmp_path / "protocols").read_text().split("\n") == ["file", "", "", "https", ""]
