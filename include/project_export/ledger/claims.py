@@ -28,6 +28,7 @@ _CLEARED: Mapping[str, Any] = {
     "uri": None,
     "remarks": [],
     "omissions": [],
+    "files": [],
     "heartbeat_at": None,
     "available_at": None,
     "finished_at": None,
@@ -131,9 +132,15 @@ class Claims:
         return {beat.row_id for beat in beats} - alive
 
     def finish(
-        self, claim: Claim, part: WrittenPart, uri: str, remarks: Sequence[str] = (), omissions: Sequence[str] = ()
+        self,
+        claim: Claim,
+        part: WrittenPart,
+        uri: str,
+        remarks: Sequence[str] = (),
+        omissions: Sequence[str] = (),
+        files: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        """Finish the claimed row: its part is written, at `uri`. remarks, omissions: see `Row`.
+        """Finish the claimed row: its part is written, at `uri`. remarks, omissions: see `Row`; files: see `files`.
 
         The call can be repeated when it is unknown whether the first one was kept. Raises AttemptRevoked, having
         changed nothing, when the claim is lost.
@@ -148,6 +155,7 @@ class Claims:
             uri=uri,
             remarks=list(remarks),
             omissions=list(omissions),
+            files=list(files),
             error=None,
             sqlstate=None,
             error_code=None,

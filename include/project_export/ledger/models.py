@@ -24,7 +24,7 @@ from project_export.ledger.columns import BigKey, UtcDateTime, clock
 from project_export.ledger.records import Outcome
 from project_export.ledger.states import PENDING, STATES
 
-REVISION = "0007"
+REVISION = "0008"
 """The migration that these models need; a test compares it with the newest one."""
 
 
@@ -137,6 +137,7 @@ class RelationExport(Base):
     failed_attempts: Mapped[int] = mapped_column(server_default=text("0"))
     cancelled: Mapped[bool] = mapped_column(server_default=false())
     error_code: Mapped[str | None]
+    files: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
 
     __table_args__ = (
         CheckConstraint(_among("state", STATES), name="relation_export_state"),

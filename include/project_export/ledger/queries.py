@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, RowMapping, Select, cast, func, select
@@ -78,6 +78,12 @@ class Queries:
             conditions.append(RelationExport.state == state)
         with self._database.read() as connection:
             return rows_where(connection, *conditions)
+
+    def files(self, row_id: int) -> list[Mapping[str, Any]]:
+        """Return the files in the part of a finished row, in order, as `Claims.finish` got them."""
+        with self._database.read() as connection:
+            found = connection.scalar(select(RelationExport.files).where(RelationExport.id == row_id))
+        return list(found or ())
 
     def relations(self, job_id: int) -> list[RelationProgress]:
         """Return the relations of a job with their progress, in the order of the archive. Raises JobMissing."""

@@ -12,7 +12,8 @@ from project_export.ledger.records import Job, Row
 from project_export.ledger.states import PENDING
 
 JOB = ProjectExportJob.__table__
-ROW = RelationExport.__table__
+ROW = [column for column in RelationExport.__table__.columns if column.name != "files"]
+"""The columns of a Row. Its files can be many, and only the merge needs them."""
 
 
 def job_of(found: Any) -> Job:
@@ -67,5 +68,5 @@ def jobs_where(connection: Connection, *conditions: ColumnElement[bool]) -> list
 
 def rows_where(connection: Connection, *conditions: ColumnElement[bool]) -> list[Row]:
     """Return the rows of relation_export that meet all conditions, in the order of the archive."""
-    query = select(ROW).where(*conditions).order_by(RelationExport.position, RelationExport.part)
+    query = select(*ROW).where(*conditions).order_by(RelationExport.position, RelationExport.part)
     return [row_of(found) for found in connection.execute(query).mappings()]
