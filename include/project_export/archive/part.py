@@ -13,6 +13,7 @@ from typing import BinaryIO
 from isal import isal_zlib
 
 BLOCK = 256 << 10
+_LONGEST_STORED = 0xFFFF  # bytes of a stored block: its length has 16 bits (RFC 1951, 3.2.4)
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,22 @@ class PartWriter:
         self._out = out
         self._deflate = isal_zlib.compressobj(level, isal_zlib.DEFLATED, -15)
         self._rest = bytearray()
+        self._packed = False
+        self._open = False
+        """Whether the compressor may hold bytes back."""
         self._sha256 = hashlib.sha256()
         self._crc32 = 0
         self._stored_bytes = 0
         self._stored_crc32 = 0
 
-    def write(self, data: bytes, records: int) -> None:
-        """Add `data`, which holds `records` records (0 when it continues one)."""
+    def write(self, data: bytes, records: int, *, packed: bool = False) -> None:
+        """Add `data`, which holds `records` records (0 when it continues one).
+
+        packed: it is compressed already, so it is stored as it is.
+        """
+        if packed != self._packed and data:
+            self._drain()
+            self._packed = packed
         view = memoryview(data)
         while len(self._rest) + len(view) >= BLOCK:
             taken = BLOCK - len(self._rest)
@@ -68,8 +78,8 @@ class PartWriter:
 
     def finish(self) -> PartFacts:
         """End the stream, once, and return what was written; a part without data is a part, too."""
-        self._compress(self._rest)
-        self._store(self._deflate.flush(isal_zlib.Z_FULL_FLUSH))
+        self._open = self._open or self._stored_bytes == 0
+        self._drain()
         return PartFacts(
             records=self.records,
             raw_bytes=self.raw_bytes,
@@ -82,9 +92,25 @@ class PartWriter:
     def _compress(self, block: bytearray | memoryview) -> None:
         self._sha256.update(block)
         self._crc32 = isal_zlib.crc32(block, self._crc32)
-        self._store(self._deflate.compress(block))
+        if self._packed:
+            for at in range(0, len(block), _LONGEST_STORED):
+                data = block[at : at + _LONGEST_STORED]
+                self._store(b"\0" + len(data).to_bytes(2, "little") + (len(data) ^ 0xFFFF).to_bytes(2, "little"))
+                self._store(data)
+        else:
+            self._open = True
+            self._store(self._deflate.compress(block))
 
-    def _store(self, data: bytes) -> None:
+    def _drain(self) -> None:
+        """Write out everything, so that a block of the other kind can follow."""
+        if self._rest:
+            self._compress(self._rest)
+            self._rest.clear()
+        if self._open:
+            self._store(self._deflate.flush(isal_zlib.Z_FULL_FLUSH))
+            self._open = False
+
+    def _store(self, data: bytes | bytearray | memoryview) -> None:
         self._out.write(data)
         self._stored_bytes += len(data)
         self._stored_crc32 = isal_zlib.crc32(data, self._stored_crc32)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from project_export.errors import ProjectNotFound, SourceRefused
+from project_export.external import Locations
 from project_export.formats import Escapes
-from project_export.source.documents import Documents, ReadExternal, Row, split
+from project_export.source.documents import Documents, ReadBranches, Row, split
 from project_export.source.encodings import known
 from project_export.source.node import Node
 from project_export.source.session import Session
@@ -29,11 +30,12 @@ _BUDGET_BATCHES = 2  # times the size that a batch aims at; a batch that becomes
 class Chunk:
     """A run of bytes of a relation's file.
 
-    records: how many records end in it; 0 while a large one goes on.
+    records: how many records end in it; 0 while a large one goes on. packed: whether it is compressed already.
     """
 
     data: bytes
     records: int
+    packed: bool = False
 
 
 class Reader:
@@ -41,7 +43,8 @@ class Reader:
 
     batch_rows: top-level records in a batch at most. batch_bytes: the size at which a batch aims.
     parameters: values of the request's parameters, by name; None: the source's values stay.
-    external: reads values that are stored outside the database; without it they are left out and counted.
+    locations: where values outside the database are; those in other places are left out and counted.
+    branches: returns those of a repository.
     Raises ProjectNotFound if the root's table has no row with this id.
     """
 
@@ -54,22 +57,25 @@ class Reader:
         batch_rows: int = 1000,
         batch_bytes: int = 4 << 20,
         parameters: Mapping[str, Any] | None = None,
-        external: ReadExternal | None = None,
+        locations: Locations | None = None,
+        branches: ReadBranches = lambda _: None,
     ) -> None:
         self._session = session
         self._bound = bound
         self._batch_rows = batch_rows
         self._batch_bytes = batch_bytes
-        self._documents = Documents(session, _BUDGET_BATCHES * batch_bytes, parameters or {}, external)
+        self._documents = Documents(
+            session, _BUDGET_BATCHES * batch_bytes, parameters or {}, locations or Locations(), branches
+        )
         self._slices = Slices(session, self._documents)
         self._writer = _Writer(bound.tree.format.escapes)
         self._batch: tuple[Node, Keys] | None = None
         root = bound.tree.root
         zoned = session.zone != "UTC"
-        of_others = dict.fromkeys(ref for relation in bound.tree.relations for ref in root_refs(relation))
+        of_others = dict.fromkeys(ref for relation in bound.tree.tops for ref in root_refs(relation))
         spaces = known(SPACES, session.encoding)
-        first = Statements(bound.catalogue, root, zoned=zoned, external=external is not None, spaces=spaces)
-        select = first.by_key(_linked(root, bound.tree.relations), list(of_others))
+        first = Statements(bound.catalogue, root, zoned=zoned, locations=locations, spaces=spaces)
+        select = first.by_key(_linked(root, bound.tree.tops[1:]), list(of_others))
         self._root = Node(root, first, select)
         self._root_key = (str(project_id).encode(),)
         what = f"{self._root.described}, {root.key[0]} {project_id}"
@@ -82,7 +88,7 @@ class Reader:
             root,
             self._root_values,
             zoned=zoned,
-            external=external is not None,
+            locations=locations,
             spaces=spaces,
         )
 
