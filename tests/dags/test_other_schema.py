@@ -40,6 +40,7 @@ def test_the_form_has_the_parameters_of_the_tree(tmp_path: Path, monkeypatch: py
             param.resolve(value)
 
 
+@pytest.mark.slow
 def test_a_run_exports_with_the_parameters_that_its_conf_gives(
     server: Server, database: str, ledger_dsn: str, tmp_path: Path
 ) -> None:

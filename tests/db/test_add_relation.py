@@ -132,6 +132,7 @@ def test_the_golden_file_has_a_record_of_each_row_with_the_keys_of_both_entries(
     assert full["process_mode"] == "newest_ready_first"
 
 
+@pytest.mark.slow
 def test_the_command_finds_where_the_two_entries_disagree(repo, copy, added, tmp_path):
     wrong = shutil.copytree(copy, tmp_path / "wrong")
     text = (wrong / READER).read_text("utf-8")
