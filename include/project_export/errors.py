@@ -16,6 +16,7 @@ ProjectExportError
 │   ├── SourceChanged      the source lacks a table or column that the tree requires
 │   ├── SourceRefused      the source refused a statement for good: privileges, bad values
 │   │   └── SourceFiltered      the source may hide rows: row policies, views, tables in another schema
+│   ├── FilesMissing       files of the source are missing or altered; names each of them
 │   ├── StoreUnusable      the artifact store is set up wrongly: package or bucket missing, malformed URI
 │   ├── GitUnusable        git is missing, too old to be kept from running commands, or its user does not exist
 │   ├── RepositoryRefused  a git repository is unsafe, not whole, or not where it may be read
@@ -128,6 +129,10 @@ class SourceRefused(Permanent):
 
 class SourceFiltered(SourceRefused):
     """The source may hide rows of what is exported, and no setting allows that."""
+
+
+class FilesMissing(Permanent):
+    """Files that the source names are missing, or are not what it says."""
 
 
 class StoreUnusable(Permanent):

@@ -55,14 +55,14 @@ def make_plan(tree: Tree, estimates: Mapping[str, Estimate], settings: Settings,
     pieces: list[tuple[int, str, int, int]] = []
     for name, estimate in estimates.items():
         wanted = max(-(-estimate.records // settings.part_rows), -(-estimate.bytes // settings.part_bytes))
-        parts = max(1, min(most, wanted, estimate.records))
+        parts = max(1, min(most, wanted, most if estimate.divisible else estimate.records))
         whole = max(estimate.records * _breadth(tree.relation(name)), estimate.bytes >> 10)
         cost = max(1, whole // parts)
         pieces += [(cost, name, part, parts) for part in range(parts)]
     total = sum(cost for cost, *_ in pieces)
     units = max(1, min(settings.units, len(pieces), total // settings.unit_cost))
     loads = [(0, unit) for unit in range(units)]
-    order = {name: position for position, name in enumerate(tree.names)}
+    order = {name: position for position, name in enumerate(tree.exported)}
     planned = []
     for cost, name, part, parts in sorted(pieces, key=lambda piece: (-piece[0], order[piece[1]], piece[2])):
         load, unit = heapq.heappop(loads)

@@ -58,7 +58,7 @@ class Request:
         relations = () if relations is None else relations
         if not isinstance(relations, (list, tuple)) or not all(isinstance(name, str) for name in relations):
             raise BadRequest(f"relations must be a list of names; got {relations!r}")
-        names = tree.extended().names
+        names = tree.extended().exported
         for name in relations:
             if name not in names:
                 raise BadRequest(f"relation {name} is unknown; {nearest(name, names)}")

@@ -17,9 +17,12 @@ from project_export.errors import SettingMissing, SettingRefused, listed, neares
 from project_export.variables import PREFIX, variable
 
 Consistency = Literal["relation", "project"]
+MissingFiles = Literal["fail", "report"]
 
 REQUIRED = ("store",)
 """The settings that every export needs; the format of its tree may need more."""
+
+GIT_SECONDS = 4 * 3600.0
 
 _RULES: Mapping[str, str] = {
     **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "an integer"),
@@ -88,12 +91,26 @@ class Settings(BaseSettings):
         description="Folder or bucket for parts and archives, e.g. file:///srv/exports; in a shell, --out. No default.",
         json_schema_extra=_GUARDS,
     )
-    external_store: str = Field(
+    locations: str = Field(
         "",
-        description="Folder or bucket for values that the source keeps outside its database (GitLab's external"
-        " diffs), e.g. file:///var/opt/gitlab/gitlab-rails/shared/external-diffs or s3://external-diffs. Unset: they"
-        " are exported empty and counted.",
+        description="Where the source keeps content outside its database: name=URI, separated by commas, with the"
+        " names that the tree declares. GitLab's: repositories (or repositories.STORAGE), uploads, lfs_objects,"
+        " external_diffs. What is in a location that is not set is not exported, and counted as an omission.",
         json_schema_extra=_GUARDS,
+    )
+    missing_files: MissingFiles = Field(
+        "fail",
+        description="What a missing or altered file does: fail: its relation fails; report: it is left out, and listed"
+        " in the manifest.",
+        json_schema_extra=_GUARDS,
+    )
+    git_user: str = Field(
+        "",
+        description="Unprivileged user that runs git where the tasks run as root. Unset: git runs as the task does.",
+        json_schema_extra=_GUARDS,
+    )
+    git_timeout_seconds: float = Field(
+        GIT_SECONDS, gt=0, description="Time limit of each call of git; a bundle is one call."
     )
     gitlab_version: str = Field(
         "",

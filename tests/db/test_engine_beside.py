@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from project_export.errors import SourceRefused, StoreRefused, TreeError
-from project_export.external import External, open_external
+from project_export.external import Locations
 from project_export.source import Limits, Reader, Session
 from project_export.tree import bind, load, tables
 
@@ -129,6 +129,7 @@ def test_a_value_stored_outside_the_database_is_counted(read: Read) -> None:
 
 CABINET = """
 name: cabinet
+locations: {tins: films}
 root: {relation: cabinet, table: cabinets, keys: [id]}
 relations:
   - relation: films
@@ -140,7 +141,8 @@ relations:
           transform: base64_text
           when: packed
           default: ""
-          elsewhere: {offset: at, size: size, from: tins, match: {id: tin_id}, file: "50%/of-{shelf}/{name}"}
+          elsewhere:
+            {location: tins, offset: at, size: size, from: tins, match: {id: tin_id}, file: "50%/of-{shelf}/{name}"}
 """
 CABINET_SQL = """
 CREATE TABLE cabinets AS SELECT 1 AS id;
@@ -160,20 +162,20 @@ def film(database: str, tmp_path: Path) -> Iterator[Callable[..., Reader]]:
     (store / "50%" / "of-7" / "link").symlink_to("tin")
     (tmp_path / "cabinet.yaml").write_text(CABINET)
     tree = load(str(tmp_path / "cabinet.yaml"))
-    external = open_external(str(store))
+    locations = Locations({"tins": str(store)})
     with psycopg.connect(database) as conn:
         conn.execute(CABINET_SQL)
     sessions: list[Session] = []
 
-    def film(tin: int, packed: bool | None, at: int, size: int | None, store: External | None = external) -> Reader:
+    def film(tin: int, packed: bool | None, at: int, size: int | None, store: Locations | None = locations) -> Reader:
         with psycopg.connect(database) as conn:
             conn.execute("INSERT INTO films VALUES (3, 1, %s, 'away', NULL, %s, %s, %s)", [tin, packed, at, size])
         sessions.append(Session(lambda: psycopg.connect(database), "test", Limits()))
         bound = bind(tree, sessions[0].catalogue(tables(tree)))
-        return Reader(sessions[0], bound, 1, external=store.read if store else None)
+        return Reader(sessions[0], bound, 1, locations=store)
 
     yield film
-    external.close()
+    locations.close()
     for session in sessions:
         session.close()
 
@@ -230,7 +232,7 @@ def test_without_a_store_it_is_only_counted(film: Callable[..., Reader]) -> None
 
 def test_a_missing_store_can_be_tried_again(film: Callable[..., Reader]) -> None:
     with pytest.raises(StoreRefused, match="ENOENT"):
-        records(film(1, False, 0, 3, open_external("/not/there")), "films")
+        records(film(1, False, 0, 3, Locations({"tins": "/not/there"})), "films")
 
 
 def test_what_is_read_from_files_counts_for_the_size_of_a_batch(database: str, tmp_path: Path) -> None:
@@ -241,12 +243,12 @@ def test_what_is_read_from_files_counts_for_the_size_of_a_batch(database: str, t
         conn.execute(CABINET_SQL)
         conn.execute("INSERT INTO films SELECT i, 1, 1, i, NULL, false, 0, 5000 FROM generate_series(3, 50) AS i")
     tree = load(str(tmp_path / "cabinet.yaml"))
-    external = open_external(str(tmp_path))
+    locations = Locations({"tins": str(tmp_path)})
     with Session(lambda: psycopg.connect(database), "test", Limits()) as session:
         bound = bind(tree, session.catalogue(tables(tree)))
-        reader = Reader(session, bound, 1, batch_bytes=4000, external=external.read)
+        reader = Reader(session, bound, 1, batch_bytes=4000, locations=locations)
         chunks = [len(chunk.data) for chunk in reader.read("films")]
-    external.close()
+    locations.close()
     assert sum(chunks) > 48 * 5000
     assert max(chunks) < 3 * 5100
 

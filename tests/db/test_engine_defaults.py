@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from project_export.errors import TreeError
-from project_export.external import External, open_external
+from project_export.external import Locations
 from project_export.source import Limits, Reader, Session
 from project_export.tree import bind, load, tables
 
@@ -42,8 +42,10 @@ relations:
               when: packed
               blank: true
               default: ""
-              elsewhere: {offset: at, size: size, from: files, match: {id: file_id}, file: "{name}"}
+              elsewhere:
+                {location: shelf, offset: at, size: size, from: files, match: {id: file_id}, file: "{name}"}
           - bare: {column: note, blank: true}
+locations: {shelf: notes}
 """
 SQL = """
 CREATE TABLE gardens AS SELECT 1 AS id;
@@ -57,12 +59,12 @@ SPACES = " \t\n\v\f\r\u0085\u00a0\u1680\u2000\u200a\u2028\u2029\u202f\u205f\u300
 
 
 def records(
-    database: str, tree: Path, external: External | None = None, allowed: Iterable[str] = ()
+    database: str, tree: Path, locations: Locations | None = None, allowed: Iterable[str] = ()
 ) -> list[dict[str, Any]]:
     loaded = load(str(tree))
     with Session(lambda: psycopg.connect(database), "test", Limits()) as session:
         bound = bind(loaded, session.catalogue(tables(loaded)), allowed=allowed)
-        reader = Reader(session, bound, 1, external=external.read if external else None)
+        reader = Reader(session, bound, 1, locations=locations)
         return [json.loads(line) for chunk in reader.read("beds") for line in chunk.data.split(b"\n")[:-1]]
 
 
@@ -130,9 +132,9 @@ def test_white_space_alone_in_base64_or_in_a_file_counts_as_null(
             " (1, %s, NULL, NULL, NULL, %s)",
             [packed, len(content), packed, content.decode()],
         )
-    external = open_external(str(tmp_path / "store"))
-    assert [record["note"] for record in records(database, tree, external)[0]["notes"]] == [note, note]
-    external.close()
+    shelf = Locations({"shelf": str(tmp_path / "store")})
+    assert [record["note"] for record in records(database, tree, shelf)[0]["notes"]] == [note, note]
+    shelf.close()
 
 
 @pytest.mark.parametrize(

@@ -48,8 +48,8 @@ def test_everything_that_is_absent_is_listed_with_its_line(generated_copy, ledge
 
 
 def test_an_archive_without_omissions_has_none_anywhere(generated, ledger_dsn, tmp_path):
-    ctx = context(generated, ledger_dsn, tmp_path, units=1)
-    created = started(ctx)
+    ctx = context(generated, ledger_dsn, tmp_path, units=1, locations=f"repositories={tmp_path}")
+    created = started(ctx, "labels")
     assert work(ctx, created) == []
     merged = merge(ctx, created)
     manifest = json.loads(path_of(merged).with_name("project.manifest.json").read_text(encoding="utf-8"))
@@ -64,8 +64,16 @@ def test_omissions_are_at_the_top_of_the_manifest_and_in_the_notice(generated_co
         "ALTER TABLE issues DROP description",
         "UPDATE issues SET health_status = 77 WHERE project_id = 1 AND iid <= 2",
     )
-    ctx = context(generated_copy, ledger_dsn, tmp_path, units=1, allow_absent="issues.description", edition="ee")
-    created = started(ctx)
+    ctx = context(
+        generated_copy,
+        ledger_dsn,
+        tmp_path,
+        units=1,
+        allow_absent="issues.description",
+        edition="ee",
+        locations=f"repositories={tmp_path}",
+    )
+    created = started(ctx, "issues")
     assert work(ctx, created) == []
     merged = merge(ctx, created)
     assert merged.omissions == (LACKS, UNKNOWN)

@@ -178,7 +178,7 @@ def test_without_their_tables_there_is_one_line_and_no_row(generated, ledger_dsn
     caplog.set_level(logging.INFO)
     ctx = context(generated, ledger_dsn, tmp_path, edition="ee")
     created = started(ctx)
-    assert [row.relation for row in ctx.ledger.queries.rows(created.job_id)] == list(TREE.names)
+    assert [row.relation for row in ctx.ledger.queries.rows(created.job_id)] == list(TREE.exported)
     lines = [record.getMessage() for record in caplog.records if "push_rule" in record.getMessage()]
     assert len(lines) == 1
     assert lines[0].startswith("optional, and not in this source: issues.issuable_sla, issues.iteration, ")

@@ -107,7 +107,7 @@ def test_a_job_has_a_row_for_every_relation_and_keeps_who_asked(make: Make) -> N
     ctx = make()
     created = started(ctx, description="before the move")
     job = ctx.ledger.queries.job(created.job_id)
-    assert [row[0] for row in rows_of(ctx, created)] == list(ctx.tree.names)
+    assert [row[0] for row in rows_of(ctx, created)] == list(ctx.tree.exported)
     assert (job.state, job.requested_by, job.run_id, job.project_id) == ("started", "jane", "dag/run", 1)
     assert (job.params["description"], job.consistency, job.tree) == ("before the move", "project", "gitlab")
     assert len(created.titles) == 3

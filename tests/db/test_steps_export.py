@@ -26,6 +26,7 @@ from project_export.settings import Consistency
 from project_export.steps import Context, Created, Holder
 from tests.archives import read_archive
 from tests.runs import (
+    NO_REPOSITORY,
     Make,
     assert_same,
     attempts,
@@ -92,7 +93,7 @@ def test_an_export_is_what_is_in_the_database(
     (issues,) = (relation for relation in manifest.relations if relation.relation == "issues")
     assert len(issues.parts) == (3 if consistency == "project" else 1)
     (project,) = (relation for relation in manifest.relations if relation.relation == "project")
-    assert "project.default_branch: always null, comes from the Git repository" in project.remarks
+    assert project.omissions == (NO_REPOSITORY,)
     assert not [name for name in files(tmp_path) if name.endswith(".tmp") or ".probe" in name]
     assert backends(generated) == []
 

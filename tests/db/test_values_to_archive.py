@@ -91,7 +91,7 @@ def test_diffs_in_files_leave_as_they_did_from_the_database(
                 "UPDATE merge_request_diffs SET stored_externally = true, external_diff = %s WHERE id = %s",
                 [file.name, diff],
             )
-    archive = export(generated_copy, external_store=f"file://{tmp_path}/diffs")
+    archive = export(generated_copy, locations=f"external_diffs=file://{tmp_path}/diffs")
     assert moved > 10
     assert read_archive(archive)["merge_requests"] == before
     assert checked(archive).problems == ()

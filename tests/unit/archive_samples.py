@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
-from project_export.archive.layout import members, relation_file, root_file
+from project_export.archive.layout import Exported, members, relation_file, root_file
 from project_export.archive.manifest import Manifest, ManifestPart, ManifestRelation, ManifestSnapshot
 from project_export.archive.part import PartWriter
 from project_export.archive.pieces import Member, Run, StoredPart, archive_pieces
@@ -66,9 +66,11 @@ def sample() -> Sample:
         ("project_feature", True, (part_of(b'{"issues_access_level":20}', "project_feature", records=1),)),
         ("auto_devops", True, (part_of(b"null", "auto_devops", records=0),)),
     )
-    files = members(FILES, "project", relations)
+    files = members(FILES, "project", [Exported(*one) for one in relations])
     data, facts = archive_of(files)
-    return Sample(data, manifest_of(relations, facts, {file.name for file in files}), relations)
+    return Sample(
+        data, manifest_of(relations, facts, {file.name for file in files if isinstance(file, Member)}), relations
+    )
 
 
 def manifest_of(

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from project_export.archive.bundle import wrong
 from project_export.archive.findings import Findings
+from project_export.archive.gitlab import bundle_problems
 from project_export.archive.lfs import LfsObjects
 from project_export.archive.verify import verify_file
 from tests.unit.archive_files import BUNDLE, PACK, SHA, good_files, packed
@@ -26,13 +26,13 @@ def sha256_bundle() -> bytes:
 @pytest.mark.parametrize("size", [1, 3, 64, 10_000])
 @pytest.mark.parametrize("bundle", [BUNDLE, sha256_bundle()])
 def test_a_whole_bundle_is_right_however_it_is_cut(bundle: bytes, size: int) -> None:
-    assert wrong(iter([bundle[i : i + size] for i in range(0, len(bundle), size)])) is None
+    assert bundle_problems(bundle[i : i + size] for i in range(0, len(bundle), size)) == []
 
 
 @pytest.mark.parametrize("bundle", [BUNDLE, sha256_bundle()])
 def test_every_truncation_of_a_bundle_is_found(bundle: bytes) -> None:
     for size in range(len(bundle)):
-        assert wrong(iter([bundle[:size]])) is not None
+        assert bundle_problems([bundle[:size]])
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_every_truncation_of_a_bundle_is_found(bundle: bytes) -> None:
     ],
 )
 def test_a_damaged_bundle_is_found(bundle: bytes) -> None:
-    assert wrong(iter([bundle])) is not None
+    assert bundle_problems([bundle])
 
 
 def lfs_problems(listed: dict[str, object] | None, stored: Sequence[tuple[str, bytes]]) -> list[str]:

@@ -14,6 +14,7 @@ from project_export.tree.gaps import numbers
 
 TREE = """\
 name: library
+locations: {shelf: files}
 schema: schema.tsv
 column_since: {1.0..2.0: [books.subtitle, editions, notes, slips, loans, books.mood]}
 column_until: {2.0..3.0: [publishers.name, pages.text], "4.0": [books.blurb]}
@@ -42,7 +43,8 @@ relations:
       - {note: {of: slip}}
       - {mood: {cases: [{when: {mood: null, lent: true}, constant: sad}, {when: {slip.note: x}, column: note}]}}
       - {kind: {layouts: [{column: kind_name, without: [kinds]}, {from: kinds, match: {id: kind}, column: name}]}}
-      - {review: {elsewhere: {offset: at, size: size, from: files, match: {id: file_id}, file: "{name}"}}}
+      - review:
+          elsewhere: {location: shelf, offset: at, size: size, from: files, match: {id: file_id}, file: "{name}"}
     derived:
       owner: {from: loans, match: {book_id: id}, column: reader_id, else: owner_id}
     children:
@@ -162,9 +164,9 @@ def test_nothing_is_left_out_of_a_database_that_has_everything(bound: Bind) -> N
         ("books.lent", "- {mood", "books.mood reads books.lent"),
         ("books.kind", "- relation: books", "books reads books.kind"),
         ("kinds.name", "- {kind", "books.kind reads kinds.name"),
-        ("books.at", "- {review", "books.review reads books.at"),
-        ("books.size", "- {review", "books.review reads books.size"),
-        ("files", "- {review", "books.review reads table files"),
+        ("books.at", "- review:", "books.review reads books.at"),
+        ("books.size", "- review:", "books.review reads books.size"),
+        ("files", "- review:", "books.review reads table files"),
         ("loans.reader_id", "- relation: books", "books.owner reads loans.reader_id"),
         ("books.owner_id", "- relation: books", "books.owner reads books.owner_id"),
         ("seals", "seal: {from", "library reads table seals"),

@@ -95,15 +95,18 @@ def write(tmp_path: Path) -> Write:
     return write
 
 
-ELSEWHERE = "{elsewhere: {offset: position, size: kind, from: authors, match: {id: author_id}, file: %s}}"
+ELSEWHERE = (
+    "{elsewhere: {location: attic, offset: position, size: kind, from: authors, match: {id: author_id}, file: %s}}"
+)
 
 
 @pytest.mark.parametrize(
     ("path", "file"), [("a/{id}{name}/b", ("a/", "id", "", "name", "/b")), ("{id}", ("", "id", "")), ("50%", ("50%",))]
 )
 def test_columns_name_the_file_of_a_value_outside_the_database(write: Write, path: str, file: tuple[str, ...]) -> None:
-    kind = load(write(("{enum: kind}", ELSEWHERE % f'"{path}"'))).relations[0].keys[1]
-    assert kind.elsewhere == Elsewhere("position", "kind", "authors", (("id", "author_id"),), file)
+    attic = ("name: library\n", "name: library\nlocations: {attic: old papers}\n")
+    kind = load(write(attic, ("{enum: kind}", ELSEWHERE % f'"{path}"'))).relations[0].keys[1]
+    assert kind.elsewhere == Elsewhere("position", "kind", "authors", (("id", "author_id"),), "attic", file)
 
 
 def refused(path: str) -> str:

@@ -40,7 +40,7 @@ def export_params() -> dict[str, Param]:
             type=["null", "array"],
             items={"type": "string"},
             uniqueItems=True,
-            examples=list(tree.names),
+            examples=list(tree.exported),
             title="Relations",
             description="What to export. Empty: everything; the project's own settings are always included.",
         ),

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from project_export.archive.contents import Contents
 from project_export.archive.findings import Findings
-from project_export.archive.gitlab import GitlabFiles
+from project_export.archive.gitlab import BundleCheck, GitlabFiles
 from project_export.formats import Format
 from project_export.tree import Tree
 
@@ -19,7 +19,7 @@ class Extras(Protocol):
     version: str | None
     """The application's version according to the archive, once that file has been read."""
 
-    def __init__(self, tree: Tree, contents: Contents, findings: Findings) -> None: ...
+    def __init__(self, tree: Tree, contents: Contents, findings: Findings, bundles: BundleCheck) -> None: ...
 
     def file(self, name: str, chunks: Iterator[bytes]) -> bool:
         """Check a file; return False if the format does not have it."""
@@ -39,7 +39,7 @@ class NoExtras:
 
     version: str | None = None
 
-    def __init__(self, tree: Tree, contents: Contents, findings: Findings) -> None: ...
+    def __init__(self, tree: Tree, contents: Contents, findings: Findings, bundles: BundleCheck) -> None: ...
 
     def file(self, name: str, chunks: Iterator[bytes]) -> bool:
         """Return False: the format has no other file."""

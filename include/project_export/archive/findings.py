@@ -39,6 +39,7 @@ WARNINGS = {
     "unfit": "a value that the application writes but its importer rejects",
     "long": "a value that is longer or greater than the importer's models accept",
     "cut": "a text that the importer truncates",
+    "lacking": "a file that the source names and the export left out, by the manifest",
 }
 REMARKS = {
     "absent": "a file that every export of the application has but the importer does not need",

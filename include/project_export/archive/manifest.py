@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 
 from pydantic import TypeAdapter, ValidationError
 
+from project_export.archive.files import ArchiveFile, MissingFile, RelationFiles
 from project_export.errors import ArchiveBroken
 from project_export.store import Assembled
 
@@ -36,7 +37,9 @@ class ManifestRelation:
     file: its name in the archive, None if a relation without records has no file. rows: the number of records; the name
     is the JSON key in the file format. bytes: size of the whole file. sha256: of the whole file, None if it has several
     parts, because each part has its own. attempts: of the part with the most attempts. remarks: what is odd, or missing
-    from the application's version. omissions: what the source has, or may have, and the file lacks.
+    from the application's version. omissions: what the source has, or may have, and the file lacks. files: those of a
+    relation that has no records; their bytes are those of the files, without headers and padding. missing: files that
+    the source names and the archive lacks.
     """
 
     relation: str
@@ -48,6 +51,8 @@ class ManifestRelation:
     parts: tuple[ManifestPart, ...]
     remarks: tuple[str, ...] = ()
     omissions: tuple[str, ...] = ()
+    files: tuple[ArchiveFile, ...] = ()
+    missing: tuple[MissingFile, ...] = ()
 
     @classmethod
     def of(
@@ -57,6 +62,7 @@ class ManifestRelation:
         parts: Sequence[ManifestPart],
         remarks: Sequence[str] = (),
         omissions: Sequence[str] = (),
+        files: RelationFiles | None = None,
     ) -> ManifestRelation:
         """Return a relation with the totals of its parts, which are in order."""
         return cls(
@@ -69,6 +75,8 @@ class ManifestRelation:
             parts=tuple(parts),
             remarks=tuple(remarks),
             omissions=tuple(omissions),
+            files=files.files if files else (),
+            missing=files.missing if files else (),
         )
 
 

@@ -16,6 +16,7 @@ from project_export.archive.contents import Contents
 from project_export.archive.expected import Expected
 from project_export.archive.extras import extras
 from project_export.archive.findings import Finding, Findings, Version
+from project_export.archive.gitlab import BundleCheck, bundle_problems
 from project_export.archive.layout import root_file
 from project_export.archive.manifest import Manifest
 from project_export.archive.names import plain, wrong_name
@@ -60,14 +61,15 @@ def verify(
     tree: Tree | None = None,
     limits: Limits | None = None,
     on_progress: Callable[[int], None] | None = None,
+    bundles: BundleCheck = bundle_problems,
 ) -> Report:
     """Verify the archive at `path`, and compare it with its manifest if one is given.
 
     tree: defines the records, with all its editions; by default the tree that the manifest names, or the package's
     default. limits: of the importer that will read the archive, None to skip them. on_progress: called from time to
-    time with the bytes of the file read so far. The report contains whatever is wrong with the content. Raises
-    ArtifactMissing if the file does not exist, StoreRefused if it cannot be opened, OSError if it cannot be read to its
-    end, and TreeError if there is no such tree.
+    time with the bytes of the file read so far. bundles: checks each git bundle. The report contains whatever is wrong
+    with the content. Raises ArtifactMissing if the file does not exist, StoreRefused if it cannot be opened, OSError if
+    it cannot be read to its end, and TreeError if there is no such tree.
     """
     try:
         file = path.open("rb")
@@ -76,7 +78,7 @@ def verify(
         name = errno.errorcode.get(error.errno or 0, type(error).__name__)
         raise kind(f"{path}: {name}, {error.strerror}. Give the path of a readable archive.") from error
     with file:
-        check = _Check(path.name, manifest, tree, limits)
+        check = _Check(path.name, manifest, tree, limits, bundles)
         if limits:
             check.stored(path)
         return check.run(file, on_progress)
@@ -98,7 +100,14 @@ def verify_file(
 class _Check:
     """One verification of an archive."""
 
-    def __init__(self, name: str, manifest: Manifest | None, tree: Tree | None, limits: Limits | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        manifest: Manifest | None,
+        tree: Tree | None,
+        limits: Limits | None,
+        bundles: BundleCheck = bundle_problems,
+    ) -> None:
         tree = tree or load_all(manifest.tree if manifest else DEFAULT)
         self.findings = Findings()
         self._name = name
@@ -109,7 +118,7 @@ class _Check:
         longest = limits.line if limits else LONGEST_LINE
         self._contents = Contents(tree, self.findings, longest, strict=limits is not None)
         self._expected = Expected(manifest, self.findings)
-        self._extras = extras(tree.format)(tree, self._contents, self.findings)
+        self._extras = extras(tree.format)(tree, self._contents, self.findings, bundles)
         self._files: set[str] = set()
         self._directories: set[str] = set()
         self._relation_file = re.compile(rf"tree/{re.escape(self._root)}/([^/]+)\.ndjson")
@@ -162,8 +171,13 @@ class _Check:
             self._records(self._root, name, entry, root=True)
         elif relation := self._relation_file.fullmatch(name):
             self._records(relation[1], name, entry, root=False)
-        elif not self._extras.file(name, entry.chunks):
-            self.findings.add("unknown", name, f"archives of the format {self._format.name} do not have this file")
+        else:
+            expected = self._expected.content(name, entry.chunks)
+            known = self._extras.file(name, expected or entry.chunks)
+            if expected:
+                expected.end(entry.size)
+            elif not known:
+                self.findings.add("unknown", name, f"archives of the format {self._format.name} do not have this file")
 
     def _missing(self) -> None:
         root = root_file(self._root)

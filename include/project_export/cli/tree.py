@@ -51,7 +51,7 @@ def check(source: Source, tree: Name = "", gitlab_version: GitlabVersion = "") -
         unread = lacking(session, bound)
         seen = Tables(session, bound, allowed(Settings()))
     ways = {name: list(group) for name, group in groupby(found, lambda join: join.path.partition(".")[0])}
-    for relation in (bound.tree.root, *bound.tree.relations):
+    for relation in bound.tree.tops:
         print(f"{relation.name}: {'optional, ' * relation.optional}{_state(relation)}")
         for remark in bound.remarks(relation.name):
             print(f"    {remark}")
@@ -71,7 +71,7 @@ def check(source: Source, tree: Name = "", gitlab_version: GitlabVersion = "") -
         for table, columns in unread.items():
             print(f"  {seen.found[table].full} ({', '.join(columns)})", file=sys.stderr)
     with errors():
-        seen.require(bound.tree.names)
+        seen.require(bound.tree.exported)
     raise typer.Exit(1 if unread else 0)
 
 
@@ -85,7 +85,7 @@ def show_grants(
     """Print the GRANT statements that a role needs for an export, for the tables of the tree that this database has."""
     with errors(), _bound(source, tree, gitlab_version) as (session, bound):
         seen = Tables(session, bound, replace(allowed(Settings()), policies=True))
-        seen.require(bound.tree.names)
+        seen.require(bound.tree.exported)
     for statement in grants(seen.found.values(), bound, role):
         print(statement)
 
@@ -107,8 +107,8 @@ def show_sql(
         if explain and not source:
             raise BadRequest("--explain needs a database: give --source DSN")
         known = load(tree or Settings().tree, Settings().edition)
-        if relation not in known.extended().names:
-            raise BadRequest(f"relation {relation} is unknown; {nearest(relation, known.extended().names)}")
+        if relation not in (names := known.extended().exported):
+            raise BadRequest(f"relation {relation} is unknown; {nearest(relation, names)}")
         if source:
             with _bound(source, tree, gitlab_version) as (session, bound):
                 found = list(explained(session, bound, relation, project_id) if explain else asked(bound, relation))

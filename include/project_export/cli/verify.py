@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -14,12 +15,15 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
+from project_export.archive.gitlab import BundleCheck, bundle_problems
 from project_export.archive.manifest import Manifest
 from project_export.archive.verify import Report
 from project_export.archive.verify import verify as verify_archive
 from project_export.cli.exits import errors
 from project_export.errors import BadRequest, ProjectExportError
+from project_export.repositories import check_bundle
 from project_export.settings import Settings
+from project_export.steps import git_of
 from project_export.store import MANIFEST
 from project_export.tree import Tree, load_all
 
@@ -32,6 +36,7 @@ def verify(
     tree: Annotated[str, typer.Option(help="Shipped tree or file to check records by; the manifest's if empty.")] = "",
     gitlab_limits: Annotated[bool, typer.Option("--gitlab-limits", help="Check GitLab's limits, too.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as problems.")] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Clone each git bundle and check all its objects.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Read an archive to its last byte and report whether it is complete and whether GitLab would accept it.
@@ -49,7 +54,10 @@ def verify(
             if gitlab_limits and limits is None:
                 raise BadRequest(f"--gitlab-limits: archives of the format {by.format.name} have none")
             with _bar(archive) as progress:
-                report = verify_archive(archive, expected, tree=by, limits=limits, on_progress=progress)
+                bundles = _deep_check() if deep else bundle_problems
+                report = verify_archive(
+                    archive, expected, tree=by, limits=limits, on_progress=progress, bundles=bundles
+                )
         except ProjectExportError as error:
             print(f"error: {error}", file=sys.stderr)
             raise typer.Exit(2) from None
@@ -60,6 +68,12 @@ def verify(
     found = {"ok": report.ok, "omissions": omissions, **asdict(report)}
     print(json.dumps(found) if as_json else _text(report, path, omissions))
     raise typer.Exit(0 if report.ok and not (strict and report.warnings) else 1)
+
+
+def _deep_check() -> BundleCheck:
+    """Return a check that clones a bundle into a temporary folder."""
+    git = git_of(Settings())
+    return lambda chunks: check_bundle(chunks, git, Path(tempfile.gettempdir()), deep=True)
 
 
 def _tree(named: str, manifest: Manifest | None) -> Tree:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from project_export.external import Locations
+from project_export.repositories import Git
+from project_export.settings import GIT_SECONDS, MissingFiles
 from project_export.source import Chunk, Session, Tables
-from project_export.source.documents import ReadExternal
+from project_export.source.documents import ReadBranches
 from project_export.tree import BoundTree
 
 
@@ -26,17 +29,25 @@ class Needs:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The size of a relation: its records, and its bytes before compression, 0 if unknown."""
+    """The size of a relation: its records, and its bytes before compression, 0 if unknown.
+
+    divisible: whether a part can be less than a record.
+    """
 
     records: int
     bytes: int = 0
+    divisible: bool = False
 
 
 @dataclass(frozen=True)
 class Project:
     """The project that is exported, as one session sees it.
 
-    parameters: the parameters of the request that the tree declares. external: reads values outside the database.
+    parameters: the parameters of the request that the tree declares. locations: of content outside the database.
+    branches: returns those of the repository of a relation.
+    missing_files: what a missing file does; see the setting. git: how git is called. password: returns that of
+    the servers from which repositories are fetched. mtime: of files in the archive, in
+    seconds since 1970.
     batch_rows, batch_bytes: see `Reader`.
     """
 
@@ -45,7 +56,12 @@ class Project:
     tables: Tables
     project_id: int
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    external: ReadExternal | None = None
+    locations: Locations = field(default_factory=Locations)
+    branches: ReadBranches = lambda _: None
+    missing_files: MissingFiles = "fail"
+    git: Git = field(default_factory=lambda: Git(timeout_seconds=GIT_SECONDS))
+    password: Callable[[], str] | None = None
+    mtime: int = 0
     batch_rows: int = 1000
     batch_bytes: int = 4 << 20
 
@@ -59,6 +75,9 @@ class Producer(Protocol):
     def chunks(self) -> Iterator[Chunk]:
         """Yield the part's bytes in order, with the number of records that end in each chunk."""
 
+    def cancel(self) -> None:
+        """Stop at once what works outside this process; `chunks` then raises. Safe to call from a signal handler."""
+
     @property
     def remarks(self) -> Sequence[str]:
         """Remarks on the part: what is odd although nothing is missing."""
@@ -66,6 +85,10 @@ class Producer(Protocol):
     @property
     def omissions(self) -> Sequence[str]:
         """What the source has, or may have, and the part lacks."""
+
+    @property
+    def files(self) -> Sequence[Mapping[str, Any]]:
+        """The files of the part as `RunFile.kept` returns them, in order; none for records."""
 
 
 class Kind(Protocol):

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from project_export.producers.base import Kind
+from project_export.producers.bundles import Bundles
+from project_export.producers.files import Files
 from project_export.producers.records import Records
 from project_export.tree import Relation
 
-KINDS: Mapping[str, Kind] = {"records": Records()}
+KINDS: Mapping[str, Kind] = {"records": Records(), "files": Files(), "bundle": Bundles()}
 """The tree loader accepts the names in `tree.model.KINDS`; a test compares the two."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from project_export.errors import SourceBusy, SourceRefused
 from project_export.producers.base import Estimate, Needs, Project
@@ -44,6 +45,9 @@ class RecordsProducer:
         """See `Producer.chunks`."""
         return self._reader.read(self._relation, self._part, self._parts)
 
+    def cancel(self) -> None:
+        """See `Producer.cancel`; the worker itself cancels the query."""
+
     @property
     def remarks(self) -> list[str]:
         """See `Producer.remarks`."""
@@ -56,6 +60,11 @@ class RecordsProducer:
         known = [text for one in self._known for text in one.omissions(self._relation)]
         return [*known, *_counted(self._reader.omissions)]
 
+    @property
+    def files(self) -> Sequence[Mapping[str, Any]]:
+        """See `Producer.files`."""
+        return ()
+
 
 def _reader(project: Project) -> Reader:
     return Reader(
@@ -65,7 +74,8 @@ def _reader(project: Project) -> Reader:
         batch_rows=project.batch_rows,
         batch_bytes=project.batch_bytes,
         parameters=project.parameters,
-        external=project.external,
+        locations=project.locations,
+        branches=project.branches,
     )
 
 

@@ -10,14 +10,15 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from project_export.coders import exact
 from project_export.errors import SourceRefused
+from project_export.external import Locations
 from project_export.source.node import Child, Node, Value
 from project_export.source.session import Session
 from project_export.source.sql import LONGEST
-from project_export.source.values import BLANK, ELSEWHERE, LOST, SPACES, Due
+from project_export.source.values import BLANK, ELSEWHERE, HEAD, LOST, SPACES, TIP, Due
 from project_export.tree import Key
 from project_export.tree.transforms import TRANSFORMS, Noted
 
@@ -28,19 +29,33 @@ _T = TypeVar("_T")
 Row = tuple[Any, ...]
 """Of a `Select`: join values, link values, flags (if any), the keys after nested relations (if any), the record."""
 
-ReadExternal = Callable[[str, int, int], bytes | None]
-"""Arguments: file, offset, size. Returns these bytes of a file beside the database; None if there is no such file."""
+
+class Branches(Protocol):
+    """The branches of a repository at one moment. default: None if it has none. tips: their last commits, by name."""
+
+    @property
+    def default(self) -> str | None:
+        """The default branch."""
+
+    @property
+    def tips(self) -> Mapping[str, str]:
+        """The last commit of each branch."""
+
+
+ReadBranches = Callable[[str], Branches | None]
+"""Returns the branches of the repository of a relation; None if nothing says where it is."""
 
 
 class Documents:
     """Makes the documents of table rows, as long as they fit into memory with all that nests in them.
 
     budget: the bytes that they may take. parameters: values of the request's parameters, by name.
-    external: reads values that are stored outside the database; without it they are left out and counted.
+    locations: where values outside the database are; those in other places are left out and counted.
+    branches: returns those of a repository.
     """
 
     def __init__(
-        self, session: Session, budget: int, parameters: Mapping[str, Any], external: ReadExternal | None
+        self, session: Session, budget: int, parameters: Mapping[str, Any], locations: Locations, branches: ReadBranches
     ) -> None:
         self.oddities: Counter[str] = Counter()
         self.omissions: Counter[str] = Counter()
@@ -48,7 +63,8 @@ class Documents:
         self._most = budget
         self._budget: float = budget
         self._parameters = parameters
-        self._external = external
+        self._locations = locations
+        self._branches = branches
 
     def of_keys(self, node: Node, keys: Sequence[tuple[bytes, ...]]) -> tuple[list[Row], list[bytes]] | None:
         """Return the rows of these keys and their documents; None if they do not fit."""
@@ -164,6 +180,8 @@ class Documents:
                 value = record[changed]
                 if transform == ELSEWHERE:
                     value = self._fetched(f"{node.path}.{changed}", **value)
+                elif transform.startswith((TIP, HEAD)):
+                    value = self._from_git(f"{node.path}.{changed}", transform, value)
                 elif transform == BLANK:
                     value = None if isinstance(value, str) and not value.strip(SPACES) else value
                 elif transform in TRANSFORMS and (value is not None or TRANSFORMS[transform].of_null):
@@ -190,15 +208,14 @@ class Documents:
     def _count(self, note: str, *, lost: bool) -> None:
         (self.omissions if lost else self.oddities)[note] += 1
 
-    def _fetched(self, path: str, file: str | None, offset: int | None, size: int | None) -> str | None:
+    def _fetched(self, path: str, location: str, file: str | None, offset: int | None, size: int | None) -> str | None:
         """Return a value that is stored outside the database. Of one that is cut short, return what there is; count it.
 
         GitLab does the same (merge_request_diff_file.rb#utf8_diff): it logs the error, and the text is empty.
         """
-        assert self._external is not None
         data = None
         if file is not None and offset is not None and size is not None and offset >= 0 <= size:
-            data = self._external(file, offset, size)
+            data = self._locations.read(location, file, offset, size)
         if data is None:
             self._count(f"{path}: {LOST}: there is no such file", lost=True)
             return None
@@ -208,6 +225,15 @@ class Documents:
         if self._budget < 0:
             raise _TooLarge
         return data.decode("utf-8", "replace")
+
+    def _from_git(self, path: str, transform: str, value: Any) -> Any:
+        """Return the commit of a branch, or the default branch; null, and count it, if the repository is not known."""
+        repository = transform.partition(":")[2]
+        branches = self._branches(repository)
+        if branches is None:
+            self._count(f"{path}: comes from the Git repository, and its location is not set", lost=True)
+            return None
+        return branches.tips.get(value) if transform.startswith(TIP) else branches.default or value
 
     def _replaced(self, keys: Sequence[Key], texts: list[bytes]) -> list[bytes]:
         """Return JSON texts of records with the values of the request's parameters."""

@@ -84,7 +84,7 @@ def _ways(bound: BoundTree) -> Iterator[tuple[str, str, tuple[str, ...], frozens
     title = bound.tree.title
     if title is not None:
         yield f"{root.name}.title", title.row.table, tuple(its for its, _ in title.row.match), _fixed(title.row.where)
-    for path, relation in bound.tree.walk():
+    for path, relation in (*bound.tree.walk(), *((top.name, top) for top in bound.tree.files)):
         if not relation.table:
             continue
         fixed = _fixed(relation.where)

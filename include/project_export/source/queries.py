@@ -37,7 +37,7 @@ def asked(bound: BoundTree, name: str) -> Iterator[Asked]:
     """
     relation, root = bound.relation(name), bound.tree.root
     nothing = Statements(bound.catalogue, root)
-    links = {link for top in bound.tree.relations for source in top.sources for _, link in source.join}
+    links = {link for top in bound.tree.tops for source in top.sources for _, link in source.join}
     zero = {link: b"{0}" if nothing.many(link) else b"0" for link in links}
     yield from _Asking(bound, Statements(bound.catalogue, root, zero), zero).of(relation)
 

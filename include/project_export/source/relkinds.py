@@ -87,7 +87,7 @@ class Tables:
     def require(self, names: Iterable[str]) -> None:
         """Raise SourceFiltered, which lists every reason, if rows of the root or these relations may be hidden."""
         wanted = [self._bound.relation(name) for name in names]
-        read = tables(replace(self._bound.tree, relations=tuple(wanted), title=None))
+        read = tables(replace(self._bound.tree, relations=tuple(wanted), files=(), title=None))
         doubts = [doubt for table in sorted(read) for doubt in self._doubts(table) if not doubt.allowed]
         if doubts:
             policies = any(doubt.policy for doubt in doubts)
@@ -103,7 +103,7 @@ class Tables:
         return self._allowed_doubts(name, policy=True)
 
     def _allowed_doubts(self, name: str, *, policy: bool) -> tuple[str, ...]:
-        read = tables(replace(self._bound.tree, root=self._bound.relation(name), relations=(), title=None))
+        read = tables(replace(self._bound.tree, root=self._bound.relation(name), relations=(), files=(), title=None))
         doubts = [doubt for table in sorted(read) for doubt in self._doubts(table)]
         return tuple(
             f"rows may be missing: {doubt.what}, which {doubt.setting} allows"

@@ -15,6 +15,7 @@ from typing import Any
 
 from psycopg import sql
 
+from project_export.external import Locations
 from project_export.source.names import Params, column, comma, directed, every, named, ordered
 from project_export.source.references import References, Scope
 from project_export.source.values import SPACES, Due, Note, Values
@@ -69,7 +70,7 @@ class Statements:
     """Makes the statements of a bound tree.
 
     root: the tree's. values: the root's values to which other relations refer, by the root's own references to them.
-    zoned, external, spaces: see `types.formed` and `Values`.
+    zoned, locations, spaces: see `types.formed` and `Values`.
     """
 
     def __init__(
@@ -79,13 +80,13 @@ class Statements:
         values: Mapping[str, bytes | None] | None = None,
         *,
         zoned: bool = False,
-        external: bool = False,
+        locations: Locations | None = None,
         spaces: str = SPACES,
     ) -> None:
         self._catalogue = catalogue
         self._root = root
         self._references = References(catalogue, root, values or {}, zoned=zoned)
-        self._values = Values(self._references, external=external, spaces=spaces)
+        self._values = Values(self._references, locations=locations or Locations(), spaces=spaces)
 
     def children(self, relation: Relation) -> Select:
         """Return the statement for all table rows of a relation under given parents, in the relation's order."""

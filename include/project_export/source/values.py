@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
+from project_export.external import Locations
 from project_export.source.names import Params, column, comma, every, named
 from project_export.source.references import References, Scope
 from project_export.tree import Form, Key, Ref, Relation
-from project_export.tree.forms import Climb, Elsewhere
+from project_export.tree.forms import Climb, Elsewhere, Tip
 from project_export.tree.transforms import TRANSFORMS
 
 _JSON_TYPES = ("json", "jsonb")
@@ -24,6 +25,11 @@ COMPACT = "compact"
 """The transform of JSON: writing the record again removes white space."""
 ELSEWHERE = "elsewhere"
 """The transform of a value that is stored outside the database."""
+TIP = "tip:"
+"""The transform of the name of a branch, with the relation that has its repository."""
+OTHER = "comes from another Git repository, which is not read"
+HEAD = "head:"
+"""The transform of the value for a repository without branches, with the relation that has the repository."""
 BLANK = "blank"
 """The transform of a value that counts as NULL if it is only white space."""
 SPACES = (
@@ -61,13 +67,13 @@ class Record:
 class Values:
     """Makes the records of a relation's table rows.
 
-    external: whether the client can read values that are stored outside the database. spaces: those of SPACES that the
+    locations: where the client can read values that are stored outside the database. spaces: those of SPACES that the
     database's encoding has.
     """
 
-    def __init__(self, references: References, *, external: bool, spaces: str = SPACES) -> None:
+    def __init__(self, references: References, *, locations: Locations, spaces: str = SPACES) -> None:
         self.references = references
-        self.external = external
+        self.locations = locations
         self.spaces = spaces
 
     def record(self, relation: Relation, params: Params, more: Sequence[Ref] = ()) -> Record:
@@ -165,8 +171,10 @@ class Values:
             for number, part in enumerate(stored.file)
         ]
         return sql.SQL(
-            "json_build_object('file', (SELECT {} FROM {} AS {} WHERE {}), 'offset', {}, 'size', {})"
+            "json_build_object('location', {}::text, 'file', (SELECT {} FROM {} AS {} WHERE {}),"
+            " 'offset', {}, 'size', {})"
         ).format(
+            sql.Literal(stored.location),
             sql.SQL(" || ").join(parts),
             named(stored.table),
             _L,
@@ -212,7 +220,23 @@ class _Shaped:
             expression = sql.SQL("(SELECT row_to_json(w.*) FROM (SELECT {} AS {}) AS w)").format(
                 expression, named(key.wrap)
             )
+        if key.tip is not None:
+            expression = self._tip(key.tip, expression)
+        if key.head is not None:
+            self.transforms.append((sql.SQL("true"), f"{HEAD}{key.head}", None))
         self.expression = expression
+
+    def _tip(self, tip: Tip, value: sql.Composable) -> sql.Composable:
+        """Return a value, or where it is NULL the name of the branch, which the client replaces by its commit."""
+        stored = sql.SQL("NULL::text") if self.key.form.constant is not None else value
+        branch, *same = (self._values.references.value(ref, self._scope, self._params) for ref in tip.refs)
+        due = sql.SQL("({} IS NULL AND {} IS NOT NULL)").format(stored, branch)
+        if same:
+            here = every([sql.SQL("{} = {}").format(same[0], other) for other in same[1:]])
+            self.looks.append((sql.SQL("({} AND NOT coalesce({}, false))").format(due, here), OTHER))
+            due = sql.SQL("({} AND {})").format(due, here)
+        self.transforms.append((due, f"{TIP}{tip.repository}", None))
+        return sql.SQL("CASE WHEN {} THEN to_json({}::text) ELSE to_json({}) END").format(due, branch, stored)
 
     def _form(self, form: Form, applies: Sequence[sql.Composable]) -> sql.Composable:
         """Return the value in a form; record what the client has to do. applies: conditions under which it is used."""
@@ -233,7 +257,7 @@ class _Shaped:
         transforms: list[tuple[sql.Composable, str]] = []
         if key.elsewhere is not None:
             lost = values.is_elsewhere(key.elsewhere, raw, params)
-            if values.external and key.elsewhere.file:
+            if key.elsewhere.file and values.locations.has(key.elsewhere.location):
                 found = values.found(key.elsewhere)
                 expression = sql.SQL("CASE WHEN {} THEN {} ELSE to_json({}) END").format(lost, found, expression)
                 transforms.append((lost, ELSEWHERE))

@@ -22,7 +22,7 @@ from project_export.steps.merge import Merger
 from project_export.steps.notice import Channel, Notice
 from project_export.steps.owner import Owner
 from project_export.steps.parts import write_relation
-from project_export.steps.planning import allowed, bound_tree, plan_export
+from project_export.steps.planning import allowed, bound_tree, git_of, plan_export
 from project_export.steps.preflight import Finding, all_at_once, preflight
 from project_export.steps.prune import Pruned, prune
 from project_export.steps.waiting import Tasks, Waited, wait_for_workers
@@ -52,6 +52,7 @@ __all__ = [
     "create",
     "event",
     "failure",
+    "git_of",
     "plan_export",
     "preflight",
     "prune",

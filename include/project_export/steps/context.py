@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from project_export.external import External, open_external
+from project_export.external import Locations
 from project_export.ledger import Job, Ledger
 from project_export.settings import REQUIRED, Settings
 from project_export.source import Connect, Limits, Session
@@ -44,10 +44,9 @@ class Context:
         """The artifact store. Raises SettingMissing, BadRequest."""
         return open_store(self.settings.required("store"))
 
-    def external(self) -> External | None:
-        """Open the files that the source keeps outside its database, if a setting names them. Raises BadRequest."""
-        uri = self.settings.external_store
-        return open_external(uri) if uri else None
+    def locations(self) -> Locations:
+        """Return where the source keeps content outside its database. Raises SettingRefused, TreeError."""
+        return Locations.of(self.settings.locations, self.tree.locations)
 
     def session(self, name: str, snapshot: str | None = None, *, most_seconds: float = 0) -> Session:
         """Open a session on the source; see `Session`. most_seconds: after which the server ends it; 0: never."""
@@ -57,6 +56,11 @@ class Context:
         )
         policies = settings.allow_row_security
         return Session(self.connect, f"project_export {name}", limits, snapshot, zone=settings.zone, policies=policies)
+
+    @staticmethod
+    def mtime(job: Job) -> int:
+        """Return the time of a job's files in the archive, in seconds since 1970."""
+        return int(job.created_at.timestamp())
 
     @staticmethod
     def key(job: Job) -> JobKey:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
-from project_export.archive.layout import members, relation_file, root_file
+from project_export.archive.files import RelationFiles, index_text, relation_files
+from project_export.archive.layout import Exported, members
 from project_export.archive.manifest import Manifest, ManifestPart, ManifestRelation, ManifestSnapshot
 from project_export.archive.oversize import too_large
-from project_export.archive.pieces import archive_pieces
+from project_export.archive.pieces import Member, archive_pieces
 from project_export.errors import (
     PartCorrupt,
     RelationsFailed,
@@ -105,13 +106,15 @@ class Merger:
         by_relation: dict[str, list[Row]] = defaultdict(list)
         for row in rows:
             by_relation[row.relation].append(row)
-        one = {relation.name: relation.one for relation in ctx.tree.extended().relations}
-        files = members(
-            ctx.tree.format.written(ctx.settings.required),
-            ctx.tree.root.name,
-            [(name, one.get(name, True), [stored_part(row) for row in its]) for name, its in by_relation.items()],
-        )
-        pieces = archive_pieces(files, int(job.created_at.timestamp()))
+        exported = [self._exported(name, its) for name, its in by_relation.items()]
+        outside = {one.name: self._files(one.name, by_relation[one.name]) for one in exported if one.content}
+        indexes = {
+            one.content.index.file: index_text(outside[one.name])
+            for one in exported
+            if one.content and one.content.index
+        }
+        files = members({**ctx.tree.format.written(ctx.settings.required), **indexes}, ctx.tree.root.name, exported)
+        pieces = archive_pieces(files, ctx.mtime(job))
         key = ctx.key(job)
         uri = ctx.store.archive(key, digest_of(pieces))
         facts = ctx.store.assemble(key, pieces, uri)
@@ -120,8 +123,9 @@ class Merger:
             log.warning("%s: %s", uri, remark)
         records = sum(row.records for row in rows)
         with ctx.store.writing(key, manifest_of(uri)) as out:
-            written = {member.name for member in files}
-            described = _manifest(ctx.tree.root.name, job, by_relation, written, facts, remarks)
+            written = {member.name for member in files if isinstance(member, Member)}
+            names = {one.name: file for one in exported if (file := one.file(ctx.tree.root.name)) in written}
+            described = _manifest(job, by_relation, names, outside, facts, remarks)
             out.write(described.to_json().encode())
         upload = job.params.get("after_export") == "upload"  # then the job is finished once the upload is done
         publish = ctx.ledger.jobs.publish if upload else ctx.ledger.jobs.finish
@@ -137,18 +141,27 @@ class Merger:
             log.warning("unreferenced files remain until prune_exports removes them: %s", error)
         return Merged(uri, facts.bytes, facts.sha256, records, omissions)
 
+    def _exported(self, name: str, rows: Sequence[Row]) -> Exported:
+        relation = self._ctx.tree.extended().relation(name)
+        one = relation.one or relation is self._ctx.tree.root
+        return Exported(name, one, tuple(stored_part(row) for row in rows), relation.content)
+
+    def _files(self, relation: str, rows: Sequence[Row]) -> RelationFiles:
+        """Return the files in a relation's parts. Raises PartCorrupt."""
+        files = self._ctx.ledger.queries.files
+        return relation_files(relation, [(row.part, files(row.id)) for row in rows])
+
 
 def _manifest(
-    root: str,
     job: Job,
     by_relation: Mapping[str, Sequence[Row]],
-    written: Collection[str],
+    names: Mapping[str, str | None],
+    outside: Mapping[str, RelationFiles],
     facts: Assembled,
     remarks: tuple[str, ...],
 ) -> Manifest:
     relations = []
     for name, rows in by_relation.items():
-        file = root_file(root) if name == root else relation_file(root, name)
         parts = [
             ManifestPart(
                 part=row.part,
@@ -163,7 +176,7 @@ def _manifest(
         ]
         own = [remark for row in rows for remark in row.remarks]
         omissions = list(dict.fromkeys(text for row in rows for text in row.omissions))
-        relations.append(ManifestRelation.of(name, file if file in written else None, parts, own, omissions))
+        relations.append(ManifestRelation.of(name, names.get(name), parts, own, omissions, outside.get(name)))
     return Manifest(
         omissions=tuple(text for relation in relations for text in relation.omissions),
         package_version=version("project-export"),

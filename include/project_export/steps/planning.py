@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from project_export.errors import BadRequest
+from project_export.external import Locations
 from project_export.plan import Plan, make_plan
 from project_export.producers import Estimate, Project, kind_of
+from project_export.repositories import Git
 from project_export.settings import Settings
 from project_export.source import Allowed, Session, Tables, title
 from project_export.tree import BoundTree, Tree, bind, tables
@@ -31,12 +33,14 @@ def plan_export(
     if bound.absent:
         log.info("optional, and not in this source: %s", ", ".join(bound.absent))
     for name in relations:
-        if name not in bound.tree.names:
+        if name not in bound.tree.exported:
             raise BadRequest(f"relation {name} is optional, and this source does not have it; see `tree check`")
-    names = [name for name in bound.tree.names if not relations or name in relations or name == tree.root.name]
+    names = [name for name in bound.tree.exported if not relations or name in relations or name == tree.root.name]
     seen = Tables(session, bound, allowed(settings))
     seen.require(names)
-    plan = make_plan(bound.tree, _estimates(Project(session, bound, seen, project_id), names), settings, split=split)
+    locations = Locations.of(settings.locations, tree.locations)
+    project = Project(session, bound, seen, project_id, locations=locations, git=git_of(settings))
+    plan = make_plan(bound.tree, _estimates(project, names), settings, split=split)
     return replace(plan, project=title(session, bound, project_id))
 
 
@@ -44,6 +48,11 @@ def bound_tree(tree: Tree, session: Session, settings: Settings) -> BoundTree:
     """Fit the tree to the source. The settings name its version and what it may lack. Raises SourceChanged."""
     version = str(getattr(settings, tree.format.version))
     return bind(tree, session.catalogue(tables(tree)), version, settings.allowed)
+
+
+def git_of(settings: Settings) -> Git:
+    """Return how git is called."""
+    return Git(settings.git_timeout_seconds, settings.git_user)
 
 
 def allowed(settings: Settings) -> Allowed:

@@ -100,7 +100,7 @@ def _privileges(look: _Look) -> None:
 
 
 def _rows(look: _Look) -> None:
-    Tables(look.session, look.bound, allowed(look.ctx.settings)).require(look.bound.tree.names)
+    Tables(look.session, look.bound, allowed(look.ctx.settings)).require(look.bound.tree.exported)
 
 
 def _project(look: _Look) -> None:

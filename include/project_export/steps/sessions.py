@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from project_export.errors import AttemptRevoked, SnapshotMissing, SourceBusy
 from project_export.ledger import Claim, Job
 from project_export.producers import Kind, Producer, Project, kind_of
 from project_export.source import Session, Tables
+from project_export.steps.branches import JobBranches
 from project_export.steps.context import Context
 from project_export.steps.hold import borrow, lend
-from project_export.steps.planning import allowed, bound_tree
+from project_export.steps.planning import allowed, bound_tree, git_of
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +37,7 @@ class UnitSource:
         self._shared = job.consistency == "project"
         self._generation = 0
         self._project: Project | None = None
-        self._external = ctx.external()
+        self._locations = ctx.locations()
 
     def ready(self) -> bool:
         """Prepare to read another row; return False if none is left.
@@ -91,8 +93,7 @@ class UnitSource:
 
     def close(self) -> None:
         """End the session."""
-        if self._external is not None:
-            self._external.close()
+        self._locations.close()
         session, self.session = self.session, None
         self.lending = False
         if session is not None:
@@ -101,16 +102,20 @@ class UnitSource:
     def _seen(self, session: Session) -> Project:
         settings = self._ctx.settings
         bound = bound_tree(self._ctx.tree, session, settings)
-        return Project(
+        project = Project(
             session,
             bound,
             Tables(session, bound, allowed(settings)),
             self._job.project_id,
             parameters={name: self._job.params.get(name) for name in self._ctx.tree.parameters},
-            external=self._external.read if self._external else None,
+            locations=self._locations,
+            missing_files=settings.missing_files,
+            git=git_of(settings),
+            mtime=self._ctx.mtime(self._job),
             batch_rows=settings.batch_rows,
             batch_bytes=settings.batch_bytes,
         )
+        return replace(project, branches=JobBranches(self._ctx, self._job, project, self._generation).of)
 
     def _open(self) -> None:
         if not self._shared:

@@ -99,6 +99,7 @@ class Worker:
         self._stopped = threading.Event()
         self._source: UnitSource | None = None
         self._current: _Attempt | None = None
+        self._producer: Producer | None = None
         self._unheard = False
         self.worked = Worked()
         """What the worker has done so far, even if `run` raised an exception."""
@@ -185,6 +186,7 @@ class Worker:
         log.info("%s: attempt %d", what, claim.attempt)
         try:
             producer = source.producer(claim)
+            self._producer = producer
             facts, uri, remarks = self._write(job, claim, producer, source, what)
             source.confirm(claim)
         except AttemptRevoked:
@@ -201,11 +203,12 @@ class Worker:
             self._ctx.ledger.claims.requeue({claim.row_id: claim.attempt}, f"interrupted by {type(error).__name__}")
             raise
         finally:
-            self._current = None
+            self._current = self._producer = None
         try:
             kept = [*producer.remarks, *remarks]
             omissions = producer.omissions
-            self.patiently(lambda: self._ctx.ledger.claims.finish(claim, facts, uri, kept, omissions))
+            files = producer.files
+            self.patiently(lambda: self._ctx.ledger.claims.finish(claim, facts, uri, kept, omissions, files))
         except AttemptRevoked:
             self._ctx.store.discard(uri)
             raise
@@ -226,7 +229,7 @@ class Worker:
             oversize = Oversize(self._ctx.tree.format.limits) if source.kind(claim).needs.line_limit else None
             self._current = _Attempt(claim, writer)
             for chunk in producer.chunks():
-                writer.write(chunk.data, chunk.records)
+                writer.write(chunk.data, chunk.records, packed=chunk.packed)
                 if oversize is not None:
                     oversize.add(chunk.data, chunk.records)
                 if self._gone:
@@ -308,6 +311,9 @@ class Worker:
             current.revoked.set()
 
     def _interrupt(self) -> None:
+        producer = self._producer
+        if producer is not None:
+            producer.cancel()
         session = self._source.session if self._source is not None else None
         if session is None:
             return

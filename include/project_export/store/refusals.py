@@ -100,6 +100,13 @@ class _Guarded(io.RawIOBase):
     def writable(self) -> bool:
         return bool(self._file.writable())
 
+    def seekable(self) -> bool:
+        return bool(self._file.seekable())
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        with self._refusals(self._uri):
+            return int(self._file.seek(offset, whence))
+
     def readinto(self, buffer: Any) -> int:
         with self._refusals(self._uri):
             return int(self._file.readinto(buffer))

@@ -35,7 +35,7 @@ class BoundTree:
 
     def relation(self, name: str) -> Relation:
         """Return the root or a top-level relation. Raises SourceChanged for an optional one that the source lacks."""
-        for relation in (self.tree.root, *self.tree.relations):
+        for relation in self.tree.tops:
             if relation.name == name:
                 return relation
         raise SourceChanged(f"relation {name} is optional, and the source does not have it; see `tree check`")
@@ -53,7 +53,7 @@ class BoundTree:
 def tables(tree: Tree) -> frozenset[str]:
     """Return the names of all tables that the tree reads."""
     whole = tree.extended()
-    named = {table for relation in (whole.root, *whole.relations) for table in _tables(relation)}
+    named = {table for relation in whole.tops for table in _tables(relation)}
     if tree.title is not None:
         named.add(tree.title.row.table)
     return frozenset(named.union(*(option.needs for option in tree.optional)))
@@ -101,11 +101,17 @@ class _Binder:
         assert bound is not None
         self.present(root, root.name, "finding its row", root.key)
         derived = {name for name, _ in bound.derived}
-        for relation in self.tree.relations:
+        for relation in self.tree.tops[1:]:
             for source in relation.sources:
                 links = [parent for _, parent in source.join if parent not in derived]
                 self.present(root, root.name, f"the join of {relation.name}", links)
-        return replace(self.tree, root=bound, title=self.title(), relations=tuple(map(self.top, self.tree.relations)))
+        return replace(
+            self.tree,
+            root=bound,
+            title=self.title(),
+            relations=tuple(map(self.top, self.tree.relations)),
+            files=tuple(map(self.top, self.tree.files)),
+        )
 
     def title(self) -> Lookup | None:
         """Return the lookup of the title; None if the database lacks what it reads. The archive does not need it."""
@@ -122,7 +128,10 @@ class _Binder:
             if not relation.one and relation.table:
                 self.present(relation, relation.name, "reading in batches", relation.key)
             return bound
-        return Relation(relation.name, one=relation.one, constant="null" if relation.one else None)
+        constant = "null" if relation.one and relation.content is None else None
+        return Relation(
+            relation.name, one=relation.one, constant=constant, kind=relation.kind, content=relation.content
+        )
 
     def relation(self, relation: Relation, path: str) -> Relation | None:
         if not relation.table:

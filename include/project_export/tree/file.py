@@ -18,8 +18,8 @@ from project_export.tree.versions import dated, since, spans, until
 
 _PARAMETER = {"type", "default", "longest", "title", "description"}
 _FILE = {
-    "name", "format", "parameters", "schema", "evidence", "editions", "column_since", "column_until", "enums", "shapes",
-    "root", "relations", "optional", "uncovered",
+    "name", "format", "locations", "parameters", "schema", "evidence", "editions", "column_since", "column_until",
+    "enums", "shapes", "root", "relations", "optional", "uncovered",
 }  # fmt: skip
 
 
@@ -39,6 +39,8 @@ class File(Relations):
             self.enums[name] = self.enum(name, node)
         for name, node in self.mapping(fields.get("shapes"), "shapes").items():
             self.shapes[name] = self.fields(node, CONTENT, f"shape {name}")
+        for name, node in self.mapping(fields.get("locations"), "locations").items():
+            self.locations[name] = self.location(name, node)
         for name, node in self.mapping(fields.get("parameters"), "parameters").items():
             self.parameters[name] = self.parameter(name, node)
         root = self.relation(fields["root"], ())
@@ -50,7 +52,9 @@ class File(Relations):
             name=self.text(fields["name"]),
             file=str(self.path),
             root=root,
-            relations=relations,
+            relations=tuple(relation for relation in relations if relation.content is None),
+            files=tuple(relation for relation in relations if relation.content is not None),
+            locations=self.locations,
             format=FORMATS[self.choose(fields["format"], FORMATS, "format")] if "format" in fields else PLAIN,
             parameters=self.parameters,
             known=self.known,
@@ -63,10 +67,13 @@ class File(Relations):
         tree = replace(tree, uncovered=tuple(self.uncovered(fields.get("uncovered"), tree.extended())))
         if "evidence" in fields:
             tree = replace(tree, evidence=str(self.path.parent / self.text(fields["evidence"])))
+        bundles = {relation.name: None for relation in tree.files if relation.kind == "bundle" and relation.one}
+        for node in self.repositories:
+            self.choose(node, bundles, "relation of one bundle")
         for name, node in self.mapping(fields.get("parameters"), "parameters").items():
             if name not in self.replaced_by:
                 self.fail(node, f"parameter {name} is not used by any key")
-        tops = tree.extended().relations
+        tops = tree.extended().tops[1:]
         return replace(tree, root=dated(self, root, self.mapping(fields["root"], "the root"), tops))
 
     def parameter(self, name: str, node: yaml.Node) -> Parameter:
@@ -107,7 +114,7 @@ class File(Relations):
         for key, items in self.pairs(node, "optional"):
             parents = chains[self.choose(key, chains, "relation")]
             names = {key.name for key in parents[-1].keys} | {child.name for child in parents[-1].children}
-            taken = set(tree.names) if len(parents) == 1 else names
+            taken = set(tree.exported) if len(parents) == 1 else names
             for item in self.items(items, "optional"):
                 own = [pair for pair in self.pairs(item, "a relation") if pair[0].value not in ("with", "editions")]
                 relation = self.relation(yaml.MappingNode(item.tag, own, item.start_mark, item.end_mark), parents)

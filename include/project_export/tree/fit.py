@@ -50,6 +50,9 @@ class Fit:
             for when, case in key.cases
             if self.fulfillable(when, where, key.line) and (bound := self._form(case, where, key.line)) is not None
         )
+        for ref in (ref for ref in (key.tip.refs if key.tip else ()) if not self._has(ref)):
+            self._gaps.add(where, self._tables.get(ref.row, self._own.table), ref.column, key.line)
+            return None
         elsewhere = key.elsewhere and self._elsewhere(key.elsewhere, where, key.line)
         if form is key.form and cases == key.cases and elsewhere is key.elsewhere and not key.layouts:
             return key  # nearly all are unchanged

@@ -123,7 +123,8 @@ class Elsewhere:
     table, match: the row that names the file: pairs (its column, own column).
     when: conditions on that row under which the value is outside; without any, it is outside if offset is not NULL and
     the value is NULL.
-    file: the file's path in its store: texts and columns of that row alternate, the first and the last is a text; empty
+    location: one of the tree's, where the file is.
+    file: the file's path there: texts and columns of that row alternate, the first and the last is a text; empty
     if the file is not known.
     """
 
@@ -131,6 +132,7 @@ class Elsewhere:
     size: str = ""
     table: str = ""
     match: tuple[tuple[str, str], ...] = ()
+    location: str = ""
     file: tuple[str, ...] = ()
     when: tuple[Condition, ...] = ()
 
@@ -138,6 +140,24 @@ class Elsewhere:
     def columns(self) -> tuple[str, ...]:
         """The columns of the other row that are read, other than those that find it."""
         return (*self.file[1::2], *(condition.column for condition in self.when))
+
+
+@dataclass(frozen=True)
+class Tip:
+    """The last commit of a branch, which replaces NULL.
+
+    repository: a relation of bundles. branch: names the branch. same: columns that have the same value if the branch is
+    in this repository.
+    """
+
+    repository: str
+    branch: Ref
+    same: tuple[Ref, ...] = ()
+
+    @property
+    def refs(self) -> tuple[Ref, ...]:
+        """All that it reads."""
+        return (self.branch, *self.same)
 
 
 @dataclass(frozen=True)
@@ -177,6 +197,8 @@ class Key:
 
     form: how it is made, unless one of the `cases` applies: the first whose conditions the row fulfils.
     elsewhere: where the value may be stored outside the database: it is read there if a store is given, else counted
+    tip: the last commit of a branch, which replaces NULL
+    head: the relation of bundles whose repository's default branch is the value; the form counts if it has no branches
     wrap: the value is exported as an object with this one key
     parameter: the request's parameter of this name replaces the value
     last: the key comes after the nested relations
@@ -190,6 +212,8 @@ class Key:
     form: Form = field(default_factory=Form)
     cases: tuple[tuple[tuple[Condition, ...], Form], ...] = ()
     elsewhere: Elsewhere | None = None
+    tip: Tip | None = None
+    head: str | None = None
     wrap: str | None = None
     parameter: str | None = None
     last: bool = False

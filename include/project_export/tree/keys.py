@@ -8,7 +8,8 @@ from string import Formatter
 
 import yaml
 
-from project_export.tree.forms import Beside, Climb, Derived, Elsewhere, Form, Key, Lookup, Ref, Source
+from project_export.tree.content import Location
+from project_export.tree.forms import Beside, Climb, Derived, Elsewhere, Form, Key, Lookup, Ref, Source, Tip
 from project_export.tree.names import Names, Rows
 from project_export.tree.nodes import Fields
 from project_export.tree.parameters import Parameter
@@ -18,9 +19,10 @@ _ROW = {"from", "match", "where", "order"}
 _LOOKUP = _ROW | {"column", "count"}
 _TITLE = _ROW | {"column"}
 _FORM = _LOOKUP | {"else", "of", "enum", "trim", "transform", "when", "default", "absent", "blank", "constant"}
-_KEY = _FORM | {"cases", "elsewhere", "wrap", "parameter", "last", "why", "editions", "layouts"}
+_KEY = _FORM | {"cases", "elsewhere", "tip", "head", "wrap", "parameter", "last", "why", "editions", "layouts"}
 _CLIMB = {"climb", "start", "key", "parent", "path", "where"}
-_ELSEWHERE = {"offset", "size", "from", "match", "file", "when"}
+_TIP = {"of", "branch", "same"}
+_ELSEWHERE = {"location", "offset", "size", "from", "match", "file", "when"}
 _NEEDS = {"match": "from", "where": "from", "order": "from", "count": "from", "when": "transform"}
 _VALUE = _FORM - {"constant"}
 _EXCLUDES = {
@@ -35,15 +37,18 @@ _EXCLUDES = {
 class Keys(Names):
     """Reads keys.
 
-    editions: the application's editions that the file distinguishes. parameters: those that the file declares, by name.
-    replaced_by: the names of parameters that keys use.
+    editions: the application's editions that the file distinguishes. parameters, locations: those
+    that the file declares, by name. replaced_by: the names of parameters that keys use. repositories: names of
+    relations of bundles.
     """
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.editions: tuple[str, ...] = ()
         self.parameters: dict[str, Parameter] = {}
+        self.locations: dict[str, Location] = {}
         self.replaced_by: set[str] = set()
+        self.repositories: list[yaml.Node] = []
 
     def key(self, node: yaml.Node, rows: Rows) -> Key:
         """Return a key of a relation."""
@@ -107,12 +112,25 @@ class Keys(Names):
             form=self.form(name, node, {field: fields[field] for field in fields.keys() & _FORM}, rows),
             cases=tuple(cases),
             elsewhere=self.elsewhere(fields["elsewhere"], rows.table) if "elsewhere" in fields else None,
+            tip=self.tip(fields["tip"], rows) if "tip" in fields else None,
+            head=self.bundled(fields["head"]) if "head" in fields else None,
             wrap=self.name(fields["wrap"]) if "wrap" in fields else None,
             parameter=self.named_parameter(fields["parameter"]) if "parameter" in fields else None,
             last=self.flag(fields.get("last")),
             why=self.text(fields["why"]) if "why" in fields else None,
             line=line,
         )
+
+    def tip(self, node: yaml.Node, rows: Rows) -> Tip:
+        """Return the branch whose last commit replaces NULL."""
+        fields = self.fields(node, _TIP, "tip", required=("of", "branch"))
+        same = tuple(self.ref(item, rows) for item in self.items(fields.get("same"), "same"))
+        return Tip(self.bundled(fields["of"]), self.ref(fields["branch"], rows), same)
+
+    def bundled(self, node: yaml.Node) -> str:
+        """Return the name of a relation of bundles; whether there is one is checked at the end of the file."""
+        self.repositories.append(node)
+        return self.text(node)
 
     def named_parameter(self, node: yaml.Node) -> str:
         """Return the name of a parameter that the file declares."""
@@ -242,6 +260,7 @@ class Keys(Names):
             offset=self.column(fields["offset"], own),
             size=self.column(fields["size"], own),
             table=table,
+            location=self.choose(fields["location"], self.locations, "location"),
             match=tuple(
                 (self.column(key, table), self.column(value, own))
                 for key, value in self.pairs(fields["match"], "match")

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from project_export.formats import PLAIN, Format
+from project_export.tree.content import Content, Location
 from project_export.tree.forms import Beside, Condition, Derived, Key, Lookup, Order, Scalar
 from project_export.tree.parameters import Parameter
 
@@ -65,8 +66,9 @@ class Also:
     editions: tuple[str, ...] = ()
 
 
-KINDS = ("records",)
-"""What a relation can be made of: `records` are rows of the source as lines of JSON. The first is the default."""
+KINDS = ("records", "files", "bundle")
+"""What a relation can be made of: rows of the source as lines of JSON, files outside the database, or Git repositories
+as bundles. The first is the default."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class Relation:
     instead: what a nested relation of one exports for values of the parent's join column: pairs (value, JSON text)
     optional: whether only some databases have it
     kind: what a top-level one is made of; see KINDS
+    content: where the files or repositories of its rows are; None for records
     """
 
     name: str
@@ -113,6 +116,7 @@ class Relation:
     instead: tuple[tuple[Scalar, str], ...] = ()
     optional: bool = False
     kind: str = KINDS[0]
+    content: Content | None = None
     line: int = 0
 
     @property
@@ -156,7 +160,9 @@ class Tree:
     title: what people call the project; messages show it, the archive does not have it.
     editions: those of the application that the file distinguishes, the usual one first.
     column_since, column_until: when a table or column was added and removed, by `table` or `table.column`.
-    relations: the top-level ones. optional: additional ones, see `extended`.
+    relations: the top-level ones that have records. files: those that have files or repositories.
+    locations: where these and values outside the database can be, by name. optional: additional relations, see
+    `extended`.
     uncovered: dotted paths of what the application exports and the tree does not, each with the reason.
     evidence: the file that says how its keys are known, empty if there is none; the module `evidence` reads it.
     """
@@ -168,6 +174,8 @@ class Tree:
     format: Format = PLAIN
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     known: dict[str, dict[str, str]] = field(default_factory=dict, compare=False)
+    files: tuple[Relation, ...] = ()
+    locations: Mapping[str, Location] = field(default_factory=dict)
     optional: tuple[Option, ...] = ()
     uncovered: tuple[tuple[str, str], ...] = ()
     title: Lookup | None = None
@@ -177,20 +185,30 @@ class Tree:
     evidence: str = ""
 
     def walk(self) -> Iterator[tuple[str, Relation]]:
-        """Yield the root and every relation, including nested ones, each with its dotted path."""
+        """Yield the root and every relation with records, including nested ones, each with its dotted path."""
         yield from self.root.walk()
         for relation in self.relations:
             yield from relation.walk()
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the root and the top-level relations, in the order of the archive."""
+        """Names of the root and the top-level relations with records, in the order of the archive."""
         return (self.root.name, *(relation.name for relation in self.relations))
+
+    @property
+    def tops(self) -> tuple[Relation, ...]:
+        """The root and all top-level relations, of every kind, in the order of the archive."""
+        return (self.root, *self.relations, *self.files)
+
+    @property
+    def exported(self) -> tuple[str, ...]:
+        """Names of all that is exported: of the root and the top-level relations of every kind."""
+        return tuple(relation.name for relation in self.tops)
 
     def relation(self, name: str) -> Relation:
         """Return the root or a top-level relation, an optional one too. Raises KeyError."""
         optional = (option.relation for option in self.optional if option.parent == self.root.name)
-        return {relation.name: relation for relation in (self.root, *self.relations, *optional)}[name]
+        return {relation.name: relation for relation in (*self.tops, *optional)}[name]
 
     def path(self, option: Option) -> str:
         """Return the dotted path of an optional relation."""
@@ -225,5 +243,6 @@ class Tree:
             self,
             root=chosen(self.root),
             relations=tuple(map(chosen, self.relations)),
+            files=tuple(map(chosen, self.files)),
             optional=tuple(replace(option, relation=chosen(option.relation)) for option in options),
         )

@@ -19,11 +19,11 @@ def columns(bound: BoundTree) -> Mapping[str, frozenset[str]]:
     found: defaultdict[str, set[str]] = defaultdict(set)
     tree = bound.tree
     derived = dict(tree.root.derived)
-    links = [link for top in tree.relations for source in top.sources for _, link in source.join]
+    links = [link for top in tree.tops for source in top.sources for _, link in source.join]
     reads = [(tree.root.table, link) for link in links if link not in derived]
     if tree.title is not None:
         reads += [*_row(tree.title.row), *_value(tree.title.value, tree.title.row.table)]
-    for relation in (tree.root, *tree.relations):
+    for relation in tree.tops:
         reads += _relation(relation, bound)
     for table, column in reads:
         if column in bound.catalogue.get(table, ()):

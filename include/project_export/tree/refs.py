@@ -20,6 +20,8 @@ def refs(relation: Relation) -> Iterator[Ref]:
                 yield from _of_conditions(when)
                 yield from _of_form(form)
             yield from _of_form(one.form)
+            if one.tip is not None:
+                yield from one.tip.refs
     for _, value in relation.derived:
         if not isinstance(value, Climb):  # whose conditions are on its own table only
             yield from _of_form(value)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import yaml
 
+from project_export.tree.content import Content
+from project_export.tree.files import Files
 from project_export.tree.forms import Beside, Condition, Key, Order, Scalar
-from project_export.tree.keys import Keys
 from project_export.tree.model import KINDS, Also, Relation
 from project_export.tree.names import Rows
 from project_export.tree.nodes import Fields
@@ -17,8 +18,8 @@ from project_export.tree.versions import dated
 
 CONTENT = {"table", "order", "key", "keys", "beside", "derived", "children", "since", "until"}
 """Attributes of a shape."""
-_PLACE = {"relation", "like", "override", "one", "join", "where", "either", "also", "successor", "constant", "kind"}
-_RELATION = CONTENT | _PLACE | {"default", "instead", "title"}
+_PLACE = {"relation", "like", "override", "one", "join", "where", "either", "also", "successor", "constant"}
+_RELATION = CONTENT | _PLACE | {"default", "instead", "title", "kind", "content"}
 _ALSO = {"join", "where", "either", "unless", "each", "best", "editions"}
 _BEST = {"by", "raised"}
 _SUCCESSOR = (CONTENT - {"key", "since", "until"}) | {"join", "where"}
@@ -27,7 +28,7 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
 _MOST_DEPTH = 32
 
 
-class Relations(Keys):
+class Relations(Files):
     """Reads relations. shapes: those of the file, by name."""
 
     def __init__(self, path: Path) -> None:
@@ -80,6 +81,7 @@ class Relations(Keys):
         )
         key_nodes = self._key_nodes(fields)
         keys = tuple(self.key(item, rows) for item in key_nodes)
+        kind = self.choose(fields["kind"], dict.fromkeys(KINDS), "kind") if "kind" in fields else KINDS[0]
         relation = Relation(
             name=name,
             table=table,
@@ -96,7 +98,8 @@ class Relations(Keys):
             successor=self._successor(fields, name, one, parents),
             default=self._default(fields, keys, one and len(parents) > 1),
             instead=self._instead(fields, one and len(parents) > 1),
-            kind=self.choose(fields["kind"], dict.fromkeys(KINDS), "kind") if "kind" in fields else KINDS[0],
+            kind=kind,
+            content=self._content_of(node, kind, fields, keys),
             line=line,
         )
         child_nodes = self.items(fields.get("children"), "children")
@@ -105,6 +108,17 @@ class Relations(Keys):
         self.unique(zip(names, (*key_nodes, *child_nodes), strict=True), "key")
         relation = replace(relation, children=children)
         return dated(self, relation, fields) if parents else relation
+
+    def _content_of(self, node: yaml.Node, kind: str, fields: Fields, keys: tuple[Key, ...]) -> Content | None:
+        """Return where the files or repositories of a relation are, which those of kind `records` do not have."""
+        records = kind == KINDS[0]
+        if records and "content" in fields:
+            self.fail(fields["content"], "a relation of records has no content; give its kind")
+        if not records and "content" not in fields:
+            self.fail(node, f"a relation of kind {kind} needs content: where its files are, and their names")
+        if not records and "children" in fields:
+            self.fail(fields["children"], f"a relation of kind {kind} has no nested relations")
+        return None if records else self.content(fields["content"], [key.name for key in keys])
 
     def _rows(self, fields: Fields, table: str, parents: tuple[Relation, ...]) -> Rows:
         """Return what the references of a relation may name."""

@@ -1,0 +1,71 @@
+"""The branches of a repository, for values of records that come from git."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from project_export.errors import ArchiveBroken
+from project_export.producers.base import Project
+from project_export.producers.entries import Entries
+from project_export.repositories import Refs, Repository
+from project_export.store.uris import place
+
+_BRANCH = "refs/heads/"
+_USUAL = ("main", "master")
+
+
+@dataclass(frozen=True)
+class RepositoryBranches:
+    """The branches of a repository at one moment.
+
+    default: the name of the default branch, None if there is no branch. tips: their last commits, by name.
+    """
+
+    default: str | None = None
+    tips: Mapping[str, str] = field(default_factory=dict)
+
+    @staticmethod
+    def of(refs: Refs) -> RepositoryBranches:
+        """Return the branches among refs.
+
+        The default branch is the one that HEAD names, if it exists; else the only one, main or master, or the first
+        (gitaly's internal/git/localrepo/refs.go).
+        """
+        tips = {name.removeprefix(_BRANCH): tip for name, tip in refs.refs.items() if name.startswith(_BRANCH)}
+        named = (refs.head or "").removeprefix(_BRANCH)
+        return RepositoryBranches(next((name for name in (named, *_USUAL, *tips) if name in tips), None), tips)
+
+    def to_json(self) -> bytes:
+        """Return the branches as JSON."""
+        return json.dumps(asdict(self)).encode()
+
+    @staticmethod
+    def from_json(text: bytes) -> RepositoryBranches:
+        """Parse the output of to_json. Raises ArchiveBroken."""
+        try:
+            return RepositoryBranches(**json.loads(text))
+        except (ValueError, TypeError) as error:
+            raise ArchiveBroken(f"The stored branches of a repository are damaged: {error}. Clear the run.") from error
+
+
+def read_branches(project: Project, relation: str) -> RepositoryBranches | None:
+    """Return the branches of the repository of a relation of one bundle; none if it does not exist.
+
+    Returns None if the settings do not say where it is, or only name a server. Raises RepositoryRefused, GitFailed,
+    GitUnusable.
+    """
+    content = project.bound.relation(relation).content
+    assert content is not None, "the tree names a relation of bundles"
+    for entry in Entries(project, relation).read():
+        uri = project.locations.uri(content.location, entry.part_of)
+        root = place(uri) if uri else None
+        if not isinstance(root, Path):
+            return None
+        for path in entry.paths:
+            repository = Repository.open(root, path, project.git)
+            if repository is not None:
+                return RepositoryBranches.of(repository.refs())
+    return RepositoryBranches()
