@@ -12,6 +12,7 @@ from psycopg.rows import dict_row
 from psycopg.sql import SQL, Identifier
 
 from project_export.sample.others import ABOVE, MANY, add_others
+from project_export.sample.repository import Repository
 from project_export.sample.world import Project
 from project_export.sample.writer import Writer
 from project_export.tree import Tree, load
@@ -69,6 +70,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Tree:
 
 def project(number: int, *, empty: bool = False) -> Project:
     lists: dict[str, Any] = {"groups": [], "group_labels": [], "group_milestones": [], "sizes": {}}
+    lists |= {"repository": Repository(None, str(number)), "uploads_path": ""}
     return Project(id=number, namespace=0, full=True, empty=empty, builds=True, **lists)
 
 

@@ -48,15 +48,34 @@ def generate(
             " in rows that GitLab would not write.",
         ),
     ] = False,
+    files: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Write what is not in the database as well: repositories/, uploads/ and lfs-objects/ in this folder,"
+            " which must be new, empty, or made by this command; then they are replaced.",
+        ),
+    ] = None,
+    files_bytes: Annotated[
+        int,
+        typer.Option(
+            metavar="BYTES",
+            min=0,
+            help="With --files: the size of a large upload, LFS object and file in a repository; 0: none.",
+        ),
+    ] = 0,
 ) -> None:
     """Fill the schema, of any layout, with projects of realistic shape, the same ones each time.
 
-    GitLab could have written all rows, except those of --hostile and some of --complete.
+    GitLab could have written all rows, except those of --hostile and some of --complete. With --files, also write the
+    repositories, uploads and LFS objects that the rows name.
     """
     if complete:
         projects, scale, *_ = COMPLETE
     with errors(), psycopg.connect(dsn) as connection:
-        for project in generate_projects(connection, projects, scale, hostile=hostile, complete=complete):
+        for project in generate_projects(
+            connection, projects, scale, hostile=hostile, complete=complete, files=files, large_bytes=files_bytes
+        ):
             print(f"project {project.id}: {sum(project.records.values())} top-level records")
 
 

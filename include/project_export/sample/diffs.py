@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
+from project_export.sample.history import Detail, Request
 from project_export.sample.notes import Where
+from project_export.sample.objects import Signature
 from project_export.sample.positions import Refs
 from project_export.sample.values import NASTY
 from project_export.sample.world import Project, World
@@ -29,55 +33,65 @@ CONTENTS: tuple[tuple[bool | None, str], ...] = (
 """Whether a diff is binary, and the diff, which is empty if it is too large."""
 
 
-def add_diffs(world: World, project: Project, merge_request: int, number: int, at: datetime) -> Where:
+def add_diffs(world: World, project: Project, merge_request: int, number: int, at: datetime) -> tuple[Where, Request]:
     """Add one to three regular versions and sometimes a merge_head one; only the last regular one is exported.
 
-    Return where notes can be in that one.
+    Return where notes can be in that one, and the commits of the merge request.
     """
     versions = 1 + number % 3
     for version in range(versions):
         latest = version == versions - 1
-        diff, where = _add_diff(world, project, merge_request, at, REGULAR, latest)
+        diff, path, request = _add_diff(world, project, merge_request, at, None, latest)
+        if not latest:
+            project.repository.keep(request.head)
     world.writer.name_latest_diff(merge_request, diff)
     if number % 4 == 0:
-        _add_diff(world, project, merge_request, at, MERGE_HEAD, latest=False)
-    return where
+        *_, merged = _add_diff(world, project, merge_request, at, request, latest=False)
+        request = replace(request, merged=merged.head)
+    base = request.base.id
+    return Where(Refs(base=base, start=base, head=request.head.id), path), request
 
 
 def _add_diff(
-    world: World, project: Project, merge_request: int, at: datetime, diff_type: int, latest: bool
-) -> tuple[int, Where]:
-    values = world.values
-    shas = [values.sha() for _ in range((1 + values.tail(1, most=60)) if latest else 1)]
+    world: World, project: Project, merge_request: int, at: datetime, merging: Request | None, latest: bool
+) -> tuple[int, str, Request]:
+    """Add a version of a diff, and return its id, the path of a file in it, and its commits.
+
+    merging: what this version merges into main; None: it is a regular one.
+    """
+    values, writer = world.values, world.writer
+    nonces = [values.nonce() for _ in range((1 + values.tail(1, most=60)) if latest else 1)]
     files = (1 + values.tail(1, most=60)) if latest else 1
-    base = values.sha()
-    refs = Refs(base=base, start=base, head=shas[0])
-    diff = world.writer.add(
-        "merge_request_diffs",
-        state=project.turn("diff state", ("collected", "overflow", "without_files")),
-        merge_request_id=merge_request,
-        created_at=at,
-        updated_at=values.after(at),
-        base_commit_sha=refs.base,
-        real_size=str(files) if files < 50 else f"{files}+",
-        head_commit_sha=refs.head,
-        start_commit_sha=refs.start,
-        base_commit_sha_bytea=bytes.fromhex(refs.base),
-        start_commit_sha_bytea=bytes.fromhex(refs.start),
-        head_commit_sha_bytea=bytes.fromhex(refs.head),
-        commits_count=len(shas),
-        files_count=files,
-        stored_externally=False,
-        sorted=project.turn("sorted", (True, False)),
-        diff_type=diff_type,
-        patch_id_sha=values.sha_bytes(),
-        project_id=project.id,
-    )
+    base = project.history.grow(values.nonce(), at)
+    diff = writer.reserve("merge_request_diffs")
+    columns = {
+        "state": project.turn("diff state", ("collected", "overflow", "without_files")),
+        "merge_request_id": merge_request,
+        "created_at": at,
+        "updated_at": values.after(at),
+        "real_size": str(files) if files < 50 else f"{files}+",
+        "commits_count": len(nonces),
+        "files_count": files,
+        "stored_externally": False,
+        "sorted": project.turn("sorted", (True, False)),
+        "diff_type": MERGE_HEAD if merging else REGULAR,
+        "patch_id_sha": values.sha_bytes(),
+        "project_id": project.id,
+    }
     modern = _has_metadata(world, project.turn("commit storage", (True, False, True)))
-    for order, sha in enumerate(shas):
-        _add_commit(world, project, diff, order, sha, at, modern)
+    contents = [_draw_commit(world, at) for _ in nonces]
+    details = [_detail(world, nonce, content) for nonce, content in zip(nonces, contents, strict=True)]
+    if merging:
+        commits = [project.history.merge_as(base, merging.head, details[0])]
+    else:
+        commits = project.history.version(base, details)
+    for name, sha in (("base", base.id), ("start", base.id), ("head", commits[0].id)):
+        columns |= {f"{name}_commit_sha": sha, f"{name}_commit_sha_bytea": bytes.fromhex(sha)}
+    writer.attach("merge_request_diffs", id=diff, **columns)
+    for order, (commit, content) in enumerate(zip(commits, contents, strict=True)):
+        _add_commit(world, project, diff, order, {**content, "sha": bytes.fromhex(commit.id)}, modern)
     paths = [_add_file(world, project, diff, order) for order in range(files)]
-    return diff, Where(refs, paths[0])
+    return diff, paths[0], Request(base, commits[0])
 
 
 def _has_metadata(world: World, wanted: bool) -> bool:
@@ -87,16 +101,26 @@ def _has_metadata(world: World, wanted: bool) -> bool:
     return wanted or not world.writer.has("merge_request_diff_commits", "sha")
 
 
-def _add_commit(world: World, project: Project, diff: int, order: int, sha: str, at: datetime, modern: bool) -> None:
-    values, writer = world.values, world.writer
-    content = {
+def _draw_commit(world: World, at: datetime) -> dict[str, Any]:
+    """Return what the row of a commit has besides its id."""
+    values = world.values
+    return {
         "authored_date": at,
         "committed_date": values.after(at),
-        "sha": bytes.fromhex(sha),
         "message": values.text(),
         "commit_author_id": values.pick(world.commit_users),
         "committer_id": values.pick(world.commit_users),
     }
+
+
+def _detail(world: World, nonce: str, content: dict[str, Any]) -> Detail:
+    author, committer = (world.committers[content[name]] for name in ("commit_author_id", "committer_id"))
+    by, committed = Signature(author, content["authored_date"]), Signature(committer, content["committed_date"])
+    return Detail(nonce, by, committed, content["message"])
+
+
+def _add_commit(world: World, project: Project, diff: int, order: int, content: dict[str, Any], modern: bool) -> None:
+    writer = world.writer
     own = {"merge_request_diff_id": diff, "relative_order": order, "project_id": project.id}
     if not modern:
         trailers = {"Signed-off-by": "Zoë “Z” <zoe@example.com>", "Fixes": "<#1> & #2"} if order % 2 == 0 else {}

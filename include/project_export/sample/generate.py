@@ -12,10 +12,13 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from psycopg import Connection
 
 from project_export.errors import BadRequest, SourceChanged
+from project_export.sample.disk import Disk, written
+from project_export.sample.history import pool
 from project_export.sample.hostile import make as make_hostile
 from project_export.sample.issues import add_issue
 from project_export.sample.members import count as count_members
@@ -66,6 +69,8 @@ def generate(
     seed: int = 1,
     hostile: bool = False,
     complete: bool = False,
+    files: Path | None = None,
+    large_bytes: int = 0,
 ) -> list[GeneratedProject]:
     """Add projects with the ids 1 to `projects`, in one transaction, and return what each has.
 
@@ -74,16 +79,27 @@ def generate(
     scale: the size of the first one as a multiple of SIZES, above 0.
     hostile: whether to add what GitLab would not write (hostile.yaml).
     complete: whether to add only those kinds of it that give a value to a key that would not have one otherwise.
+    files: the folder for the repositories, uploads and LFS objects that the rows name; None: they are not written, and
+    the rows are the same. What an earlier sample wrote there is removed.
+    large_bytes: the size of an upload, an LFS object and a file in the repository that project 1 gets as well, if it is
+    above 0; this needs `files`.
 
-    Raises BadRequest for other numbers or if the database already has projects, SourceChanged if it lacks the sample's
-    schema.
+    Raises BadRequest for other numbers, if the database already has projects, or if the folder has other files;
+    SourceChanged if the database lacks the sample's schema; StoreRefused if the folder cannot be written.
     """
     if projects < 1 or scale <= 0:
         raise BadRequest(f"{projects} projects at scale {scale}: give 1 project or more and a scale above 0.")
+    if large_bytes < 0 or (large_bytes and not files):
+        raise BadRequest(f"Large files of {large_bytes} bytes: give a size above 0, and the folder for files.")
     tree = load("gitlab")
-    with conn.transaction():
+    with conn.transaction(), written():
         _require_empty(conn)
-        world = World(Writer(conn), Values(seed))
+        disk = Disk(files) if files else None
+        if disk:
+            disk.clear()
+        world = World(Writer(conn), Values(seed), disk, large_bytes)
+        if projects > 1:
+            world.pool = pool(disk)
         add_people(world)
         made = [_start(world, number, projects, scale) for number in range(1, projects + 1)]
         for project, relation, number in _interleaved(made):
@@ -91,6 +107,8 @@ def generate(
             ADDERS[relation](world, project, number)
             world.writer.settle()
         world.writer.finish()
+        for project in made:
+            project.write()
         add_others(conn, world.writer, tree, made, seed)
         if hostile or complete:
             make_hostile(conn, world.writer, only_filling=not hostile)

@@ -15,7 +15,9 @@ from project_export.sample.notes import (
     add_system_note,
     add_timelogs,
 )
+from project_export.sample.objects import Signature
 from project_export.sample.positions import Refs
+from project_export.sample.repository import SOMEONE
 from project_export.sample.world import Project, World
 
 BASE_TYPES = (0, *range(9))
@@ -27,7 +29,8 @@ def add_issue(world: World, project: Project, number: int) -> None:
     """Add the number-th issue, from 0; the first has the most notes, and every value."""
     values = world.values
     at = values.at(number)
-    issue = _add_row(world, project, number, at)
+    iid = project.number("issue iid")
+    issue = _add_row(world, project, number, iid, at)
     project.recent_issues.append(issue)
     project.records["issues"] += 1
     add_events(world, project, "Issue", issue, at)
@@ -41,7 +44,7 @@ def add_issue(world: World, project: Project, number: int) -> None:
     for user in values.few(world.users, 2):
         world.writer.attach("issue_assignees", issue_id=issue, user_id=user, namespace_id=project.namespace)
     if number % 6 == 0:
-        _add_designs(world, project, issue, at)
+        _add_designs(world, project, issue, iid, at)
     if number % 7 == 0:
         _add_zoom_meetings(world, project, issue, at)
     if number % 8 == 0:
@@ -51,13 +54,13 @@ def add_issue(world: World, project: Project, number: int) -> None:
         )
 
 
-def _add_row(world: World, project: Project, number: int, at: datetime) -> int:
+def _add_row(world: World, project: Project, number: int, iid: int, at: datetime) -> int:
     values = world.values
     milestones = [*project.milestones, *project.group_milestones]
     closed = number % 3 == 0
     rare = number % 4 == 0
     scattered = values.random.randint(-1_000_000, 1_000_000)
-    description = values.maybe(values.text(), 0.9)
+    description = values.maybe(project.mention("issue", values.text()), 0.9)
     last_edited_at, last_edited_by = (values.after(at), world.user()) if rare else (None, None)
     issue = world.writer.add(
         "issues",
@@ -69,7 +72,7 @@ def _add_row(world: World, project: Project, number: int, at: datetime) -> int:
         updated_at=values.after(at),
         description=description,
         milestone_id=values.maybe(milestones[-(number % len(milestones))], 0.6),
-        iid=project.number("issue iid"),
+        iid=iid,
         updated_by_id=values.maybe(world.user()),
         weight=values.maybe(values.random.randint(0, 9)),
         confidential=number % 11 == 3,
@@ -111,7 +114,7 @@ def _add_notes(world: World, project: Project, issue: int, at: datetime, count: 
             add_events(world, project, "Note", note, at, most=1, of="Issue")
 
 
-def _add_designs(world: World, project: Project, issue: int, at: datetime) -> None:
+def _add_designs(world: World, project: Project, issue: int, iid: int, at: datetime) -> None:
     """Add two designs, two versions that each change both, and notes on the first design."""
     values, writer = world.values, world.writer
     names = [f"{place} mock-up “{values.name().replace('/', '-')}”.png" for place in range(2)]
@@ -127,14 +130,22 @@ def _add_designs(world: World, project: Project, issue: int, at: datetime) -> No
         )
         for place, name in enumerate(names)
     ]
-    refs = Refs(values.sha(), values.sha(), values.sha())
+    seeds, changed = [values.nonce(), values.nonce()], values.nonce()
+    commits: list[str] = []
     for later in (False, True):
+        nonce = changed if later else values.nonce()
+        created, author = values.after(at), world.user()
+        by = Signature(SOMEONE.by, created)
+        if later:
+            commits.append(project.designs.change(iid, names[0], names[1], nonce, by))
+        else:
+            commits.append(project.designs.add(iid, names, seeds, nonce, by))
         version = writer.add(
             "design_management_versions",
-            sha=bytes.fromhex(refs.head) if later else values.sha_bytes(),
+            sha=bytes.fromhex(commits[-1]),
             issue_id=issue,
-            created_at=values.after(at),
-            author_id=world.user(),
+            created_at=created,
+            author_id=author,
             namespace_id=project.namespace,
         )
         for place, design in enumerate(designs):
@@ -145,8 +156,9 @@ def _add_designs(world: World, project: Project, issue: int, at: datetime) -> No
                 event=1 + place if later else 0,  # the first is modified, the second deleted
                 namespace_id=project.namespace,
             )
+    refs = Refs(commits[0], commits[0], commits[1])
     for _ in range(3):
-        where = Where(refs, f"designs/issue-{issue}/{names[0]}")
+        where = Where(refs, f"designs/issue-{iid}/{names[0]}")
         note = add_diff_note(world, project, "DesignManagement::Design", designs[0], at, "image", where)
         add_events(world, project, "Note", note, at, most=2, of="Design")
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from project_export.sample.diffs import add_diffs
+from project_export.sample.history import Request
 from project_export.sample.notes import (
     Where,
     add_awards,
@@ -24,10 +25,12 @@ from project_export.sample.world import Project, World
 OPENED, CLOSED, MERGED, LOCKED = 1, 2, 3, 4
 STATUSES = ("can_be_merged", "unchecked", "checking", "cannot_be_merged", "preparing")
 _HASH = "--- !ruby/hash:ActiveSupport::HashWithIndifferentAccess\n"
+SOME_HEAD = "0f23456789abcdef0123456789abcdef01234567"
+"""Stands for the head of the merge request."""
 MERGE_PARAMS = (
     f"{_HASH}force_remove_source_branch: '1'\n",
     f"{_HASH}force_remove_source_branch: '0'\n",
-    f"{_HASH}force_remove_source_branch: true\nsha: 0f23456789abcdef0123456789abcdef01234567\n",
+    f"{_HASH}force_remove_source_branch: true\nsha: {SOME_HEAD}\n",
     "--- {}\n",
     f"{_HASH}auto_merge_strategy: merge_when_checks_pass\nshould_remove_source_branch: false\n"
     'commit_message: "Merge branch \'ü\' into \\"main\\"\\n\\nSee <!1> & more"\n',
@@ -42,10 +45,12 @@ def add_merge_request(world: World, project: Project, number: int) -> None:
     """Add the number-th merge request, from 0; the first has the most notes, and every value."""
     values, writer = world.values, world.writer
     at = values.at(number)
-    merge_request = _add_row(world, project, number, at)
+    merge_request = writer.reserve("merge_requests")
+    row, merge = _draw_row(world, project, number, at)
     project.recent_merge_requests.append(merge_request)
     project.records["merge_requests"] += 1
-    where = add_diffs(world, project, merge_request, number, at)
+    where, request = add_diffs(world, project, merge_request, number, at)
+    _add_row(world, project, merge_request, row, _with_commits(project, row, merge, request))
     for user in values.few(world.users, 2):
         writer.add(
             "approvals",
@@ -82,7 +87,8 @@ def add_merge_request(world: World, project: Project, number: int) -> None:
     add_resource_events(world, project, "merge_request_id", merge_request, at)
 
 
-def _add_row(world: World, project: Project, number: int, at: datetime) -> int:
+def _draw_row(world: World, project: Project, number: int, at: datetime) -> tuple[dict[str, Any], _Merge]:
+    """Return the columns of a merge request, and what is stored about its merge, with nonces instead of commits."""
     values = world.values
     milestones = [*project.milestones, *project.group_milestones]
     state = project.turn("merge request state", (MERGED, OPENED, CLOSED, LOCKED))
@@ -93,49 +99,92 @@ def _add_row(world: World, project: Project, number: int, at: datetime) -> int:
         error=project.turn("merge error", (NASTY[6], None, None, None)),
         status=project.turn("merge status", STATUSES),
         squash=project.turn("squash", (True, False)),
-        commit_sha=values.sha() if merged else None,
-        in_progress_sha=values.sha() if full or state == LOCKED else None,
-        ref_sha=values.sha_bytes() if number % 2 == 0 else None,
-        squash_sha=values.sha_bytes() if merged else None,
+        commit_sha=values.nonce() if merged else None,
+        in_progress_sha=values.nonce() if full or state == LOCKED else None,
+        ref_sha=values.nonce() if number % 2 == 0 else None,
+        squash_sha=values.nonce() if merged else None,
     )
-    merge_request = world.writer.add(
+    row: dict[str, Any] = {
+        "target_branch": "main",
+        "source_branch": values.branch(number),
+        "source_project_id": project.id if number % 8 != 6 else None,  # a closed one whose fork was deleted
+        "author_id": world.user(),
+        "title": ("Draft: " if draft else "") + values.title(),
+        "created_at": at,
+        "updated_at": values.after(at),
+        "milestone_id": values.maybe(milestones[-(number % len(milestones))], 0.6),
+        "target_project_id": project.id,
+        "iid": project.number("merge request iid"),
+        "description": values.maybe(project.mention("merge request", values.text()), 0.9),
+        "updated_by_id": values.maybe(world.user()),
+        "approvals_before_merge": project.turn("approvals before merge", (2, None)),
+        "rebase_commit_sha": project.turn("rebase", (values.nonce(), None)),
+        "lock_version": values.random.randint(0, 5),
+        "title_html": "<p>CANARY cached html</p>",
+        "time_estimate": project.turn("merge request estimate", (7200, 0)),
+        "last_edited_at": values.after(at) if full else None,
+        "last_edited_by_id": world.user() if full else None,
+        "discussion_locked": project.turn("merge request locked", (True, None, False)),
+        "allow_maintainer_to_push": project.turn("maintainer", (True, False)),
+        "state_id": state,
+        "draft": draft,
+    }
+    return row, merge
+
+
+def _with_commits(project: Project, row: dict[str, Any], merge: _Merge, request: Request) -> _Merge:
+    """Make the commits of a merge and the refs of a merge request; replace the nonces. A rebase ended at its head."""
+    history, at = project.history, row["created_at"]
+    if merge.ref_sha and not request.merged:
+        request.merged = history.try_merge(request, merge.ref_sha, at)
+    if merge.in_progress_sha:
+        trial = history.try_merge(request, merge.in_progress_sha, at)
+        project.repository.keep(trial)
+        merge = merge._replace(in_progress_sha=trial.id)
+    if merge.commit_sha and merge.squash_sha:
+        made, squash = history.merge(request, merge.commit_sha, merge.squash_sha, at)
+        merge = merge._replace(commit_sha=made.id, squash_sha=squash.id)
+    if row["rebase_commit_sha"]:
+        row["rebase_commit_sha"] = request.head.id
+    there = row["source_project_id"] and row["state_id"] != MERGED
+    history.add_request(row["iid"], request, row["source_branch"] if there else None)
+    return merge._replace(
+        ref_sha=request.merged and request.merged.id, params=merge.params.replace(SOME_HEAD, request.head.id)
+    )
+
+
+def _add_row(world: World, project: Project, merge_request: int, row: dict[str, Any], merge: _Merge) -> None:
+    ref_sha = merge.ref_sha and bytes.fromhex(merge.ref_sha)
+    squash_sha = merge.squash_sha and bytes.fromhex(merge.squash_sha)
+    world.writer.attach(
         "merge_requests",
-        target_branch="main",
-        source_branch=values.branch(number),
-        source_project_id=project.id if number % 8 != 6 else None,  # a closed one whose fork was deleted
-        author_id=world.user(),
-        title=("Draft: " if draft else "") + values.title(),
-        created_at=at,
-        updated_at=values.after(at),
-        milestone_id=values.maybe(milestones[-(number % len(milestones))], 0.6),
+        id=merge_request,
+        **row,
         merge_status=merge.status,
-        target_project_id=project.id,
-        iid=project.number("merge request iid"),
-        description=values.maybe(values.text(), 0.9),
-        updated_by_id=values.maybe(world.user()),
         merge_error=merge.error,
         merge_params=merge.params,
         merge_user_id=merge.user,
         merge_commit_sha=merge.commit_sha,
-        approvals_before_merge=project.turn("approvals before merge", (2, None)),
-        rebase_commit_sha=project.turn("rebase", (values.sha(), None)),
         in_progress_merge_commit_sha=merge.in_progress_sha,
-        lock_version=values.random.randint(0, 5),
-        title_html="<p>CANARY cached html</p>",
-        time_estimate=project.turn("merge request estimate", (7200, 0)),
         squash=merge.squash,
-        last_edited_at=values.after(at) if full else None,
-        last_edited_by_id=world.user() if full else None,
         merge_jid="CANARY-jid",
-        discussion_locked=project.turn("merge request locked", (True, None, False)),
-        allow_maintainer_to_push=project.turn("maintainer", (True, False)),
-        state_id=state,
-        squash_commit_sha=merge.squash_sha,
-        merge_ref_sha=merge.ref_sha,
-        draft=draft,
+        squash_commit_sha=squash_sha,
+        merge_ref_sha=ref_sha,
     )
-    _add_merge_data(world, project, merge_request, merge)
-    return merge_request
+    world.writer.attach(
+        "merge_requests_merge_data",
+        merge_request_id=merge_request,
+        project_id=project.id,
+        merge_user_id=merge.user,
+        merge_params=merge.params,
+        merge_error=merge.error,
+        merge_jid="CANARY-jid",
+        merge_commit_sha=merge.commit_sha and bytes.fromhex(merge.commit_sha),
+        merge_ref_sha=ref_sha,
+        squash_commit_sha=squash_sha,
+        in_progress_merge_commit_sha=merge.in_progress_sha and bytes.fromhex(merge.in_progress_sha),
+        squash=merge.squash,
+    )
 
 
 class _Merge(NamedTuple):
@@ -148,25 +197,8 @@ class _Merge(NamedTuple):
     squash: bool
     commit_sha: str | None
     in_progress_sha: str | None
-    ref_sha: bytes | None
-    squash_sha: bytes | None
-
-
-def _add_merge_data(world: World, project: Project, merge_request: int, merge: _Merge) -> None:
-    world.writer.attach(
-        "merge_requests_merge_data",
-        merge_request_id=merge_request,
-        project_id=project.id,
-        merge_user_id=merge.user,
-        merge_params=merge.params,
-        merge_error=merge.error,
-        merge_jid="CANARY-jid",
-        merge_commit_sha=merge.commit_sha and bytes.fromhex(merge.commit_sha),
-        merge_ref_sha=merge.ref_sha,
-        squash_commit_sha=merge.squash_sha,
-        in_progress_merge_commit_sha=merge.in_progress_sha and bytes.fromhex(merge.in_progress_sha),
-        squash=merge.squash,
-    )
+    ref_sha: str | None
+    squash_sha: str | None
 
 
 def _add_metrics(world: World, project: Project, merge_request: int, at: datetime, full: bool) -> None:
@@ -246,7 +278,7 @@ def _add_suggestions(world: World, project: Project, note: int, most: int) -> No
             "suggestions",
             relative_order=order,
             applied=applied,
-            commit_id=values.sha() if applied else None,
+            commit_id=project.history.some(values.nonce()) if applied else None,
             from_content=f"  {values.title()}\n",
             to_content=f"  {values.text()}\n",
             lines_above=values.random.randint(0, 3),

@@ -85,7 +85,7 @@ def add_note(
         confidential = values.maybe(project.turn("confidential", (True, False)))
     return world.writer.add(
         "notes",
-        note=values.text(),
+        note=project.mention("note", values.text()),
         noteable_type=noteable_type,
         noteable_id=noteable,
         author_id=world.user(),
@@ -220,7 +220,7 @@ def add_resource_events(world: World, project: Project, column: str, target: int
             user_id=world.user(),
             created_at=values.after(at),
             state=project.turn(f"{column} state", (1, 2, 3, 4, 5)),
-            source_commit=values.maybe(values.sha()),
+            source_commit=values.maybe(project.history.some(values.nonce())),
             close_after_error_tracking_resolve=project.turn("error tracking", (False, True)),
             close_auto_resolve_prometheus_alert=project.turn("prometheus", (False, False, True)),
             namespace_id=project.namespace,

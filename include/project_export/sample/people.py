@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from project_export.sample.objects import Person
 from project_export.sample.values import FIRST_DAY
 from project_export.sample.world import ORGANIZATION, World
 
@@ -26,9 +27,9 @@ def add_people(world: World) -> None:
     for number, name in enumerate((*NAMES[:8], None), 1):
         email = None if name == NAMES[0] else f"committer{number}@example.com"
         add = world.writer.add
-        world.commit_users.append(
-            add("merge_request_diff_commit_users", name=name, email=email, organization_id=ORGANIZATION)
-        )
+        user = add("merge_request_diff_commit_users", name=name, email=email, organization_id=ORGANIZATION)
+        world.commit_users.append(user)
+        world.committers[user] = Person(name or "", email or "")
     world.writer.add("shards", name="default")
     label, branch = "unclassified & internal", "main"
     settings = {"external_authorization_service_default_label": label, "default_branch_name": branch}

@@ -36,15 +36,15 @@ def add_pipeline(world: World, project: Project, number: int) -> None:
     pipeline = writer.add(
         "p_ci_pipelines",
         ref="main",
-        sha=values.sha(),
-        before_sha=project.turn("before sha", ("0" * 40, values.sha())),
+        sha=(sha := project.history.some(values.nonce())),
+        before_sha=project.turn("before sha", ("0" * 40, project.history.some(values.nonce()))),
         created_at=at,
         updated_at=values.after(at),
         tag=not of_request and project.turn("tag", (False, True)),
         yaml_errors=project.turn("yaml errors", (NASTY[0], None, None)),
         committed_at=at if number % 5 == 0 else None,
         project_id=project.id,
-        status=project.turn("pipeline status", STATUSES),
+        status=(status := project.turn("pipeline status", STATUSES)),
         started_at=values.maybe(values.after(at), 0.8),
         finished_at=values.maybe(values.after(at), 0.8),
         duration=values.maybe(values.random.randint(0, 7200), 0.8),
@@ -57,13 +57,15 @@ def add_pipeline(world: World, project: Project, number: int) -> None:
         failure_reason=project.turn(f"pipeline failure {dangling}", PIPELINE_FAILURES),
         iid=project.number("pipeline iid"),
         merge_request_id=project.recent_merge_requests[0] if source == MERGE_REQUEST else None,
-        source_sha=values.sha_bytes() if of_request else None,
-        target_sha=values.sha_bytes() if of_request else None,
+        source_sha=bytes.fromhex(project.history.some(values.nonce())) if of_request else None,
+        target_sha=bytes.fromhex(project.history.some(values.nonce())) if of_request else None,
         external_pull_request_id=(
             values.pick(project.external_pull_requests) if source == EXTERNAL_PULL_REQUEST else None
         ),
         partition_id=partition,
     )
+    if status == "running":
+        project.repository.refs[f"refs/pipelines/{pipeline}"] = sha
     project.records["ci_pipelines"] += source == EXTERNAL or (project.builds and not dangling)
     if number % 3 == 0:
         writer.attach(

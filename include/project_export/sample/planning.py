@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from project_export.sample.notes import add_awards, add_events, add_note
+from project_export.sample.side_repositories import add_snippet
 from project_export.sample.values import FIRST_DAY
 from project_export.sample.world import ORGANIZATION, Project, World
 
@@ -64,18 +65,22 @@ def add_milestones(world: World, project: Project) -> None:
 
 
 def add_snippets(world: World, project: Project) -> None:
-    """Add snippets with notes and awards, and a personal snippet, which does not belong to a project."""
+    """Add snippets with notes and awards, and a personal snippet, which does not belong to a project.
+
+    The repository of the third is empty, and the fourth has none.
+    """
     values, writer = world.values, world.writer
     for number in range(4):
+        title, content = values.title(), values.text()
         snippet = writer.add(
             "snippets",
-            title=values.title(),
-            content=values.text(),
+            title=title,
+            content=content,
             author_id=world.user(),
             project_id=project.id,
             created_at=FIRST_DAY,
             updated_at=values.after(FIRST_DAY),
-            file_name=values.path(),
+            file_name=(name := values.path()),
             type="ProjectSnippet",
             visibility_level=(0, 10, 20)[number % 3],
             description=values.text() if number != 2 else None,
@@ -83,8 +88,10 @@ def add_snippets(world: World, project: Project) -> None:
             encrypted_secret_token_iv="CANARY-snippet-iv",
         )
         project.records["snippets"] += 1
-        path = f"@snippets/{project.id}/{snippet}"
-        writer.attach("snippet_repositories", snippet_id=snippet, shard_id=1, disk_path=path)
+        if number != 3:
+            path = add_snippet(world.disk, snippet, name, content, empty=number == 2)
+            repository = {"snippet_id": snippet, "shard_id": 1, "disk_path": path, "snippet_project_id": project.id}
+            writer.attach("snippet_repositories", **repository)
         add_awards(world, "Snippet", snippet, FIRST_DAY, most=4)
         for place in range(4):
             kind = ("DiscussionNote", None)[place % 2]
@@ -101,13 +108,13 @@ def add_releases(world: World, project: Project) -> None:
         release = writer.add(
             "releases",
             tag=f"v1.{number}",
-            description=values.text() if number != 1 else None,
+            description=project.mention("release", values.text()) if number != 1 else None,
             project_id=project.id,
             created_at=FIRST_DAY,
             updated_at=values.after(FIRST_DAY),
             author_id=world.user(),
             name=values.title(),
-            sha=values.sha(),
+            sha=project.history.release(values.nonce(), f"v1.{number}", annotated=number == 2).id,
             released_at=values.after(FIRST_DAY),
         )
         project.records["releases"] += 1

@@ -1,11 +1,14 @@
-"""The project's row, its one-to-one settings, and the rows for its repositories and files."""
+"""The project's row and its one-to-one settings."""
 
 from __future__ import annotations
 
-import hashlib
 from datetime import timedelta
 
+from project_export.sample.disk import hashed
+from project_export.sample.files import AVATAR, add_files
+from project_export.sample.history import POOL
 from project_export.sample.people import add_namespace, add_route
+from project_export.sample.repository import Repository
 from project_export.sample.schema import tables
 from project_export.sample.values import FIRST_DAY
 from project_export.sample.world import ORGANIZATION, Project, World
@@ -13,16 +16,25 @@ from project_export.sample.world import ORGANIZATION, Project, World
 DISABLED, PRIVATE, ENABLED, PUBLIC = 0, 10, 20, 30
 WITH_PUBLIC = ("pages_access_level", "package_registry_access_level")
 """The access levels of features that may be public: featurable.rb."""
+HASHED_REPOSITORY, HASHED_UPLOADS = 1, 2
+"""From which version of its storage a project's repository and its uploads are named by its id: project.rb."""
+POOLED = (1, 2)
+"""The projects that share an object pool: one, and its fork."""
 
 
 def add_project(world: World, full: bool, empty: bool, sizes: dict[str, int]) -> Project:
     """Add a project with the settings that every project has, and with the optional ones if it is `full`.
 
-    Projects with an odd id are in the subgroup, the others in the group. CI is disabled in every fourth.
+    Projects with an odd id are in the subgroup, the others in the group. CI is disabled in every fourth. The second is
+    a fork of the first. The third, the eighth and so on have repository and uploads below their full path, and the
+    default branch master; the fifth, the tenth and so on have only their uploads there.
     """
     project_id = world.writer.reserve("projects")
     above = world.groups[: 1 + project_id % 2]
     path = f"acme/tools/project-{project_id}" if project_id % 2 else f"acme/project-{project_id}"
+    version = _storage_version(project_id)
+    disk_path = hashed("@hashed", project_id) if version >= HASHED_REPOSITORY else path
+    pool = world.pool if project_id in POOLED else None
     project = Project(
         id=project_id,
         namespace=add_namespace(world, path, "Project", above, _is_archived(project_id)),
@@ -33,8 +45,12 @@ def add_project(world: World, full: bool, empty: bool, sizes: dict[str, int]) ->
         sizes=sizes,
         group_labels=[label for group in above for label in world.group_labels[group]],
         group_milestones=[milestone for group in above for milestone in world.group_milestones[group]],
+        repository=Repository(world.disk, disk_path, pool),
+        uploads_path=disk_path if version >= HASHED_UPLOADS else path,
     )
-    _add_row(world, project, above[-1], path)
+    if version < HASHED_REPOSITORY and not empty:
+        project.repository.head = "master"
+    _add_row(world, project, above[-1], path, version)
     _add_project_settings(world, project)
     _add_feature(world, project)
     _add_ci_cd_settings(world, project)
@@ -43,17 +59,19 @@ def add_project(world: World, full: bool, empty: bool, sizes: dict[str, int]) ->
         _add_auto_devops(world, project)
         _add_error_tracking(world, project)
         _add_service_desk(world, project)
-    _add_repositories(world, project)
-    if not empty:
-        _add_files(world, project)
+    add_files(world, project)
     return project
+
+
+def _storage_version(project_id: int) -> int:
+    return {3: 0, 0: 1}.get(project_id % 5, HASHED_UPLOADS)
 
 
 def _is_archived(project_id: int) -> bool:
     return project_id % 5 == 4
 
 
-def _add_row(world: World, project: Project, group: int, path: str) -> None:
+def _add_row(world: World, project: Project, group: int, path: str, storage_version: int) -> None:
     values, full = world.values, project.full
     name = f"Project {project.id} “żółw” friends 🐢"
     world.writer.attach(
@@ -70,7 +88,7 @@ def _add_row(world: World, project: Project, group: int, path: str) -> None:
         project_namespace_id=project.namespace,
         organization_id=ORGANIZATION,
         import_url=f"https://CANARY:CANARY@example.com/{project.id}.git",
-        avatar="avatar.png" if full else None,
+        avatar=AVATAR if full else None,
         visibility_level=(20, 10, 0)[project.id % 3],
         archived=_is_archived(project.id),
         merge_requests_template=values.text() if full else None,
@@ -96,6 +114,8 @@ def _add_row(world: World, project: Project, group: int, path: str) -> None:
         runners_token=f"CANARY-runners-token-{project.id}",
         runners_token_encrypted=f"CANARY-runners-token-encrypted-{project.id}",
         external_webhook_token=f"CANARY-webhook-token-{project.id}",
+        storage_version=storage_version,
+        pool_repository_id=POOL if project.repository.pool else None,
     )
     add_route(world, project.id, "Project", path, name, project.namespace)
 
@@ -208,45 +228,3 @@ def _add_service_desk(world: World, project: Project) -> None:
         updated_at=FIRST_DAY,
     )
     project.records["service_desk_setting"] += 1
-
-
-def _add_repositories(world: World, project: Project) -> None:
-    writer = world.writer
-    digest = hashlib.sha256(str(project.id).encode()).hexdigest()
-    disk_path = f"@hashed/{digest[:2]}/{digest[2:4]}/{digest}"
-    writer.add("project_repositories", shard_id=1, disk_path=disk_path, project_id=project.id, object_format=0)
-    writer.add("project_wiki_repositories", project_id=project.id, created_at=FIRST_DAY, updated_at=FIRST_DAY)
-    if not project.empty:
-        writer.add("design_management_repositories", project_id=project.id, created_at=FIRST_DAY, updated_at=FIRST_DAY)
-
-
-def _add_files(world: World, project: Project) -> None:
-    """Add uploads, and LFS objects of each type of repository."""
-    writer, values = world.writer, world.values
-    for number in range(3):
-        secret = f"{values.random.getrandbits(128):032x}"
-        name = ("screen shot.png", "naïve “name”.pdf", "log.txt")[number]
-        writer.add(
-            "uploads",
-            size=100 * (number + 1),
-            model_id=project.id,
-            model_type="Project",
-            uploader="FileUploader",
-            path=f"{secret}/{name}",
-            secret=secret,
-            uploaded_by_user_id=world.user(),
-            project_id=project.id,
-            created_at=values.after(FIRST_DAY),
-        )
-    for repository_type in (None, 0, 1, 2):
-        oid = f"{values.random.getrandbits(256):064x}"
-        lfs_object = writer.add("lfs_objects", oid=oid, size=1000, file=oid, created_at=FIRST_DAY, updated_at=FIRST_DAY)
-        writer.add(
-            "lfs_objects_projects",
-            lfs_object_id=lfs_object,
-            project_id=project.id,
-            repository_type=repository_type,
-            oid=oid,
-            created_at=FIRST_DAY,
-            updated_at=FIRST_DAY,
-        )

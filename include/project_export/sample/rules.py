@@ -143,6 +143,7 @@ def _add_pipeline_schedules(world: World, project: Project) -> None:
 def _add_external_pull_requests(world: World, project: Project) -> None:
     values = world.values
     for number in range(3):
+        branch = f"feature/{number}-“ü”"
         external = world.writer.add(
             "external_pull_requests",
             created_at=FIRST_DAY,
@@ -150,12 +151,12 @@ def _add_external_pull_requests(world: World, project: Project) -> None:
             project_id=project.id,
             pull_request_iid=number + 1,
             status=1 + number % 2,
-            source_branch=f"feature/{number}-“ü”",
+            source_branch=branch,
             target_branch="main",
             source_repository="acme/tools",
             target_repository="acme/tools",
-            source_sha=values.sha_bytes(),
-            target_sha=values.sha_bytes(),
+            source_sha=bytes.fromhex(project.history.add_branch(branch, values.nonce()).id),
+            target_sha=bytes.fromhex(project.history.grow(values.nonce()).id),
         )
         project.external_pull_requests.append(external)
         project.records["external_pull_requests"] += 1
@@ -165,12 +166,13 @@ def _add_commit_notes(world: World, project: Project) -> None:
     """Add notes on commits: plain ones, and notes on lines in today's form and in that of long ago."""
     values = world.values
     for number in range(13):
-        commit, (place, at) = values.sha(), ("Commit", FIRST_DAY)
+        nonce, (place, at) = values.nonce(), ("Commit", FIRST_DAY)
+        base = project.history.grow(values.nonce()) if number % 4 == 1 else project.history.main
+        commit = project.history.grow(nonce).id
         if number % 4 == 0:
             note = add_legacy_diff_note(world, project, place, None, at, commit)
         elif number % 4 == 1:
-            base = values.sha()
-            where = Where(Refs(base, base, commit), values.path(), commit)
+            where = Where(Refs(base.id, base.id, commit), values.path(), commit)
             note = add_diff_note(world, project, place, None, at, ("line", "lines", "file")[number // 4 % 3], where)
         else:
             kind = ("DiscussionNote", None)[number % 2]

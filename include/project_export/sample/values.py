@@ -147,12 +147,16 @@ class Values:
         """Return a day up to thirty days later."""
         return (moment + timedelta(days=self.random.randint(1, 30))).date()
 
-    def sha(self) -> str:
-        """Return a commit id, 40 hex digits."""
+    def nonce(self) -> str:
+        """Return 40 hex digits that nothing else has, to make a commit from."""
         return f"{self.random.getrandbits(160):040x}"
 
+    def sha(self) -> str:
+        """Return a SHA-1 of something that is not in a repository, such as a discussion."""
+        return self.nonce()
+
     def sha_bytes(self) -> bytes:
-        """Return a commit id as GitLab's bytea columns store it."""
+        """Return a SHA-1 of something that is not in a repository, as GitLab's bytea columns store it."""
         return self.random.getrandbits(160).to_bytes(20, "big")
 
     def path(self) -> str:
