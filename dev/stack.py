@@ -111,6 +111,7 @@ class Stack:
         dsn = self.postgres.create_database("sample")
         self._project_export("sample", "schema", "--dsn", dsn)
         generate = ["sample", "generate", "--dsn", dsn, "--projects", str(PROJECTS), "--scale", f"{scale:g}"]
+        generate += ["--files", str(self.files)]
         with self._growing("sample", lambda: self.postgres.size_bytes("sample")):
             self._project_export(*generate)
         self._sample_made.write_text(wanted)
@@ -144,9 +145,20 @@ class Stack:
         return self.postgres.uri("ledger")
 
     @property
+    def files(self) -> Path:
+        """The folder of the sample's repositories, uploads and LFS objects."""
+        return self.state / "files"
+
+    @property
     def exports(self) -> Path:
         """The folder of parts and archives."""
         return self.state / "exports"
+
+    @property
+    def _locations(self) -> dict[str, str]:
+        """Where the sample keeps what is not in its database."""
+        folders = {"repositories": "repositories", "uploads": "uploads", "lfs_objects": "lfs-objects"}
+        return {name: (self.files / folder).as_uri() for name, folder in folders.items()}
 
     @property
     def _settings(self) -> dict[str, str]:
@@ -157,6 +169,7 @@ class Stack:
             "AIRFLOW_CONN_PROJECT_EXPORT_SOURCE": self.source_uri,
             "AIRFLOW_CONN_PROJECT_EXPORT_LEDGER": self.ledger_uri,
             "PROJECT_EXPORT_STORE": self.exports.as_uri(),
+            "PROJECT_EXPORT_LOCATIONS": ", ".join(f"{name}={uri}" for name, uri in self._locations.items()),
             "PROJECT_EXPORT_GITLAB_VERSION": GITLAB_VERSION,
             "PROJECT_EXPORT_GITLAB_REVISION": GITLAB_REVISION,
             "PROJECT_EXPORT_UNITS": str(POOL_SLOTS),

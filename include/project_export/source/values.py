@@ -233,7 +233,7 @@ class _Shaped:
         due = sql.SQL("({} IS NULL AND {} IS NOT NULL)").format(stored, branch)
         if same:
             here = every([sql.SQL("{} = {}").format(same[0], other) for other in same[1:]])
-            self.looks.append((sql.SQL("({} AND NOT coalesce({}, false))").format(due, here), OTHER))
+            self.looks.append((sql.SQL("({} AND coalesce(NOT ({}), false))").format(due, here), OTHER))
             due = sql.SQL("({} AND {})").format(due, here)
         self.transforms.append((due, f"{TIP}{tip.repository}", None))
         return sql.SQL("CASE WHEN {} THEN to_json({}::text) ELSE to_json({}) END").format(due, branch, stored)
