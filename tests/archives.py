@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,14 @@ def write_archive(path: Path, records: Records) -> Path:
     )
 
 
-def write_files(path: Path, files: dict[str, str]) -> Path:
+def write_files(path: Path, files: Mapping[str, str | bytes]) -> Path:
     """Write a tar.gz of these files, with ./ before their names as tar does it."""
     with tarfile.open(path, "w:gz") as tar:
-        for name, text in files.items():
+        for name, content in files.items():
+            data = content.encode() if isinstance(content, str) else content
             member = tarfile.TarInfo(f"./{name}")
-            member.size = len(text.encode())
-            tar.addfile(member, io.BytesIO(text.encode()))
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
     return path
 
 

@@ -14,6 +14,7 @@ from psycopg.sql import SQL, Identifier
 from project_export.errors import BadRequest, StoreRefused
 from project_export.sample import schema
 from project_export.sample.generate import generate
+from tests.archives import write_files
 from tests.commands import run
 from tests.sample_repositories import files, git, hashed, refs, repositories
 
@@ -209,9 +210,13 @@ def test_large_files_need_a_folder_and_a_size(sample_database, size):
         generated(sample_database, None, large_bytes=size)
 
 
-def test_the_command_writes_files(new_database, schema_template, tmp_path):
-    one = new_database(schema_template)
+def test_the_command_writes_files_and_loads_those_of_an_archive(new_database, schema_template, tmp_path):
+    one, two = new_database(schema_template), new_database(schema_template)
     options = ["--projects", "2", "--scale", "0.1", "--files", str(tmp_path / "one"), "--files-bytes", "5000"]
     assert run(["sample", "generate", "--dsn", one, *options]).exit_code == 0
     large = tmp_path / "one" / "repositories" / f"{hashed('@hashed', 1)}.git"
     assert git(large, "cat-file", "-s", "large:large.bin") == "5000"
+    archive = write_files(tmp_path / "a.tar.gz", {"tree/project.json": "{}", "avatar/me.png": "content"})
+    ran = run(["sample", "load", str(archive), "--dsn", two, "--files", str(tmp_path / "two")])
+    assert ran.stdout.splitlines()[-1] == "project: 1"
+    assert files(tmp_path / "two" / "uploads") == {"-/system/project/avatar/1/me.png": b"content"}

@@ -80,8 +80,19 @@ def generate(
 
 
 @app.command()
-def load(archive: Annotated[Path, typer.Argument(help="An archive that GitLab wrote.")], dsn: Dsn) -> None:
+def load(
+    archive: Annotated[Path, typer.Argument(help="An archive that GitLab wrote.")],
+    dsn: Dsn,
+    files: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Also unpack its bundles and files into repositories/, uploads/ and lfs-objects/ in this folder, which"
+            " must be new, empty, or made by `sample`.",
+        ),
+    ] = None,
+) -> None:
     """Load an existing GitLab archive into the schema. The last line names the new project."""
     with errors(), psycopg.connect(dsn) as connection:
-        project_id = load_archive(connection, archive)
+        project_id = load_archive(connection, archive, files=files)
     print(f"project: {project_id}")

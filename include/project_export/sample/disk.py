@@ -90,6 +90,25 @@ class Disk:
         except GitError as error:
             raise StoreRefused(f"The repository {folder} could not be written: {error}") from error
 
+    def clone(self, bundle: Path, disk_path: str) -> bool:
+        """Make a repository of a bundle, instead of what is there; return whether its ids are SHA-256.
+
+        Raises GitError, with git's words, if git cannot clone the bundle or an object is missing.
+        """
+        folder = self.repository(disk_path)
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        git("clone", "--quiet", "--mirror", "--template=", "--", bundle, folder, protocols="file")
+        git(f"--git-dir={folder}", "config", "--remove-section", "remote.origin")
+        return git(f"--git-dir={folder}", "rev-parse", "--show-object-format").strip() == "sha256"
+
+    def move(self, file: Path, path: str) -> None:
+        """Move a file of this file system to a path below the folder."""
+        target = self.folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file.replace(target)
+
     def _borrow(self, folder: Path, pool: str) -> None:
         """Make a repository borrow objects, by a relative path as Gitaly writes it."""
         depth = len(folder.relative_to(self.folder / "repositories").parts) + 1  # and the folder objects

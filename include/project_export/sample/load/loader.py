@@ -15,6 +15,8 @@ import psycopg
 from psycopg import Connection
 
 from project_export.errors import ArchiveBroken, BadRequest, SourceChanged
+from project_export.sample.disk import Disk, written
+from project_export.sample.load.files import Files
 from project_export.sample.load.rows import Row, Rows
 from project_export.sample.load.unpack import Unpacked
 from project_export.sample.load.walk import Identity, Walk, identify, is_above, nested_records
@@ -33,23 +35,27 @@ _ARCHIVES_FAULT = (
 log = logging.getLogger(__name__)
 
 
-def load(conn: Connection[Any], archive: Path, tree: Tree | None = None) -> int:
+def load(conn: Connection[Any], archive: Path, tree: Tree | None = None, files: Path | None = None) -> int:
     """Load the records of an archive (tar.gz) into a database with the sample's schema; return the project's id.
 
     Everything is done in one transaction, the caller's if there is one. The project gets the id that the records name,
     so that an export returns the same records. Keys and relations that the tree does not know, or does not read from
     the database, are counted and logged instead of stored.
 
-    Raises ArchiveBroken, with file and line; BadRequest if there is no such file or if existing rows conflict;
-    SourceChanged if the database lacks the schema; SourceBusy or SourceRefused if it fails; StoreRefused if the archive
-    cannot be unpacked.
+    files: the folder for the archive's repositories, uploads and LFS objects, which get rows as well; what is there
+    under other names stays. None: neither is stored.
+
+    Raises ArchiveBroken, with file and line; BadRequest if there is no such file, if existing rows conflict, or if the
+    folder has files that no sample wrote; SourceChanged if the database lacks the schema; SourceBusy or SourceRefused
+    if it fails; StoreRefused if the archive cannot be unpacked.
     """
-    with Unpacked(archive) as unpacked:
+    disk = Disk(files) if files else None
+    with Unpacked(archive, disk.folder if disk else None) as unpacked:
         try:
-            with conn.transaction():
+            with conn.transaction(), written():
                 conn.execute("SET LOCAL TimeZone = 'UTC'")
                 _require_schema(conn)
-                loader = _Loader(conn, tree or load_tree("gitlab"), unpacked)
+                loader = _Loader(conn, tree or load_tree("gitlab"), unpacked, disk)
                 project = loader.load()
         except psycopg.Error as error:
             raise translate(error, f"loading {archive}") from error
@@ -60,12 +66,13 @@ def load(conn: Connection[Any], archive: Path, tree: Tree | None = None) -> int:
 
 
 class _Loader:
-    def __init__(self, conn: Connection[Any], tree: Tree, unpacked: Unpacked) -> None:
+    def __init__(self, conn: Connection[Any], tree: Tree, unpacked: Unpacked, disk: Disk | None) -> None:
         self._conn = conn
         self._tree = tree
         self._unpacked = unpacked
         self._rows = Rows(conn)
         self._walk = Walk(self._rows)
+        self._files = Files(disk, self._rows, unpacked.archive, unpacked.others) if disk else None
         self.left_out: Counter[str] = self._walk.left_out
 
     def load(self) -> int:
@@ -78,12 +85,18 @@ class _Loader:
                     self.left_out[relation.name] += 1
                     continue
                 with self._at(where):
-                    self._walk.put(
-                        relation, record, {own: project[parent] for own, parent in relation.join}, relation.name
-                    )
+                    fixed = {own: project[parent] for own, parent in relation.join}
+                    row = self._walk.put(relation, record, fixed, relation.name)
+                if self._files and relation.table == "snippets":
+                    self._files.note_snippet(record, row["id"])
         for name in self._unpacked.names():
             if name not in self._tree.names:
                 self.left_out.update(name for _ in self._unpacked.records(name))
+        if self._files:
+            self._files.add(project["id"])
+            self.left_out.update(self._files.left_out)
+            if self._unpacked.unsafe:
+                self.left_out["unsafe names (never written)"] = self._unpacked.unsafe
         self._rows.finish()
         return int(project["id"])
 
