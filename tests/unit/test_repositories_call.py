@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from project_export.errors import GitFailed, GitUnusable
-from project_export.repositories import Git, Repository, call
+from project_export.repositories import Git, Repository, call, folders
 from project_export.repositories.call import CHUNK, Call
 from project_export.repositories.words import HEAD, TAIL, without_credentials
 from tests.repositories import NAME, blob, filled, git, refs
@@ -60,28 +60,37 @@ def test_when_its_reader_stops_all_that_git_has_started_ends() -> None:
     with started(LONG) as running:
         leader = running._process.pid
         assert eventually(lambda: len(members(leader)) == MEMBERS)
-    assert members(leader) == []
+    assert eventually(lambda: not members(leader))
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_when_its_task_is_killed_all_that_git_has_started_ends(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize("after", ["", "if not os.fork(): os.execlp('sleep', 'sleep', '300')", "os.fork()"])
+def test_when_its_task_is_killed_all_that_git_has_started_ends(number: signal.Signals, after: str) -> None:
     script = (
-        "import sys, time\n"
+        "import os, sys, time\n"
         "from pathlib import Path\n"
         "from project_export.repositories.call import Call\n"
         f"running = Call('test', ['/bin/sh', '-c', {LONG!r}], {{}}, timeout_seconds=300, stdin=Path('/dev/null'))\n"
         "print(running._process.pid, flush=True)\n"
+        f"{after}\n"
         "time.sleep(300)\n"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as task:
         assert task.stdout is not None
         leader = int(task.stdout.readline())
         assert eventually(lambda: len(members(leader)) == MEMBERS)
+        assert eventually(lambda: len(psutil.Process(task.pid).children()) == 1 + bool(after))
+        others = [child for child in psutil.Process(task.pid).children() if child.pid != leader]
         task.send_signal(number)
-    assert eventually(lambda: not members(leader))
+        gone = eventually(lambda: not members(leader))
+        for other in others:
+            other.kill()
+    assert gone
 
 
-def test_when_a_task_is_killed_while_git_packs_no_git_remains(tmp_path: Path) -> None:
+def test_when_a_task_is_killed_while_git_packs_no_git_remains_and_the_next_one_removes_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = filled(tmp_path)
     git("update-ref", "refs/tags/large", blob(path, os.urandom(20 << 20)), at=path)
     script = (
@@ -93,13 +102,27 @@ def test_when_a_task_is_killed_while_git_packs_no_git_remains(tmp_path: Path) ->
         "print('reading', flush=True)\n"
         "time.sleep(300)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as task:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    words = [sys.executable, "-c", script]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment) as task:
         assert task.stdout is not None
         assert task.stdout.readline() == "reading\n"
         children = psutil.Process(task.pid).children(recursive=True)
         assert any(child.name() == "git" for child in children)
         task.kill()
     assert eventually(lambda: not any(child.is_running() for child in children))
+    (remains,) = temporary.iterdir()
+    folders.sweep(temporary, {os.geteuid()})
+    assert remains.exists(), "it is too young"
+    monkeypatch.setattr(folders, "NEW_SECONDS", -1.0)
+    with Git(SECONDS).folder(temporary) as used:
+        assert list(temporary.iterdir()) == [used]
+        folders.sweep(temporary, {os.geteuid() + 1})
+        folders.sweep(temporary, {os.geteuid()})
+        assert used.exists()
+    assert refs(path)["refs/tags/large"], "the links in the folder were not followed"
 
 
 def test_git_does_not_end_with_the_thread_that_has_started_it() -> None:
@@ -118,7 +141,7 @@ def test_without_its_watcher_the_group_is_killed_directly(monkeypatch: pytest.Mo
         assert eventually(lambda: len(members(leader)) == MEMBERS)
         watcher = next(child for child in psutil.Process(leader).children() if not child.children())
         watcher.kill()
-    assert members(leader) == []
+    assert eventually(lambda: not members(leader))
 
 
 def test_a_call_that_takes_too_long_fails_with_its_words_so_far_and_ends() -> None:
@@ -127,13 +150,13 @@ def test_a_call_that_takes_too_long_fails_with_its_words_so_far_and_ends() -> No
         running.whole()
     assert str(failed.value) == "git test took longer than 0.5 s: working. Raise the time limit of git."
     assert time.monotonic() - begun < SECONDS
-    assert members(running._process.pid) == []
+    assert eventually(lambda: not members(running._process.pid))
 
 
 def test_a_call_that_closes_its_output_but_does_not_end_fails_too() -> None:
     with started("exec >&- 2>&-; sleep 300", seconds=0.5) as running, pytest.raises(GitFailed, match="longer than"):
         running.whole()
-    assert members(running._process.pid) == []
+    assert eventually(lambda: not members(running._process.pid))
 
 
 def test_a_call_can_be_cancelled_by_another_thread_while_it_is_read() -> None:
@@ -141,7 +164,7 @@ def test_a_call_can_be_cancelled_by_another_thread_while_it_is_read() -> None:
         threading.Timer(0.2, running.cancel).start()
         with pytest.raises(GitFailed, match="was cancelled"):
             running.whole()
-    assert members(running._process.pid) == []
+    assert eventually(lambda: not members(running._process.pid))
 
 
 def test_a_call_can_be_cancelled_by_a_signal_handler_while_it_is_read() -> None:
@@ -209,16 +232,16 @@ def path_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str]
 
 def test_a_git_that_runs_programs_of_a_repository_is_refused(tmp_path: Path, path_with: Callable[[str], None]) -> None:
     filled(tmp_path)
-    assert Repository.open(tmp_path, NAME, Git(1.5 * SECONDS))
+    assert Repository.open(tmp_path, NAME, Git(SECONDS))
     path_with('unset GIT_NO_LAZY_FETCH; exec "$GIT" "$@"')
     with pytest.raises(GitUnusable, match=r"is too old.*2\.45 or newer"):
-        Repository.open(tmp_path, NAME, Git(SECONDS + 1))
+        Repository.open(tmp_path, NAME, Git(SECONDS))
 
 
 def test_without_git_nothing_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(GitUnusable, match="no git on the PATH"):
-        Repository.open(tmp_path, NAME, Git(SECONDS + 2))
+        Repository.open(tmp_path, NAME, Git(SECONDS))
 
 
 def test_git_gets_nothing_of_the_environment_and_of_the_folder_of_the_task(

@@ -64,7 +64,22 @@ def test_the_canary_sings_where_git_is_called_without_care(place: Place) -> None
 
 @pytest.mark.parametrize(
     "name",
-    ["../outside.git", "/etc", "", ".", "a//b", "a/./b", "a/../a", "a\0b", "a/" + "é" * 128, "a/", "@hashed/6b/../x"],
+    [
+        "../outside.git",
+        "/etc",
+        "",
+        ".",
+        "a//b",
+        "a/./b",
+        "a/../a",
+        "a\0b",
+        "a/" + "é" * 128,
+        "a/",
+        "@hashed/6b/../x",
+        "a\\b",
+        "a\nb",
+        "\udcff",
+    ],
 )
 def test_a_name_that_is_not_plain_is_refused(place: Place, name: str) -> None:
     with pytest.raises(RepositoryRefused, match="is not the name of a repository"):

@@ -232,11 +232,9 @@ def test_git_may_use_only_the_protocol_of_the_url(tmp_path: Path, monkeypatch: p
     script = f'#!/bin/sh\necho "$GIT_ALLOW_PROTOCOL" >> {tmp_path}/protocols\nexec {real} "$@"\n'
     (folder / "git").write_text(script)
     (folder / "git").chmod(0o755)
-    with mirrored(f"file://{path}", GIT, tmp_path):
-        pass  # what is only asked once has been asked
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     with mirrored(f"file://{path}", GIT, tmp_path) as mirror:
         mirror.refs()
     with pytest.raises(GitFailed), mirrored("https://localhost:1/x.git", GIT, tmp_path):
         pass
-    assert (tmp_path / "protocols").read_text().split("\n") == ["file", "", "", "https", ""]
+    assert (tmp_path / "protocols").read_text().split("\n") == ["file", "file", "", "", "https", ""]

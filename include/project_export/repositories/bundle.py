@@ -7,7 +7,7 @@ that packs has ended.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -18,7 +18,7 @@ from project_export.repositories.format import Format
 from project_export.repositories.git import Git
 from project_export.repositories.objects import Pools, packs
 from project_export.repositories.reader import Pack
-from project_export.repositories.refs import Refs, refs_of
+from project_export.repositories.refs import Refs, moved, refs_of
 from project_export.repositories.standin import StandIn, stand_in
 
 _PACK = ("pack-objects", "--revs", "--stdout", "--delta-base-offset", "-q")
@@ -31,12 +31,10 @@ class Bundle:
     whole, and GitFailed if git was killed, was cancelled, took too long, or was disturbed by a repack, or if the pack
     is not what git wrote. A repository without refs has no bytes.
 
-    refs: the id of each ref's object, with HEAD unless it is unborn; known with the first bytes. moved: the refs that
-    have changed since, known after the last bytes; the bundle has them as they were.
+    moved: the refs that have changed meanwhile, known after the last bytes; the bundle has them as they were.
     """
 
     def __init__(self, git: Git, repository: Path, form: Format, pools: Pools) -> None:
-        self.refs: Mapping[str, str] = {}
         self.moved: Sequence[str] = ()
         self._git = git
         self._repository = repository
@@ -45,6 +43,7 @@ class Bundle:
         self._call: Call | None = None
         self._cancelled = False
         self._chunks: Generator[bytes, None, None] | None = None
+        self._refs: Refs | None = None
 
     def __enter__(self) -> Bundle:
         return self
@@ -62,6 +61,11 @@ class Bundle:
         self._chunks = self._read()
         return self._chunks
 
+    @property
+    def refs(self) -> dict[str, str]:
+        """The id of each ref's object, with HEAD unless it is unborn; none before the first bytes."""
+        return dict(self._refs.lines()) if self._refs else {}
+
     def cancel(self) -> None:
         """Kill git at once, from another thread or a signal handler; who reads gets GitFailed."""
         self._cancelled = True
@@ -71,24 +75,18 @@ class Bundle:
     def _read(self) -> Generator[bytes, None, None]:
         there = self._packs()
         with stand_in(self._git, self._repository, self._format) as shown:
-            before = refs_of(shown, self._format)
-            self.refs = before.named()
-            if self.refs:
-                yield from _joined(self._header())
-                yield from self._pack(shown, there)
+            self._refs = refs = refs_of(shown, self._format)
+            if refs.refs or refs.head_id:
+                yield from _joined(_header(refs))
+                yield from self._pack(shown, refs, there)
         with stand_in(self._git, self._repository, self._format) as shown:
-            self.moved = _moved(before, refs_of(shown, self._format))
+            self.moved = moved(shown, self._format, refs)
 
-    def _header(self) -> Iterator[bytes]:
-        yield b"# v3 git bundle\n@object-format=sha256\n" if self._format.sha256 else b"# v2 git bundle\n"
-        for name, object_id in self.refs.items():
-            yield f"{object_id} {name}\n".encode("utf-8", "surrogateescape")
-        yield b"\n"
-
-    def _pack(self, shown: StandIn, there: list[frozenset[str]]) -> Iterator[bytes]:
+    def _pack(self, shown: StandIn, refs: Refs, there: list[frozenset[str]]) -> Iterator[bytes]:
         """Yield the pack. there: the packs of the repository before its refs were read."""
         wanted = shown.folder / "wanted"
-        wanted.write_text("".join(f"{one}\n" for one in dict.fromkeys(self.refs.values())))
+        with wanted.open("w") as file:
+            file.writelines(f"{object_id}\n" for _, object_id in refs.lines())
         pack = Pack("sha256" if self._format.sha256 else "sha1")
         with shown.call(*_PACK, stdin=wanted) as self._call:
             if self._cancelled:
@@ -120,11 +118,11 @@ class Bundle:
         return f"{named}. `git fsck --full` in that folder lists what is damaged: restore it from a backup."
 
 
-def _moved(before: Refs, after: Refs) -> list[str]:
-    """Return the names of what has changed between two moments, sorted; HEAD also if it names another ref."""
-    old, new = before.named(), after.named()
-    changed = {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
-    return sorted(changed | ({"HEAD"} if before.head != after.head else set()))
+def _header(refs: Refs) -> Iterator[bytes]:
+    yield b"# v2 git bundle\n" if refs.object_format == "sha1" else b"# v3 git bundle\n@object-format=sha256\n"
+    for name, object_id in refs.lines():
+        yield f"{object_id} {name}\n".encode("utf-8", "surrogateescape")
+    yield b"\n"
 
 
 def _joined(pieces: Iterable[bytes]) -> Iterator[bytes]:

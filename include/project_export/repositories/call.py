@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TypedDict
+from weakref import WeakSet
 
 from project_export.errors import GitFailed, GitUnusable
 from project_export.repositories.words import Words
@@ -26,6 +27,8 @@ from project_export.repositories.words import Words
 CHUNK = 256 << 10
 PATIENCE_SECONDS = 5.0
 """How long the watcher may take to kill the group; then this process does it."""
+DYING_SECONDS = 0.5
+"""How long to wait for the others of the group. Without an init process, they stay in the table of processes."""
 LONGEST_WAIT_SECONDS = 3600.0
 LONGEST_OUTPUT = 16 << 20
 
@@ -45,6 +48,17 @@ code=$?
 kill -s KILL $!
 exit $code
 """
+
+_held: WeakSet[IO[bytes]] = WeakSet()
+"""The pipes that this process holds open. A process that is forked from it must not hold them."""
+
+
+def _release() -> None:
+    for pipe in list(_held):
+        pipe.close()
+
+
+os.register_at_fork(after_in_child=_release)
 
 
 class Identity(TypedDict, total=False):
@@ -83,6 +97,7 @@ class Call:
         self._cancelled = False
         watched, held = os.pipe()
         self._held = os.fdopen(held, "wb", buffering=0)  # `kill` closes it
+        _held.add(self._held)
         try:
             self._process = subprocess.Popen(
                 ["/bin/sh", "-c", _LAUNCHER, "sh", stdin, *command],
@@ -113,14 +128,22 @@ class Call:
                 stream.close()
 
     def kill(self) -> None:
-        """Kill the whole group and wait for it; nothing happens if it has ended."""
+        """Kill the whole group and wait for its end; nothing happens if git has ended."""
+        ended = self._process.poll() is not None
         self._held.close()
+        if ended:
+            return
         try:
             self._process.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:  # the watcher is dead
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+        end = time.monotonic() + DYING_SECONDS
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            while time.monotonic() < end:
+                os.killpg(self._process.pid, 0)
+                time.sleep(0.005)
 
     def cancel(self) -> None:
         """Kill the whole group from another thread or a signal handler; the reader gets GitFailed."""

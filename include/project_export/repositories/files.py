@@ -42,7 +42,7 @@ def below(root: Path, name: str) -> Path | None:
     RepositoryRefused for a name that is not plain, and for a link or a file on the way.
     """
     parts = name.split("/")
-    plain = all(part not in ("", ".", "..") and "\0" not in part for part in parts)
+    plain = all(part.isprintable() and "\\" not in part and part not in ("", ".", "..") for part in parts)
     if not plain or any(len(os.fsencode(part)) > LONGEST_NAME for part in parts):
         raise RepositoryRefused(f"{name!r} is not the name of a repository below {root}. Correct where it comes from.")
     path = Path(os.path.realpath(root))

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from project_export.errors import GitUnusable
 from project_export.repositories.call import Call, Identity
+from project_export.repositories.folders import temporary
 
-FOLDER = "project-export-git-"
+NEEDED = "2.45 or newer, or a security release since 2.39.4, 2.40.2, 2.41.1, 2.42.2, 2.43.4 or 2.44.1"
+"""The versions of git that know GIT_NO_LAZY_FETCH; some distributions have added it to older ones."""
+
+_checked: set[tuple[str, str]] = set()
+"""Each git, with its user, that is new enough."""
 
 _ENVIRONMENT = {
     "GIT_CONFIG_NOSYSTEM": "1",
@@ -31,12 +34,13 @@ _ENVIRONMENT = {
     "LC_ALL": "C",
 }
 
-# Memory first, see tests/unit/test_repositories_memory.py. A loose blob above bigFileThreshold is streamed, not read.
+# Bounds of memory. A blob above bigFileThreshold is streamed. packedGitLimit is for pages of files, which the system
+# can take back at any time; a lower one costs time (a third at 128m).
 _BOUNDS = {
     "core.bigFileThreshold": "16m",
     "core.deltaBaseCacheLimit": "32m",
-    "core.packedGitWindowSize": "16m",
-    "core.packedGitLimit": "128m",
+    "core.packedGitWindowSize": "32m",
+    "core.packedGitLimit": "256m",
     "pack.deltaCacheSize": "32m",
     "pack.windowMemory": "64m",
     "pack.threads": "1",
@@ -60,16 +64,20 @@ _QUIET = {
 class Git:
     """How git is called.
 
-    timeout_seconds: the time limit of each call; a bundle is one call. user: the unprivileged user to run git as where
-    this process is root; empty, or where this process is not root: as this process. git is found on the PATH.
+    timeout_seconds: the time limit of each call; reading a bundle is one call, including what is done with its chunks.
+    user: the unprivileged user to run git as where this process is root; empty, or where this process is not root: as
+    this process. git is found on the PATH.
     """
 
     timeout_seconds: float
     user: str = ""
 
     def check(self) -> None:
-        """Raise GitUnusable if git is missing or too old, or if its user does not exist."""
-        _check(self)
+        """Raise GitUnusable if git is missing or too old, or if its user does not exist; asks each git only once."""
+        asked = (self.program(), self.user)
+        if asked not in _checked:
+            self._check()
+            _checked.add(asked)
 
     def call(
         self,
@@ -116,15 +124,13 @@ class Git:
         groups = os.getgrouplist(self.user, user.pw_gid)
         return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": groups}
 
-    @contextmanager
-    def folder(self, below: Path | None = None) -> Iterator[Path]:
-        """Make a temporary folder that git's user, and no other, may read and write.
+    def folder(self, below: Path | None = None) -> AbstractContextManager[Path]:
+        """Return a context manager with a temporary folder that git's user, and no other, may read and write.
 
-        below: where; by default the system's folder for temporary files. It is removed at the end.
+        below: where; by default the system's folder for temporary files.
         """
-        with tempfile.TemporaryDirectory(prefix=FOLDER, dir=below) as name:
-            self.own(Path(name))
-            yield Path(name)
+        identity = self.identity()
+        return temporary(below, (identity["user"], identity["group"]) if identity else None)
 
     def own(self, path: Path) -> None:
         """Make git's user the owner of a file or folder that this process has just made."""
@@ -132,32 +138,26 @@ class Git:
         if identity:
             os.chown(path, identity["user"], identity["group"])
 
+    def _check(self) -> None:
+        """Let git miss an object of a repository that names a program to fetch it with, and see whether that runs."""
+        with self.folder() as folder:
+            ran = folder / "ran"
+            address = str(ran).replace("\\", r"\\").replace('"', r"\"")
+            for name in ("objects", "refs"):
+                (folder / name).mkdir()
+            (folder / "HEAD").write_text("ref: refs/heads/none\n")
+            (folder / "config").write_text(
+                "[core]\n\trepositoryFormatVersion = 1\n\tbare = true\n[extensions]\n\tpartialClone = origin\n"
+                f'[remote "origin"]\n\tpromisor = true\n\turl = "{address}"\n\tuploadPack = touch\n'
+            )
+            with self.call(f"--git-dir={folder}", "cat-file", "-e", "1" * 40, protocols="file") as call:
+                call.whole()
+            if ran.exists():
+                raise GitUnusable(
+                    f"{self.program()} is too old: it runs programs that a repository names, even with "
+                    f"GIT_NO_LAZY_FETCH. Install git {NEEDED}."
+                )
+
     def _environment(self, protocols: str, more: Mapping[str, str]) -> dict[str, str]:
         path = os.environ.get("PATH", os.defpath)
         return {**_ENVIRONMENT, "PATH": path, "GIT_ALLOW_PROTOCOL": protocols, **more}
-
-
-NEEDED = "2.45 or newer, or a security release since 2.39.4, 2.40.2, 2.41.1, 2.42.2, 2.43.4 or 2.44.1"
-"""The versions of git that know GIT_NO_LAZY_FETCH; some distributions have added it to older ones."""
-
-
-@lru_cache(maxsize=8)
-def _check(git: Git) -> None:
-    """Let git miss an object of a repository that names a program to fetch it with, and see whether it calls it."""
-    with git.folder() as folder:
-        canary = folder / "fetched"
-        address = str(canary).replace("%", "%%").replace(" ", "% ")
-        for name in ("objects", "refs"):
-            (folder / name).mkdir()
-        (folder / "HEAD").write_text("ref: refs/heads/none\n")
-        (folder / "config").write_text(
-            "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tpartialClone = origin\n"
-            f'[remote "origin"]\n\tpromisor = true\n\turl = "ext::touch {address}"\n'
-        )
-        with git.call(f"--git-dir={folder}", "cat-file", "-e", "1" * 40, protocols="ext") as call:
-            call.whole()
-        if canary.exists():
-            raise GitUnusable(
-                f"{git.program()} is too old: it runs programs that a repository names, even with GIT_NO_LAZY_FETCH. "
-                f"Install git {NEEDED}."
-            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -72,7 +73,11 @@ def checked(objects: Path) -> None:
 
 def size(objects: Path) -> int:
     """Return the bytes of the files in a folder of objects. Raises RepositoryRefused at a link or special file."""
-    return sum(entry.stat(follow_symlinks=False).st_size for entry in walk(objects))
+    total = 0
+    for entry in walk(objects):
+        with contextlib.suppress(FileNotFoundError):  # git has just packed it
+            total += entry.stat(follow_symlinks=False).st_size
+    return total
 
 
 def packs(objects: Path) -> frozenset[str]:

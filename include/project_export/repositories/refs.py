@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from project_export.errors import RepositoryRefused
+from project_export.repositories.call import Call
 from project_export.repositories.files import reading, regular, walk
 from project_export.repositories.format import Format
 from project_export.repositories.standin import StandIn
@@ -17,7 +18,10 @@ from project_export.repositories.standin import StandIn
 HEAD = "HEAD"
 MOST_SHOWN = 10
 LONGEST_LINE = 64 << 10
+MOST_SYMBOLIC = 100
+"""Symbolic refs to nothing that are accepted, because git is asked about each of them."""
 
+_LIST = ("for-each-ref", "--format=%(objectname) %(refname)")
 _SYMBOLIC = re.compile(rb"ref:[ \t]*(refs/[^\x00-\x20\x7f]+)\s*")
 _DETACHED = re.compile(rb"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
@@ -36,9 +40,11 @@ class Refs:
     refs: Mapping[str, str]
     object_format: Literal["sha1", "sha256"]
 
-    def named(self) -> dict[str, str]:
-        """Return the id of each ref's object, with HEAD last, as a bundle lists them."""
-        return {**self.refs, **({HEAD: self.head_id} if self.head_id else {})}
+    def lines(self) -> Iterator[tuple[str, str]]:
+        """Yield names and ids as a bundle lists them: HEAD last, unless it is unborn."""
+        yield from self.refs.items()
+        if self.head_id:
+            yield HEAD, self.head_id
 
 
 def refs_of(shown: StandIn, form: Format) -> Refs:
@@ -54,6 +60,21 @@ def refs_of(shown: StandIn, form: Format) -> Refs:
     return Refs(name, head_id, found, "sha256" if form.sha256 else "sha1")
 
 
+def moved(shown: StandIn, form: Format, before: Refs) -> list[str]:
+    """Return the names of the refs that have changed since a moment, sorted; HEAD also if it names another ref."""
+    changed = []
+    gone = set(before.refs)
+    head, head_id = _head(shown, form)
+    with shown.call(*_LIST) as call:
+        for name, object_id in _lines(shown, call):
+            if before.refs.get(name) != object_id:
+                changed.append(name)
+            if name == head:
+                head_id = object_id
+            gone.discard(name)
+    return sorted([*changed, *gone, *[HEAD] * ((head, head_id) != (before.head, before.head_id))])
+
+
 def checked(repository: Path) -> None:
     """Raise RepositoryRefused if a repository has a link or special file where refs are, or no place for refs."""
     if not (repository / "refs").is_dir():
@@ -66,16 +87,19 @@ def checked(repository: Path) -> None:
 
 def _listed(shown: StandIn) -> tuple[dict[str, str], str]:
     """Return what git lists, and its words about it."""
-    with shown.call("for-each-ref", "--format=%(objectname) %(refname)") as call:
-        found = {}
-        for line in call.lines():
-            object_id, _, name = line.partition(b" ")
-            found[_text(name)] = object_id.decode()
-        if call.end():
-            raise RepositoryRefused(
-                f"git cannot list the refs of {shown.repository}{call.said()}. Repair the repository, or restore it."
-            )
-        return found, call.said()
+    with shown.call(*_LIST) as call:
+        return dict(_lines(shown, call)), call.said()
+
+
+def _lines(shown: StandIn, call: Call) -> Iterator[tuple[str, str]]:
+    """Yield the name and the id of each ref that git lists."""
+    for line in call.lines():
+        object_id, _, name = line.partition(b" ")
+        yield _text(name), object_id.decode()
+    if call.end():
+        raise RepositoryRefused(
+            f"git cannot list the refs of {shown.repository}{call.said()}. Repair the repository, or restore it."
+        )
 
 
 def _all_of_the_files(shown: StandIn, found: Mapping[str, str], words: str) -> None:
@@ -88,7 +112,9 @@ def _all_of_the_files(shown: StandIn, found: Mapping[str, str], words: str) -> N
         if missing:
             now, words = _listed(shown)  # some of them may be new
             missing = {name for name in _files(shown.repository) if name in missing and name not in now}
-    broken = [name for name in sorted(missing) if shown.ask("symbolic-ref", "-q", name)[0]]
+    broken = sorted(missing)
+    if len(broken) <= MOST_SYMBOLIC:
+        broken = [name for name in broken if shown.ask("symbolic-ref", "-q", name)[0]]
     if broken:
         names = broken[:MOST_SHOWN] + ["..."] * (len(broken) > MOST_SHOWN)
         raise RepositoryRefused(
