@@ -23,7 +23,13 @@ MEMORY, ENOUGH = Path("/dev/shm"), 4 << 30
 # An assertion in a helper shows its values, like one in a test. This only works for modules that are imported later, so
 # this module imports nothing from `tests`.
 pytest.register_assert_rewrite("tests")
-pytest_plugins = ["tests.databases", "tests.known_facts", "tests.ledgers", "tests.receiver", "tests.sample_repositories"]
+pytest_plugins = [
+    "tests.databases",
+    "tests.known_facts",
+    "tests.ledgers",
+    "tests.receiver",
+    "tests.sample_repositories",
+]
 
 
 def memory() -> Path | None:

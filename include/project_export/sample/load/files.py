@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from project_export.archive.bundle import wrong
+from project_export.archive.gitlab import bundle_problems
 from project_export.errors import ArchiveBroken
 from project_export.formats.gitlab import LFS_OBJECTS
 from project_export.sample.disk import Digest, Disk, digest, hashed, lfs_path
@@ -101,7 +101,7 @@ class Files:
 
     def _clone(self, name: str, bundle: Path, disk_path: str) -> bool:
         """Clone a bundle and return whether it has SHA-256 ids."""
-        problem = wrong(_chunks(bundle))
+        problem = "; ".join(bundle_problems(_chunks(bundle)))
         if problem:
             raise ArchiveBroken(f"{self._archive}: {name} is broken: {problem}")
         try:
