@@ -18,7 +18,7 @@ from psycopg.sql import SQL, Identifier
 from project_export.errors import ArchiveBroken, BadRequest
 from project_export.sample.load import load
 from tests.archives import Records, exported, write_files
-from tests.repositories import ENVIRONMENT, Sample, files, git, hashed, refs, repositories
+from tests.sample_repositories import ENVIRONMENT, Sample, files, git, hashed, refs, repositories
 
 FEATURE = {"project_id": 42, "created_at": "2024-05-06T07:08:09.123Z", "updated_at": "2024-05-06T07:08:09.123Z"}
 SECRET = "0123456789abcdef" * 2
