@@ -81,7 +81,7 @@ def test_a_finished_export_is_told_once_with_its_archive(ctx: Context, told: Tol
     assert job(ctx, created).state == "finished"
     assert finished(ctx, created) == finished(ctx, created) == merged
     (notice,) = told.notices
-    assert (notice.outcome, notice.subject) == ("finished", "Project was exported")
+    assert (notice.outcome, notice.subject) == ("finished", "Project was exported with omissions")
     for part in (
         merged.uri,
         str(merged.bytes),

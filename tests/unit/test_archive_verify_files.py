@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from project_export.archive.bundles import bundle_problems
 from project_export.archive.findings import Findings
-from project_export.archive.gitlab import bundle_problems
 from project_export.archive.lfs import LfsObjects
 from project_export.archive.verify import verify_file
 from tests.unit.archive_files import BUNDLE, PACK, SHA, good_files, packed

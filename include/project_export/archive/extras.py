@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from project_export.archive.bundles import BundleCheck
 from project_export.archive.contents import Contents
 from project_export.archive.findings import Findings
-from project_export.archive.gitlab import BundleCheck, GitlabFiles
+from project_export.archive.gitlab import GitlabFiles
 from project_export.formats import Format
 from project_export.tree import Tree
 

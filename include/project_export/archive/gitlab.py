@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from project_export.archive.bundles import BundleCheck
 from project_export.archive.contents import Contents
 from project_export.archive.findings import Findings
 from project_export.archive.lfs import FOLDER, LfsObjects
 from project_export.formats.gitlab import FORMAT_VERSION, GITLAB_REVISION, GITLAB_VERSION, LFS_OBJECTS, VERSION
-from project_export.repositories import BundleReader
 from project_export.tree import Tree
 
 LONGEST_VERSION = 256
@@ -19,10 +19,6 @@ _VERSION_LINE = re.compile(rb"[\w.+-]+")
 _BUNDLE = re.compile(r"[^/]+\.bundle|snippets/[^/]+\.bundle")
 _UPLOAD = re.compile(r"uploads/[0-9a-f]{10,32}/[^/]+")  # file_uploader.rb: VALID_SECRET_PATTERN
 _OTHER_FOLDERS = ("avatar/", "snippets/")
-
-
-BundleCheck = Callable[[Iterable[bytes]], list[str]]
-"""Reads a bundle to its end and returns what is wrong with it."""
 
 
 class GitlabFiles:
@@ -85,11 +81,3 @@ class GitlabFiles:
             self._findings.add("form", name, f"{content!r} is not what GitLab writes here")
         if name == GITLAB_VERSION:
             self.version = content.decode("utf-8", "replace").strip()
-
-
-def bundle_problems(chunks: Iterable[bytes]) -> list[str]:
-    """Return what is wrong with a git bundle, read to its end; nothing if it is whole."""
-    reader = BundleReader()
-    for chunk in chunks:
-        reader.feed(chunk)
-    return reader.end()

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from project_export.archive.bundles import BundleCheck, bundle_problems
 from project_export.archive.contents import Contents
 from project_export.archive.expected import Expected
 from project_export.archive.extras import extras
 from project_export.archive.findings import Finding, Findings, Version
-from project_export.archive.gitlab import BundleCheck, bundle_problems
 from project_export.archive.layout import root_file
 from project_export.archive.manifest import Manifest
 from project_export.archive.names import plain, wrong_name

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
-from project_export.archive.gitlab import BundleCheck, bundle_problems
+from project_export.archive.bundles import BundleCheck, bundle_problems
 from project_export.archive.manifest import Manifest
 from project_export.archive.verify import Report
 from project_export.archive.verify import verify as verify_archive

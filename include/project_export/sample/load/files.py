@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from project_export.archive.gitlab import bundle_problems
+from project_export.archive.bundles import bundle_problems
 from project_export.errors import ArchiveBroken
 from project_export.formats.gitlab import LFS_OBJECTS
 from project_export.sample.disk import Digest, Disk, digest, hashed, lfs_path
