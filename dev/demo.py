@@ -178,6 +178,8 @@ def _print_report(archive: Path, report: Report, console: Console) -> None:
         console.print(f"{records:>9,}  {relation}", markup=False)
     total = sum(report.records.values())
     console.print(f"{total:>9,}  records, not counting nested ones")
+    for name, files in report.files.items():
+        console.print(f"{files.number:>9,}  {name} ({files.bytes:,} bytes)", markup=False)
     console.print(f"The archive is valid; it has {archive.stat().st_size:,} bytes.")
 
 

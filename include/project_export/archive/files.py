@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from project_export.errors import PartCorrupt
@@ -108,6 +109,13 @@ def relation_files(relation: str, parts: Sequence[tuple[int, Iterable[Mapping[st
 def index_text(files: RelationFiles) -> str:
     """Return the JSON text of a relation's index: the values of each file, by the last part of its name."""
     return json.dumps(dict(files.index), separators=(",", ":"), ensure_ascii=False)
+
+
+def with_index(files: RelationFiles, name: str) -> RelationFiles:
+    """Return the files together with their index, which has this name."""
+    data = index_text(files).encode()
+    index = ArchiveFile(name, len(data), (FileRange(len(data), hashlib.sha256(data).hexdigest()),))
+    return replace(files, files=(*files.files, index))
 
 
 def _changed(relation: str, part: int, file: RunFile) -> PartCorrupt:

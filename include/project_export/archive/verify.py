@@ -31,16 +31,26 @@ LONGEST_LINE = 1 << 30
 
 
 @dataclass(frozen=True)
+class FileCount:
+    """A number of files, and their bytes."""
+
+    number: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
 class Report:
     """The result of a verification.
 
-    records: their number by relation, including the root; a file with `null` has none. bytes: read of the archive file.
-    unpacked: read of its tar. version: of the application, None if the archive does not contain it. problems: what is
-    wrong. warnings: what the importer drops or truncates although the application itself may write it. remarks: what is
-    odd but harmless.
+    records: their number by relation, including the root; a file with `null` has none. files: other files than those of
+    records and of the format, by their name or their topmost folder. bytes: read of the archive file. unpacked: read of
+    its tar. version: of the application, None if the archive does not contain it. problems: what is wrong. warnings:
+    what the importer drops or truncates although the application itself may write it. remarks: what is odd but
+    harmless.
     """
 
     records: dict[str, int]
+    files: dict[str, FileCount]
     bytes: int
     unpacked: int
     version: str | None
@@ -113,6 +123,7 @@ class _Check:
         self._name = name
         self._limits = limits
         self._counts: dict[str, int] = {}
+        self._others: dict[str, FileCount] = {}
         self._format = tree.format
         self._root = tree.root.name
         longest = limits.line if limits else LONGEST_LINE
@@ -142,6 +153,7 @@ class _Check:
         version = _numbers(self._extras.version)
         return Report(
             records=self._counts,
+            files=self._others,
             bytes=stream.bytes,
             unpacked=stream.unpacked,
             version=self._extras.version,
@@ -176,7 +188,11 @@ class _Check:
             known = self._extras.file(name, expected or entry.chunks)
             if expected:
                 expected.end(entry.size)
-            elif not known:
+            if name not in self._format.files:
+                top = name.partition("/")[0]
+                before = self._others.get(top, FileCount())
+                self._others[top] = FileCount(before.number + 1, before.bytes + entry.size)
+            if not expected and not known:
                 self.findings.add("unknown", name, f"archives of the format {self._format.name} do not have this file")
 
     def _missing(self) -> None:

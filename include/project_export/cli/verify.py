@@ -88,6 +88,7 @@ def _tree(named: str, manifest: Manifest | None) -> Tree:
 
 def _text(report: Report, manifest: Path | None, omissions: Sequence[str]) -> str:
     lines = [f"{count:>10}  {name}" for name, count in report.records.items()]
+    lines += [f"{files.number:>10}  {name} ({files.bytes} bytes)" for name, files in report.files.items()]
     lines += [f"omission: {omission}" for omission in omissions]
     lines += [f"remark: {remark}" for remark in report.remarks]
     lines += [f"warning: {warning}" for warning in report.warnings]

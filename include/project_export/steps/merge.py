@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
-from project_export.archive.files import RelationFiles, index_text, relation_files
+from project_export.archive.files import RelationFiles, index_text, relation_files, with_index
 from project_export.archive.layout import Exported, members
 from project_export.archive.manifest import Manifest, ManifestPart, ManifestRelation, ManifestSnapshot
 from project_export.archive.oversize import too_large
@@ -108,11 +108,11 @@ class Merger:
             by_relation[row.relation].append(row)
         exported = [self._exported(name, its) for name, its in by_relation.items()]
         outside = {one.name: self._files(one.name, by_relation[one.name]) for one in exported if one.content}
-        indexes = {
-            one.content.index.file: index_text(outside[one.name])
-            for one in exported
-            if one.content and one.content.index
-        }
+        indexes = {}
+        for one in exported:
+            if one.content and (index := one.content.index):
+                indexes[index.file] = index_text(outside[one.name])
+                outside[one.name] = with_index(outside[one.name], index.file)
         files = members({**ctx.tree.format.written(ctx.settings.required), **indexes}, ctx.tree.root.name, exported)
         pieces = archive_pieces(files, ctx.mtime(job))
         key = ctx.key(job)
