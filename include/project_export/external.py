@@ -180,6 +180,10 @@ class Locations:
         """Return whether the setting has this location."""
         return self.uri(name) is not None
 
+    def has_any(self, name: str) -> bool:
+        """Return whether the setting has this location, or one of its parts."""
+        return any(one.partition(".")[0] == name for one in self._uris)
+
     def files(self, name: str) -> External:
         """Return the files of a location that the setting has. Nothing is opened yet. Raises BadRequest."""
         if name not in self._opened:

@@ -210,7 +210,6 @@ def test_a_table_in_several_schemas_of_the_search_path_fails_the_export(generate
     [
         ("SELECT 1", "acme/tools/project-1"),
         ("DROP TABLE routes", ""),
-        ("ALTER TABLE routes RENAME path TO road", ""),
         ("DELETE FROM routes", ""),
         ("REVOKE SELECT ON routes FROM {}", ""),
         (

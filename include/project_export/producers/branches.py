@@ -59,6 +59,8 @@ def read_branches(project: Project, relation: str) -> RepositoryBranches | None:
     """
     content = project.bound.relation(relation).content
     assert content is not None, "the tree names a relation of bundles"
+    if not project.locations.has_any(content.location):
+        return None
     for entry in Entries(project, relation).read():
         uri = project.locations.uri(content.location, entry.part_of)
         root = place(uri) if uri else None
