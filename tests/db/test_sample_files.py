@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
-from project_export.errors import BadRequest, StoreRefused
+from project_export.errors import BadRequest, GitUnusable, StoreRefused
 from project_export.sample import schema
 from project_export.sample.generate import generate
 from tests.archives import write_files
@@ -170,7 +170,7 @@ def test_a_folder_that_cannot_be_written_is_refused(sample_database, tmp_path):
 
 def test_without_git_the_error_names_it(sample_database, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(BadRequest, match="made with git, which is not installed"):
+    with pytest.raises(GitUnusable, match="There is no git on the PATH"):
         generated(sample_database, tmp_path / "sample")
 
 

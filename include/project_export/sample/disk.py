@@ -90,8 +90,8 @@ class Disk:
         except GitError as error:
             raise StoreRefused(f"The repository {folder} could not be written: {error}") from error
 
-    def clone(self, bundle: Path, disk_path: str) -> bool:
-        """Make a repository of a bundle, instead of what is there; return whether its ids are SHA-256.
+    def clone(self, bundle: Path, disk_path: str) -> None:
+        """Make a repository of a bundle, instead of what is there.
 
         Raises GitError, with git's words, if git cannot clone the bundle or an object is missing.
         """
@@ -101,7 +101,6 @@ class Disk:
         folder.parent.mkdir(parents=True, exist_ok=True)
         git("clone", "--quiet", "--mirror", "--template=", "--", bundle, folder, protocols="file")
         git(f"--git-dir={folder}", "config", "--remove-section", "remote.origin")
-        return git(f"--git-dir={folder}", "rev-parse", "--show-object-format").strip() == "sha256"
 
     def move(self, file: Path, path: str) -> None:
         """Move a file of this file system to a path below the folder."""

@@ -14,9 +14,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from project_export.archive.bundles import bundle_problems
 from project_export.errors import ArchiveBroken
 from project_export.formats.gitlab import LFS_OBJECTS
+from project_export.repositories import BundleReader
 from project_export.sample.disk import Digest, Disk, digest, hashed, lfs_path
 from project_export.sample.git import GitError
 from project_export.sample.load.rows import Row, Rows
@@ -101,13 +101,16 @@ class Files:
 
     def _clone(self, name: str, bundle: Path, disk_path: str) -> bool:
         """Clone a bundle and return whether it has SHA-256 ids."""
-        problem = "; ".join(bundle_problems(_chunks(bundle)))
-        if problem:
-            raise ArchiveBroken(f"{self._archive}: {name} is broken: {problem}")
+        reader = BundleReader()
+        for chunk in _chunks(bundle):
+            reader.feed(chunk)
+        if problems := reader.end():
+            raise ArchiveBroken(f"{self._archive}: {name} is broken: {problems[0]}")
         try:
-            return self._disk.clone(bundle, disk_path)
+            self._disk.clone(bundle, disk_path)
         except GitError as error:
             raise ArchiveBroken(f"{self._archive}: {name} cannot be cloned: {error}") from error
+        return reader.object_format == "sha256"
 
     def _add_upload(self, path: Path, where: str, row: Row, project_id: int) -> None:
         found = digest(_chunks(path))
