@@ -137,7 +137,15 @@ def test_the_relations_of_a_missing_job_are_an_error(ledger: Ledger) -> None:
 
 def test_queries_and_watch_only_read(ledger: Ledger, engine: Engine) -> None:
     job, statements = opened(ledger), []
-    values = {"job_id": job.id, "run_id": "dag/run", "source": "main", "tree": "gitlab", "project_id": 42, "seconds": 1}
+    values = {
+        "job_id": job.id,
+        "run_id": "dag/run",
+        "source": "main",
+        "tree": "gitlab",
+        "project_id": 42,
+        "seconds": 1,
+        "row_id": 1,
+    }
 
     def note(connection: object, cursor: object, statement: str, *more: object) -> None:
         if statement != "BEGIN":  # a write on SQLite is a BEGIN IMMEDIATE

@@ -75,8 +75,9 @@ def test_the_squash_option_of_a_row_is_a_name(generated_copy, produce, code, nam
 
 LABEL = "UPDATE projects SET external_authorization_classification_label = {} WHERE id = 1"
 INSTANCE = (
-    "CREATE TABLE application_settings (id bigint PRIMARY KEY, external_authorization_service_default_label text)",
-    "INSERT INTO application_settings VALUES (2, 'newest'), (1, 'oldest')",
+    "CREATE TABLE application_settings (id bigint PRIMARY KEY, external_authorization_service_default_label text,"
+    " default_branch_name text)",
+    "INSERT INTO application_settings (id, external_authorization_service_default_label) VALUES (2, 'newest'), (1, 'oldest')",
 )
 
 
