@@ -28,6 +28,7 @@ pytest_plugins = [
     "tests.known_facts",
     "tests.ledgers",
     "tests.receiver",
+    "tests.repositories",
     "tests.sample_repositories",
 ]
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 ENVIRONMENT = {
     "PATH": os.environ["PATH"],
@@ -60,7 +64,8 @@ def fill(path: Path) -> Path:
     stream = "".join(
         f"commit {ref}\nmark :{mark}\ncommitter {who}\ndata 1\n{mark}\n{parent}M 644 inline file\ndata 1\n{mark}\n\n"
         for mark, ref, parent in [
-            (1, "refs/heads/main", ""),
+            (4, "refs/heads/main", ""),
+            (1, "refs/heads/main", "from :4\n"),
             (2, "refs/heads/feature/x", "from :1\n"),
             (3, "refs/heads/main", "from :1\n"),
         ]
@@ -95,3 +100,17 @@ def cloned(bundle: bytes, folder: Path) -> dict[str, str]:
     git("clone", "--quiet", "--mirror", file, clone)
     git("fsck", "--full", "--strict", at=clone)
     return refs(clone)
+
+
+@pytest.fixture
+def git_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """A function that puts a program `git` with this script before all others; $GIT is the real one."""
+
+    def put(script: str) -> None:
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        (folder / "git").write_text(f"#!/bin/sh\nGIT={shutil.which('git')}\n{script}\n")
+        (folder / "git").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    return put

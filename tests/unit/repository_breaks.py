@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import stat
@@ -188,6 +189,18 @@ def _grafted(place: Place) -> None:
         file.write_bytes(file.read_bytes()[:-40] + b"\0" * 40)
 
 
+def _forged(place: Place) -> None:
+    """An index of the history (gitformat-commit-graph) in which no commit has a parent."""
+    git("commit-graph", "write", "--reachable", at=place.path)
+    file = place.path / "objects" / "info" / "commit-graph"
+    content = bytearray(file.read_bytes()[:-20])
+    table = {bytes(content[at : at + 4]): int.from_bytes(content[at + 4 : at + 12], "big") for at in range(8, 100, 12)}
+    for parent in range(table[b"CDAT"] + 20, table[b"CDAT"] + 4 * 36, 36):
+        content[parent : parent + 4] = (0x70000000).to_bytes(4, "big")
+    file.chmod(0o644)
+    file.write_bytes(bytes(content) + hashlib.sha1(content).digest())
+
+
 def _replaced(place: Place) -> None:
     other = commit(place.path, b"other")
     git("replace", "--force", place.main(), other, at=place.path)
@@ -278,6 +291,7 @@ BREAKS = [
     Break("a broken worktree", _worktree),
     Break("grafts, and damaged indexes of the history", _grafted),
     Break("a replaced commit", _replaced),
+    Break("a forged index of the history", _forged),
     Break("alternates outside the root", lambda p: p.borrow(f"{p.outside}/objects"), "outside the storage root"),
     Break("alternates above the root", lambda p: p.borrow("../../../../../../outside.git/objects"), "outside the st"),
     Break("alternates behind a link", _linked_pool, "/link is a link or a file"),

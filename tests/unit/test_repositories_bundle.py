@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from project_export.errors import GitFailed, RepositoryRefused
 from project_export.repositories import Bundle, Git, Repository
 from project_export.repositories.call import CHUNK
 from tests.repositories import NAME, cloned, commit, empty, fill, filled, git, refs
+
+pytestmark = pytest.mark.heavy
 
 GIT = Git(60)
 
@@ -150,6 +153,14 @@ def test_a_cancelled_bundle_fails_and_is_not_taken_for_a_whole_one(tmp_path: Pat
     with opened(tmp_path).bundle() as bundle, pytest.raises(GitFailed, match="cancelled"):
         for _ in bundle:
             bundle.cancel()
+
+
+def test_a_pack_that_is_not_what_git_wrote_can_be_read_again(tmp_path: Path, git_script: Callable[[str], None]) -> None:
+    filled(tmp_path)
+    repository = opened(tmp_path)
+    git_script('case "$*" in *pack-objects*) "$GIT" "$@" | head -c 200;; *) exec "$GIT" "$@";; esac')
+    with repository.bundle() as bundle, pytest.raises(GitFailed, match="is not the one that git wrote"):
+        list(bundle)
 
 
 def test_a_repository_that_does_not_exist_is_none_and_one_that_was_repacked_in_between_is_tried_again(

@@ -24,6 +24,8 @@ from project_export.repositories.call import CHUNK, Call
 from project_export.repositories.words import HEAD, TAIL, without_credentials
 from tests.repositories import NAME, blob, filled, git, refs
 
+pytestmark = pytest.mark.heavy
+
 SECONDS = 20.0
 LONG = "sleep 301 & sleep 302"
 """Starts another program, and does not end by itself."""
@@ -216,24 +218,10 @@ def test_words_show_no_credentials_and_no_control_characters() -> None:
     assert without_credentials("ssh://git@host/x", ()) == "ssh://***@host/x"
 
 
-@pytest.fixture
-def path_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """A function that puts a program `git` with this script before all others; $GIT is the real one."""
-
-    def put(script: str) -> None:
-        folder = tmp_path / "bin"
-        folder.mkdir()
-        (folder / "git").write_text(f"#!/bin/sh\nGIT={shutil.which('git')}\n{script}\n")
-        (folder / "git").chmod(0o755)
-        monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-
-    return put
-
-
-def test_a_git_that_runs_programs_of_a_repository_is_refused(tmp_path: Path, path_with: Callable[[str], None]) -> None:
+def test_a_git_that_runs_programs_of_a_repository_is_refused(tmp_path: Path, git_script: Callable[[str], None]) -> None:
     filled(tmp_path)
     assert Repository.open(tmp_path, NAME, Git(SECONDS))
-    path_with('unset GIT_NO_LAZY_FETCH; exec "$GIT" "$@"')
+    git_script('unset GIT_NO_LAZY_FETCH; exec "$GIT" "$@"')
     with pytest.raises(GitUnusable, match=r"is too old.*2\.45 or newer"):
         Repository.open(tmp_path, NAME, Git(SECONDS))
 
@@ -245,11 +233,11 @@ def test_without_git_nothing_is_tried(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_git_gets_nothing_of_the_environment_and_of_the_folder_of_the_task(
-    path_with: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    git_script: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AIRFLOW__CORE__FERNET_KEY", "GIT_DIR", "GIT_SSH_COMMAND", "GIT_CONFIG_PARAMETERS", "LD_PRELOAD"):
         monkeypatch.setenv(name, "/nonexistent")
-    path_with("env; pwd; ls /proc/self/fd")
+    git_script("env; pwd; ls /proc/self/fd")
     with Git(SECONDS).call("version") as running:
         lines = running.whole()[1].decode().split("\n")
     names = {line.partition("=")[0] for line in lines if "=" in line}

@@ -12,6 +12,8 @@ from project_export.errors import GitFailed
 from project_export.repositories import Git, Repository, check_bundle
 from tests.repositories import NAME, blob, filled, git, loose, refs
 
+pytestmark = pytest.mark.heavy
+
 GIT = Git(60)
 ROOT = os.geteuid() == 0
 

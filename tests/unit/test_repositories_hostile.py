@@ -12,6 +12,8 @@ from project_export.repositories import Git, Repository
 from tests.repositories import ENVIRONMENT, NAME, cloned, empty, filled, git, refs
 from tests.unit.repository_breaks import BREAKS, OUTSIDE, POOL, PROMISOR, Break, Place
 
+pytestmark = pytest.mark.heavy
+
 GIT = Git(20)
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import ssl
 import subprocess
 import threading
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,6 +19,8 @@ import pytest
 from project_export.errors import GitFailed, RepositoryRefused
 from project_export.repositories import Git, mirrored
 from tests.repositories import ENVIRONMENT, NAME, cloned, empty, filled, git, refs
+
+pytestmark = pytest.mark.heavy
 
 GIT = Git(60)
 SECRET = "glpat-s3cr/et %"
@@ -224,15 +225,32 @@ def test_a_redirect_is_not_followed_to_a_server_that_would_ask_for_the_password(
         assert thief.paths == []
 
 
-def test_git_may_use_only_the_protocol_of_the_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_of_git_that_have_the_password_are_shown_without_it(
+    tmp_path: Path, git_script: Callable[[str], None]
+) -> None:
+    git_script(
+        'case "$*" in *clone*) echo "denied: $PROJECT_EXPORT_GIT_PASSWORD" >&2; exit 128;; esac; exec "$GIT" "$@"'
+    )
+    with (
+        pytest.raises(GitFailed, match=r"denied: \*\*\*\. Is the address") as failed,
+        mirrored("https://localhost:1/x.git", GIT, tmp_path, lambda: SECRET),
+    ):
+        pass
+    assert "s3cr" not in str(failed.value)
+
+
+def test_a_fetch_can_be_cancelled(tmp_path: Path, git_script: Callable[[str], None]) -> None:
+    git_script('case "$*" in *clone*) sleep 300;; esac; exec "$GIT" "$@"')
+    with (
+        pytest.raises(GitFailed, match="was cancelled"),
+        mirrored("file:///nonexistent", GIT, tmp_path, started=lambda call: threading.Timer(0.2, call.cancel).start()),
+    ):
+        pass
+
+
+def test_git_may_use_only_the_protocol_of_the_url(tmp_path: Path, git_script: Callable[[str], None]) -> None:
     path = filled(tmp_path)
-    real = shutil.which("git")
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    script = f'#!/bin/sh\necho "$GIT_ALLOW_PROTOCOL" >> {tmp_path}/protocols\nexec {real} "$@"\n'
-    (folder / "git").write_text(script)
-    (folder / "git").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    git_script(f'echo "$GIT_ALLOW_PROTOCOL" >> {tmp_path}/protocols; exec "$GIT" "$@"')
     with mirrored(f"file://{path}", GIT, tmp_path) as mirror:
         mirror.refs()
     with pytest.raises(GitFailed), mirrored("https://localhost:1/x.git", GIT, tmp_path):

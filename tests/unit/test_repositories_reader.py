@@ -9,6 +9,8 @@ import pytest
 from project_export.repositories import BundleReader, reader
 from tests.repositories import filled, git, refs
 
+pytestmark = pytest.mark.heavy
+
 
 def bundle(folder: Path, object_format: str = "sha1", *words: str) -> bytes:
     path = filled(folder, "source.git", object_format)

@@ -8,6 +8,7 @@ Names of refs are text; bytes that are not UTF-8 are kept as surrogates (`surrog
 """
 
 from project_export.repositories.bundle import Bundle
+from project_export.repositories.call import Call
 from project_export.repositories.check import check_bundle
 from project_export.repositories.git import Git
 from project_export.repositories.mirror import mirrored
@@ -15,4 +16,4 @@ from project_export.repositories.reader import BundleReader
 from project_export.repositories.refs import Refs
 from project_export.repositories.repository import Repository
 
-__all__ = ["Bundle", "BundleReader", "Git", "Refs", "Repository", "check_bundle", "mirrored"]
+__all__ = ["Bundle", "BundleReader", "Call", "Git", "Refs", "Repository", "check_bundle", "mirrored"]
