@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from project_export.errors import RepositoryRefused
+from project_export.errors import GitFailed, RepositoryRefused
 from project_export.repositories import Git, Repository
+from project_export.repositories.files import reading
 from tests.repositories import ENVIRONMENT, NAME, cloned, empty, filled, git, refs
 from tests.unit.repository_breaks import BREAKS, OUTSIDE, POOL, PROMISOR, Break, Place
 
@@ -142,3 +144,23 @@ def test_no_temporary_folder_remains(place: Place, monkeypatch: pytest.MonkeyPat
     with pytest.raises(RepositoryRefused):
         read_whole(place)
     assert list(temporary.iterdir()) == []
+
+
+def test_what_may_not_be_read_needs_a_change_and_what_cannot_be_read_now_can_be_tried_again() -> None:
+    with (
+        pytest.raises(RepositoryRefused, match=r"Permission denied \(/srv/HEAD\)\. Let the user"),
+        reading(Path("/srv")),
+    ):
+        raise PermissionError(errno.EACCES, "Permission denied", "/srv/HEAD")
+    with pytest.raises(GitFailed, match="Is its storage mounted and healthy") as failed, reading(Path("/srv")):
+        raise OSError(errno.ESTALE, "Stale file handle", "/srv/HEAD")
+    assert failed.value.code == "ESTALE"
+
+
+def test_git_is_not_asked_about_any_number_of_symbolic_refs(place: Place) -> None:
+    for number in range(100):
+        place.write(f"refs/symbolic/{number}", "ref: refs/heads/none\n")
+    read_whole(place)
+    place.write("refs/symbolic/100", "ref: refs/heads/none\n")
+    with pytest.raises(RepositoryRefused, match=r"cannot read 101 refs of .*\.\.\."):
+        read_whole(place)
