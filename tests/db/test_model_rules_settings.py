@@ -77,7 +77,7 @@ LABEL = "UPDATE projects SET external_authorization_classification_label = {} WH
 INSTANCE = (
     "CREATE TABLE application_settings (id bigint PRIMARY KEY, external_authorization_service_default_label text,"
     " default_branch_name text)",
-    "INSERT INTO application_settings (id, external_authorization_service_default_label) VALUES (2, 'newest'), (1, 'oldest')",
+    "INSERT INTO application_settings VALUES (2, 'newest', NULL), (1, 'oldest', NULL)",
 )
 
 
