@@ -161,9 +161,9 @@ def test_a_repository_is_fetched_from_a_url(attic, tmp_path, monkeypatch):
     (attic.folder / "attic.yaml").write_text(tree.replace(named, f'{named}      url: "{{diary}}.git"\n'))
     fetched: list[str] = []
 
-    def local(url, *rest):
+    def local(url, *rest, **more):
         fetched.append(url)
-        return mirrored(url.replace("ssh://git.example", f"file://{tmp_path}/server"), *rest)
+        return mirrored(url.replace("ssh://git.example", f"file://{tmp_path}/server"), *rest, **more)
 
     monkeypatch.setattr(bundles, "mirrored", local)
     exported = attic.export(locations=f"boxes={attic.boxes},shelves=ssh://git.example/")

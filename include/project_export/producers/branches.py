@@ -34,7 +34,8 @@ class RepositoryBranches:
         The default branch is the one that HEAD names, if it exists; else the only one, main or master, or the first
         (gitaly's internal/git/localrepo/refs.go).
         """
-        tips = {name.removeprefix(_BRANCH): tip for name, tip in refs.refs.items() if name.startswith(_BRANCH)}
+        branches = ((name.removeprefix(_BRANCH), tip) for name, tip in refs.refs.items() if name.startswith(_BRANCH))
+        tips = {name: tip for name, tip in branches if _is_text(name)}
         named = (refs.head or "").removeprefix(_BRANCH)
         return RepositoryBranches(next((name for name in (named, *_USUAL, *tips) if name in tips), None), tips)
 
@@ -49,6 +50,11 @@ class RepositoryBranches:
             return RepositoryBranches(**json.loads(text))
         except (ValueError, TypeError) as error:
             raise ArchiveBroken(f"The stored branches of a repository are damaged: {error}. Clear the run.") from error
+
+
+def _is_text(name: str) -> bool:
+    """Return whether a name is UTF-8; no other can be in a record."""
+    return name.isprintable() or not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def read_branches(project: Project, relation: str) -> RepositoryBranches | None:

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Protocol, cast
 from urllib.parse import quote
 
 from project_export.archive.files import RunFile
@@ -21,7 +21,7 @@ from project_export.producers.base import Estimate, Needs, Project
 from project_export.producers.entries import Entries, Entry, estimate
 from project_export.producers.packed import chunks as packed_chunks
 from project_export.producers.run import FileProducer, end, header, refused_name
-from project_export.repositories import Bundle, Repository, mirrored
+from project_export.repositories import Repository, mirrored
 from project_export.source import Chunk
 from project_export.store.uris import place
 
@@ -36,6 +36,13 @@ _MISSING = "the source has no such repository"
 _UNADVERTISED = "refs that a server does not advertise, such as refs/keep-around, are not in the bundle"
 _EMPTY = "the repository has no refs, so there is no bundle"
 _ABSENT = "there is no repository"
+
+
+class Cancellable(Protocol):
+    """What can be stopped from a signal handler."""
+
+    def cancel(self) -> None:
+        """Stop at once."""
 
 
 class Bundles:
@@ -60,7 +67,7 @@ class BundlesProducer(FileProducer):
         super().__init__(project, relation, part)
         self._one = project.bound.relation(relation).one
         self._entries = Entries(project, relation).read(part, parts)
-        self._running: Bundle | None = None
+        self._running: Cancellable | None = None
 
     def cancel(self) -> None:
         """See `Producer.cancel`."""
@@ -108,7 +115,10 @@ class BundlesProducer(FileProducer):
             raise RepositoryRefused(f"{entry.name} cannot be fetched from {root}: its path there is unknown.")
         self.omitted[_UNADVERTISED] += 1
         url, folder = f"{root}/{quote(entry.url)}", Path(tempfile.gettempdir())
-        return mirrored(url, self.project.git, folder, self.project.password)
+        return mirrored(url, self.project.git, folder, self.project.password, started=self._started)
+
+    def _started(self, fetch: Cancellable) -> None:
+        self._running = fetch
 
     def _miss(self, entry: Entry, uri: str) -> None:
         assert entry.name is not None
