@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -80,12 +81,30 @@ def sample_database(databases: Databases, schema_template: str) -> Iterator[str]
 
 
 @pytest.fixture(scope="session")
-def generated_template(databases: Databases, schema_template: str) -> Iterator[str]:
+def generated_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for the repositories and files of the generated projects."""
+    return tmp_path_factory.mktemp("generated") / "files"
+
+
+@pytest.fixture(scope="session")
+def generated_template(databases: Databases, schema_template: str, generated_files: Path) -> Iterator[str]:
     """A database with two small generated projects, to be copied."""
     with databases.new(schema_template) as uri:
         with psycopg.connect(uri) as conn:
-            generate(conn, 2, 0.3)
+            generate(conn, 2, 0.3, files=generated_files)
         yield uri
+
+
+@pytest.fixture(scope="session")
+def generated_locations(generated_template: str, generated_files: Path) -> str:
+    """The setting that says where the repositories and files of the generated projects are."""
+    return locations_of(generated_files)
+
+
+def locations_of(files: Path) -> str:
+    """Return the setting for a sample whose repositories and files are in this folder."""
+    folders = {"repositories": "repositories", "uploads": "uploads", "lfs_objects": "lfs-objects"}
+    return ", ".join(f"{name}={files / folder}" for name, folder in folders.items())
 
 
 @pytest.fixture(scope="session")

@@ -133,8 +133,7 @@ def _ordered(value: Any) -> Any:
         return [_ordered(item) for item in value]
     if not isinstance(value, dict):
         return value
-    absent = {key for key in FROM_GIT & value.keys() if value[key] is None}
-    pairs = [(key, _ordered(item)) for key, item in value.items() if key not in absent]
+    pairs = [(key, _ordered(item)) for key, item in value.items() if key not in FROM_GIT]
     return sorted(pairs, key=lambda pair: pair[0] == "textColor")
 
 

@@ -21,6 +21,7 @@ from dev.rest import Rest
 from project_export.ledger import Job, Ledger, make_engine, upgrade
 from project_export.sample import schema
 from project_export.sample.generate import generate
+from tests.databases import locations_of
 from tests.receiver import Receiver
 
 DAG_ID = "export_project"
@@ -59,6 +60,7 @@ class Stage:
     ) -> None:
         self.receiver = receiver
         self.store = state / "exports"
+        self.files = state / "files"
         self.source = (source_server or server).create_database("stage_sample")
         ledger = server.create_database("stage_ledger")
         self.passwords = {role: secrets.token_urlsafe(24) for role in ("stage_reader", "stage_keeper")}
@@ -80,6 +82,7 @@ class Stage:
             "PROJECT_EXPORT_NOTIFY_WEBHOOK": "stage_webhook",
             "PROJECT_EXPORT_UPLOAD_ALLOW_PRIVATE": "true",
             "PROJECT_EXPORT_STORE": self.store.as_uri(),
+            "PROJECT_EXPORT_LOCATIONS": locations_of(self.files),
             "PROJECT_EXPORT_GITLAB_VERSION": "18.6.0",
             "PROJECT_EXPORT_GITLAB_REVISION": "41946e65501",
             # Small projects get several units, too.
@@ -97,7 +100,7 @@ class Stage:
         """Fill the source, make the ledger's tables and start Airflow."""
         with psycopg.connect(self.source) as connection:
             schema.create(connection)
-            generate(connection, PROJECTS, SCALE)
+            generate(connection, PROJECTS, SCALE, files=self.files)
             connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO stage_reader")
         upgrade(make_engine(self.ledger_uri))
         self.airflow.migrate()

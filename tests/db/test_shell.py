@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -59,8 +60,9 @@ class Shell:
 
 
 @pytest.fixture
-def shell(tmp_path: Path, repo: Path) -> Shell:
+def shell(tmp_path: Path, repo: Path, generated_locations: str) -> Shell:
     settings = {
+        "PROJECT_EXPORT_LOCATIONS": generated_locations,
         "PYTHONPATH": str(repo / "include"),
         "PROJECT_EXPORT_GITLAB_VERSION": "18.6.0",
         "PROJECT_EXPORT_GITLAB_REVISION": "0123456789a",
@@ -122,9 +124,10 @@ def test_an_export_from_a_shell_end_to_end(shell: Shell, generated: str, sample_
     said = [line for line in done.stderr.splitlines() if line.endswith(" records")]
     assert sorted(said) == sorted(f"{one.relation}: {one.rows} records" for one in manifest.relations)
 
-    checked = CliRunner().invoke(app, ["verify", str(archive)])
+    checked = CliRunner().invoke(app, ["verify", str(archive), "--deep", "--strict"])
     assert checked.exit_code == 0
     assert "project.manifest.json says" in checked.stdout
+    assert re.search(r"^ +1  project.bundle \(\d+ bytes\)$", checked.stdout, re.MULTILINE)
 
     loaded = CliRunner().invoke(app, ["sample", "load", str(archive), "--dsn", sample_database])
     assert loaded.exit_code == 0, loaded.stderr
