@@ -35,11 +35,11 @@ def test_the_table_says_what_each_relation_costs_and_who_begins_with_it(generate
     code, out, err = plan(generated, "--relations", "issues,labels", "--units", "2")
     assert (code, err) == (0, "")
     lines = [line.split() for line in out.splitlines() if line.strip()]
-    assert lines[0] == ["relation", "records", "cost", "parts", "workers"]
+    assert lines[0] == ["relation", "records", "bytes", "cost", "parts", "workers"]
     issues = next(line for line in lines if line[0] == "issues")
-    assert int(issues[3]) > 1
-    assert issues[4:] == ["0,", "1"]
-    assert next(line for line in lines if line[0] == "project")[1:4] == ["1", "1", "1"]
+    assert int(issues[4]) > 1
+    assert issues[5:] == ["0,", "1"]
+    assert [line[1] + line[3] + line[4] for line in lines if line[0] == "project"] == ["111"]
     assert any("issues (" in line and "parts)" in line for line in out.splitlines())
     assert lines[-1][-2:] == ["2", "worker(s)"]
 

@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from project_export.plan import PARTS_PER_UNIT, Plan, make_plan
+from project_export.plan import BYTES_PER_COST, PARTS_PER_UNIT, RAW_BYTES_PER_COST, Expected, Plan, make_plan
 from project_export.producers import KINDS, Estimate
 from project_export.settings import Settings
 from project_export.tree import load, model
@@ -110,3 +110,26 @@ def test_a_title_says_what_a_unit_begins_with() -> None:
 def test_costs_count_nested_relations() -> None:
     estimates = {piece.relation: piece.estimate for piece in plan({"issues": 10, "protected_tags": 10}).planned}
     assert estimates["issues"] > estimates["protected_tags"] >= 10
+
+
+def test_a_unit_that_the_largest_part_leaves_no_work_for_is_not_planned() -> None:
+    def units(*sizes: int) -> int:
+        names = ("repository", "wiki_repository", "design_repository")
+        found = {name: Estimate(1, size << 10) for name, size in zip(names, sizes, strict=False)}
+        return len(make_plan(TREE, found, Settings(unit_cost=1000), split=True).titles)
+
+    assert [units(*sizes) for sizes in ((100_000,), (100_000, 900), (100_000, 1000), (5000, 5000, 5000))] == [
+        1,
+        1,
+        2,
+        3,
+    ]
+
+
+def test_files_and_bundles_count_in_full_and_records_by_their_cost() -> None:
+    sizes = {"labels": Estimate(1000, 1), "uploads": Estimate(3, 70 * MIB, True), "repository": Estimate(1, 5 * MIB)}
+    found = make_plan(TREE, sizes, Settings(), split=True)
+    cost = sum(piece.estimate for piece in found.planned if piece.relation == "labels")
+    assert found.expected == Expected(cost * BYTES_PER_COST + 75 * MIB, cost * RAW_BYTES_PER_COST + 75 * MIB, 75 * MIB)
+    unknown = make_plan(TREE, {"repository": Estimate(1), "uploads": Estimate(3)}, Settings(), split=True)
+    assert unknown.expected == Expected(0, 0, 0)

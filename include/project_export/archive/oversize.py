@@ -7,13 +7,17 @@ import math
 from project_export.formats import Limits
 
 
-def too_large(stored: int, unpacked: int, limits: Limits | None) -> tuple[str, ...]:
-    """Return remarks on an archive. stored, unpacked: its size in bytes. limits: of its format, None for no limits."""
+def too_large(stored: int, unpacked: int, limits: Limits | None, *, expected: bool = False) -> tuple[str, ...]:
+    """Return remarks on an archive.
+
+    stored, unpacked: its size in bytes. limits: of its format, None for no limits. expected: the sizes are estimates.
+    """
+    about = "about " if expected else ""
     remarks = []
     if limits and unpacked > limits.unpacked:
-        remarks.append(f"{unpacked} bytes once unpacked: {limits.on_unpacked}")
+        remarks.append(f"{about}{unpacked} bytes once unpacked: {limits.on_unpacked}")
     if limits and stored > limits.stored:
-        remarks.append(f"an archive of {stored} bytes: {limits.on_stored}")
+        remarks.append(f"an archive of {about}{stored} bytes: {limits.on_stored}")
     return tuple(remarks)
 
 

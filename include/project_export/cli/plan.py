@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from project_export import libpq
+from project_export.archive.oversize import too_large
 from project_export.cli.exits import errors
 from project_export.cli.options import GitlabVersion, settings
+from project_export.formats import Limits as FormatLimits
 from project_export.plan import Plan
 from project_export.request import Request
 from project_export.shell import source_name
@@ -23,6 +25,7 @@ from project_export.tree import load
 
 _PIPE_COLUMNS = 500
 """Width for an output that is not a terminal: nothing is cut or wrapped."""
+_NUMBERS = ("records", "bytes", "cost", "parts")
 
 
 def plan(
@@ -49,41 +52,49 @@ def plan(
         policies, name = given.allow_row_security, f"project_export plan project {project_id}"
         with Session(lambda: libpq.connect(source), name, limits, policies=policies) as session:
             made = plan_export(session, loaded, project_id, request.relations, given, split=split)
-    found = _described(made)
+    found = _described(made, loaded.format.limits)
     if as_json:
         print(json.dumps({"project_id": project_id, **found}, indent=2))
     else:
         _print(found)
 
 
-def _described(made: Plan) -> dict[str, Any]:
-    """Return relations and workers as plain values: relations by their cost, workers by their numbers."""
+def _described(made: Plan, limits: FormatLimits | None) -> dict[str, Any]:
+    """Return the plan as plain values: relations by their cost, workers by their numbers, and the expected archive.
+
+    limits: of the importer.
+    """
     relations: dict[str, dict[str, Any]] = {}
     costs = [0] * len(made.titles)
     for piece in made.planned:
-        new = {"relation": piece.relation, "records": made.counts[piece.relation], "cost": 0, "parts": 0, "units": []}
-        its = relations.setdefault(piece.relation, new)
+        size = made.estimates[piece.relation]
+        new = {"relation": piece.relation, "records": size.records, "bytes": size.bytes}
+        its = relations.setdefault(piece.relation, {**new, "cost": 0, "parts": 0, "units": []})
         its["cost"] += piece.estimate
         its["parts"] += 1
         its["units"] = sorted({*its["units"], piece.unit})
         costs[piece.unit] += piece.estimate
+    expected = made.expected
     return {
         "relations": sorted(relations.values(), key=lambda its: -its["cost"]),
         "units": [
             {"unit": unit, "cost": cost, "begins_with": title}
             for unit, (cost, title) in enumerate(zip(costs, made.titles, strict=True))
         ],
+        "archive_bytes": expected.stored,
+        "unpacked_bytes": expected.unpacked,
+        "warnings": list(too_large(expected.stored, expected.unpacked, limits, expected=True)),
     }
 
 
 def _print(found: dict[str, Any]) -> None:
     console = Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS, highlight=False)
     table = Table("relation", box=SIMPLE)
-    for name in ("records", "cost", "parts"):
+    for name in _NUMBERS:
         table.add_column(name, justify="right")
     table.add_column("workers")
     for its in found["relations"]:
-        numbers = (f"{its[name]:,}" for name in ("records", "cost", "parts"))
+        numbers = ("?" if its[name] is None else f"{its[name]:,}" for name in _NUMBERS)
         table.add_row(its["relation"], *numbers, ", ".join(map(str, its["units"])))
     console.print(table)
     table = Table("worker", box=SIMPLE)
@@ -92,5 +103,8 @@ def _print(found: dict[str, Any]) -> None:
     for its in found["units"]:
         table.add_row(str(its["unit"]), f"{its['cost']:,}", its["begins_with"])
     console.print(table)
+    print(f"archive: about {found['archive_bytes']:,} bytes, {found['unpacked_bytes']:,} once unpacked")
+    for warning in found["warnings"]:
+        print(f"warning: {warning}")
     parts = sum(its["parts"] for its in found["relations"])
     print(f"{len(found['relations'])} relation(s), {parts} part(s), {len(found['units'])} worker(s)")

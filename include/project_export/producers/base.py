@@ -29,13 +29,13 @@ class Needs:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The size of a relation: its records, and its bytes before compression, 0 if unknown.
+    """The size of a relation: its records, and its bytes before compression, as far as they are known.
 
-    divisible: whether a part can be less than a record.
+    bytes: None if nothing is known. divisible: whether a part can be less than a record.
     """
 
     records: int
-    bytes: int = 0
+    bytes: int | None = None
     divisible: bool = False
 
 

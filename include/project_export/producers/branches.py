@@ -10,7 +10,8 @@ from pathlib import Path
 from project_export.errors import ArchiveBroken
 from project_export.producers.base import Project
 from project_export.producers.entries import Entries
-from project_export.repositories import Refs, Repository
+from project_export.producers.measure import first_repository
+from project_export.repositories import Refs
 from project_export.store.uris import place
 
 _BRANCH = "refs/heads/"
@@ -72,8 +73,7 @@ def read_branches(project: Project, relation: str) -> RepositoryBranches | None:
         root = place(uri) if uri else None
         if not isinstance(root, Path):
             return None
-        for path in entry.paths:
-            repository = Repository.open(root, path, project.git)
-            if repository is not None:
-                return RepositoryBranches.of(repository.refs())
+        repository = first_repository(root, entry.paths, project.git)
+        if repository is not None:
+            return RepositoryBranches.of(repository.refs())
     return RepositoryBranches()

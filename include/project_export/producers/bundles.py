@@ -19,6 +19,7 @@ from project_export.archive.files import RunFile
 from project_export.errors import FilesMissing, ProjectExportError, RepositoryRefused, StoreRefused
 from project_export.producers.base import Estimate, Needs, Project
 from project_export.producers.entries import Entries, Entry, estimate
+from project_export.producers.measure import first_repository, repository_bytes
 from project_export.producers.packed import chunks as packed_chunks
 from project_export.producers.run import FileProducer, end, header, refused_name
 from project_export.repositories import Repository, mirrored
@@ -51,13 +52,27 @@ class Bundles:
     needs = Needs(session=True)
 
     def estimates(self, project: Project, relations: Sequence[str]) -> Mapping[str, Estimate]:
-        """Return the number of repositories, and the sizes that the source names."""
-        return {name: estimate(project, name) for name in relations}
+        """Return the number of repositories, and the size of those on disk.
+
+        Repositories of a relation of many are not measured: there may be thousands, each of them small.
+        """
+        return {name: self._estimate(project, name) for name in relations}
 
     def producer(self, project: Project, relation: str, part: int, parts: int) -> BundlesProducer:
         """See `Kind.producer`."""
         project.tables.require([relation])
         return BundlesProducer(project, relation, part, parts)
+
+    @staticmethod
+    def _estimate(project: Project, name: str) -> Estimate:
+        relation = project.bound.relation(name)
+        content = relation.content
+        assert content is not None, "the tree gives every relation of this kind a content"
+
+        def measure(entry: Entry) -> int | None:
+            return repository_bytes(project, content.location, entry) if relation.one else entry.bytes
+
+        return estimate(project, name, measure)
 
 
 class BundlesProducer(FileProducer):
@@ -109,8 +124,7 @@ class BundlesProducer(FileProducer):
     def _at(self, uri: str, entry: Entry) -> AbstractContextManager[Repository | None]:
         root = place(uri)
         if isinstance(root, Path):
-            opened = (Repository.open(root, path, self.project.git) for path in entry.paths)
-            return nullcontext(next((one for one in opened if one is not None), None))
+            return nullcontext(first_repository(root, entry.paths, self.project.git))
         if entry.url is None:
             raise RepositoryRefused(f"{entry.name} cannot be fetched from {root}: its path there is unknown.")
         self.omitted[_UNADVERTISED] += 1

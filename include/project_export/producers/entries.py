@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,19 +100,23 @@ class Entries:
         )
 
 
-def estimate(project: Project, relation: str, *, divisible: bool = False) -> Estimate:
-    """Return the number of a relation's files and their total size, as the source names it.
+def estimate(
+    project: Project, relation: str, measure: Callable[[Entry], int | None], *, divisible: bool = False
+) -> Estimate:
+    """Return the number of a relation's entries, and the total size of those that will be exported.
 
-    If they cannot be listed, logs it: the export will report what is wrong. Raises SourceBusy if the session is lost.
+    measure: returns the bytes of an entry, None if they are unknown. If the entries cannot be listed, logs it: the
+    export will report what is wrong. Raises SourceBusy if the session is lost.
     """
-    number = size = 0
+    number = total = unknown = 0
     try:
         with project.session.attempt(f"list {relation}"):
             for entry in Entries(project, relation).read():
-                number, size = number + 1, size + (entry.bytes or 0)
+                size = measure(entry) if entry.name is not None else 0
+                number, total, unknown = number + 1, total + (size or 0), unknown + (size is None)
     except (SourceRefused, SourceBusy) as error:
         if project.session.lost:
             raise
         log.warning("%s cannot be listed: %s", relation, error)
         return Estimate(1)
-    return Estimate(number, size, divisible)
+    return Estimate(number, None if number and unknown == number else total, divisible)

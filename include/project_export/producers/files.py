@@ -47,13 +47,19 @@ class Files:
     needs = Needs(session=True, snapshot=True)
 
     def estimates(self, project: Project, relations: Sequence[str]) -> Mapping[str, Estimate]:
-        """Return number and total size of the files that the source names."""
-        return {name: estimate(project, name, divisible=True) for name in relations}
+        """Return number and total size of the files that the source names, in locations that are set."""
+        return {name: self._estimate(project, name) for name in relations}
 
     def producer(self, project: Project, relation: str, part: int, parts: int) -> FilesProducer:
         """See `Kind.producer`."""
         project.tables.require([relation])
         return FilesProducer(project, relation, part, parts)
+
+    @staticmethod
+    def _estimate(project: Project, relation: str) -> Estimate:
+        content = project.bound.relation(relation).content
+        there = content is not None and project.locations.has(content.location)
+        return estimate(project, relation, lambda entry: entry.bytes if there else 0, divisible=True)
 
 
 class FilesProducer(FileProducer):

@@ -89,7 +89,8 @@ def _estimate(project: Project, reader: Reader, sizes: Sizes, name: str) -> Esti
             raise
         log.warning("%s cannot be counted: %s", name, error)
         return Estimate(1)
-    return Estimate(records, sizes.of(project.bound.relation(name), records))
+    size = sizes.of(project.bound.relation(name), records)
+    return Estimate(records, size if size or not records else None)
 
 
 def _counted(found: Counter[str]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from project_export.archive.oversize import too_large
 from project_export.errors import JobActive, MoveRefused, StoreRefused
 from project_export.ledger import Job, JobRequest, being_exported
 from project_export.plan import Plan
@@ -16,9 +17,6 @@ from project_export.steps.preflight import all_at_once
 from project_export.steps.upload import check_upload
 
 log = logging.getLogger(__name__)
-
-BYTES_PER_COST = 150
-"""Bytes of an archive per unit of the plan's cost; the sample's projects take 125 to 160."""
 
 _CLEAR_ALL = "Only this task was cleared: clear the tasks after it as well."
 
@@ -106,7 +104,10 @@ def _create(
     split = consistency == "project"
     with ctx.session(f"plan project {request.project_id}") as session:
         plan = plan_export(session, ctx.tree, request.project_id, request.relations, ctx.settings, split=split)
-    _require_space(ctx, request, plan)
+    stored = _expected_bytes(ctx, request, plan)
+    for remark in too_large(stored, plan.expected.unpacked, ctx.tree.format.limits, expected=True):
+        log.warning("expected: %s", remark)
+    _require_space(ctx, stored)
     job_request = JobRequest(
         source=ctx.source,
         tree=ctx.tree.name,
@@ -125,7 +126,7 @@ def _create(
             other = living_job(ctx, request.project_id, run_alive)
             if other is not None:
                 return _taken(request, run_id, other)
-    numbers = (job.id, len(plan.counts), len(plan.planned), len(plan.titles))
+    numbers = (job.id, len(plan.estimates), len(plan.planned), len(plan.titles))
     log.info("job %d: %d relation(s), %d part(s), %d worker(s)", *numbers)
     for unit, title in enumerate(plan.titles):
         log.info("worker %d: %s", unit, title)
@@ -142,19 +143,22 @@ def _taken(request: Request, run_id: str, other: Job) -> Created:
     return Created(other.id, (), joined=True, project=other.plan.get("project", ""))
 
 
-def _require_space(ctx: Context, request: Request, plan: Plan) -> None:
-    """Raise StoreRefused if the parts and the archive, each as large as the estimate, do not fit into a local store.
+def _expected_bytes(ctx: Context, request: Request, plan: Plan) -> int:
+    """Return the expected size of the archive: that of the project's latest one, unless its files have grown.
 
-    The estimate is the size of the project's latest archive. If there is none, or only some relations are wanted, it is
-    the plan's cost times BYTES_PER_COST.
+    If there is none, or only some relations are wanted, it is the plan's.
     """
-    free = ctx.store.free_bytes()
     past = ctx.ledger.queries.latest_archive(ctx.source, ctx.tree.name, request.project_id)
     last = past.archive_bytes if past and not request.relations else None
-    estimate = last or sum(row.estimate for row in plan.planned) * BYTES_PER_COST
-    if free is not None and free < 2 * estimate:
+    return max(last, plan.expected.outside) if last else plan.expected.stored
+
+
+def _require_space(ctx: Context, expected: int) -> None:
+    """Raise StoreRefused if the parts and the archive, each of the expected size, do not fit into a local store."""
+    free = ctx.store.free_bytes()
+    if free is not None and free < 2 * expected:
         raise StoreRefused(
-            f"{ctx.store.uri} has {free} bytes free; the archive may need {estimate}, and its parts as much. "
+            f"{ctx.store.uri} has {free} bytes free; the archive may need {expected}, and its parts as much. "
             "Free space there, or let prune_exports run, then retry."
         )
 
