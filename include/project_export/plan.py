@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from project_export.ledger import Planned
-from project_export.producers import Estimate
+from project_export.producers import Estimate, kind_of
 from project_export.settings import Settings
 from project_export.tree import Relation, Tree
 
@@ -87,7 +87,9 @@ def make_plan(tree: Tree, estimates: Mapping[str, Estimate], settings: Settings,
     for cost, name, part, parts in sorted(pieces, key=lambda piece: (-piece[0], order[piece[1]], piece[2])):
         load, unit = heapq.heappop(loads)
         heapq.heappush(loads, (load + cost, unit))
-        planned.append(Planned(name, order[name], unit=unit, estimate=cost, part=part, parts=parts))
+        # Rows of the source decide which part has which of its records.
+        snapshot = parts > 1 or kind_of(tree.relation(name)).needs.snapshot
+        planned.append(Planned(name, order[name], unit=unit, estimate=cost, part=part, parts=parts, snapshot=snapshot))
     titles = (_title([piece for piece in planned if piece.unit == unit]) for unit in range(units))
     return Plan(tuple(planned), tuple(titles), estimates, _expected(tree, estimates))
 

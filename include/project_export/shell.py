@@ -181,7 +181,7 @@ class _Snapshot:
         self._ctx = ctx
         self._job_id = created.job_id
         self._wanted = created.shared
-        self._holder = Holder(ctx, created.job_id) if created.shared else None
+        self._holder = Holder.of(ctx, created.job_id) if created.shared else None
 
     def touch(self) -> None:
         """Keep the snapshot alive while it is needed. If it is lost, hold a new one; all relations are read again."""
@@ -189,7 +189,8 @@ class _Snapshot:
             return
         try:
             if self._holder is None:
-                self._holder = Holder(self._ctx, self._job_id)
+                self._holder = Holder.of(self._ctx, self._job_id)
+                self._wanted = self._holder is not None
             elif not self._holder.needed():
                 self.close()
         except SourceBusy as error:

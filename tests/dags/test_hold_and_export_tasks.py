@@ -26,7 +26,7 @@ def test_a_retry_holds_a_snapshot_only_while_a_relation_needs_it(monkeypatch, nu
 
     from project_export.airflow.operators import HoldSnapshot
 
-    queries = SimpleNamespace(progress=lambda job_id: SimpleNamespace(pending=pending))
+    queries = SimpleNamespace(progress=lambda job_id: SimpleNamespace(on_snapshot=pending))
     connections(monkeypatch)
     task_context(monkeypatch, SimpleNamespace(ledger=SimpleNamespace(queries=queries)))
     ti = TaskInstance()

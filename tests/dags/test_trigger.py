@@ -45,7 +45,7 @@ def test_it_imports_in_a_thread_so_that_the_triggerer_goes_on(tmp_path, repo):
     *imports, error = done.stdout.splitlines()
     assert "project_export.steps False" in imports
     assert not [line for line in imports if line.endswith("True")]
-    assert error == "SourceBusy"
+    assert error == "LedgerBusy"
 
 
 def test_it_keeps_names_only():

@@ -430,6 +430,24 @@ def test_a_new_generation_requeues_the_rows_of_older_ones_unless_they_failed_for
     assert take(ledger, job).generation == 2
 
 
+def test_a_new_generation_changes_no_row_that_needs_no_snapshot(ledger: Ledger) -> None:
+    planned = [Planned("finished", 0, snapshot=False), Planned("started", 1, snapshot=False), Planned("records", 2)]
+    job = open_job(ledger, *planned)
+    ledger.jobs.begin_generation(job.id, 1, "00000003-1", "first")
+    finished = take(ledger, job)
+    ledger.claims.finish(finished, Facts(), "file:///a")
+    started, records = take(ledger, job), take(ledger, job)
+    assert [finished.snapshot, started.snapshot, records.snapshot] == [False, False, True]
+    assert ledger.queries.progress(job.id).on_snapshot == 1
+    ledger.claims.finish(records, Facts(), "file:///b")
+    assert ledger.queries.progress(job.id).on_snapshot == 0
+    ledger.jobs.begin_generation(job.id, 2, "00000005-1", "the snapshot's holder is gone")
+    assert [row.state for row in ledger.queries.rows(job.id)] == ["finished", "started", "queued"]
+    assert [row.snapshot for row in ledger.queries.rows(job.id)] == [False, False, True]
+    assert ledger.queries.progress(job.id).on_snapshot == 1
+    ledger.claims.finish(started, Facts(), "file:///c")
+
+
 def test_a_generation_begins_only_after_the_one_before_it(ledger: Ledger) -> None:
     job = open_job(ledger)
     take(ledger, job)

@@ -125,13 +125,14 @@ class HoldSnapshot(BaseOperator):
         )
 
     def _needed(self) -> bool:
-        """Return whether a relation is pending. Not when the merge has exported everything because no triggerer ran.
+        """Return whether a relation that needs a snapshot is pending.
 
+        None is when the merge has exported everything because no triggerer ran, or when only a repository failed.
         The first try does not check: all workers wait for its snapshot.
         """
         from project_export.airflow.context import task_context
 
-        return bool(task_context().ledger.queries.progress(self.units[0]["job_id"]).pending)
+        return bool(task_context().ledger.queries.progress(self.units[0]["job_id"]).on_snapshot)
 
 
 class ExportRelation(BaseOperator):

@@ -25,8 +25,8 @@ class SnapshotTrigger(BaseTrigger):
     """Holds a snapshot for a job and ends when nothing needs it. It knows connection ids and the job's id, no secret.
 
     settings: the task's settings, without those that only the triggerer's own environment may set.
-    A triggerer that restarts runs the trigger again. This starts a new generation of the job, and all relations are
-    read again.
+    A triggerer that restarts runs the trigger again. This starts a new generation of the job, and all relations that
+    need a snapshot are read again.
     """
 
     def __init__(
@@ -92,10 +92,11 @@ async def hold(job_id: int, source_conn_id: str, ledger_conn_id: str, settings: 
     ledger = hook(connection=await BaseHook.aget_connection(ledger_conn_id))
     ctx, holder = await asyncio.to_thread(_holder, source, ledger, job_id, settings)
     try:
-        while await asyncio.to_thread(holder.needed):
+        while holder is not None and await asyncio.to_thread(holder.needed):
             await asyncio.sleep(TOUCH_SECONDS)
     finally:
-        holder.close()
+        if holder is not None:
+            holder.close()
         ctx.ledger.close()
 
 
@@ -107,15 +108,15 @@ def _hook_class() -> type[PostgresHook]:
 
 def _holder(
     source: PostgresHook, ledger: PostgresHook, job_id: int, settings: dict[str, Any]
-) -> tuple[Context, Holder]:
-    """Return a context on two connections, and a holder. After an error nothing of them stays open."""
+) -> tuple[Context, Holder | None]:
+    """Return a context on two connections, and a holder, if one is needed. After an error nothing stays open."""
     from project_export.airflow.context import make_context
     from project_export.settings import Settings
     from project_export.steps import Holder
 
     ctx = make_context(Settings(**settings), source, ledger)
     try:
-        return ctx, Holder(ctx, job_id)
+        return ctx, Holder.of(ctx, job_id)
     except BaseException:
         ctx.ledger.close()
         raise

@@ -93,6 +93,7 @@ class Claims:
                 RelationExport.attempt,
                 RelationExport.generation,
                 RelationExport.failed_attempts,
+                RelationExport.snapshot,
             )
         )
         with self._database.write() as connection:

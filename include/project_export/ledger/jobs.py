@@ -134,6 +134,7 @@ class Jobs:
     def begin_generation(self, job_id: int, generation: int, snapshot_id: str, reason: str) -> None:
         """Begin a generation with a snapshot that the caller holds, and queue the rows of older generations again.
 
+        Rows that need no snapshot stay unchanged.
         Two snapshots are never mixed: when several callers found the snapshot of generation - 1 gone, the first one
         succeeds, and the others get AttemptRevoked and read its snapshot. AttemptRevoked is also raised when the job is
         not started. Rows that have failed for good stay failed until they are requeued: one of them may be what ended
@@ -149,7 +150,10 @@ class Jobs:
             .values(snapshot_generation=generation, snapshot_id=snapshot_id, snapshot_at=clock())
         )
         older = requeued(reason).where(
-            RelationExport.job_id == job_id, RelationExport.generation < generation, RelationExport.state != "failed"
+            RelationExport.job_id == job_id,
+            RelationExport.generation < generation,
+            RelationExport.state != "failed",
+            RelationExport.snapshot,
         )
         with self._database.write() as connection:
             if not announce(connection, begin):

@@ -17,6 +17,7 @@ from sqlalchemy import (
     false,
     func,
     text,
+    true,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -24,7 +25,7 @@ from project_export.ledger.columns import BigKey, UtcDateTime, clock
 from project_export.ledger.records import Outcome
 from project_export.ledger.states import PENDING, STATES
 
-REVISION = "0008"
+REVISION = "0009"
 """The migration that these models need; a test compares it with the newest one."""
 
 
@@ -138,6 +139,7 @@ class RelationExport(Base):
     cancelled: Mapped[bool] = mapped_column(server_default=false())
     error_code: Mapped[str | None]
     files: Mapped[list[Any]] = mapped_column(server_default=text("'[]'"))
+    snapshot: Mapped[bool] = mapped_column(server_default=true())
 
     __table_args__ = (
         CheckConstraint(_among("state", STATES), name="relation_export_state"),

@@ -17,7 +17,8 @@ class Progress:
     """How far a job is: the number of its rows in each state, and sums over all of them.
 
     generation: of the snapshot. records, raw_bytes: exported so far. estimate: the expected cost; estimate_done: the
-    part of it that is finished. began: when the first row was claimed; now: by the same clock.
+    part of it that is finished. on_snapshot: pending rows that need the job's snapshot. began: when the first row was
+    claimed; now: by the same clock.
     """
 
     state: str
@@ -30,6 +31,7 @@ class Progress:
     raw_bytes: int
     estimate: int
     estimate_done: int = 0
+    on_snapshot: int = 0
     began: datetime | None = None
     now: datetime | None = None
 

@@ -14,7 +14,7 @@ from project_export.ledger.models import ProjectExportJob, RelationExport
 from project_export.ledger.progress import JobProgress, Progress, RelationProgress, relations_of
 from project_export.ledger.reading import JOB, active_job, job_of, missing, newest_job, of_project, rows_where, the_job
 from project_export.ledger.records import Job, Row
-from project_export.ledger.states import FAILED, FINISHED, QUEUED, STARTED
+from project_export.ledger.states import FAILED, FINISHED, PENDING, QUEUED, STARTED
 
 
 class Queries:
@@ -163,6 +163,7 @@ def _sums() -> Iterator[ColumnElement[Any]]:
         yield cast(func.coalesce(func.sum(column), 0), BigInteger).label(column.key)
     done = func.sum(rows.estimate).filter(rows.state == FINISHED)
     yield cast(func.coalesce(done, 0), BigInteger).label("estimate_done")
+    yield func.count(rows.id).filter(rows.state.in_(PENDING), rows.snapshot).label("on_snapshot")
     yield func.min(rows.started_at).label("began")
 
 

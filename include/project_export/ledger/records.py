@@ -37,7 +37,8 @@ class Planned:
     """One relation, or one part of it, of a new job.
 
     position: the relation's position in the archive. part: counts from 0 to parts - 1. unit: the number of the worker
-    that it is planned for. estimate: the expected cost, on any scale; expensive rows are claimed first.
+    that it is planned for. estimate: the expected cost, on any scale; expensive rows are claimed first. snapshot:
+    whether it must be read from the snapshot that the job's relations share.
     """
 
     relation: str
@@ -46,6 +47,7 @@ class Planned:
     estimate: int = 0
     part: int = 0
     parts: int = 1
+    snapshot: bool = True
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class Row:
     odd about the part, or what the source's version does not have. omissions: what the source has, or may have, and the
     part lacks. attempt: counts all attempts; failed_attempts: those that failed since the job was opened or reopened,
     deaths included. deaths: processes that died while they worked on it. error_code: see `Failure.code`. cancelled: it
-    failed only because another row had failed.
+    failed only because another row had failed. snapshot: see `Planned`.
     """
 
     id: int
@@ -121,6 +123,7 @@ class Row:
     omissions: tuple[str, ...]
     cancelled: bool
     error_code: str | None
+    snapshot: bool
 
     @property
     def failure(self) -> Failure:
@@ -140,7 +143,8 @@ class Row:
 class Claim:
     """The right of one attempt to write a row, until another attempt has the row. Every later write names it.
 
-    failed_attempts: attempts that failed before this one, since the job was opened or reopened.
+    failed_attempts: attempts that failed before this one, since the job was opened or reopened. snapshot: see
+    `Planned`.
     """
 
     row_id: int
@@ -151,6 +155,7 @@ class Claim:
     attempt: int
     generation: int
     failed_attempts: int = 0
+    snapshot: bool = True
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ class Needs:
     """What a kind of relation needs of the worker that exports it.
 
     session: a session on the source. snapshot: a session that sees the same state of the source as all other relations
-    of the job. line_limit: a report of records that are too long for the importer.
+    of the job; a relation that is split needs that in any case. line_limit: a report of records that are too long for
+    the importer.
     """
 
     session: bool = False

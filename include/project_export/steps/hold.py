@@ -1,7 +1,7 @@
 """Hold one snapshot for all workers of a job: one open transaction, whose snapshot they import.
 
 Each snapshot is a generation of the job. Two snapshots are never mixed: a new generation requeues all rows of older
-ones, and an attempt that read another snapshot is fenced off.
+ones that need a snapshot, and an attempt that read another snapshot is fenced off.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ _GRACE_SECONDS = 60
 
 @dataclass(frozen=True)
 class Loan:
-    """A session on the snapshot of a generation; None if the snapshot is no longer held."""
+    """A session on the snapshot of a generation; None if the snapshot is no longer held.
+
+    generation: 0 if the session has a transaction of its own, for rows that need no snapshot.
+    """
 
     session: Session | None
     generation: int
@@ -52,7 +55,9 @@ def lend(ctx: Context, job_id: int, session: Session, seen: int | None = None) -
     ctx.ledger.jobs.begin_generation(job_id, generation, session.export_snapshot(), reason)
     if generation > 1:
         log.warning(
-            "job %d: generation %d starts with a new snapshot; all relations are read again", job_id, generation
+            "job %d: generation %d starts with a new snapshot; all relations that need one are read again",
+            job_id,
+            generation,
         )
     return generation
 
@@ -60,7 +65,7 @@ def lend(ctx: Context, job_id: int, session: Session, seen: int | None = None) -
 def borrow(ctx: Context, job_id: int, name: str, wait_seconds: float) -> Loan | None:
     """Return a session on the job's snapshot, or the generation whose snapshot is lost; None if no row is queued.
 
-    Waits up to `wait_seconds` for a snapshot.
+    Waits up to `wait_seconds` for a snapshot, unless no queued row needs one.
     """
     deadline = time.monotonic() + wait_seconds
     while True:
@@ -74,6 +79,8 @@ def borrow(ctx: Context, job_id: int, name: str, wait_seconds: float) -> Loan | 
             progress = ctx.ledger.queries.progress(job_id)
             if progress.state != "started" or not progress.queued:
                 return None  # there will be no other snapshot
+            if not any(row.snapshot for row in ctx.ledger.queries.rows(job_id, "queued")):
+                return Loan(ctx.session(name), 0)
             left = deadline - time.monotonic()
             if left <= 0:
                 return Loan(None, job.snapshot_generation)
@@ -112,6 +119,11 @@ class Holder:
             self._session.close()
             raise
 
+    @classmethod
+    def of(cls, ctx: Context, job_id: int) -> Holder | None:
+        """Return a holder of a new snapshot; None if no pending relation needs one. Raises what `lend` raises."""
+        return cls(ctx, job_id) if ctx.ledger.queries.progress(job_id).on_snapshot else None
+
     def needed(self) -> bool:
         """Keep the session busy, and return whether the job still needs it. Raises SourceBusy when it is lost."""
         self._session.one("SELECT 1")
@@ -134,7 +146,7 @@ class Holder:
             return self._kept(job)
         self._failed = False
         progress = ledger.queries.progress(job.id)
-        if not progress.pending and not (progress.failed and job.grace_seconds):
+        if not progress.on_snapshot and not (progress.failed and job.grace_seconds):
             return False  # nothing failed, or nothing can be resumed
         if ledger.watch.quiet(job.id, idle_seconds):
             text = "job %d: nobody has worked on it for %.0f s, so the snapshot is released"

@@ -22,7 +22,8 @@ class UnitSource:
 
     consistency=project: all rows of a generation share one snapshot, which the worker borrows from its holder. If there
     is no holder, a worker that may lend lends its own snapshot; if several may, one does and the others borrow from it.
-    consistency=relation: each row has its own transaction.
+    consistency=relation: each row has its own transaction, and so do rows that need no snapshot, while no other row is
+    queued and nobody holds one.
 
     lends: whether the worker may lend. lending: whether it does, which means that others need it to keep running.
     """
@@ -52,7 +53,7 @@ class UnitSource:
             session = None
         if session is None:
             self._open()
-        elif not self._shared:
+        elif not self._generation:
             session.renew()
         return self.session is not None
 
@@ -62,9 +63,8 @@ class UnitSource:
 
     def producer(self, claim: Claim) -> Producer:
         """Return the producer of a claimed row's part. Raises AttemptRevoked if the row belongs to another snapshot."""
-        kind = self.kind(claim)
         assert self.session is not None, "call ready() first"
-        if kind.needs.snapshot and self._shared and claim.generation != self._generation:
+        if claim.snapshot and self._shared and claim.generation != self._generation:
             self._ctx.ledger.claims.requeue({claim.row_id: claim.attempt}, "claimed by a worker with an older snapshot")
             self.close()
             message = f"{claim.relation} must be read from snapshot generation {claim.generation}"
@@ -72,7 +72,7 @@ class UnitSource:
         with self.session.attempt(claim.relation):
             if self._project is None or self._project.session is not self.session:
                 self._project = self._seen(self.session)
-            return kind.producer(self._project, claim.relation, claim.part, claim.parts)
+            return self.kind(claim).producer(self._project, claim.relation, claim.part, claim.parts)
 
     def confirm(self, claim: Claim) -> None:
         """Raise SnapshotMissing, and end the session, if the records that were just read may be incomplete.
@@ -81,7 +81,7 @@ class UnitSource:
         Transactions that imported the snapshot then miss them without an error (observed with PostgreSQL 15).
         """
         session = self.session
-        if not self.kind(claim).needs.snapshot or session is None or session.snapshot is None:
+        if not claim.snapshot or session is None or session.snapshot is None:
             return
         if not session.one("SELECT pg_is_in_recovery()")[0]:
             return
