@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import tarfile
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from project_export.archive.manifest import Manifest
 from project_export.merged import Merged
 from project_export.steps import Context
 from project_export.store.uris import path_of
-from tests.runs import context, merge, started, work
+from tests.runs import context, held, merge, started, work
 
 TREE = """
 name: attic
@@ -132,7 +133,8 @@ class Attic:
         """Export it; raise the first error of a worker, if the merge does not."""
         ctx = self.context(**settings)
         created = started(ctx, run_id=f"dag/{random.random()}", consistency=settings.get("consistency"))
-        work(ctx, created)
+        with held(ctx, created) if created.shared else nullcontext():
+            work(ctx, created)
         return Exported(ctx, created.job_id, merge(ctx, created))
 
 
