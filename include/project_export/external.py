@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from upath import UPath
 
-from project_export.errors import SettingRefused, nearest
+from project_export.errors import BadRequest, SettingRefused, nearest
 from project_export.store.refusals import Refusals, local_refusals, reading, remote_refusals
 from project_export.store.uris import place, uri_of
 
@@ -170,6 +170,12 @@ class Locations:
                 known = nearest(base, declared) if declared else "the tree declares none"
                 raise SettingRefused(f"PROJECT_EXPORT_LOCATIONS: location {base} is unknown; {known}")
             uris[name] = uri.strip().rstrip(",")
+            try:
+                place(uris[name])
+            except BadRequest as error:
+                raise SettingRefused(
+                    f"PROJECT_EXPORT_LOCATIONS: {name} is neither an absolute path nor a URI; got {uris[name]!r}"
+                ) from error
         return cls(uris)
 
     def uri(self, name: str, part: str = "") -> str | None:
