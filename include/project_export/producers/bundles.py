@@ -89,7 +89,7 @@ class BundlesProducer(FileProducer):
         if self._running is not None:
             self._running.cancel()
 
-    def chunks(self) -> Iterator[Chunk]:
+    def read(self) -> Iterator[Chunk]:
         """See `Producer.chunks`. Raises RepositoryRefused, GitFailed, FilesMissing."""
         taken: set[bytes] = set()
         for entry in self._entries:

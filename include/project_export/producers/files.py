@@ -75,7 +75,7 @@ class FilesProducer(FileProducer):
     def cancel(self) -> None:
         """See `Producer.cancel`; nothing works outside this process."""
 
-    def chunks(self) -> Iterator[Chunk]:
+    def read(self) -> Iterator[Chunk]:
         """See `Producer.chunks`. Raises FilesMissing, with all files of the part that are missing or altered."""
         if not self.project.locations.has(self.content.location):
             for span in self._spans():

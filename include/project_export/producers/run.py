@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from project_export.archive.files import RunFile
@@ -19,7 +20,7 @@ log = logging.getLogger(__name__)
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
-class FileProducer:
+class FileProducer(ABC):
     """What the producers of files and of bundles have in common: what they have written and left out, in order."""
 
     def __init__(self, project: Project, relation: str, part: int) -> None:
@@ -31,6 +32,15 @@ class FileProducer:
         self.omitted: Counter[str] = Counter()
         # Remarks and omissions of the whole relation are reported once, with its first part.
         self._known = (project.bound, project.tables) if part == 0 else ()
+
+    def chunks(self) -> Iterator[Chunk]:
+        """See `Producer.chunks`. The session may be idle for hours while files or repositories are read."""
+        with self.project.session.waiting():
+            yield from self.read()
+
+    @abstractmethod
+    def read(self) -> Iterator[Chunk]:
+        """Yield the chunks; see `Producer.chunks`."""
 
     def lacks(self, name: str, why: str, detail: str = "") -> None:
         """Note a file that the archive lacks. detail: for the log."""

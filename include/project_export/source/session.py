@@ -180,6 +180,16 @@ class Session:
         with self._translated("savepoint"):
             self._connection.execute("ROLLBACK TO SAVEPOINT mark")
 
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Let the session be idle for as long as the block takes, although the server ends one that is idle too long.
+
+        If the block raises an exception, the enclosing `attempt` restores the limit.
+        """
+        self._limit_idling(0)
+        yield
+        self._limit_idling(self._limits.idle_seconds)
+
     @property
     def lost(self) -> bool:
         """Whether the connection is closed."""
@@ -234,6 +244,11 @@ class Session:
             for table, column, type_name in cursor.execute(_CATALOGUE, [sorted(tables)]):
                 found.setdefault(table, {})[column] = type_name
             return found
+
+    def _limit_idling(self, seconds: float) -> None:
+        name, value = sql.Identifier("idle_in_transaction_session_timeout"), sql.Literal(_milliseconds(seconds))
+        with self._translated("limit"):
+            self._connection.execute(sql.SQL("SET LOCAL {} TO {}").format(name, value))
 
     @contextmanager
     def _translated(self, what: str) -> Iterator[None]:
