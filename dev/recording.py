@@ -24,7 +24,7 @@ from project_export.store.uris import shown
 
 IMAGE = REPO / "docs" / "images" / "export.svg"
 PROJECT_ID, SCALE, WIDTH, RUN_SECONDS = 1, 25.0, 96, 300
-NAMES = 12
+FIRST, LAST = 10, 8
 
 
 def main() -> int:
@@ -59,7 +59,7 @@ def _record(stack: Stack, console: Console) -> None:
     archive = Path(shown(str(job.archive_uri)))
     os.chdir(archive.parent)
     names = _run(console, "tar", "--list", "--file", archive.name).splitlines()
-    console.print(Text("\n".join([*names[:NAMES], f"({len(names) - NAMES} more)", ""])))
+    console.print(Text("\n".join([*names[:FIRST], f"({len(names) - FIRST - LAST} more)", *names[-LAST:], ""])))
     verified = _run(console, "project-export", "verify", archive.name)
     console.print(Text(verified.splitlines()[-1]))
 
