@@ -10,12 +10,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from project_export.tree.content import PathRule
 from project_export.tree.evidence import Evidence, Known
 from project_export.tree.evidence import names as all_names
 from project_export.tree.forms import Enum, Form, Key
 from project_export.tree.model import Relation, Tree
 from project_export.tree.phrases import anchor, columns, condition, names, note, order, row, table
 from project_export.tree.transforms import TRANSFORMS
+
+_KINDS = {"files": "A file", "bundle": "A Git repository"}
 
 Record = tuple[str, tuple[Key, ...]]
 """Two relations have the same records if table and keys are the same."""
@@ -52,6 +55,7 @@ class _Describer:
     def sections(self) -> Iterator[str]:
         yield self.overview()
         yield from (self.top(relation) for relation in self.tops)
+        yield from map(self.outside, self.tree.files)
         if self.shared:
             yield "## Records in several places"
             yield from (self.content(f"### {self.headings[r]}", relation) for r, relation in self.shared.items())
@@ -71,6 +75,10 @@ class _Describer:
                 sum(1 for _ in relation.walk()) - 1,
             )
             for relation in self.tops
+        ]
+        rows += [
+            (f"[{one.name}]({anchor(one.name)})", f"none: {one.kind}", f"`{one.table}`", 0, 0)
+            for one in self.tree.files
         ]
         parts = ["## Overview", table(("relation", "records", "table", "keys", "nested relations"), rows)]
         return "\n\n".join([*parts, *self.totals()])
@@ -100,6 +108,24 @@ class _Describer:
                 rows += f" Then those where {condition(also, self.tree.root)}: {whose}{only}."
         rows += " Only if the source has the table." * relation.optional
         return self.content(f"{heading}\n\n{rows}", relation)
+
+    def outside(self, relation: Relation) -> str:
+        """Return what a relation of files or repositories consists of."""
+        content = relation.content
+        assert content is not None
+        count = "at most one row" if relation.one else "each row"
+        rows = f"{count} of `{relation.table}` where {condition(relation, self.tree.root)}{order(relation)}"
+        parts = [f"## {relation.name}", f"{_KINDS[relation.kind]} for {rows}."]
+        lines = [("file in the archive", f"`{content.name}`"), ("location", f"`{content.location}`")]
+        lines += [("path", _path(path)) for path in content.paths]
+        named = {"size": content.bytes, "SHA-256": content.sha256, "may be absent unless": content.present}
+        lines += [(what, f"`{key}`") for what, key in named.items() if key]
+        lines += [(f"`{name}`", f"the SHA-256 of `{text}`") for name, text in content.digests]
+        if content.index:
+            lines.append(("index", f"`{content.index.file}`, with `{content.index.key}`"))
+        parts.append(table(("what", "where it comes from"), lines))
+        made = [(f"`{key.name}`", said) for key in relation.keys if (said := note(key))]
+        return "\n\n".join([*parts, *([table(("key", "its value"), made)] if made else [])])
 
     def content(self, heading: str, relation: Relation) -> str:
         """Return the keys of a relation, how their values are made, what is not exported, and what is nested."""
@@ -228,3 +254,9 @@ def _with_note(key: Key) -> str:
 
 def _first_sentence(text: str) -> str:
     return " ".join(text.partition("\n\n")[0].split())
+
+
+def _path(path: PathRule) -> str:
+    """Return a path as Markdown, with the conditions under which it applies."""
+    when = " and ".join(f"`{key}` is {value}" for key, value in path.when)
+    return f"`{path.template}`" + (f" where {when}" if when else "")

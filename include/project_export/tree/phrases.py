@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 
-from project_export.tree.forms import Beside, Condition, Derived, Elsewhere, Form, Key, Order, Ref, Scalar, Source
+from project_export.tree.forms import Beside, Condition, Derived, Elsewhere, Form, Key, Order, Ref, Scalar, Source, Tip
 from project_export.tree.model import Also, Relation
 
 
@@ -20,7 +20,8 @@ def condition(source: Relation | Also, parent: Relation) -> str:
 
 def note(key: Key) -> str:
     """Return how a value is made, nothing if it is the column's own value."""
-    parts = [_of_form(key.form, key)] if key.form != Form((Ref(key.name),)) else []
+    only_git = key.tip is not None and key.form.constant is not None
+    parts = [_of_form(key.form, key)] if key.form != Form((Ref(key.name),)) and not only_git else []
     for layout in key.layouts:
         without = f" and without the table {names(layout.without)}" if layout.without else ""
         parts.append(f"in a layout that has it{without}: {_of_form(layout.form, layout)}")
@@ -29,15 +30,26 @@ def note(key: Key) -> str:
         parts.append(f"as an object with only the key `{key.wrap}`")
     if key.elsewhere is not None:
         parts.append(_elsewhere(key.elsewhere))
+    if key.tip is not None:
+        parts.append(_tip(key.tip, only=only_git))
+    if key.head is not None:
+        parts.append(f"the default branch of [{key.head}]({anchor(key.head)}) replaces it, if it has branches")
     if key.parameter is not None:
         parts.append(f"the request's parameter `{key.parameter}` replaces it")
     if key.last:
         parts.append("comes after the nested relations")
-    if key.why is not None and key.constant is None:
+    if key.why is not None and key.constant is None and key.head is None:
         parts.append(f"usually NULL: {key.why}")
     for edition, variant in key.editions:
         parts.append(f"edition {edition}: {note(replace(variant, wrap=None, last=False)) or 'the column as it is'}")
     return "; ".join(part for part in parts if part)
+
+
+def _tip(tip: Tip, *, only: bool) -> str:
+    """Return which commit is the value. only: whether there is no other, or it replaces NULL."""
+    same = f", if {' = '.join(f'`{ref}`' for ref in tip.same)}" if tip.same else ""
+    where = f"the branch `{tip.branch}` of [{tip.repository}]({anchor(tip.repository)})"
+    return f"{'' if only else 'if NULL, '}the last commit of {where}{same}"
 
 
 def row(row: Beside) -> str:
