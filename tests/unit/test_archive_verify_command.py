@@ -45,7 +45,7 @@ def test_the_report_is_json_on_demand(archive: Path) -> None:
     assert result.exit_code == 1
     report = json.loads(result.stdout)
     findings = {"problems", "warnings", "remarks", "omissions"}
-    assert report.keys() == {"ok", "records", "bytes", "unpacked", "version"} | findings
+    assert report.keys() == {"ok", "records", "files", "bytes", "unpacked", "version"} | findings
     assert (report["ok"], report["version"], report["records"]["issues"]) == (False, "18.6.0", 1)
     assert report["problems"] == [
         {

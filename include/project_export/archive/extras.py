@@ -22,6 +22,10 @@ class Extras(Protocol):
 
     def __init__(self, tree: Tree, contents: Contents, findings: Findings, bundles: BundleCheck) -> None: ...
 
+    def records(self, name: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """Return the content of a file with records, which is read along with it."""
+        ...
+
     def file(self, name: str, chunks: Iterator[bytes]) -> bool:
         """Check a file; return False if the format does not have it."""
         ...
@@ -41,6 +45,10 @@ class NoExtras:
     version: str | None = None
 
     def __init__(self, tree: Tree, contents: Contents, findings: Findings, bundles: BundleCheck) -> None: ...
+
+    def records(self, name: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """Return the content as it is."""
+        return chunks
 
     def file(self, name: str, chunks: Iterator[bytes]) -> bool:
         """Return False: the format has no other file."""

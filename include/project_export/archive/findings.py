@@ -43,6 +43,7 @@ WARNINGS = {
 }
 REMARKS = {
     "absent": "a file that every export of the application has but the importer does not need",
+    "upload": "a text names an upload that is not in the archive: it was deleted, or belongs to another project",
     "form": "not as the application writes it, but read the same way",
     "unknown": "unknown to the tree; unless the importer knows it, it is dropped",
 }

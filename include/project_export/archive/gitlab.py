@@ -10,6 +10,7 @@ from project_export.archive.bundles import BundleCheck
 from project_export.archive.contents import Contents
 from project_export.archive.findings import Findings
 from project_export.archive.lfs import FOLDER, LfsObjects
+from project_export.archive.uploads import Uploads
 from project_export.formats.gitlab import FORMAT_VERSION, GITLAB_REVISION, GITLAB_VERSION, LFS_OBJECTS, VERSION
 from project_export.tree import Tree
 
@@ -17,7 +18,6 @@ LONGEST_VERSION = 256
 
 _VERSION_LINE = re.compile(rb"[\w.+-]+")
 _BUNDLE = re.compile(r"[^/]+\.bundle|snippets/[^/]+\.bundle")
-_UPLOAD = re.compile(r"uploads/[0-9a-f]{10,32}/[^/]+")  # file_uploader.rb: VALID_SECRET_PATTERN
 _OTHER_FOLDERS = ("avatar/", "snippets/")
 
 
@@ -31,6 +31,11 @@ class GitlabFiles:
         self._contents = contents
         self._findings = findings
         self._lfs = LfsObjects(findings)
+        self._uploads = Uploads(findings)
+
+    def records(self, name: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """Read along with the records: they name uploads."""
+        return self._uploads.records(name, chunks)
 
     def file(self, name: str, chunks: Iterator[bytes]) -> bool:
         """Check a file; return False if GitLab's importer does not read it."""
@@ -48,7 +53,7 @@ class GitlabFiles:
             for problem in self._bundles(chunks):
                 self._findings.add("bundle", name, problem)
         else:
-            return name.startswith(_OTHER_FOLDERS) or _UPLOAD.fullmatch(name) is not None
+            return name.startswith(_OTHER_FOLDERS) or self._uploads.file(name)
         return True
 
     def end(self, files: Collection[str]) -> None:
@@ -61,6 +66,7 @@ class GitlabFiles:
             if name not in files:
                 self._findings.add("absent", name, "missing")
         self._lfs.end()
+        self._uploads.end()
 
     def stored(self, path: Path) -> None:
         """Check the type and the name of the archive's file."""

@@ -219,7 +219,7 @@ class _Check:
 
     def _records(self, relation: str, name: str, entry: Entry, *, root: bool) -> None:
         expected = self._expected.file(name, entry.chunks)
-        chunks = expected or entry.chunks
+        chunks = self._extras.records(name, iter(expected or entry.chunks))
         if root:
             records = int(self._contents.document(name, chunks, relation) is not None)
         else:
