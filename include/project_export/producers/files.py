@@ -127,8 +127,12 @@ class FilesProducer(FileProducer):
     def _file(self, found: _Found) -> Iterator[Chunk]:
         """Yield one file, or the range of it; note it, or why it is missing."""
         span, entry, file = found.span, found.span.entry, found.file
+        if found.unsafe:
+            if span.start == 0:
+                self.lacks(span.name, _UNSAFE, found.path)
+            return
         if file is None:
-            self._lack(span, found.why, ", ".join(entry.paths))
+            self._lack(span, _MISSING, ", ".join(entry.paths))
             return
         with file:
             size = file.seek(0, 2)
@@ -162,11 +166,11 @@ class FilesProducer(FileProducer):
             yield end(size)
 
     def _lack(self, span: _Span, why: str, detail: str) -> None:
-        if self._report or why not in (_MISSING, _SIZE, _DIGEST):
-            if span.start == 0:
-                self.lacks(span.name, why, detail)
-        else:
+        """Note a file that is missing or altered: as a failure, or as left out."""
+        if not self._report:
             self._bad.append(f"{span.name}: {why} ({detail})")
+        elif span.start == 0:
+            self.lacks(span.name, why, detail)
 
 
 @dataclass(frozen=True)
@@ -181,12 +185,12 @@ class _Span:
 
 @dataclass(frozen=True)
 class _Found:
-    """An open file, or why it cannot be read."""
+    """An open file, None if there is none. unsafe: whether there is something else that must not be opened."""
 
     span: _Span
-    file: BinaryIO | None
+    file: BinaryIO | None = None
     path: str = ""
-    why: str = ""
+    unsafe: bool = False
 
 
 def _fetched(external: External, spans: Iterator[_Span]) -> Iterator[_Found]:
@@ -221,10 +225,10 @@ def _find(external: External, span: _Span) -> _Found:
             file = external.open(path)
         except Unsafe as error:
             log.warning("%s: %s", span.name, error)
-            return _Found(span, None, path, _UNSAFE)
+            return _Found(span, path=path, unsafe=True)
         if file is not None:
             return _Found(span, file, path)
-    return _Found(span, None, why=_MISSING)
+    return _Found(span)
 
 
 def _blocks(file: BinaryIO, size: int, hashed: Any, path: str) -> Iterator[bytes]:
