@@ -125,6 +125,8 @@ class BundlesProducer(FileProducer):
         root = place(uri)
         if isinstance(root, Path):
             return nullcontext(first_repository(root, entry.paths, self.project.git))
+        if not entry.present:  # a server does not say whether there is none, or whether it may not be read
+            return nullcontext()
         if entry.url is None:
             raise RepositoryRefused(f"{entry.name} cannot be fetched from {root}: its path there is unknown.")
         self.omitted[_UNADVERTISED] += 1
