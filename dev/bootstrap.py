@@ -35,7 +35,7 @@ def main() -> None:
         run(sys.executable, "-m", "venv", "--clear", VENV)
     print("Installing the pinned packages into .venv (some minutes the first time)", flush=True)
     install = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    run(*install, "--constraint", "constraints.txt", "--editable", ".[dev]")
+    run(*install, "--constraint", "constraints.txt", "--editable", ".[dev,s3]")
     # If pip is configured not to compile, each process would compile Airflow again. Some packages include templates
     # that are not valid Python, so the exit code is ignored; a broken module that matters fails on import anyway.
     subprocess.call([str(python), "-m", "compileall", "-qq", "-j", "0", str(VENV / "lib")])

@@ -129,9 +129,9 @@ class Attic:
         }
         return context(self.database, self.ledger_dsn, self.folder / "store", **{**defaults, **settings})
 
-    def export(self, **settings: Any) -> Exported:
+    def export(self, ctx: Context | None = None, **settings: Any) -> Exported:
         """Export it; raise the first error of a worker, if the merge does not."""
-        ctx = self.context(**settings)
+        ctx = ctx or self.context(**settings)
         created = started(ctx, run_id=f"dag/{random.random()}", consistency=settings.get("consistency"))
         with held(ctx, created) if created.shared else nullcontext():
             work(ctx, created)

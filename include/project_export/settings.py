@@ -95,7 +95,8 @@ class Settings(BaseSettings):
         "",
         description="Where the source keeps content outside its database: name=URI, separated by commas, with the"
         " names that the tree declares. GitLab's: repositories (or repositories.STORAGE), uploads, lfs_objects,"
-        " external_diffs. What is in a location that is not set is not exported, and counted as an omission.",
+        " external_diffs. A bucket may have a connection: uploads=s3://CONN_ID@bucket/prefix. What is in a location"
+        " that is not set is not exported, and counted as an omission.",
         json_schema_extra=_GUARDS,
     )
     missing_files: MissingFiles = Field(
@@ -108,6 +109,11 @@ class Settings(BaseSettings):
         "",
         description="Unprivileged user that runs git where the tasks run as root. Unset: git runs as the task does.",
         json_schema_extra=_GUARDS,
+    )
+    git_conn_id: str = Field(
+        "",
+        description="Connection id of user (login) and token (password) for repositories that are fetched by https; in"
+        " a shell, the token is PROJECT_EXPORT_GIT_PASSWORD. Unset: none.",
     )
     git_timeout_seconds: float = Field(
         GIT_SECONDS, gt=0, description="Time limit of each call of git; a bundle is one call."

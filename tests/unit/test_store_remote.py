@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -83,7 +84,11 @@ def test_a_missing_bucket_is_not_retried(store: Store) -> None:
 
 
 @pytest.mark.parametrize("uri", ["nosuch://bucket/exports", "S3://bucket/exports", "s3://bucket/exports"])
-def test_a_scheme_that_nothing_opens_and_a_package_that_is_missing_are_found_by_the_probe(uri: str) -> None:
+def test_a_scheme_that_nothing_opens_and_a_package_that_is_missing_are_found_by_the_probe(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "s3fs", None)  # what makes an import of it fail
+    monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "s3", raising=False)
     with pytest.raises(StoreUnusable, match="://bucket/exports"):
         open_store(uri).check()
 

@@ -16,6 +16,7 @@ from airflow.sdk import Variable
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
 
+from project_export.airflow.credentials import ConnectionCredentials
 from project_export.airflow.notify import channels
 from project_export.errors import Permanent, SettingMissing, SettingRefused
 from project_export.ledger import Ledger, engine_over
@@ -55,7 +56,7 @@ def task_context() -> Context:
     """
     settings, source = _settled()
     ctx = make_context(settings, source, _asked(settings.ledger_conn_id))
-    return replace(ctx, channels=channels(settings))
+    return replace(ctx, channels=channels(settings), credentials=ConnectionCredentials(settings.git_conn_id))
 
 
 def run_name(context: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -46,10 +46,8 @@ class Project:
 
     parameters: the parameters of the request that the tree declares. locations: of content outside the database.
     branches: returns those of the repository of a relation.
-    missing_files: what a missing file does; see the setting. git: how git is called. password: returns that of
-    the servers from which repositories are fetched. mtime: of files in the archive, in
-    seconds since 1970.
-    batch_rows, batch_bytes: see `Reader`.
+    missing_files: what a missing file does; see the setting. git: how git is called. mtime: of files in the archive, in
+    seconds since 1970. batch_rows, batch_bytes: see `Reader`.
     """
 
     session: Session
@@ -61,7 +59,6 @@ class Project:
     branches: ReadBranches = lambda _: None
     missing_files: MissingFiles = "fail"
     git: Git = field(default_factory=lambda: Git(timeout_seconds=GIT_SECONDS))
-    password: Callable[[], str] | None = None
     mtime: int = 0
     batch_rows: int = 1000
     batch_bytes: int = 4 << 20

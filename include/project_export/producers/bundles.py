@@ -130,8 +130,8 @@ class BundlesProducer(FileProducer):
         if entry.url is None:
             raise RepositoryRefused(f"{entry.name} cannot be fetched from {root}: its path there is unknown.")
         self.omitted[_UNADVERTISED] += 1
-        url, folder = f"{root}/{quote(entry.url)}", Path(tempfile.gettempdir())
-        return mirrored(url, self.project.git, folder, self.project.password, started=self._started)
+        url, password = self.project.locations.login(f"{root}/{quote(entry.url)}")
+        return mirrored(url, self.project.git, Path(tempfile.gettempdir()), password, started=self._started)
 
     def _started(self, fetch: Cancellable) -> None:
         self._running = fetch

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, BinaryIO
 
 from project_export.archive.files import RunFile
@@ -30,7 +30,6 @@ CUT = 8 << 20
 """Bytes above which a file may be cut at the end of a part."""
 _OVERHEAD = 1024
 """Bytes that a file weighs besides its content: header and padding."""
-_SMALL = 1 << 20
 _FETCHERS = 16
 """Threads that fetch small files of an object store at the same time, where a request takes much longer than a read."""
 
@@ -82,8 +81,10 @@ class FilesProducer(FileProducer):
                 if not span.start:
                     self.lacks(span.name, _NO_LOCATION.format(self.content.location))
             return
-        for found in _fetched(self.project.locations.files(self.content.location), self._spans()):
-            yield from self._file(found)
+        spans = self._spans()
+        for first in islice(spans, 1):  # without a file, no connection is needed
+            for found in _fetched(self.project.locations.files(self.content.location), chain([first], spans)):
+                yield from self._file(found)
         if self._bad:
             setting = "set PROJECT_EXPORT_MISSING_FILES=report to leave them out, and list them in the manifest"
             raise FilesMissing(
@@ -200,29 +201,21 @@ def _fetched(external: External, spans: Iterator[_Span]) -> Iterator[_Found]:
             yield _find(external, span)
         return
     with ThreadPoolExecutor(_FETCHERS, thread_name_prefix="fetch") as pool:
-        ahead: list[Future[_Found]] = [pool.submit(_fetch, external, span) for span in islice(spans, _FETCHERS)]
+        ahead: list[Future[_Found]] = [pool.submit(_find, external, span) for span in islice(spans, _FETCHERS)]
         try:
             while ahead:
                 yield ahead.pop(0).result()
-                ahead += [pool.submit(_fetch, external, span) for span in islice(spans, 1)]
+                ahead += [pool.submit(_find, external, span) for span in islice(spans, 1)]
         finally:
             for future in ahead:
                 if not future.cancel() and future.exception() is None and (file := future.result().file):
                     file.close()
 
 
-def _fetch(external: External, span: _Span) -> _Found:
-    """Open a file of an object store, and read it if it is small."""
-    found = _find(external, span)
-    if found.file is not None and (span.entry.bytes or _SMALL) < _SMALL:
-        found.file.peek()  # type: ignore[attr-defined]
-    return found
-
-
 def _find(external: External, span: _Span) -> _Found:
     for path in span.entry.paths:
         try:
-            file = external.open(path)
+            file = external.open(path, span.entry.bytes)
         except Unsafe as error:
             log.warning("%s: %s", span.name, error)
             return _Found(span, path=path, unsafe=True)

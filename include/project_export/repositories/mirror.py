@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from project_export.credentials import without_credentials
 from project_export.errors import GitFailed, RepositoryRefused
 from project_export.repositories.call import Call
 from project_export.repositories.git import Git
 from project_export.repositories.repository import Repository
-from project_export.repositories.words import without_credentials
 
 PROTOCOLS = ("https", "ssh", "file")
 DEFAULT_USER = "oauth2"

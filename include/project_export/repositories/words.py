@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from urllib.parse import quote
+
+from project_export.credentials import without_credentials
 
 HEAD = TAIL = 1000
 """Bytes kept of the start and of the end of what git writes to stderr."""
 
-_USERINFO = re.compile(r"://[^\s/'\"]*@")
 _BREAKS = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]+")
 
 
@@ -34,19 +34,6 @@ class Words:
         for path, name in (shown or {}).items():
             text = text.replace(path, name)
         return one_line(without_credentials(text, secrets))
-
-
-def without_credentials(text: str, secrets: Iterable[str] = ()) -> str:
-    """Return the text without the user part of URLs and without the secrets.
-
-    >>> without_credentials("fatal: https://oauth2:glpat-1@git.example/x not found; glpat-1", ["glpat-1"])
-    'fatal: https://***@git.example/x not found; ***'
-    """
-    text = _USERINFO.sub("://***@", text)
-    forms = {form for secret in secrets if secret for form in (secret, quote(secret, safe=""))}
-    for secret in sorted(forms, key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return text
 
 
 def one_line(text: str) -> str:

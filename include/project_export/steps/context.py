@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from project_export.credentials import Credentials
 from project_export.external import Locations
 from project_export.ledger import Job, Ledger
 from project_export.settings import REQUIRED, Settings
@@ -21,6 +22,7 @@ class Context:
 
     source: the name of the database that `connect` opens, in the ledger and in the store.
     channels: deliver the notices of how jobs ended, by name.
+    credentials: for content outside the database.
     """
 
     settings: Settings
@@ -28,6 +30,7 @@ class Context:
     source: str
     connect: Connect
     channels: Mapping[str, Channel] = field(default_factory=dict)
+    credentials: Credentials = field(default_factory=Credentials)
 
     @cached_property
     def tree(self) -> Tree:
@@ -46,7 +49,7 @@ class Context:
 
     def locations(self) -> Locations:
         """Return where the source keeps content outside its database. Raises SettingRefused, TreeError."""
-        return Locations.of(self.settings.locations, self.tree.locations)
+        return Locations.of(self.settings.locations, self.tree.locations, self.credentials)
 
     def session(self, name: str, snapshot: str | None = None, *, most_seconds: float = 0) -> Session:
         """Open a session on the source; see `Session`. most_seconds: after which the server ends it; 0: never."""

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import errno
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, BinaryIO
 
+from project_export.credentials import of_environment, without_credentials
 from project_export.errors import ArtifactMissing, ProjectExportError, StoreRefused, StoreUnusable
 
 BUFFER = 256 << 10
@@ -48,32 +49,38 @@ def local_refusals(path: object) -> Iterator[None]:
 
 
 @contextmanager
-def remote_refusals(path: object) -> Iterator[None]:
+def remote_refusals(path: object, secrets: Collection[str] = ()) -> Iterator[None]:
     """Convert each exception in the block to StoreRefused, ArtifactMissing or StoreUnusable.
 
     The libraries of object stores have their own classes for a lost connection, throttling or credentials, whose only
     common base class is Exception (s3fs passes on the exceptions of botocore if the server does not answer).
+    secrets: texts that no message may contain, beside the credentials of the environment.
     """
     try:
         yield
     except (ProjectExportError, MemoryError):
         raise
     except OSError as error:
-        raise _refused(path, error) from error
+        raise _refused(path, error, secrets) from error
     except Exception as error:
-        name = type(error).__name__
+        said = f"{type(error).__name__}, {_said(error, secrets)}"
         if not {one.__name__ for one in type(error).__mro__}.isdisjoint(_MISCONFIGURED):
-            raise StoreUnusable(f"{path}: {name}, {error}. {SET_UP}") from error
-        raise StoreRefused(f"{path}: {name}, {error}. {OTHER_STEP}") from error
+            raise StoreUnusable(f"{path}: {said}. {SET_UP}") from error
+        raise StoreRefused(f"{path}: {said}. {OTHER_STEP}") from error
 
 
-def _refused(path: object, error: OSError) -> StoreRefused | ArtifactMissing:
+def _refused(path: object, error: OSError, secrets: Collection[str] = ()) -> StoreRefused | ArtifactMissing:
     # Remote file systems raise some of these without an errno.
     by_class = {FileNotFoundError: errno.ENOENT, PermissionError: errno.EACCES}
     code = error.errno or by_class.get(type(error), 0)
     kind = ArtifactMissing if code == errno.ENOENT else StoreRefused
     name = errno.errorcode.get(code, type(error).__name__)
-    return kind(f"{path}: {name}, {error.strerror or error}. {NEXT_STEP.get(code, OTHER_STEP)}")
+    said = _said(error.strerror or error, secrets)
+    return kind(f"{path}: {name}, {said}. {NEXT_STEP.get(code, OTHER_STEP)}")
+
+
+def _said(error: object, secrets: Collection[str]) -> str:
+    return without_credentials(str(error), (*secrets, *of_environment()))
 
 
 def reading(raw: Any, uri: str, refusals: Refusals) -> BinaryIO:
