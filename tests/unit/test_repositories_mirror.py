@@ -241,9 +241,11 @@ def test_words_of_git_that_have_the_password_are_shown_without_it(
 
 def test_a_fetch_can_be_cancelled(tmp_path: Path, git_script: Callable[[str], None]) -> None:
     git_script('case "$*" in *clone*) sleep 300;; esac; exec "$GIT" "$@"')
+    GIT.check()
+    threading.Timer(0.5, GIT.cancel).start()
     with (
         pytest.raises(GitFailed, match="was cancelled"),
-        mirrored("file:///nonexistent", GIT, tmp_path, started=lambda call: threading.Timer(0.2, call.cancel).start()),
+        mirrored("file:///nonexistent", GIT, tmp_path),
     ):
         pass
 

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import BinaryIO, Protocol, cast
+from typing import BinaryIO, cast
 from urllib.parse import quote
 
 from project_export.archive.files import RunFile
@@ -37,13 +37,6 @@ _MISSING = "the source has no such repository"
 _UNADVERTISED = "refs that a server does not advertise, such as refs/keep-around, are not in the bundle"
 _EMPTY = "the repository has no refs, so there is no bundle"
 _ABSENT = "there is no repository"
-
-
-class Cancellable(Protocol):
-    """What can be stopped from a signal handler."""
-
-    def cancel(self) -> None:
-        """Stop at once."""
 
 
 class Bundles:
@@ -82,12 +75,6 @@ class BundlesProducer(FileProducer):
         super().__init__(project, relation, part)
         self._one = project.bound.relation(relation).one
         self._entries = Entries(project, relation).read(part, parts)
-        self._running: Cancellable | None = None
-
-    def cancel(self) -> None:
-        """See `Producer.cancel`."""
-        if self._running is not None:
-            self._running.cancel()
 
     def read(self) -> Iterator[Chunk]:
         """See `Producer.chunks`. Raises RepositoryRefused, GitFailed, FilesMissing."""
@@ -131,10 +118,7 @@ class BundlesProducer(FileProducer):
             raise RepositoryRefused(f"{entry.name} cannot be fetched from {root}: its path there is unknown.")
         self.omitted[_UNADVERTISED] += 1
         url, password = self.project.locations.login(f"{root}/{quote(entry.url)}")
-        return mirrored(url, self.project.git, Path(tempfile.gettempdir()), password, started=self._started)
-
-    def _started(self, fetch: Cancellable) -> None:
-        self._running = fetch
+        return mirrored(url, self.project.git, Path(tempfile.gettempdir()), password)
 
     def _miss(self, entry: Entry, uri: str) -> None:
         assert entry.name is not None
@@ -171,11 +155,9 @@ class BundlesProducer(FileProducer):
         """Yield a repository's bundle; nothing if it has no refs."""
         found = False
         with repository.bundle() as bundle:
-            self._running = bundle
             for block in bundle:
                 found = True
                 yield block
-            self._running = None
         if not found:
             self.oddities[_EMPTY] += 1
         moved = sorted(bundle.moved)

@@ -71,9 +71,6 @@ class FilesProducer(FileProducer):
         self._report = project.missing_files == "report"
         self._bad: list[str] = []
 
-    def cancel(self) -> None:
-        """See `Producer.cancel`; nothing works outside this process."""
-
     def read(self) -> Iterator[Chunk]:
         """See `Producer.chunks`. Raises FilesMissing, with all files of the part that are missing or altered."""
         if not self.project.locations.has(self.content.location):

@@ -37,6 +37,7 @@ class RecordsProducer:
 
     def __init__(self, project: Project, relation: str, part: int, parts: int) -> None:
         self._relation, self._part, self._parts = relation, part, parts
+        self._git = project.git
         self._reader = _reader(project)
         # Remarks and omissions of the whole relation are reported once, with its first part.
         self._known = (project.bound, project.tables) if part == 0 else ()
@@ -46,7 +47,8 @@ class RecordsProducer:
         return self._reader.read(self._relation, self._part, self._parts)
 
     def cancel(self) -> None:
-        """See `Producer.cancel`; the worker itself cancels the query."""
+        """See `Producer.cancel`. The worker itself cancels the query; git may be listing branches."""
+        self._git.cancel()
 
     @property
     def remarks(self) -> list[str]:

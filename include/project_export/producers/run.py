@@ -38,6 +38,10 @@ class FileProducer(ABC):
         with self.project.session.waiting():
             yield from self.read()
 
+    def cancel(self) -> None:
+        """See `Producer.cancel`."""
+        self.project.git.cancel()
+
     @abstractmethod
     def read(self) -> Iterator[Chunk]:
         """Yield the chunks; see `Producer.chunks`."""

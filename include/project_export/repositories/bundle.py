@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from project_export.errors import GitFailed, RepositoryRefused
-from project_export.repositories.call import CHUNK, Call
+from project_export.repositories.call import CHUNK
 from project_export.repositories.files import reading
 from project_export.repositories.format import Format
 from project_export.repositories.git import Git
@@ -40,8 +40,6 @@ class Bundle:
         self._repository = repository
         self._format = form
         self._pools = pools
-        self._call: Call | None = None
-        self._cancelled = False
         self._chunks: Generator[bytes, None, None] | None = None
         self._refs: Refs | None = None
 
@@ -66,12 +64,6 @@ class Bundle:
         """The id of each ref's object, with HEAD unless it is unborn; none before the first bytes."""
         return dict(self._refs.lines()) if self._refs else {}
 
-    def cancel(self) -> None:
-        """Kill git at once, from another thread or a signal handler; who reads gets GitFailed."""
-        self._cancelled = True
-        if self._call:
-            self._call.cancel()
-
     def _read(self) -> Generator[bytes, None, None]:
         there = self._packs()
         with stand_in(self._git, self._repository, self._format) as shown:
@@ -88,13 +80,11 @@ class Bundle:
         with wanted.open("w") as file:
             file.writelines(f"{object_id}\n" for _, object_id in refs.lines())
         pack = Pack("sha256" if self._format.sha256 else "sha1")
-        with shown.call(*_PACK, stdin=wanted) as self._call:
-            if self._cancelled:
-                self._call.cancel()
-            for chunk in self._call.chunks():
+        with shown.call(*_PACK, stdin=wanted) as call:
+            for chunk in call.chunks():
                 pack.feed(chunk)
                 yield chunk
-            failed, said = self._call.end(), self._call.said()
+            failed, said = call.end(), call.said()
         if failed and there != self._packs():
             raise GitFailed(f"{self._repository} was repacked while git read it{said}. A retry reads it again.")
         if failed:

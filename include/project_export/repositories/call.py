@@ -73,7 +73,8 @@ class Call:
     """A running git; a context manager that ends it, with everything it has started.
 
     name: of git's command, for messages. command: the program and its arguments. stdin: a file that git reads.
-    timeout_seconds: from now to its end. secrets, shown: see `Words.text`. Raises GitUnusable if it cannot be started.
+    timeout_seconds: from now to its end. secrets, shown: see `Words.text`. running: has the call until it has ended.
+    Raises GitUnusable if it cannot be started.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Call:
         identity: Identity | None = None,
         secrets: Iterable[str] = (),
         shown: Mapping[str, str] | None = None,
+        running: set[Call] | None = None,
     ) -> None:
         self._name = name
         self._secrets = tuple(secrets)
@@ -95,6 +97,7 @@ class Call:
         self._deadline = time.monotonic() + timeout_seconds
         self._words = Words()
         self._cancelled = False
+        self._running = set() if running is None else running
         watched, held = os.pipe()
         self._held = os.fdopen(held, "wb", buffering=0)  # `kill` closes it
         _held.add(self._held)
@@ -115,6 +118,7 @@ class Call:
             raise GitUnusable(f"git cannot be started: {error}. Install git and /bin/sh for the tasks.") from error
         finally:
             os.close(watched)
+        self._running.add(self)
 
     def __enter__(self) -> Call:
         return self
@@ -129,6 +133,7 @@ class Call:
 
     def kill(self) -> None:
         """Kill the whole group and wait for its end; nothing happens if git has ended."""
+        self._running.discard(self)
         ended = self._process.poll() is not None
         self._held.close()
         if ended:

@@ -7,7 +7,7 @@ import pwd
 import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from project_export.errors import GitUnusable
@@ -71,6 +71,15 @@ class Git:
 
     timeout_seconds: float
     user: str = ""
+    _running: set[Call] = field(default_factory=set, init=False, repr=False, compare=False)
+
+    def cancel(self) -> None:
+        """Kill what this object has called and still runs; whoever reads it gets GitFailed.
+
+        Can be called from another thread, or from a signal handler.
+        """
+        for call in tuple(self._running):
+            call.cancel()
 
     def check(self) -> None:
         """Raise GitUnusable if git is missing or too old, or if its user does not exist; asks each git only once."""
@@ -104,6 +113,7 @@ class Git:
             identity=self.identity(),
             secrets=secrets,
             shown=shown,
+            running=self._running,
         )
 
     def program(self) -> str:

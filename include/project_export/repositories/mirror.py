@@ -13,7 +13,6 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from project_export.credentials import without_credentials
 from project_export.errors import GitFailed, RepositoryRefused
-from project_export.repositories.call import Call
 from project_export.repositories.git import Git
 from project_export.repositories.repository import Repository
 
@@ -39,21 +38,13 @@ _CONFIGURATION = {"http.followRedirects": "false", "credential.helper": "", "fet
 
 
 @contextmanager
-def mirrored(
-    url: str,
-    git: Git,
-    folder: Path,
-    password: Callable[[], str] | None = None,
-    *,
-    started: Callable[[Call], object] = lambda _: None,
-) -> Iterator[Repository]:
+def mirrored(url: str, git: Git, folder: Path, password: Callable[[], str] | None = None) -> Iterator[Repository]:
     """Fetch all refs that the server at `url` advertises into a new repository, and remove it at the end.
 
     url: https, ssh or file; may name a user. Git may use no other protocol, and follows no redirect. folder: where the
     mirror is made; git's user must be able to reach it. password: returns the password or token for https, which git
     gets by askpass: it is in no command line, message or file. ssh uses the keys and the known hosts of git's user, and
-    asks nothing. started: gets the call that fetches, whose `cancel` ends it. Raises RepositoryRefused for another URL,
-    GitFailed if git cannot fetch.
+    asks nothing. Raises RepositoryRefused for another URL, GitFailed if git cannot fetch.
     """
     git.check()
     parts = _parsed(url)
@@ -73,7 +64,6 @@ def mirrored(
             environment=environment,
             secrets=[secret],
         ) as call:
-            started(call)
             code, _ = call.whole()
             if code:
                 raise GitFailed(
