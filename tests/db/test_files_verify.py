@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from project_export.archive.manifest import Manifest
 from project_export.archive.verify import verify
 from project_export.cli import app
+from project_export.steps import write_relation
 from project_export.tree import load
 from tests.attic import Attic, Exported
 from tests.db.test_bundles import repository
@@ -113,3 +115,20 @@ def test_a_file_that_was_left_out_is_a_warning_that_strict_counts(database, ledg
     )
     assert CliRunner().invoke(app, ["verify", str(exported.path), "--strict"]).exit_code == 1
     assert Manifest.from_json(exported.manifest.to_json()) == exported.manifest
+
+
+def test_a_relation_of_files_can_be_written_alone(exported, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path, written = write_relation(exported.ctx, exported.job_id, "things")
+    assert (path, path.stat().st_size) == (tmp_path / "things.tar.gz", written.bytes)
+    with tarfile.open(path) as tar:
+        found = {member.name: tar.extractfile(member).read() for member in tar if member.isfile()}
+    expected = exported.contents("things/")
+    assert found == {f"./things/{name}": data for name, data in expected.items()}
+
+    path, _ = write_relation(exported.ctx, exported.job_id, "diary")
+    assert path == tmp_path / "diary.bundle.gz"
+    assert gzip.decompress(path.read_bytes()) == exported.contents()["diary.bundle"]
+
+    path, _ = write_relation(exported.ctx, exported.job_id, "notes", tmp_path / "mine.gz")
+    assert gzip.decompress(path.read_bytes()) == b'{"text":"mind the beam"}\n'

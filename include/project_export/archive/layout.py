@@ -41,6 +41,11 @@ class Exported:
             return self.content.name.fixed
         return root_file(root) if self.name == root else relation_file(root, self.name)
 
+    def member(self, root: str) -> Member | Run:
+        """Return its file, or its run of files. root: name of the tree's root."""
+        name = self.file(root)
+        return Run(_folders(self), self.parts) if name is None else Member(name, parts=self.parts)
+
 
 def members(fixed: Mapping[str, str], root: str, relations: Sequence[Exported]) -> list[Member | Run]:
     """Return the files of an archive, in order.
@@ -55,8 +60,7 @@ def members(fixed: Mapping[str, str], root: str, relations: Sequence[Exported]) 
     if root not in (relation.name for relation in relations):
         raise ArchiveBroken(f"The archive lacks its root {root!r}. Export it together with the relations.")
     for relation in relations:
-        name = relation.file(root)
-        member = Run(_folders(relation), relation.parts) if name is None else Member(name, parts=relation.parts)
+        name, member = relation.file(root), relation.member(root)
         if member.size:
             files.append(member)
         elif relation.content is None and (relation.one or relation.name == root):

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
 from project_export.archive.files import RelationFiles, index_text, relation_files, with_index
-from project_export.archive.layout import Exported, members
+from project_export.archive.layout import members
 from project_export.archive.manifest import Manifest, ManifestPart, ManifestRelation, ManifestSnapshot
 from project_export.archive.oversize import too_large
 from project_export.archive.pieces import Member, archive_pieces
@@ -26,7 +26,7 @@ from project_export.steps.active import resume
 from project_export.steps.context import Context
 from project_export.steps.ending import ending
 from project_export.steps.owner import Owner
-from project_export.steps.parts import stored_part
+from project_export.steps.parts import exported
 from project_export.steps.watch import KILLED, fail_fast, release
 from project_export.steps.work import DIED, Worker
 from project_export.store import Assembled, digest_of, manifest_of
@@ -106,14 +106,14 @@ class Merger:
         by_relation: dict[str, list[Row]] = defaultdict(list)
         for row in rows:
             by_relation[row.relation].append(row)
-        exported = [self._exported(name, its) for name, its in by_relation.items()]
-        outside = {one.name: self._files(one.name, by_relation[one.name]) for one in exported if one.content}
+        relations = [exported(ctx, name, its) for name, its in by_relation.items()]
+        outside = {one.name: self._files(one.name, by_relation[one.name]) for one in relations if one.content}
         indexes = {}
-        for one in exported:
+        for one in relations:
             if one.content and (index := one.content.index):
                 indexes[index.file] = index_text(outside[one.name])
                 outside[one.name] = with_index(outside[one.name], index.file)
-        files = members({**ctx.tree.format.written(ctx.settings.required), **indexes}, ctx.tree.root.name, exported)
+        files = members({**ctx.tree.format.written(ctx.settings.required), **indexes}, ctx.tree.root.name, relations)
         pieces = archive_pieces(files, ctx.mtime(job))
         key = ctx.key(job)
         uri = ctx.store.archive(key, digest_of(pieces))
@@ -124,7 +124,7 @@ class Merger:
         records = sum(row.records for row in rows)
         with ctx.store.writing(key, manifest_of(uri)) as out:
             written = {member.name for member in files if isinstance(member, Member)}
-            names = {one.name: file for one in exported if (file := one.file(ctx.tree.root.name)) in written}
+            names = {one.name: file for one in relations if (file := one.file(ctx.tree.root.name)) in written}
             described = _manifest(job, by_relation, names, outside, facts, remarks)
             out.write(described.to_json().encode())
         upload = job.params.get("after_export") == "upload"  # then the job is finished once the upload is done
@@ -140,11 +140,6 @@ class Merger:
         except (StoreRefused, StoreUnusable) as error:
             log.warning("unreferenced files remain until prune_exports removes them: %s", error)
         return Merged(uri, facts.bytes, facts.sha256, records, omissions)
-
-    def _exported(self, name: str, rows: Sequence[Row]) -> Exported:
-        relation = self._ctx.tree.extended().relation(name)
-        one = relation.one or relation is self._ctx.tree.root
-        return Exported(name, one, tuple(stored_part(row) for row in rows), relation.content)
 
     def _files(self, relation: str, rows: Sequence[Row]) -> RelationFiles:
         """Return the files in a relation's parts. Raises PartCorrupt."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
+from project_export.archive.layout import Exported
 from project_export.archive.part import PartFacts
-from project_export.archive.pieces import StoredPart, relation_pieces
+from project_export.archive.pieces import Run, StoredPart, archive_pieces, relation_pieces
 from project_export.errors import BadRequest, MoveRefused, nearest
 from project_export.ledger import Row
 from project_export.ledger.states import FINISHED
@@ -20,12 +22,20 @@ def stored_part(row: Row) -> StoredPart:
     return StoredPart(row.relation, row.part, facts, str(row.uri))
 
 
-def write_relation(ctx: Context, job_id: int, relation: str, path: Path) -> Assembled:
-    """Write one relation of a job as gzip to a local file, and return the file's size and checksum.
+def exported(ctx: Context, relation: str, rows: Sequence[Row]) -> Exported:
+    """Return a relation with its finished parts, which are in order."""
+    known = ctx.tree.extended().relation(relation)
+    one = known.one or known.name == ctx.tree.root.name
+    return Exported(relation, one, tuple(stored_part(row) for row in rows), known.content)
 
-    An existing file is replaced. The job may still run, but all parts of the relation must be finished. Raises
-    JobMissing; BadRequest if the job does not have this relation; MoveRefused if a part is not finished; PartCorrupt;
-    StoreRefused.
+
+def write_relation(ctx: Context, job_id: int, relation: str, to: Path | None = None) -> tuple[Path, Assembled]:
+    """Write one relation of a job as gzip to a local file, and return its path, size and checksum.
+
+    A relation of files becomes a tar.gz. to: the file; by default RELATION.ndjson.gz, RELATION.tar.gz, or the name of a
+    single bundle with .gz, in the current folder. An existing file is replaced. The job may still run, but all parts of
+    the relation must be finished. Raises JobMissing; BadRequest if the job does not have this relation; MoveRefused if
+    a part is not finished; PartCorrupt; StoreRefused.
     """
     job, rows = ctx.ledger.queries.job(job_id), ctx.ledger.queries.rows(job_id)
     own = [row for row in rows if row.relation == relation]
@@ -38,5 +48,13 @@ def write_relation(ctx: Context, job_id: int, relation: str, path: Path) -> Asse
             f"{len(missing)} of {len(own)} part(s) of {relation} in job {job.id} are not finished: "
             f"{missing[0].state}. Wait for them, or clear the run's failed tasks."
         )
+    one = exported(ctx, relation, own)
+    member = one.member(ctx.tree.root.name)
+    if isinstance(member, Run):
+        name, pieces = f"{relation}.tar.gz", archive_pieces([member], ctx.mtime(job))
+    else:
+        name = f"{relation}.ndjson.gz" if one.content is None else f"{member.name}.gz"
+        pieces = relation_pieces(one.parts)
+    path = (to or Path(name)).absolute()
     with replacing(path, str(job.id)) as out:
-        return assemble(relation_pieces([stored_part(row) for row in own]), ctx.store.open, out)
+        return path, assemble(pieces, ctx.store.open, out)
