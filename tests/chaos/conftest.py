@@ -68,20 +68,28 @@ def happened(request: pytest.FixtureRequest) -> Happened:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(generated: str, tmp_path_factory: pytest.TempPathFactory, facts: Path) -> Undisturbed:
+def undisturbed(
+    generated: str, generated_locations: str, tmp_path_factory: pytest.TempPathFactory, facts: Path
+) -> Undisturbed:
     """The undisturbed exports of the generated projects."""
-    return Undisturbed(generated, tmp_path_factory.mktemp("undisturbed"), facts)
+    return Undisturbed(generated, tmp_path_factory.mktemp("undisturbed"), facts, generated_locations)
 
 
 @pytest.fixture
-def environment(generated_copy: str, ledger_dsn: str, tmp_path: Path, undisturbed: Undisturbed) -> Environment:
-    """Two small projects, and a ledger in PostgreSQL."""
+def environment(
+    generated_copy: str, ledger_dsn: str, tmp_path: Path, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch
+) -> Environment:
+    """Two small projects with repositories and files, and a ledger in PostgreSQL."""
+    monkeypatch.setenv("PROJECT_EXPORT_LOCATIONS", undisturbed.locations)  # also for the victims
     return Environment(generated_copy, tmp_path / "store", undisturbed, ledger_dsn)
 
 
 @pytest.fixture
-def shell_environment(generated_copy: str, tmp_path: Path, undisturbed: Undisturbed) -> Environment:
-    """Two small projects, and the ledger of the shell's command."""
+def shell_environment(
+    generated_copy: str, tmp_path: Path, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPatch
+) -> Environment:
+    """Two small projects with repositories and files, and the ledger of the shell's command."""
+    monkeypatch.setenv("PROJECT_EXPORT_LOCATIONS", undisturbed.locations)
     return Environment(generated_copy, tmp_path / "store", undisturbed)
 
 

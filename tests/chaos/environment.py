@@ -54,7 +54,7 @@ class Environment(Invariants):
         tools: whether the tools in the folder of facts accept such data.
         """
         facts = self.undisturbed.facts if tools else None
-        self.undisturbed = Undisturbed(self.source, self.store.with_name("changed"), facts)
+        self.undisturbed = Undisturbed(self.source, self.store.with_name("changed"), facts, self.undisturbed.locations)
 
     def process(self, target: Callable[..., None], created: Created, run_id: str, *arguments: Any) -> BaseProcess:
         """Start one of the `victims` on a job as a process of its own."""
@@ -69,6 +69,7 @@ class Environment(Invariants):
         """
         others = {name: value for name, value in os.environ.items() if not name.startswith("PROJECT_EXPORT_")}
         defaults = {"gitlab_version": "18.6.0", "gitlab_revision": "0123456789a", "unit_cost": "1"}
+        defaults |= {"locations": self.undisturbed.locations}
         mine = {f"PROJECT_EXPORT_{name.upper()}": value for name, value in {**defaults, **settings}.items()}
         command = [sys.executable, "-c", "from project_export.cli import app; app()", "export", "--project-id", "1"]
         command += ["--source", self.source, "--out", str(self.store), *arguments]

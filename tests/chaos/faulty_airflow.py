@@ -21,6 +21,7 @@ from tests.chaos.hooks.sitecustomize import HOOK
 from tests.chaos.invariants import Invariants, Undisturbed, digest
 from tests.conftest import REPO
 from tests.dags.stage import SOURCE_ID, Run, Stage, until
+from tests.databases import locations_of
 from tests.receiver import Receiver
 
 PROJECTS = (1, 2, 3)
@@ -59,7 +60,7 @@ class FaultyAirflow(Stage, Invariants):
         super().__init__(state, server, receiver, source_server=source_server, more=more)
         self.source_server = source_server
         self.small = self._mount()
-        self.undisturbed = Undisturbed(self.source, state / "undisturbed", facts)
+        self.undisturbed = Undisturbed(self.source, state / "undisturbed", facts, locations_of(self.files))
 
     def start(self) -> None:
         """Start everything, and export every project once, so that each has a good archive."""

@@ -14,8 +14,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from project_export.errors import AttemptRevoked
 from project_export.ledger import Claims, Jobs
+from project_export.producers.run import FileProducer
 from project_export.source import Chunk, Reader
 from project_export.steps import Merger, Owner, Worker, watch
 from project_export.store import LocalStore, pieces
@@ -134,6 +137,29 @@ def work_and_die(
     """Work as the first try of a unit that borrows its snapshot; be killed when its part of this number is written."""
     Claims.finish = _killing(Claims.finish, parts)  # type: ignore[method-assign]
     Worker(context(source, ledger_dsn, folder, **settings), job_id, Owner(run_id, 0, 1), alone=False).run()
+
+
+def work_and_die_inside(
+    source: str, ledger_dsn: str, folder: Path, job_id: int, run_id: str, relation: str, size: int, report: Path
+) -> None:
+    """Work as the first try of a unit that borrows its snapshot; be killed once it has read this much of a relation.
+
+    report: gets the numbers of the processes that this one has started and that still run.
+    """
+    real = FileProducer.chunks
+    left = size
+
+    def chunks(producer: FileProducer) -> Iterator[Chunk]:
+        nonlocal left
+        for chunk in real(producer):
+            yield chunk
+            left -= len(chunk.data) if producer.relation == relation else 0
+            if left <= 0:
+                report.write_text(" ".join(str(one.pid) for one in psutil.Process().children(recursive=True)))
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    FileProducer.chunks = chunks  # type: ignore[method-assign]
+    Worker(context(source, ledger_dsn, folder), job_id, Owner(run_id, 0, 1), alone=False).run()
 
 
 def _killing(real: Callable[..., Any], calls: int) -> Callable[..., Any]:
