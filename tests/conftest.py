@@ -25,6 +25,7 @@ MEMORY, ENOUGH = Path("/dev/shm"), 4 << 30
 pytest.register_assert_rewrite("tests")
 pytest_plugins = [
     "tests.databases",
+    "tests.git_server",
     "tests.known_facts",
     "tests.ledgers",
     "tests.receiver",

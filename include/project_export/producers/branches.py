@@ -6,12 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from project_export.errors import ArchiveBroken
 from project_export.producers.base import Project
 from project_export.producers.entries import Entries
 from project_export.producers.measure import first_repository
-from project_export.repositories import Refs
+from project_export.repositories import Refs, branches
 from project_export.store.uris import place
 
 _BRANCH = "refs/heads/"
@@ -61,8 +62,7 @@ def _is_text(name: str) -> bool:
 def read_branches(project: Project, relation: str) -> RepositoryBranches | None:
     """Return the branches of the repository of a relation of one bundle; none if it does not exist.
 
-    Returns None if the settings do not say where it is, or only name a server. Raises RepositoryRefused, GitFailed,
-    GitUnusable.
+    Returns None if the settings do not say where it is. Raises RepositoryRefused, GitFailed, GitUnusable.
     """
     content = project.bound.relation(relation).content
     assert content is not None, "the tree names a relation of bundles"
@@ -70,9 +70,14 @@ def read_branches(project: Project, relation: str) -> RepositoryBranches | None:
         return None
     for entry in Entries(project, relation).read():
         uri = project.locations.uri(content.location, entry.part_of)
-        root = place(uri) if uri else None
-        if not isinstance(root, Path):
+        if uri is None:
             return None
+        root = place(uri)
+        if not isinstance(root, Path):
+            if not entry.present or entry.url is None:
+                continue
+            url, password = project.locations.login(f"{root}/{quote(entry.url)}")
+            return RepositoryBranches.of(branches(url, project.git, password))
         repository = first_repository(root, entry.paths, project.git)
         if repository is not None:
             return RepositoryBranches.of(repository.refs())

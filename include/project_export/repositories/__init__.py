@@ -15,5 +15,6 @@ from project_export.repositories.mirror import mirrored
 from project_export.repositories.reader import BundleReader
 from project_export.repositories.refs import Refs
 from project_export.repositories.repository import Repository
+from project_export.repositories.server import branches
 
-__all__ = ["Bundle", "BundleReader", "Call", "Git", "Refs", "Repository", "check_bundle", "mirrored"]
+__all__ = ["Bundle", "BundleReader", "Call", "Git", "Refs", "Repository", "branches", "check_bundle", "mirrored"]

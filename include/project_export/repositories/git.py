@@ -93,6 +93,7 @@ class Git:
         *words: str | Path,
         protocols: str = "",
         environment: Mapping[str, str] | None = None,
+        configuration: Mapping[str, str] | None = None,
         stdin: Path | None = None,
         secrets: Iterable[str] = (),
         shown: Mapping[str, str] | None = None,
@@ -100,9 +101,10 @@ class Git:
         """Start git and return the call, to be used as a context manager.
 
         words: of the command; the first that is not an option names it. protocols: that git may use to fetch, separated
-        by colons. environment: for git, beside the clean one. Other arguments: see `Call`. Raises GitUnusable.
+        by colons. environment, configuration: for git, beside the clean ones. Other arguments: see `Call`. Raises
+        GitUnusable.
         """
-        bounds = _BOUNDS | _DISTRUSTED | _QUIET
+        bounds = {**_BOUNDS, **_DISTRUSTED, **_QUIET, **(configuration or {})}
         options = [word for key, value in bounds.items() for word in ("-c", f"{key}={value}")]
         return Call(
             next((str(word) for word in words if not str(word).startswith("-")), ""),
