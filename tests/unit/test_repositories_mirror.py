@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from project_export.errors import GitFailed, RepositoryRefused
+from project_export.errors import GitFailed, RepositoryRefused, StoreRefused
 from project_export.repositories import Git, mirrored
 from tests.git_server import SECRET, Server, serving
-from tests.repositories import NAME, cloned, empty, filled, git, refs
+from tests.repositories import NAME, blob, cloned, empty, filled, git, refs
 
 pytestmark = pytest.mark.heavy
 
@@ -165,3 +166,48 @@ def test_git_may_use_only_the_protocol_of_the_url(tmp_path: Path, git_script: Ca
     with pytest.raises(GitFailed), mirrored("https://localhost:1/x.git", GIT, tmp_path):
         pass
     assert (tmp_path / "protocols").read_text().split("\n") == ["file", "file", "", "", "https", ""]
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("a tmpfs can only be mounted by root, and not in every container")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_mirror_that_fills_the_disk_is_removed_and_may_be_made_again(tmp_path: Path, small: Path) -> None:
+    path = filled(tmp_path)
+    git("update-ref", "refs/tags/large", blob(path, os.urandom(6 << 20)), at=path)
+    with (
+        pytest.raises(StoreRefused, match=f"^{small}: ENOSPC, No space left .* file://{path}. Free space") as failed,
+        mirrored(f"file://{path}", GIT, small),
+    ):
+        pass
+    assert failed.value.code == "ENOSPC"
+    assert list(small.iterdir()) == []
+    git("update-ref", "-d", "refs/tags/large", at=path)
+    with mirrored(f"file://{path}", GIT, small) as mirror:
+        assert mirror.refs().refs == refs(path)
+
+
+def test_a_mirror_that_does_not_fit_is_not_fetched(tmp_path: Path, small: Path) -> None:
+    url = "https://jane:hunter2@localhost:1/x.git"
+    with (
+        pytest.raises(
+            StoreRefused, match=f"^{small}: ENOSPC, .* bytes are free, and the mirror of .* needs 5000000"
+        ) as failed,
+        mirrored(url, GIT, small, size=5_000_000),
+    ):
+        pass
+    assert "hunter2" not in str(failed.value)
+    assert list(small.iterdir()) == []
+
+
+def test_a_fetch_that_fails_in_a_folder_with_space_is_git_s_failure(tmp_path: Path, small: Path) -> None:
+    with pytest.raises(GitFailed, match="cannot fetch file:///none"), mirrored("file:///none", GIT, small, size=1):
+        pass

@@ -118,7 +118,8 @@ class BundlesProducer(FileProducer):
             raise RepositoryRefused(f"{entry.name} cannot be fetched from {root}: its path there is unknown.")
         self.omitted[_UNADVERTISED] += 1
         url, password = self.project.locations.login(f"{root}/{quote(entry.url)}")
-        return mirrored(url, self.project.git, Path(tempfile.gettempdir()), password)
+        folder = Path(tempfile.gettempdir())
+        return mirrored(url, self.project.git, folder, password, size=entry.bytes)
 
     def _miss(self, entry: Entry, uri: str) -> None:
         assert entry.name is not None
