@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pwd
 import shutil
@@ -97,12 +98,13 @@ class Git:
         stdin: Path | None = None,
         secrets: Iterable[str] = (),
         shown: Mapping[str, str] | None = None,
+        most_seconds: float = math.inf,
     ) -> Call:
         """Start git and return the call, to be used as a context manager.
 
         words: of the command; the first that is not an option names it. protocols: that git may use to fetch, separated
-        by colons. environment, configuration: for git, beside the clean ones. Other arguments: see `Call`. Raises
-        GitUnusable.
+        by colons. environment, configuration: for git, beside the clean ones. most_seconds: a shorter time limit
+        for this call. Other arguments: see `Call`. Raises GitUnusable.
         """
         bounds = {**_BOUNDS, **_DISTRUSTED, **_QUIET, **(configuration or {})}
         options = [word for key, value in bounds.items() for word in ("-c", f"{key}={value}")]
@@ -110,7 +112,7 @@ class Git:
             next((str(word) for word in words if not str(word).startswith("-")), ""),
             [self.program(), *options, *words],
             self._environment(protocols, environment or {}),
-            timeout_seconds=self.timeout_seconds,
+            timeout_seconds=min(self.timeout_seconds, most_seconds),
             stdin=stdin or Path(os.devnull),
             identity=self.identity(),
             secrets=secrets,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -49,10 +50,16 @@ class Served:
     _secret: str = field(repr=False)
     _askpass: Path | None
 
-    def call(self, *words: str, then: tuple[str | Path, ...] = (), more: dict[str, str] | None = None) -> Call:
-        """Start git. words: the command and its options, before the address; then: what follows it. more: environment.
+    def call(
+        self,
+        *words: str,
+        then: tuple[str | Path, ...] = (),
+        more: Mapping[str, str] | None = None,
+        most_seconds: float = math.inf,
+    ) -> Call:
+        """Start git. words: the command and its options, before the address; then: what follows it.
 
-        Raises GitUnusable.
+        more: environment. most_seconds: see `Git.call`. Raises GitUnusable.
         """
         environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
         environment["GIT_SSH_COMMAND"] = "ssh -o BatchMode=yes -o StrictHostKeyChecking=yes"
@@ -65,6 +72,7 @@ class Served:
             environment={**environment, **(more or {})},
             configuration=_CONFIGURATION,
             secrets=[self._secret],
+            most_seconds=most_seconds,
         )
 
     def failed(self, call: Call) -> GitFailed:
@@ -104,10 +112,11 @@ def branches(url: str, git: Git, password: Callable[[], str] | None = None) -> R
     `served`; the time limit is at most LIST_SECONDS. Raises RepositoryRefused, GitFailed, GitUnusable.
     """
     head, found = None, {}
-    git = replace(git, timeout_seconds=min(git.timeout_seconds, LIST_SECONDS))
     with (
         served(url, git, None, password) as server,
-        server.call("ls-remote", "--symref", "--quiet", then=(HEAD, f"{_BRANCHES}*")) as call,
+        server.call(
+            "ls-remote", "--symref", "--quiet", then=(HEAD, f"{_BRANCHES}*"), most_seconds=LIST_SECONDS
+        ) as call,
     ):
         for line in call.lines():
             value, _, name = line.decode("utf-8", "surrogateescape").partition("\t")

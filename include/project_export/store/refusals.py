@@ -80,7 +80,7 @@ def _refused(path: object, error: OSError, secrets: Collection[str] = ()) -> Sto
 
 
 def _said(error: object, secrets: Collection[str]) -> str:
-    return without_credentials(str(error), (*secrets, *of_environment()))
+    return without_credentials(str(error), (*secrets, *of_environment())).rstrip(".")
 
 
 def reading(raw: Any, uri: str, refusals: Refusals) -> BinaryIO:
