@@ -36,7 +36,7 @@ ROOTS = (
         "plugins",
     ),
     *("include/project_export/store", "include/project_export/producers", "include/project_export/sample"),
-    *("include/project_export/archive", "include/project_export/errors.py", "include/project_export/external.py"),
+    *("include/project_export/archive", "include/project_export/errors.py", "include/project_export/external"),
     *("include/project_export/credentials.py", "tests/buckets.py", "tests/*/test_*bucket*.py"),
     *("include/project_export/merged.py", "include/project_export/plan.py", "include/project_export/request.py"),
     *("include/project_export/send.py", "include/project_export/settings.py", "include/project_export/shell.py"),

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from project_export.credentials import Credentials
-from project_export.errors import ArtifactMissing, BadRequest, SettingRefused, StoreRefused
-from project_export.external import External, Locations, open_external
+from project_export.errors import ArtifactMissing, BadRequest, StoreRefused
+from project_export.external import External, open_external
 
 NAME = "merge_request_diffs/mr-7/diff-9"
 
@@ -116,44 +115,3 @@ def test_no_descriptor_stays_open(local: External, tmp_path: Path) -> None:
 def test_what_the_system_refuses_is_named(local: External) -> None:
     with pytest.raises(StoreRefused, match="ENAMETOOLONG"):
         local.read("n" * 300, 0, 1)
-
-
-DECLARED = {"uploads", "repositories"}
-
-
-def test_locations_have_names_and_parts() -> None:
-    setting = (
-        "uploads=s3://minio@bucket/prefix, repositories=https://git.example:8443/,repositories.a=ssh://git@host:22/x"
-    )
-    locations = Locations.of(setting, DECLARED)
-    assert locations.uri("uploads") == "s3://minio@bucket/prefix"
-    assert locations.uri("repositories", "b") == "https://git.example:8443/"
-    assert locations.uri("repositories", "a") == "ssh://git@host:22/x"
-    assert not Locations.of("", DECLARED).has("uploads")
-
-
-@pytest.mark.parametrize(
-    "uri",
-    ["s3://AKIA:CANARY@bucket", "s3://AKIA:CAN/ARY@bucket/x", "https://oauth2:CANARY@git.example", "s3://:CANARY@x"],
-)
-def test_a_location_with_a_password_is_refused_and_not_shown(uri: str) -> None:
-    with pytest.raises(SettingRefused, match="location uploads contains a password") as caught:
-        Locations.of(f"uploads={uri}", DECLARED)
-    assert "ARY" not in str(caught.value)
-
-
-@pytest.mark.parametrize("setting", ["https://x:CANARY@git.example", "uploads="])
-def test_a_location_without_a_name_or_a_uri_is_refused(setting: str) -> None:
-    with pytest.raises(SettingRefused, match="is not name=URI") as caught:
-        Locations.of(setting, DECLARED)
-    assert "CANARY" not in str(caught.value)
-
-
-def test_in_a_shell_the_password_for_git_is_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    locations = Locations({})
-    url = "https://git.example/x.git"
-    assert locations.login(url) == (url, None)
-    monkeypatch.setenv("PROJECT_EXPORT_GIT_PASSWORD", "CANARY")
-    same, password = locations.login(url)
-    assert (same, password and password()) == (url, "CANARY")
-    assert "CANARY" not in repr(Credentials().login())

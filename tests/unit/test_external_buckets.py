@@ -9,7 +9,8 @@ import pytest
 
 from project_export.credentials import Credentials
 from project_export.errors import ArtifactMissing, SettingMissing, StoreRefused
-from project_export.external import AT_ONCE, External, Unsafe, open_external
+from project_export.external import External, Unsafe, open_external
+from project_export.external.remote import AT_ONCE
 from tests.buckets import KEY, SECRET, Buckets
 
 pytestmark = pytest.mark.heavy

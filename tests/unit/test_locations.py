@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from project_export.credentials import Credentials
 from project_export.errors import SettingRefused
 from project_export.external import Locations
 
@@ -53,3 +54,29 @@ def test_a_wrong_setting_is_refused_with_what_is_wrong(setting, message):
 def test_a_tree_without_locations_takes_none():
     with pytest.raises(SettingRefused, match="the tree declares none"):
         Locations.of("uploads=/srv", ())
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["s3://AKIA:CANARY@bucket", "s3://AKIA:CAN/ARY@bucket/x", "https://oauth2:CANARY@git.example", "s3://:CANARY@x"],
+)
+def test_a_location_with_a_password_is_refused_and_not_shown(uri: str) -> None:
+    with pytest.raises(SettingRefused, match="location uploads contains a password") as caught:
+        Locations.of(f"uploads={uri}", DECLARED)
+    assert "ARY" not in str(caught.value)
+
+
+def test_a_password_without_a_name_is_not_shown_either() -> None:
+    with pytest.raises(SettingRefused, match="is not name=URI") as caught:
+        Locations.of("https://x:CANARY@git.example", DECLARED)
+    assert "CANARY" not in str(caught.value)
+
+
+def test_in_a_shell_the_password_for_git_is_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    locations = Locations({})
+    url = "https://git.example/x.git"
+    assert locations.login(url) == (url, None)
+    monkeypatch.setenv("PROJECT_EXPORT_GIT_PASSWORD", "CANARY")
+    same, password = locations.login(url)
+    assert (same, password and password()) == (url, "CANARY")
+    assert "CANARY" not in repr(Credentials().login())

@@ -75,7 +75,7 @@ class Git:
     _running: set[Call] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def cancel(self) -> None:
-        """Kill what this object has called and still runs; whoever reads it gets GitFailed.
+        """Kill what this object has called and still runs; its reader gets GitFailed.
 
         Can be called from another thread, or from a signal handler.
         """
