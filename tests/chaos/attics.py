@@ -65,7 +65,7 @@ class FaultyAttic(Attic, Invariants):
         self.make()
         self.victims = []
         self.sql("UPDATE attics SET diary = 'diary'")
-        self.temporary.mkdir()
+        self.temporary.mkdir(exist_ok=True)
         self.store.mkdir(exist_ok=True)
         monkeypatch.setenv("PROJECT_EXPORT_TREE", str(self.folder / "attic.yaml"))
         monkeypatch.setenv("PROJECT_EXPORT_LOCATIONS", f"boxes={self.boxes}, shelves={self.shelves}")

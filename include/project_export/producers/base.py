@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -70,8 +70,11 @@ class Producer(Protocol):
     Remarks and omissions are complete after the last chunk.
     """
 
-    def chunks(self) -> Iterator[Chunk]:
-        """Yield the part's bytes in order, with the number of records that end in each chunk."""
+    def chunks(self) -> Generator[Chunk, None, None]:
+        """Yield the part's bytes in order, with the number of records that end in each chunk.
+
+        If the generator is closed early, what it has started ends with it.
+        """
 
     def cancel(self) -> None:
         """Stop at once what works outside this process; `chunks` then raises. Safe to call from a signal handler."""

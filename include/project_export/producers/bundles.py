@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.parse import quote
@@ -134,17 +134,18 @@ class BundlesProducer(FileProducer):
     def _alone(self, name: str, repository: Repository) -> Iterator[Chunk]:
         """Yield a bundle that is a part by itself."""
         hashed, size = hashlib.sha256(), 0
-        for chunk in packed_chunks(self._bundle(repository)):
-            hashed.update(chunk.data)
-            size += len(chunk.data)
-            yield chunk
+        with closing(self._bundle(repository)) as blocks:
+            for chunk in packed_chunks(blocks):
+                hashed.update(chunk.data)
+                size += len(chunk.data)
+                yield chunk
         if size:
             self.written.append(RunFile(name, size, hashed.hexdigest(), size=size))
             yield Chunk(b"", 1)
 
     def _member(self, name: str, repository: Repository) -> Iterator[Chunk]:
         """Yield a bundle with its tar header and padding."""
-        with _spooled(self._bundle(repository)) as (spool, size, digest):
+        with closing(self._bundle(repository)) as blocks, _spooled(blocks) as (spool, size, digest):
             if not size:
                 return
             self.written.append(RunFile(name, size, digest, size=size))
@@ -152,7 +153,7 @@ class BundlesProducer(FileProducer):
             yield from packed_chunks(iter(lambda: spool.read(BLOCK), b""))
             yield end(size)
 
-    def _bundle(self, repository: Repository) -> Iterator[bytes]:
+    def _bundle(self, repository: Repository) -> Generator[bytes, None, None]:
         """Yield a repository's bundle; nothing if it has no refs."""
         found = False
         with repository.bundle() as bundle:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from project_export.errors import SourceBusy, SourceRefused
@@ -42,9 +42,9 @@ class RecordsProducer:
         # Remarks and omissions of the whole relation are reported once, with its first part.
         self._known = (project.bound, project.tables) if part == 0 else ()
 
-    def chunks(self) -> Iterator[Chunk]:
+    def chunks(self) -> Generator[Chunk, None, None]:
         """See `Producer.chunks`."""
-        return self._reader.read(self._relation, self._part, self._parts)
+        yield from self._reader.read(self._relation, self._part, self._parts)
 
     def cancel(self) -> None:
         """See `Producer.cancel`. The worker itself cancels the query; git may be listing branches."""

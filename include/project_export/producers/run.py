@@ -6,7 +6,7 @@ import logging
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from project_export.archive.files import RunFile
@@ -33,7 +33,7 @@ class FileProducer(ABC):
         # Remarks and omissions of the whole relation are reported once, with its first part.
         self._known = (project.bound, project.tables) if part == 0 else ()
 
-    def chunks(self) -> Iterator[Chunk]:
+    def chunks(self) -> Generator[Chunk, None, None]:
         """See `Producer.chunks`. The session may be idle for hours while files or repositories are read."""
         with self.project.session.waiting():
             yield from self.read()

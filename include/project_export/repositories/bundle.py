@@ -14,6 +14,7 @@ from types import TracebackType
 from project_export.errors import GitFailed, RepositoryRefused
 from project_export.repositories.call import CHUNK
 from project_export.repositories.files import reading
+from project_export.repositories.folders import writing
 from project_export.repositories.format import Format
 from project_export.repositories.git import Git
 from project_export.repositories.objects import Pools, packs
@@ -77,7 +78,7 @@ class Bundle:
     def _pack(self, shown: StandIn, refs: Refs, there: list[frozenset[str]]) -> Iterator[bytes]:
         """Yield the pack. there: the packs of the repository before its refs were read."""
         wanted = shown.folder / "wanted"
-        with wanted.open("w") as file:
+        with writing(shown.folder), wanted.open("w") as file:
             file.writelines(f"{object_id}\n" for _, object_id in refs.lines())
         pack = Pack("sha256" if self._format.sha256 else "sha1")
         with shown.call(*_PACK, stdin=wanted) as call:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from project_export.errors import StoreRefused
+
 log = logging.getLogger(__name__)
 
 PREFIX = "project-export-git-"
@@ -28,12 +30,14 @@ def temporary(below: Path | None, owner: tuple[int, int] | None) -> Iterator[Pat
     """Make a folder that only its owner may read and write, and remove it at the end.
 
     below: where; None for the system's folder for temporary files. owner: numbers of a user and a group; None for this
-    process's. First removes what killed processes of the same owner have not removed there. Raises OSError.
+    process's. First removes what killed processes of the same owner have not removed there. Raises StoreRefused if the
+    folder cannot be made.
     """
     place = Path(below or tempfile.gettempdir())
     with suppress(OSError):  # nothing depends on it
         sweep(place, {os.geteuid()} | ({owner[0]} if owner else set()))
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+    with writing(place):
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
     try:
         with (folder / LOCK).open("wb") as lock:
             with suppress(OSError):
@@ -43,6 +47,18 @@ def temporary(below: Path | None, owner: tuple[int, int] | None) -> Iterator[Pat
             yield folder
     finally:
         _remove(folder)
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turn what the system says while files for git are written into StoreRefused. folder: where they are."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreRefused(
+            f"{folder}: {error.strerror or error}. Git's temporary files are kept there. Free space there, or set "
+            "TMPDIR to another folder, then retry."
+        ) from error
 
 
 def sweep(place: Path, owners: set[int]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from project_export.errors import GitUnusable
 from project_export.repositories.call import Call, Identity
-from project_export.repositories.folders import temporary
+from project_export.repositories.folders import temporary, writing
 
 NEEDED = "2.45 or newer, or a security release since 2.39.4, 2.40.2, 2.41.1, 2.42.2, 2.43.4 or 2.44.1"
 """The versions of git that know GIT_NO_LAZY_FETCH; some distributions have added it to older ones."""
@@ -157,13 +157,14 @@ class Git:
         with self.folder() as folder:
             ran = folder / "ran"
             address = str(ran).replace("\\", r"\\").replace('"', r"\"")
-            for name in ("objects", "refs"):
-                (folder / name).mkdir()
-            (folder / "HEAD").write_text("ref: refs/heads/none\n")
-            (folder / "config").write_text(
-                "[core]\n\trepositoryFormatVersion = 1\n\tbare = true\n[extensions]\n\tpartialClone = origin\n"
-                f'[remote "origin"]\n\tpromisor = true\n\turl = "{address}"\n\tuploadPack = touch\n'
-            )
+            with writing(folder):
+                for name in ("objects", "refs"):
+                    (folder / name).mkdir()
+                (folder / "HEAD").write_text("ref: refs/heads/none\n")
+                (folder / "config").write_text(
+                    "[core]\n\trepositoryFormatVersion = 1\n\tbare = true\n[extensions]\n\tpartialClone = origin\n"
+                    f'[remote "origin"]\n\tpromisor = true\n\turl = "{address}"\n\tuploadPack = touch\n'
+                )
             with self.call(f"--git-dir={folder}", "cat-file", "-e", "1" * 40, protocols="file") as call:
                 call.whole()
             if ran.exists():

@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from project_export.credentials import without_credentials
 from project_export.errors import GitFailed, RepositoryRefused
 from project_export.repositories.call import Call
+from project_export.repositories.folders import writing
 from project_export.repositories.git import Git
 from project_export.repositories.refs import HEAD, Refs
 
@@ -146,7 +147,8 @@ def _parsed(url: str) -> SplitResult:
 def _askpass(work: Path, git: Git) -> Path:
     """Write the program that git asks for the password: it prints what only its environment has."""
     program = work / "askpass"
-    program.write_text(_ASKPASS)
+    with writing(work):
+        program.write_text(_ASKPASS)
     program.chmod(0o500)
     git.own(program)
     return program

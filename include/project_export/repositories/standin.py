@@ -15,6 +15,7 @@ from pathlib import Path
 from project_export.errors import RepositoryRefused
 from project_export.repositories.call import Call
 from project_export.repositories.files import reading, small_file
+from project_export.repositories.folders import writing
 from project_export.repositories.format import Format
 from project_export.repositories.git import Git
 
@@ -47,12 +48,14 @@ class StandIn:
 @contextmanager
 def stand_in(git: Git, repository: Path, form: Format) -> Iterator[StandIn]:
     """Make the stand-in of a repository, and remove it at the end. Its HEAD is a copy of what HEAD is now."""
+    content = head(repository)
     with git.folder() as folder:
-        (folder / "HEAD").write_bytes(head(repository))
-        (folder / "config").write_text(form.configuration())
-        (folder / "objects").mkdir()
-        for name in ("refs", "packed-refs", "reftable"):
-            (folder / name).symlink_to(repository / name)
+        with writing(folder):
+            (folder / "HEAD").write_bytes(content)
+            (folder / "config").write_text(form.configuration())
+            (folder / "objects").mkdir()
+            for name in ("refs", "packed-refs", "reftable"):
+                (folder / name).symlink_to(repository / name)
         yield StandIn(git, folder, repository)
 
 

@@ -11,7 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -228,12 +228,13 @@ class Worker:
             writer = PartWriter(out, self._ctx.settings.compress_level)
             oversize = Oversize(self._ctx.tree.format.limits) if source.kind(claim).needs.line_limit else None
             self._current = _Attempt(claim, writer)
-            for chunk in producer.chunks():
-                writer.write(chunk.data, chunk.records, packed=chunk.packed)
-                if oversize is not None:
-                    oversize.add(chunk.data, chunk.records)
-                if self._gone:
-                    raise self._revocation(claim, what)
+            with closing(producer.chunks()) as chunks:
+                for chunk in chunks:
+                    writer.write(chunk.data, chunk.records, packed=chunk.packed)
+                    if oversize is not None:
+                        oversize.add(chunk.data, chunk.records)
+                    if self._gone:
+                        raise self._revocation(claim, what)
             return writer.finish(), uri, () if oversize is None else oversize.remarks
 
     def _fail_attempt(self, claim: Claim, error: ProjectExportError, what: str) -> None:
