@@ -1,4 +1,4 @@
-"""Names, files and repositories of a source that somebody has prepared against whoever exports or unpacks it."""
+"""Hostile names, files and repositories in a source: none of them leads an export, or who unpacks its archive, astray."""
 
 from __future__ import annotations
 
