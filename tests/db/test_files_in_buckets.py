@@ -100,8 +100,8 @@ def test_small_files_are_fetched_at_the_same_time_and_not_all_at_once(attic):
         exported = attic.export(units=1)
         seen = attic.buckets.seen()
     assert exported.contents("things/") == attic.things
-    # The server may still count a request whose answer has arrived.
-    assert 8 <= seen.pop("most") <= 17
+    # 16 threads; the server may still count requests whose answers have arrived.
+    assert 8 <= seen.pop("most") <= 24
     assert seen == {"GET": 200}
 
 
