@@ -1,4 +1,4 @@
-"""Hostile names, files and repositories in a source: none of them leads an export astray, or a reader of its archive."""
+"""Hostile names, files and repositories in a source: none leads an export astray, or a reader of its archive."""
 
 from __future__ import annotations
 
