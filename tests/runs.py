@@ -23,7 +23,7 @@ from tests.archives import Records, read_archive
 
 RUN = "dag/run"
 Make = Callable[..., Context]
-NO_REPOSITORY = "project.default_branch: comes from the Git repository, and its location is not set"
+NO_REPOSITORY = "project.default_branch: comes from the Git repository, which is missing, or whose location is not set"
 """The omission of every export of a project without a location of its repository."""
 FROM_GIT = {"default_branch", "source_branch_sha", "target_branch_sha"}
 """Keys that the second reader leaves out, since their values come from the Git repository."""

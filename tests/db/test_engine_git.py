@@ -88,7 +88,7 @@ def test_without_branches_the_stored_value_counts(database, tmp_path, fallback, 
 
 def test_without_a_repository_they_are_null_and_counted(database, tmp_path):
     forge, requests, omissions = read(database, tmp_path, lambda _: None, "UPDATE forges SET fallback = 'trunk'")
-    why = "comes from the Git repository, and its location is not set"
+    why = "comes from the Git repository, which is missing, or whose location is not set"
     assert forge == {"branch": None}
     assert [request["own"] for request in requests] == [None, "kept", None, None]
     assert {request["sha"] for request in requests} == {None}

@@ -21,7 +21,7 @@ FROM_GIT = {
     f"{key}: {why}"
     for key in ("project.default_branch", "merge_requests.source_branch_sha", "merge_requests.target_branch_sha")
     for why in (
-        "comes from the Git repository, and its location is not set",
+        "comes from the Git repository, which is missing, or whose location is not set",
         "comes from another Git repository, which is not read",
     )
 }

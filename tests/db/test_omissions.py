@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from project_export.cli import app
 from project_export.errors import SourceChanged
 from project_export.steps.notice import Notice
-from tests.runs import context, merge, path_of, started, work
+from tests.archives import read_archive
+from tests.runs import NO_REPOSITORY, context, merge, path_of, started, work
 
 LACKS = "issues.description: left out, the source has no issues.description; this was allowed"
 UNKNOWN = "issues.health_status: a code without a name was exported as null (2 times)"
@@ -47,9 +48,9 @@ def test_everything_that_is_absent_is_listed_with_its_line(generated_copy, ledge
     }
 
 
-def test_an_archive_without_omissions_has_none_anywhere(generated, ledger_dsn, tmp_path):
-    ctx = context(generated, ledger_dsn, tmp_path, units=1, locations=f"repositories={tmp_path}")
-    created = started(ctx, "labels")
+def test_an_archive_without_omissions_has_none_anywhere(generated, generated_locations, ledger_dsn, tmp_path):
+    ctx = context(generated, ledger_dsn, tmp_path, units=1, locations=generated_locations)
+    created = started(ctx)
     assert work(ctx, created) == []
     merged = merge(ctx, created)
     manifest = json.loads(path_of(merged).with_name("project.manifest.json").read_text(encoding="utf-8"))
@@ -58,7 +59,9 @@ def test_an_archive_without_omissions_has_none_anywhere(generated, ledger_dsn, t
     assert Notice.of(job, "finished", merged.omissions).subject == "Project was exported"
 
 
-def test_omissions_are_at_the_top_of_the_manifest_and_in_the_notice(generated_copy, ledger_dsn, tmp_path):
+def test_omissions_are_at_the_top_of_the_manifest_and_in_the_notice(
+    generated_copy, generated_locations, ledger_dsn, tmp_path
+):
     change(
         generated_copy,
         "ALTER TABLE issues DROP description",
@@ -71,9 +74,9 @@ def test_omissions_are_at_the_top_of_the_manifest_and_in_the_notice(generated_co
         units=1,
         allow_absent="issues.description",
         edition="ee",
-        locations=f"repositories={tmp_path}",
+        locations=generated_locations,
     )
-    created = started(ctx, "issues")
+    created = started(ctx)
     assert work(ctx, created) == []
     merged = merge(ctx, created)
     assert merged.omissions == (LACKS, UNKNOWN)
@@ -96,3 +99,13 @@ def test_the_shell_ends_with_a_code_of_its_own_and_verify_lists_them(generated_c
     archive = Path(done.stdout.splitlines()[-1].removeprefix("archive: "))
     checked = CliRunner().invoke(app, ["verify", str(archive)])
     assert f"omission: {LACKS}" in checked.stdout.splitlines()
+
+
+def test_values_of_a_missing_repository_are_null_and_not_those_of_the_settings(generated_copy, ledger_dsn, tmp_path):
+    change(generated_copy, "UPDATE application_settings SET default_branch_name = 'trunk'")
+    ctx = context(generated_copy, ledger_dsn, tmp_path, units=1, locations=f"repositories={tmp_path}")
+    created = started(ctx, "labels")
+    assert work(ctx, created) == []
+    merged = merge(ctx, created)
+    assert merged.omissions == (NO_REPOSITORY,)
+    assert read_archive(path_of(merged))["project"][0]["default_branch"] is None

@@ -60,9 +60,10 @@ def _is_text(name: str) -> bool:
 
 
 def read_branches(project: Project, relation: str) -> RepositoryBranches | None:
-    """Return the branches of the repository of a relation of one bundle; none if it does not exist.
+    """Return the branches of the repository of a relation of one bundle; no branches if the source has none.
 
-    Returns None if the settings do not say where it is. Raises RepositoryRefused, GitFailed, GitUnusable.
+    Returns None if the settings do not say where it is, or if it is missing. Raises RepositoryRefused, GitFailed,
+    GitUnusable.
     """
     content = project.bound.relation(relation).content
     assert content is not None, "the tree names a relation of bundles"
@@ -81,4 +82,6 @@ def read_branches(project: Project, relation: str) -> RepositoryBranches | None:
         repository = first_repository(root, entry.paths, project.git)
         if repository is not None:
             return RepositoryBranches.of(repository.refs())
+        if entry.present:
+            return None
     return RepositoryBranches()

@@ -21,18 +21,16 @@ from project_export.producers.base import Estimate, Needs, Project
 from project_export.producers.entries import Entries, Entry, estimate
 from project_export.producers.measure import first_repository, repository_bytes
 from project_export.producers.packed import chunks as packed_chunks
-from project_export.producers.run import FileProducer, end, header, refused_name
+from project_export.producers.run import BLOCK, FileProducer, end, header, refused_name
 from project_export.repositories import Repository, mirrored
 from project_export.source import Chunk
 from project_export.store.uris import place
 
 log = logging.getLogger(__name__)
 
-BLOCK = 256 << 10
 _IN_MEMORY = 8 << 20
 _MOST_MOVED = 5
 
-_NO_LOCATION = "the setting PROJECT_EXPORT_LOCATIONS has no location {}"
 _MISSING = "the source has no such repository"
 _UNADVERTISED = "refs that a server does not advertise, such as refs/keep-around, are not in the bundle"
 _EMPTY = "the repository has no refs, so there is no bundle"
@@ -98,7 +96,7 @@ class BundlesProducer(FileProducer):
         uri = self.project.locations.uri(self.content.location, entry.part_of)
         if uri is None:
             if entry.present:
-                self.lacks(entry.name, _NO_LOCATION.format(self.content.location))
+                self.lacks(entry.name, self.unplaced)
             yield None
             return
         with self._at(uri, entry) as repository:

@@ -20,12 +20,11 @@ from project_export.external import External, Unsafe
 from project_export.producers.base import Estimate, Needs, Project
 from project_export.producers.entries import Entries, Entry, estimate
 from project_export.producers.packed import chunks as packed_chunks
-from project_export.producers.run import FileProducer, end, header, refused_name
+from project_export.producers.run import BLOCK, FileProducer, end, header, refused_name
 from project_export.source import Chunk
 
 log = logging.getLogger(__name__)
 
-BLOCK = 256 << 10
 CUT = 8 << 20
 """Bytes above which a file may be cut at the end of a part."""
 _OVERHEAD = 1024
@@ -37,7 +36,6 @@ _UNSAFE = "it is a link, a device or a pipe, which are not followed or opened"
 _MISSING = "the source has no such file"
 _SIZE = "its size is not the one that the source names"
 _DIGEST = "its SHA-256 is not the one that the source names"
-_NO_LOCATION = "the setting PROJECT_EXPORT_LOCATIONS has no location {}"
 
 
 class Files:
@@ -76,7 +74,7 @@ class FilesProducer(FileProducer):
         if not self.project.locations.has(self.content.location):
             for span in self._spans():
                 if not span.start:
-                    self.lacks(span.name, _NO_LOCATION.format(self.content.location))
+                    self.lacks(span.name, self.unplaced)
             return
         spans = self._spans()
         for first in islice(spans, 1):  # without a file, no connection is needed

@@ -17,6 +17,9 @@ from project_export.source import Chunk
 
 log = logging.getLogger(__name__)
 
+BLOCK = 256 << 10
+"""Bytes that are read at once."""
+
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
@@ -45,6 +48,11 @@ class FileProducer(ABC):
     @abstractmethod
     def read(self) -> Iterator[Chunk]:
         """Yield the chunks; see `Producer.chunks`."""
+
+    @property
+    def unplaced(self) -> str:
+        """Why nothing can be read if the location is not set."""
+        return f"the setting PROJECT_EXPORT_LOCATIONS has no location {self.content.location}"
 
     def lacks(self, name: str, why: str, detail: str = "") -> None:
         """Note a file that the archive lacks. detail: for the log."""

@@ -231,7 +231,9 @@ class Documents:
         repository = transform.partition(":")[2]
         branches = self._branches(repository)
         if branches is None:
-            self._count(f"{path}: comes from the Git repository, and its location is not set", lost=True)
+            self._count(
+                f"{path}: comes from the Git repository, which is missing, or whose location is not set", lost=True
+            )
             return None
         return branches.tips.get(value) if transform.startswith(TIP) else branches.default or value
 

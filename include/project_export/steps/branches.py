@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-
 from project_export.errors import ArtifactMissing
 from project_export.ledger import Job
 from project_export.producers import Project
 from project_export.producers.branches import RepositoryBranches, read_branches
 from project_export.steps.context import Context
-
-log = logging.getLogger(__name__)
 
 
 class JobBranches:
