@@ -1,16 +1,18 @@
-"""What people call a project, for messages. An export never fails because of it."""
+"""What people call a project: for messages, which an export never fails for, and to find a project by it."""
 
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from psycopg import sql
 
 from project_export.errors import SourceBusy, SourceRefused
-from project_export.source.names import Params, column, named
+from project_export.source.names import Params, column, every, named
 from project_export.source.references import References, Scope
 from project_export.source.session import Session
-from project_export.tree import BoundTree
+from project_export.tree import BoundTree, Lookup, Tree
+from project_export.tree.forms import Ref
 
 log = logging.getLogger(__name__)
 
@@ -38,3 +40,69 @@ def title(session: Session, bound: BoundTree, project_id: int) -> str:
             raise
         log.warning("the project's title cannot be read: %s", error)
         return ""
+
+
+def find(session: Session, tree: Tree, wanted: str) -> tuple[int, str] | None:
+    """Return id and title of the project with this id (digits) or title (in any case), None if there is none.
+
+    A tree whose title cannot be looked up backwards finds projects by id only; its titles are empty. Raises SourceRefused,
+    SourceBusy.
+    """
+    if wanted.isdecimal():
+        number = int(wanted)
+        return (
+            (number, _title_of(session, tree, number)) if number < 1 << 63 and _exists(session, tree, number) else None
+        )
+    title = _backwards(tree)
+    if title is None or not isinstance(title.value, Ref):
+        return None
+    params = Params()
+    its_id, its_title = named(title.row.match[0][0]), named(title.value.column)
+    queries = (sql.SQL("{} = {}"), sql.SQL("lower({}) = lower({})"))  # by the plain index first
+    for query in queries:
+        found = _rows(session, title, params, [its_id, its_title], query.format(its_title, params(wanted)))
+        for number, name in found:
+            if number is not None and _exists(session, tree, number):
+                return int(number), str(name)
+    return None
+
+
+def _title_of(session: Session, tree: Tree, number: int) -> str:
+    title = _backwards(tree)
+    if title is None or not isinstance(title.value, Ref):
+        return ""
+    params = Params()
+    its_id, its_title = named(title.row.match[0][0]), named(title.value.column)
+    found = _rows(session, title, params, [its_title], sql.SQL("{} = {}").format(its_id, params(number)))
+    return str(found[0][0]) if found and found[0][0] is not None else ""
+
+
+def _rows(
+    session: Session, title: Lookup, params: Params, wanted: list[sql.Identifier], condition: sql.Composable
+) -> list[tuple[Any, ...]]:
+    fixed = [sql.SQL("{} = {}").format(named(one.column), params(one.only)) for one in title.row.where]
+    query = sql.SQL("SELECT {} FROM {} WHERE {} LIMIT 2").format(
+        sql.SQL(", ").join(wanted), named(title.row.table), every([condition, *fixed])
+    )
+    return [row for page in session.pages(query, params.values, lambda: 2) for row in page]
+
+
+def _exists(session: Session, tree: Tree, number: int) -> bool:
+    query = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {} = {})").format(
+        named(tree.root.table), named(tree.root.key[0]), sql.Placeholder("number")
+    )
+    return bool(session.one(query, {"number": number})[0])
+
+
+def _backwards(tree: Tree) -> Lookup | None:
+    """Return the tree's title if the row that has it names the project by its key, and its other conditions are equations."""
+    title = tree.title
+    if title is None or len(title.row.match) != 1:
+        return None
+    refs = title.row.match[0][1]
+    plain = len(refs) == 1 and not refs[0].row and refs[0].column == tree.root.key[0]
+    return (
+        title
+        if plain and all(c.test == "in" and len(c.values) == 1 and not c.ref.row for c in title.row.where)
+        else None
+    )

@@ -8,6 +8,7 @@ watch      finds rows whose process is gone, and reports the progress of a job
 waiting    waits for the workers: how long, when to look again, what to do if they get no slot
 merge      parts → archive, published in one atomic step; raises every failure
 parts      writes one relation alone
+projects   finds a project by its id or title
 after      upload or notice; then the job is finished
 ending     fails the job when a step fails
 prune      retention, and jobs whose run is gone
@@ -24,6 +25,7 @@ from project_export.steps.owner import Owner
 from project_export.steps.parts import write_relation
 from project_export.steps.planning import allowed, bound_tree, git_of, plan_export
 from project_export.steps.preflight import Finding, all_at_once, preflight
+from project_export.steps.projects import FoundProject, find_project
 from project_export.steps.prune import Pruned, prune
 from project_export.steps.waiting import Tasks, Waited, wait_for_workers
 from project_export.steps.watch import Silence, watch
@@ -34,6 +36,7 @@ __all__ = [
     "Context",
     "Created",
     "Finding",
+    "FoundProject",
     "Holder",
     "Merger",
     "Notice",
@@ -52,6 +55,7 @@ __all__ = [
     "create",
     "event",
     "failure",
+    "find_project",
     "git_of",
     "plan_export",
     "preflight",

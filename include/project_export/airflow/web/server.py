@@ -1,0 +1,39 @@
+"""The steps' context in the API server: the same settings, connections and Variables as in a task."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from airflow.models.dagrun import DagRun
+from airflow.utils.session import create_session
+from airflow.utils.state import DagRunState
+from sqlalchemy import select
+
+from project_export.airflow.context import task_context
+from project_export.steps import Context
+
+_KEPT_SECONDS = 30.0
+_lock = threading.Lock()
+_kept: tuple[float, Context] | None = None
+
+
+def context() -> Context:
+    """Return the context; a change of connections or Variables takes effect within 30 s. Raises SettingRefused."""
+    global _kept
+    with _lock:
+        if _kept is None or time.monotonic() - _kept[0] > _KEPT_SECONDS:
+            old, _kept = _kept, (time.monotonic(), task_context())
+            if old is not None:
+                old[1].ledger.close()  # requests that use it open new connections
+        return _kept[1]
+
+
+def run_alive(name: str) -> bool:
+    """Return whether the run that the ledger calls `name` may still be working; a deleted run is not."""
+    dag_id, _, run_id = name.partition("/")
+    if not run_id:
+        return True  # not a run of Airflow: another process may be working on it
+    with create_session() as session:
+        state = session.scalar(select(DagRun.state).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
+    return state in (DagRunState.QUEUED, DagRunState.RUNNING)

@@ -1,0 +1,50 @@
+"""Starts an export for a caller: the job's row first, then the run, so that the job exists before anyone can ask for it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from fastapi.concurrency import run_in_threadpool
+
+from project_export.airflow.web.access import DAG_ID, Action, may_see, require
+from project_export.airflow.web.airflow_api import AirflowApi, AirflowRefused
+from project_export.airflow.web.callers import Caller
+from project_export.airflow.web.server import run_alive
+from project_export.errors import ProjectNotFound
+from project_export.ledger import Job
+from project_export.request import Request
+from project_export.steps import Context, FoundProject, refuse, request_export
+
+
+async def start(
+    ctx: Context, airflow: AirflowApi, caller: Caller, project: FoundProject, params: Mapping[str, Any], by: str
+) -> Job:
+    """Write the queued job of a new export, trigger its run as the caller, and return the job.
+
+    params: of the DAG, but for the project. by: what starts it, as the first word of the run id.
+    Raises HTTPException 403, ProjectNotFound (also for a project that the caller may not see), BadRequest, JobActive, and
+    AirflowRefused, after failing the job.
+    """
+    await require(caller, Action.START)
+    if not may_see(ctx, caller, project.id, project.title):
+        raise ProjectNotFound(f"project {project.title or project.id} does not exist")
+    conf = {**params, "project_id": project.id}
+    request = Request.from_params(conf, ctx.tree)
+    run_id = f"{by}__{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S}+00:00_{secrets.token_hex(4)}"
+    job = await run_in_threadpool(
+        request_export,
+        ctx,
+        request,
+        run_id=f"{DAG_ID}/{run_id}",
+        requested_by=caller.name,
+        run_alive=run_alive,
+    )
+    try:
+        await airflow.trigger(run_id, conf)
+    except AirflowRefused as error:
+        await run_in_threadpool(refuse, ctx, job.id, str(error))
+        raise
+    return job

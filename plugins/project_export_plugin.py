@@ -1,0 +1,42 @@
+"""Registers the page `Project exports`, its tab on runs, and the API of GitLab's clients in Airflow's API server."""
+
+from __future__ import annotations
+
+from airflow.plugins_manager import AirflowPlugin
+
+from project_export.airflow.web.lazy import LazyApp
+
+_PAGE = "project-exports"
+
+
+class ProjectExportPlugin(AirflowPlugin):
+    """The page and the API. Both are built at their first request."""
+
+    name = "project_export"
+    fastapi_apps = [  # noqa: RUF012 (Airflow's own form)
+        {
+            "app": LazyApp("project_export.airflow.web.page", "app"),
+            "url_prefix": f"/{_PAGE}",
+            "name": "Project exports",
+        },
+        {
+            "app": LazyApp("project_export.airflow.web.gitlab", "app"),
+            "url_prefix": "/api/v4",
+            "name": "GitLab's export API",
+        },
+    ]
+    external_views = [  # noqa: RUF012
+        {
+            "name": "Project exports",
+            "href": f"{_PAGE}/",
+            "destination": "nav",
+            "category": "browse",
+            "url_route": _PAGE,
+        },
+        {
+            "name": "Project export",
+            "href": f"{_PAGE}/run?dag_id={{DAG_ID}}&run_id={{RUN_ID}}",
+            "destination": "dag_run",
+            "url_route": "project-export",
+        },
+    ]
