@@ -25,7 +25,7 @@ COMPONENTS = {
     "triggerer": ["triggerer", "--skip-serve-logs"],
 }
 HEALTH = ("metadatabase", "scheduler", "triggerer", "dag_processor")
-USERS = {"admin": "everything", "op": "run exports", "viewer": "look"}
+USERS = {"admin": "everything", "op": "run exports, see connections", "user": "run exports", "viewer": "look"}
 """Users and what they may do; each has the role of the same name."""
 POOL = "project_export"
 POOL_SLOTS = 2 * (os.cpu_count() or 1)
@@ -133,7 +133,7 @@ class Airflow:
         )
 
     def rest(self, username: str = "admin") -> Rest:
-        """Return a client of the REST API for one of the users admin, op, viewer."""
+        """Return a client of the REST API for one of the users admin, op, user, viewer."""
         return Rest(self.url, username, self.password(username))
 
     @property
@@ -142,7 +142,7 @@ class Airflow:
         return f"http://127.0.0.1:{self._kept()['port']}"
 
     def password(self, username: str) -> str:
-        """Return the generated password of one of the users admin, op, viewer."""
+        """Return the generated password of one of the users admin, op, user, viewer."""
         return str(json.loads(self._passwords_file.read_text())[username])
 
     def environment(self) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 
 EXTRA = "project_export"
 """Key in the extra of the source's connection that may hold settings: an object of names and values."""
-_PREFIX = "project_export_"
+VARIABLE_PREFIX = "project_export_"
+"""What the keys of Variables that hold settings start with."""
 
 
 def make_context(
@@ -45,16 +46,23 @@ def task_settings() -> Settings:
 
     The number of workers is limited to what this Airflow can map a task over. Raises SettingRefused.
     """
-    return _settled()[0]
+    return _settled(_variables())[0]
 
 
 def task_context() -> Context:
-    """Return the steps' context inside a task. Raises SettingRefused.
+    """Return the steps' context inside a task. Raises SettingRefused."""
+    return context_over(_variables())
 
+
+def context_over(variables: Mapping[str, str]) -> Context:
+    """Return the steps' context of this process. Raises SettingRefused.
+
+    variables: the Variables that hold settings, by the name of the setting. A task gets them in another way than the
+    API server.
     A missing connection raises SettingMissing only when it is first used, so that create can list it with everything
     else that is missing.
     """
-    settings, source = _settled()
+    settings, source = _settled(variables)
     ctx = make_context(settings, source, _asked(settings.ledger_conn_id))
     return replace(ctx, channels=channels(settings), credentials=ConnectionCredentials(settings.git_conn_id))
 
@@ -73,16 +81,16 @@ def for_good() -> Iterator[None]:
         raise AirflowFailException(str(error)) from error
 
 
-def _settled() -> tuple[Settings, PostgresHook | SettingMissing]:
+def _settled(variables: Mapping[str, str]) -> tuple[Settings, PostgresHook | SettingMissing]:
     """Return the settings and the source's hook, whose connection may hold some of them."""
-    variables = Layer(f"the Variable {_PREFIX}{{}}", _variables())
-    conn_id = Settings.over(variables).source_conn_id
+    stored = Layer(f"the Variable {VARIABLE_PREFIX}{{}}", variables)
+    conn_id = Settings.over(stored).source_conn_id
     source = _asked(conn_id)
     extra = source.connection.extra_dejson.get(EXTRA, {}) if isinstance(source, PostgresHook) else {}
     if not isinstance(extra, dict):
         raise SettingRefused(f"{EXTRA!r} in the extra of the connection {conn_id!r} is not an object of settings")
     its = Layer(f"{{}} in {EXTRA!r} of the extra of the connection {conn_id!r}", extra, ("source_conn_id",))
-    settings = Settings.over(its, variables)
+    settings = Settings.over(its, stored)
     most = conf.getint("core", "max_map_length", fallback=1024)
     if settings.units > most:
         text = "PROJECT_EXPORT_UNITS is %d, but [core] max_map_length is %d, which limits the workers of an export"
@@ -92,7 +100,7 @@ def _settled() -> tuple[Settings, PostgresHook | SettingMissing]:
 
 def _variables() -> dict[str, str]:
     """Return the Variables in Airflow's database that name settings: one call, and one more for each of them."""
-    return {key.removeprefix(_PREFIX): Variable.get(key) for key in Variable.keys(prefix=_PREFIX)}
+    return {key.removeprefix(VARIABLE_PREFIX): Variable.get(key) for key in Variable.keys(prefix=VARIABLE_PREFIX)}
 
 
 def _asked(conn_id: str) -> PostgresHook | SettingMissing:

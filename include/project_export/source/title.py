@@ -45,14 +45,13 @@ def title(session: Session, bound: BoundTree, project_id: int) -> str:
 def find(session: Session, tree: Tree, wanted: str) -> tuple[int, str] | None:
     """Return id and title of the project with this id (digits) or title (in any case), None if there is none.
 
-    A tree whose title cannot be looked up backwards finds projects by id only; its titles are empty. Raises SourceRefused,
-    SourceBusy.
+    Where a tree's title cannot be looked up backwards, projects are found by id only, without a title. Raises
+    SourceRefused, SourceBusy.
     """
     if wanted.isdecimal():
         number = int(wanted)
-        return (
-            (number, _title_of(session, tree, number)) if number < 1 << 63 and _exists(session, tree, number) else None
-        )
+        exists = number < 1 << 63 and _exists(session, tree, number)
+        return (number, _title_of(session, tree, number)) if exists else None
     title = _backwards(tree)
     if title is None or not isinstance(title.value, Ref):
         return None
@@ -95,14 +94,11 @@ def _exists(session: Session, tree: Tree, number: int) -> bool:
 
 
 def _backwards(tree: Tree) -> Lookup | None:
-    """Return the tree's title if the row that has it names the project by its key, and its other conditions are equations."""
+    """Return the tree's title if its row names the project by its key, and has no other conditions but equations."""
     title = tree.title
     if title is None or len(title.row.match) != 1:
         return None
     refs = title.row.match[0][1]
-    plain = len(refs) == 1 and not refs[0].row and refs[0].column == tree.root.key[0]
-    return (
-        title
-        if plain and all(c.test == "in" and len(c.values) == 1 and not c.ref.row for c in title.row.where)
-        else None
-    )
+    by_key = len(refs) == 1 and not refs[0].row and refs[0].column == tree.root.key[0]
+    equations = all(one.test == "in" and len(one.values) == 1 and not one.ref.row for one in title.row.where)
+    return title if by_key and equations else None

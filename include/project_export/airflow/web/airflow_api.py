@@ -1,6 +1,7 @@
 """Airflow's own REST API, called in this process as the caller.
 
-So Airflow checks its own permissions and params, names the caller as the user who triggered a run, and writes its audit log.
+So Airflow checks its own permissions and params, records the caller as the user who triggered a run, and writes its
+audit log.
 """
 
 from __future__ import annotations

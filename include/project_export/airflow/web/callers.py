@@ -1,8 +1,8 @@
 """Who calls.
 
 The page takes what Airflow's own UI and API take: the cookie, or a Bearer token. The API of GitLab's clients takes a
-token in `PRIVATE-TOKEN`, `Authorization: Bearer` or `JOB-TOKEN`, and never a cookie. That token is one of Airflow's, or a
-long-lived one, for which the ledger has the user's claims.
+token in `PRIVATE-TOKEN`, `Authorization: Bearer` or `JOB-TOKEN`, and never a cookie. That token is one of Airflow's, or
+a long-lived one, for which the ledger has the user's claims.
 """
 
 from __future__ import annotations

@@ -6,11 +6,12 @@ import threading
 import time
 
 from airflow.models.dagrun import DagRun
+from airflow.models.variable import Variable
 from airflow.utils.session import create_session
 from airflow.utils.state import DagRunState
 from sqlalchemy import select
 
-from project_export.airflow.context import task_context
+from project_export.airflow.context import VARIABLE_PREFIX, context_over
 from project_export.steps import Context
 
 _KEPT_SECONDS = 30.0
@@ -23,7 +24,7 @@ def context() -> Context:
     global _kept
     with _lock:
         if _kept is None or time.monotonic() - _kept[0] > _KEPT_SECONDS:
-            old, _kept = _kept, (time.monotonic(), task_context())
+            old, _kept = _kept, (time.monotonic(), context_over(_variables()))
             if old is not None:
                 old[1].ledger.close()  # requests that use it open new connections
         return _kept[1]
@@ -37,3 +38,9 @@ def run_alive(name: str) -> bool:
     with create_session() as session:
         state = session.scalar(select(DagRun.state).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
     return state in (DagRunState.QUEUED, DagRunState.RUNNING)
+
+
+def _variables() -> dict[str, str]:
+    with create_session() as session:
+        found = session.scalars(select(Variable).where(Variable.key.startswith(VARIABLE_PREFIX, autoescape=True)))
+        return {one.key.removeprefix(VARIABLE_PREFIX): one.get_val() or "" for one in found}

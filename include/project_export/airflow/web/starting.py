@@ -1,4 +1,4 @@
-"""Starts an export for a caller: the job's row first, then the run, so that the job exists before anyone can ask for it."""
+"""Starts an export for a caller: first the row of the job, so that it exists whenever the run does, then the run."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ async def start(
     """Write the queued job of a new export, trigger its run as the caller, and return the job.
 
     params: of the DAG, but for the project. by: what starts it, as the first word of the run id.
-    Raises HTTPException 403, ProjectNotFound (also for a project that the caller may not see), BadRequest, JobActive, and
-    AirflowRefused, after failing the job.
+    Raises HTTPException 403, ProjectNotFound (also for a project that the caller may not see), BadRequest, JobActive,
+    and AirflowRefused, after failing the job.
     """
     await require(caller, Action.START)
     if not may_see(ctx, caller, project.id, project.title):
