@@ -22,7 +22,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory, repo: Path) -> Path:
     clone.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(repo / name, clone)
-    for name in ("include", "dags"):
+    for name in ("include", "dags", "plugins"):
         ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
         shutil.copytree(repo / name, clone / name, symlinks=True, ignore=ignored)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(clone)]
@@ -57,9 +57,19 @@ def test_a_wheel_brings_the_dag_files_and_writes_them(installed: Path, tmp_path:
     assert (to / names[0]).read_bytes() == (repo / "dags" / names[0]).read_bytes()
 
 
+def test_a_wheel_brings_the_plugin_too(installed: Path, tmp_path: Path, repo: Path) -> None:
+    names = sorted(path.name for path in (repo / "plugins").glob("*.py"))
+    to = tmp_path / "plugins"
+    said = project_export(installed, "dags", "--to", str(tmp_path / "dags"), "--plugins", str(to))
+    assert said[-len(names) :] == [f"{to / name}: written" for name in names]
+    assert {path.name: path.read_bytes() for path in to.iterdir()} == {
+        name: (repo / "plugins" / name).read_bytes() for name in names
+    }
+
+
 def test_a_wheel_holds_every_file_of_the_package(installed: Path, repo: Path) -> None:
     package = Path("project_export")
     here = {path.relative_to(repo / "include") for path in (repo / "include" / package).rglob("*") if path.is_file()}
-    here |= {package / "dags" / path.name for path in (repo / "dags").glob("*.py")}
+    here |= {package / name / path.name for name in ("dags", "plugins") for path in (repo / name).glob("*.py")}
     wanted = {path for path in here if "__pycache__" not in path.parts}
     assert {path.relative_to(installed) for path in (installed / package).rglob("*") if path.is_file()} >= wanted
