@@ -9,6 +9,7 @@ from project_export.ledger.migrate import check, upgrade
 from project_export.ledger.notices import Notices
 from project_export.ledger.progress import JobProgress, Progress, RelationProgress
 from project_export.ledger.queries import Queries
+from project_export.ledger.rates import Rates
 from project_export.ledger.records import (
     Beat,
     Claim,
@@ -20,6 +21,7 @@ from project_export.ledger.records import (
     WrittenPart,
 )
 from project_export.ledger.retention import Ended, Retention
+from project_export.ledger.tokens import Token, Tokens
 from project_export.ledger.watch import Watch
 
 __all__ = [
@@ -37,9 +39,12 @@ __all__ = [
     "Planned",
     "Progress",
     "Queries",
+    "Rates",
     "RelationProgress",
     "Retention",
     "Row",
+    "Token",
+    "Tokens",
     "Wait",
     "Watch",
     "WrittenPart",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Delete, Update, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Delete, Update, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from project_export.errors import AttemptRevoked, Failure, JobActive, MoveRefused
@@ -24,6 +24,8 @@ T = TypeVar("T")
 _TAKEN = ("project_export_job_active", "project_export_job.project_id")
 """What PostgreSQL and SQLite call the index that a second active job of a project violates."""
 
+_FORGOTTEN: Mapping[str, Any] = {"errors": [], "outcome": None, "finished_at": None}
+
 
 class Jobs:
     """Every change of a job's state. A project has at most one active job for each source and tree."""
@@ -39,18 +41,74 @@ class Jobs:
 
         def write() -> Job:
             with self._database.write() as connection:
-                job_id = connection.execute(
-                    insert(ProjectExportJob)
-                    .values(**asdict(request), state=STARTED, started_at=clock())
-                    .returning(ProjectExportJob.id)
-                ).scalar_one()
-                if planned:
-                    connection.execute(
-                        insert(RelationExport), [{**asdict(row), "job_id": job_id, "state": QUEUED} for row in planned]
-                    )
+                job_id = _insert(connection, request, state=STARTED, started_at=clock())
+                _insert_rows(connection, job_id, planned)
                 return the_job(connection, job_id)
 
         return self._alone(request, write)
+
+    def queue(self, request: JobRequest) -> Job:
+        """Write a queued job for a run that is yet to be triggered, without plan and rows, and return the job.
+
+        Raises JobActive, which names the active job, when the project already has one in this source and tree.
+        """
+
+        def write() -> Job:
+            with self._database.write() as connection:
+                return the_job(connection, _insert(connection, request, state=QUEUED))
+
+        return self._alone(request, write)
+
+    def start(
+        self,
+        job_id: int,
+        plan: Mapping[str, Any],
+        planned: Sequence[Planned],
+        *,
+        consistency: str,
+        params: Mapping[str, Any],
+        grace_seconds: int = 0,
+    ) -> Job:
+        """Start a queued job with its plan and its queued rows, in one transaction, and return the job.
+
+        consistency, params, grace_seconds: see `JobRequest`; they replace those of the queued job. A job that is
+        started already, by a twin of the caller, is returned as it is. Raises MoveRefused when it has ended;
+        JobMissing.
+        """
+        values = {"plan": plan, "consistency": consistency, "params": params, "grace_seconds": grace_seconds}
+        start = PROJECT_EXPORT_JOB.move(update(ProjectExportJob).where(ProjectExportJob.id == job_id), "start")
+        with self._database.write() as connection:
+            if announce(connection, start.values(**values, started_at=clock())):
+                _insert_rows(connection, job_id, planned)
+            job = the_job(connection, job_id)
+        if job.state != STARTED:
+            raise MoveRefused(f"Job {job_id} cannot start: {PROJECT_EXPORT_JOB.refusal('start', job.state)}.")
+        return job
+
+    def refuse(self, job_id: int, error: Failure) -> bool:
+        """Fail a job that is still queued; return False when its run has started it, or when it has ended."""
+        refuse = PROJECT_EXPORT_JOB.move(update(ProjectExportJob).where(ProjectExportJob.id == job_id), "refuse")
+        with self._database.write() as connection:
+            return bool(announce(connection, refuse.values(**_failed([error]))))
+
+    def queue_again(self, job_id: int) -> Job:
+        """Queue a failed job that was never started, and return it; one that is queued is returned as it is.
+
+        It forgets how it ended and which notices were sent. Raises JobActive when another job of the project is
+        active, MoveRefused when the job was started, JobMissing.
+        """
+        again = PROJECT_EXPORT_JOB.move(update(ProjectExportJob).where(ProjectExportJob.id == job_id), "queue again")
+
+        def write() -> Job:
+            with self._database.write() as connection:
+                if announce(connection, again.where(ProjectExportJob.started_at.is_(None)).values(**_FORGOTTEN)):
+                    connection.execute(_notices(job_id))
+                return the_job(connection, job_id)
+
+        job = self._alone(self._read(job_id), write)
+        if job.state != QUEUED:
+            raise MoveRefused(f"Job {job_id} cannot be queued again: it is {job.state}, and was started before.")
+        return job
 
     def take_over(self, job: Job, run_id: str) -> bool:
         """Give a job to another run and queue its started rows again; return False when the job has changed.
@@ -113,9 +171,7 @@ class Jobs:
 
         cancelled: the job fails because its run is gone. Raises MoveRefused when the job is finished; JobMissing.
         """
-        kept = [{**asdict(error), "message": scrub(error.message)} for error in errors]
-        outcome: Outcome = "cancelled" if cancelled else "failed"
-        return self._move(job_id, "fail", errors=kept, outcome=outcome, finished_at=clock())
+        return self._move(job_id, "fail", **_failed(errors, "cancelled" if cancelled else "failed"))
 
     def reopen(self, job_id: int, again: Collection[str] = (), reason: str = "the job was reopened") -> bool:
         """Reopen an ended job; return False when it is already started.
@@ -125,11 +181,9 @@ class Jobs:
         its attempts again. Raises JobActive when another job of the project is active; JobMissing.
         """
         job = self._read(job_id)
-        notices = delete(ProjectExportNotice).where(ProjectExportNotice.job_id == job_id)
         attempts = update(RelationExport).where(RelationExport.job_id == job_id).values(failed_attempts=0)
         rows = requeued(reason).where(RelationExport.job_id == job_id, RelationExport.state.in_(again))
-        forgotten: dict[str, Any] = {"errors": [], "outcome": None, "finished_at": None}
-        return self._alone(job, lambda: self._move(job_id, "reopen", notices, attempts, rows, **forgotten))
+        return self._alone(job, lambda: self._move(job_id, "reopen", _notices(job_id), attempts, rows, **_FORGOTTEN))
 
     def begin_generation(self, job_id: int, generation: int, snapshot_id: str, reason: str) -> None:
         """Begin a generation with a snapshot that the caller holds, and queue the rows of older generations again.
@@ -196,6 +250,26 @@ class Jobs:
     def _read(self, job_id: int) -> Job:
         with self._database.read() as connection:
             return the_job(connection, job_id)
+
+
+def _insert(connection: Connection, request: JobRequest, **values: Any) -> int:
+    statement = insert(ProjectExportJob).values(**asdict(request), **values).returning(ProjectExportJob.id)
+    return int(connection.execute(statement).scalar_one())
+
+
+def _insert_rows(connection: Connection, job_id: int, planned: Sequence[Planned]) -> None:
+    if planned:
+        rows = [{**asdict(row), "job_id": job_id, "state": QUEUED} for row in planned]
+        connection.execute(insert(RelationExport), rows)
+
+
+def _failed(errors: Sequence[Failure], outcome: Outcome = "failed") -> dict[str, Any]:
+    kept = [{**asdict(error), "message": scrub(error.message)} for error in errors]
+    return {"errors": kept, "outcome": outcome, "finished_at": clock()}
+
+
+def _notices(job_id: int) -> Delete:
+    return delete(ProjectExportNotice).where(ProjectExportNotice.job_id == job_id)
 
 
 def _archive(uri: str, size: int, sha256: str, records: int) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from project_export.ledger.database import Database
 from project_export.ledger.jobs import Jobs
 from project_export.ledger.notices import Notices
 from project_export.ledger.queries import Queries
+from project_export.ledger.rates import Rates
 from project_export.ledger.retention import Retention
+from project_export.ledger.tokens import Tokens
 from project_export.ledger.watch import Watch
 
 
@@ -19,12 +21,14 @@ class Ledger:
 
     It consists of parts, so that a function can ask for only the one it uses:
 
-    - jobs: opens and ends jobs
+    - jobs: queues, opens and ends jobs
     - claims: changes the rows of a job; workers need no more than this and `queries`
     - queries: reads jobs and rows, and how far they are
     - watch: finds rows and jobs that do not move, and waits for changes
     - notices: sees that each outcome is reported once
     - retention: finds and deletes what has expired
+    - tokens: the tokens of the API
+    - rates: limits how often a user may ask for something
 
     Every method is one short transaction and safe from any thread. Each may raise LedgerBusy, a Retryable, when the
     database does not answer. Every change of a state is announced to `watch.listening`; claims and beats are not.
@@ -39,6 +43,8 @@ class Ledger:
         self.watch = Watch(database, listen=listen)
         self.notices = Notices(database)
         self.retention = Retention(database)
+        self.tokens = Tokens(database)
+        self.rates = Rates(database)
 
     def close(self) -> None:
         """Close the connections that the engine keeps; it opens new ones when it is used again."""

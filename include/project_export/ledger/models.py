@@ -25,7 +25,7 @@ from project_export.ledger.columns import BigKey, UtcDateTime, clock
 from project_export.ledger.records import Outcome
 from project_export.ledger.states import PENDING, STATES
 
-REVISION = "0009"
+REVISION = "0010"
 """The migration that these models need; a test compares it with the newest one."""
 
 
@@ -166,3 +166,38 @@ class ProjectExportNotice(Base):
     sent_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     __table_args__ = (CheckConstraint(_among("outcome", get_args(Outcome)), name="project_export_notice_outcome"),)
+
+
+class ProjectExportToken(Base):
+    """One token of the API, with the hash of its secret."""
+
+    __tablename__ = "project_export_token"
+
+    id: Mapped[int] = mapped_column(BigKey, Identity(), primary_key=True)
+    user_name: Mapped[str]
+    name: Mapped[str]
+    claims: Mapped[dict[str, Any]]
+    sha256: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    last_used_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        UniqueConstraint("sha256", name="project_export_token_once"),
+        Index("project_export_token_user", "user_name", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+
+class ProjectExportRate(Base):
+    """How many requests a user has made for an action in one minute, which is counted from 1970."""
+
+    __tablename__ = "project_export_rate"
+
+    user_name: Mapped[str] = mapped_column(primary_key=True)
+    action: Mapped[str] = mapped_column(primary_key=True)
+    minute: Mapped[int]
+    requests: Mapped[int]
+
+    __table_args__ = (Index("project_export_rate_minute", "minute"),)

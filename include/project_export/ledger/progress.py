@@ -39,7 +39,7 @@ class Progress:
     def share(self) -> float:
         """How much is done, between 0 and 1, by the estimated cost of the relations."""
         if self.finished == self.total:
-            return 1.0
+            return 1.0 if self.total else 0.0  # a queued job has no rows yet
         return self.estimate_done / self.estimate if self.estimate else self.finished / self.total
 
     @property

@@ -52,7 +52,10 @@ class Planned:
 
 @dataclass(frozen=True)
 class Job:
-    """A row of project_export_job. outcome: how it ended, None while it is active."""
+    """A row of project_export_job. outcome: how it ended, None while it is active.
+
+    A job that was queued for a run has neither a plan nor rows until that run starts it.
+    """
 
     id: int
     source: str
@@ -78,6 +81,11 @@ class Job:
     finished_at: datetime | None
     grace_seconds: int
     outcome: Outcome | None
+
+    @property
+    def planned(self) -> bool:
+        """Whether it has ever been started, and so has a plan and rows."""
+        return self.started_at is not None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
     relation_export:     queued → started → finished | failed      requeue: started, failed, finished → queued
     project_export_job:  queued → started → finished | failed      reopen: failed, finished → started
+                                                                   queue again: failed → queued, if never started
 
 One conditional UPDATE makes a move: `Machine.move` adds both the condition and the new state to a statement, so no
 statement can set a state without checking the state before.
@@ -71,6 +72,8 @@ PROJECT_EXPORT_JOB = Machine(
         "publish": Move((STARTED,), STARTED),
         "finish": Move((STARTED,), FINISHED),
         "fail": Move((QUEUED, STARTED), FAILED),
+        "refuse": Move((QUEUED,), FAILED),
         "reopen": Move(ENDED, STARTED),
+        "queue again": Move((FAILED,), QUEUED),
     },
 )

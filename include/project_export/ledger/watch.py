@@ -35,6 +35,16 @@ class Watch:
         """
         return listen.listening(self._database.engine, str(job_id)) if self._listen else nullcontext(listen.sleep)
 
+    def awaits_run(self, job_id: int, seconds: float) -> bool:
+        """Say whether a job was queued less than `seconds` ago and its run has not started it yet."""
+        query = select(ProjectExportJob.id).where(
+            ProjectExportJob.id == job_id,
+            ProjectExportJob.state == QUEUED,
+            ProjectExportJob.created_at > clock(-seconds),
+        )
+        with self._database.read() as connection:
+            return connection.execute(query).one_or_none() is not None
+
     def stale(self, job_id: int, seconds: float) -> list[Row]:
         """Return a job's started rows whose last heartbeat is older than `seconds`, in the order of the archive."""
         rows = RelationExport
