@@ -16,7 +16,7 @@ from dev.postgres import Server
 
 REPO = Path(__file__).resolve().parents[1]
 SERVER_DIR = "PROJECT_EXPORT_TEST_SERVER"
-AIRFLOW_TESTS = "tests/dags/"
+AIRFLOW_TESTS = ("tests/dags/", "tests/web/real/")
 FACTS = "PROJECT_EXPORT_FACTS"
 MEMORY, ENOUGH = Path("/dev/shm"), 4 << 30
 
@@ -31,6 +31,7 @@ pytest_plugins = [
     "tests.receiver",
     "tests.repositories",
     "tests.sample_repositories",
+    "tests.stages",
 ]
 
 
@@ -62,7 +63,7 @@ class Together(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::")[0]
-        return AIRFLOW_TESTS if file.startswith(AIRFLOW_TESTS) else file
+        return "airflow" if file.startswith(AIRFLOW_TESTS) else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together:
