@@ -3,6 +3,7 @@
 ProjectExportError
 ├── Permanent              no retry helps; something has to be changed first
 │   ├── BadRequest         a parameter is wrong: unknown relation, unknown key, project id not positive
+│   ├── NotAllowed         the rules of this installation do not allow this user to export the project
 │   ├── ProjectNotFound    the source has no such project
 │   ├── JobActive          another job of this project is running; the message names it
 │   ├── JobMissing         the ledger has no such job
@@ -70,6 +71,10 @@ class Permanent(ProjectExportError):
 
 class BadRequest(Permanent):
     """A parameter of the request is wrong."""
+
+
+class NotAllowed(Permanent):
+    """The rules of this installation do not allow this user to export the project."""
 
 
 class ProjectNotFound(Permanent):
@@ -168,7 +173,8 @@ class Failure:
     """One relation's last error, as the ledger keeps it; relation is `*` where the job as a whole has failed.
 
     code: see `ProjectExportError.code`; also `Killed` (its process died), `Silent` (it gave no sign of life), `Starved`
-    (no slot of the pool), `Cancelled`. at: when, by the ledger's clock (ISO 8601), if it is known.
+    (no slot of the pool), `Cancelled`, `NotStarted` (its run could not be triggered). at: when, by the ledger's clock
+    (ISO 8601), if it is known.
     """
 
     relation: str

@@ -201,6 +201,27 @@ class Settings(BaseSettings):
         " schema.table, quoted as in SQL, separated by commas.",
         json_schema_extra=_GUARDS,
     )
+    access: str = Field(
+        "",
+        description="Who may export which projects: USER=PROJECT,PROJECT, separated by semicolons. USER is a name,"
+        " team:NAME or * (everybody); PROJECT is an id, a path, group/* (with subgroups) or * (all):"
+        " alice=42,group/app; team:data=group/*; *=public/*. Unset: everybody whom Airflow allows to.",
+        json_schema_extra=_GUARDS,
+    )
+    api_exports_per_minute: int = Field(
+        6, ge=0, description="Maximum number of exports that a user may start per minute through the API; 0: no limit."
+    )
+    api_downloads_per_minute: int = Field(
+        6,
+        ge=0,
+        description="Maximum number of downloads that a user may start per minute through the API; 0: no limit.",
+    )
+    token_max_days: int = Field(365, ge=1, description="Maximum age of a token of the API, from its creation.")
+    presigned_downloads: bool = Field(
+        False,
+        description="Whether downloads redirect to a presigned URL of the object store, which clients must be able to"
+        " reach; otherwise the API server streams them.",
+    )
     ledger_listen: bool = Field(
         True, description="Whether waiters LISTEN for changes of the ledger; otherwise they poll once a second."
     )

@@ -22,9 +22,11 @@ ROWS = (Planned("labels", 0), Planned("issues", 1))
 PLAN: dict[str, Any] = {"titles": ["labels, issues"], "project": "group/app"}
 
 
-def started(ledger: Ledger, job: Job, **values: Any) -> Job:
-    given: dict[str, Any] = {"consistency": "relation", "params": {"relations": []}, "grace_seconds": 9, **values}
-    return ledger.jobs.start(job.id, PLAN, ROWS, **given)
+PLANNED = replace(REQUEST, plan=PLAN, params={"relations": []}, consistency="relation", grace_seconds=9)
+
+
+def started(ledger: Ledger, job: Job) -> Job:
+    return ledger.jobs.start(job.id, PLANNED, ROWS)
 
 
 def test_a_queued_job_has_neither_a_plan_nor_rows(ledger: Ledger) -> None:
@@ -88,7 +90,7 @@ def test_a_job_that_a_twin_has_started_keeps_its_plan_and_rows(ledger: Ledger) -
 
     def run(number: int) -> Job:
         together.wait(30)
-        return ledger.jobs.start(queued.id, {"number": number}, ROWS, consistency="project", params={})
+        return ledger.jobs.start(queued.id, replace(PLANNED, plan={"number": number}), ROWS)
 
     with ThreadPoolExecutor(4) as threads:
         jobs = list(threads.map(run, range(4)))
@@ -106,15 +108,16 @@ def test_a_job_that_has_ended_or_does_not_exist_is_not_started(ledger: Ledger) -
         started(ledger, replace(job, id=4711))
 
 
-def test_only_a_queued_job_is_refused(ledger: Ledger) -> None:
+def test_a_job_may_be_failed_only_while_it_is_queued(ledger: Ledger) -> None:
     error = Failure("*", 0, "postgresql://u:p@h/d is down", code="NotStarted")
     job = ledger.jobs.queue(REQUEST)
-    assert [ledger.jobs.refuse(job.id, error) for _ in range(2)] == [True, False]
+    assert [ledger.jobs.fail(job.id, [error], queued_only=True) for _ in range(2)] == [True, False]
     refused = ledger.queries.job(job.id)
     assert (refused.state, refused.outcome, refused.finished_at is not None) == ("failed", "failed", True)
     assert [(one.message, one.code) for one in refused.errors] == [("postgresql://***@h/d is down", "NotStarted")]
     other = started(ledger, ledger.jobs.queue(REQUEST))
-    assert ledger.jobs.refuse(other.id, error) is False
+    with pytest.raises(MoveRefused, match=f"Job {other.id} cannot refuse: it is started"):
+        ledger.jobs.fail(other.id, [error], queued_only=True)
     assert ledger.queries.job(other.id) == other
 
 

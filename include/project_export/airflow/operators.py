@@ -65,6 +65,7 @@ class CreateRelationExports(BaseOperator):
                         run_alive=lambda name: run_alive(context["ti"], name),
                         followed=self._followed(context["ti"]),
                         watched=context["dag_run"].run_type == _BY_HAND,
+                        last_try=context["ti"].try_number > context["ti"].max_tries,
                     )
                 except JobActive as error:
                     if request.if_running != "wait":

@@ -59,23 +59,14 @@ class Jobs:
 
         return self._alone(request, write)
 
-    def start(
-        self,
-        job_id: int,
-        plan: Mapping[str, Any],
-        planned: Sequence[Planned],
-        *,
-        consistency: str,
-        params: Mapping[str, Any],
-        grace_seconds: int = 0,
-    ) -> Job:
+    def start(self, job_id: int, request: JobRequest, planned: Sequence[Planned]) -> Job:
         """Start a queued job with its plan and its queued rows, in one transaction, and return the job.
 
-        consistency, params, grace_seconds: see `JobRequest`; they replace those of the queued job. A job that is
+        request: its plan, consistency, parameters and grace period replace those of the queued job. A job that is
         started already, by a twin of the caller, is returned as it is. Raises MoveRefused when it has ended;
         JobMissing.
         """
-        values = {"plan": plan, "consistency": consistency, "params": params, "grace_seconds": grace_seconds}
+        values = {name: getattr(request, name) for name in ("plan", "consistency", "params", "grace_seconds")}
         start = PROJECT_EXPORT_JOB.move(update(ProjectExportJob).where(ProjectExportJob.id == job_id), "start")
         with self._database.write() as connection:
             if announce(connection, start.values(**values, started_at=clock())):
@@ -84,12 +75,6 @@ class Jobs:
         if job.state != STARTED:
             raise MoveRefused(f"Job {job_id} cannot start: {PROJECT_EXPORT_JOB.refusal('start', job.state)}.")
         return job
-
-    def refuse(self, job_id: int, error: Failure) -> bool:
-        """Fail a job that is still queued; return False when its run has started it, or when it has ended."""
-        refuse = PROJECT_EXPORT_JOB.move(update(ProjectExportJob).where(ProjectExportJob.id == job_id), "refuse")
-        with self._database.write() as connection:
-            return bool(announce(connection, refuse.values(**_failed([error]))))
 
     def queue_again(self, job_id: int) -> Job:
         """Queue a failed job that was never started, and return it; one that is queued is returned as it is.
@@ -166,12 +151,18 @@ class Jobs:
         archive = _archive(archive_uri, archive_bytes, archive_sha256, records)
         self._move(job_id, "publish", when=_merged(attempts), **archive)
 
-    def fail(self, job_id: int, errors: Sequence[Failure], *, cancelled: bool = False) -> bool:
+    def fail(
+        self, job_id: int, errors: Sequence[Failure], *, cancelled: bool = False, queued_only: bool = False
+    ) -> bool:
         """Fail a job with its errors; return False when it has already failed, which keeps its errors.
 
-        cancelled: the job fails because its run is gone. Raises MoveRefused when the job is finished; JobMissing.
+        cancelled: the job fails because its run is gone. queued_only: do not fail a job that has started. Raises
+        MoveRefused when the job is finished, or started with `queued_only`; JobMissing.
         """
-        return self._move(job_id, "fail", **_failed(errors, "cancelled" if cancelled else "failed"))
+        kept = [{**asdict(error), "message": scrub(error.message)} for error in errors]
+        outcome: Outcome = "cancelled" if cancelled else "failed"
+        verb = "refuse" if queued_only else "fail"
+        return self._move(job_id, verb, errors=kept, outcome=outcome, finished_at=clock())
 
     def reopen(self, job_id: int, again: Collection[str] = (), reason: str = "the job was reopened") -> bool:
         """Reopen an ended job; return False when it is already started.
@@ -261,11 +252,6 @@ def _insert_rows(connection: Connection, job_id: int, planned: Sequence[Planned]
     if planned:
         rows = [{**asdict(row), "job_id": job_id, "state": QUEUED} for row in planned]
         connection.execute(insert(RelationExport), rows)
-
-
-def _failed(errors: Sequence[Failure], outcome: Outcome = "failed") -> dict[str, Any]:
-    kept = [{**asdict(error), "message": scrub(error.message)} for error in errors]
-    return {"errors": kept, "outcome": outcome, "finished_at": clock()}
 
 
 def _notices(job_id: int) -> Delete:

@@ -1,5 +1,6 @@
 """The steps of an export, for any scheduler. They do not know Airflow.
 
+request    queues a job for a run that is yet to be triggered
 preflight  checks everything that an export needs, and reports all problems at once
 create     writes one job, its relation_export rows and the plan of its workers
 hold       holds one snapshot for all workers, in one open transaction
@@ -27,6 +28,7 @@ from project_export.steps.planning import allowed, bound_tree, git_of, plan_expo
 from project_export.steps.preflight import Finding, all_at_once, preflight
 from project_export.steps.projects import FoundProject, find_project
 from project_export.steps.prune import Pruned, prune
+from project_export.steps.request import refuse, request_export
 from project_export.steps.waiting import Tasks, Waited, wait_for_workers
 from project_export.steps.watch import Silence, watch
 from project_export.steps.work import Worked, Worker
@@ -60,6 +62,8 @@ __all__ = [
     "plan_export",
     "preflight",
     "prune",
+    "refuse",
+    "request_export",
     "wait_for_workers",
     "watch",
     "write_relation",

@@ -1,11 +1,14 @@
-"""The one active job of a project: find it, cancel it when its run is gone, reopen an ended one."""
+"""The one active job of a project: find it, cancel it when its run is gone, reopen an ended one.
+
+A job may be queued before its run is triggered, so for a while it counts as active whether its run exists or not.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
 
-from project_export.errors import WHOLE, Failure, MoveRefused
+from project_export.errors import WHOLE, Failure, JobActive, MoveRefused
 from project_export.ledger import Job
 from project_export.steps.context import Context
 from project_export.steps.notify import notify
@@ -15,6 +18,17 @@ log = logging.getLogger(__name__)
 RunAlive = Callable[[str], bool]
 """Returns whether a run, given by the name that the ledger has for it, may still be working."""
 
+TRIGGER_SECONDS = 60.0
+"""How long a queued job may wait for its run to exist."""
+
+
+def alive(ctx: Context, job: Job, run_alive: RunAlive) -> bool:
+    """Return whether anybody may still work on an active job. How long it has been queued is up to the ledger's clock.
+
+    The run is only asked for once the job has been queued for TRIGGER_SECONDS, or has started.
+    """
+    return (not job.planned and ctx.ledger.watch.awaits_run(job.id, TRIGGER_SECONDS)) or run_alive(job.run_id)
+
 
 def living_job(ctx: Context, project_id: int, run_alive: RunAlive) -> Job | None:
     """Return the job that is exporting this project, or None.
@@ -22,10 +36,24 @@ def living_job(ctx: Context, project_id: int, run_alive: RunAlive) -> Job | None
     An active job whose run is gone is cancelled, and does not count.
     """
     job = ctx.ledger.queries.active_job(ctx.source, ctx.tree.name, project_id)
-    if job is None or run_alive(job.run_id):
+    if job is None or alive(ctx, job, run_alive):
         return job
     cancel(ctx, job)
     return None
+
+
+def made_active(ctx: Context, project_id: int, run_alive: RunAlive, write: Callable[[], Job]) -> Job:
+    """Return the job that `write` makes the active one of this project, or the living job that prevents it.
+
+    write: raises JobActive if the project has an active job. One whose run is gone is cancelled, and does not count.
+    """
+    while True:
+        try:
+            return write()
+        except JobActive:
+            other = living_job(ctx, project_id, run_alive)
+            if other is not None:
+                return other
 
 
 def cancel(ctx: Context, job: Job) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from project_export.access import Access
 from project_export.credentials import Credentials
 from project_export.external import Locations
 from project_export.ledger import Job, Ledger
@@ -46,6 +47,11 @@ class Context:
     def store(self) -> Store:
         """The artifact store. Raises SettingMissing, BadRequest."""
         return open_store(self.settings.required("store"))
+
+    @cached_property
+    def access(self) -> Access | None:
+        """Who may export which projects, None if that is not limited. Raises SettingRefused."""
+        return Access.parse(self.settings.access)
 
     def locations(self) -> Locations:
         """Return where the source keeps content outside its database. Raises SettingRefused, TreeError."""

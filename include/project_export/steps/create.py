@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 from project_export.archive.oversize import too_large
-from project_export.errors import JobActive, MoveRefused, StoreRefused
+from project_export.errors import BadRequest, MoveRefused, NotAllowed, StoreRefused
 from project_export.ledger import Job, JobRequest, being_exported
+from project_export.ledger.states import FAILED
 from project_export.plan import Plan
 from project_export.request import Request
-from project_export.steps.active import RunAlive, living_job, resume
+from project_export.source import title
+from project_export.steps.active import RunAlive, living_job, made_active, resume
 from project_export.steps.context import Context
-from project_export.steps.planning import plan_export
-from project_export.steps.preflight import all_at_once
+from project_export.steps.ending import ending
+from project_export.steps.planning import bound_tree, plan_export
+from project_export.steps.preflight import SET_UP, all_at_once
 from project_export.steps.upload import check_upload
 
 log = logging.getLogger(__name__)
@@ -45,19 +50,25 @@ def create(
     run_alive: RunAlive,
     followed: bool = True,
     watched: bool = False,
+    last_try: bool = False,
 ) -> Created:
-    """Create the job of a run, or reopen the one it has if the run was retried or cleared.
+    """Create the job of a run, start the one that was queued for it, or reopen it if the run was retried or cleared.
 
+    requested_by: the user who triggered the run; its type if nobody did.
     followed: the steps after this one will run. If they will not, an ended job stays ended and no job is created,
     because nothing would end it again.
     watched: somebody may clear failed tasks, so the snapshot is kept for a while after a failure.
+    last_try: no retry follows, so any error ends the job that was queued for the run; a permanent error always does.
     If another run is exporting the project, request.if_running decides: `join` returns that job, otherwise JobActive
     names it. A job whose run is gone does not count; it is cancelled.
-    Raises SettingMissing, LedgerOutdated, ProjectNotFound, TreeError, SourceChanged, BadRequest, DeliveryFailed,
-    StoreRefused (also when the archive would not fit), StoreUnusable, JobActive, MoveRefused; if several problems of
-    the set-up are found, NotReady, which lists them.
+    Raises SettingMissing, SettingRefused, LedgerOutdated, NotAllowed, ProjectNotFound, TreeError, SourceChanged,
+    BadRequest (also when the run's job is for another project), DeliveryFailed, StoreRefused (also when the archive
+    would not fit), StoreUnusable, JobActive, MoveRefused; if several problems of the set-up are found, NotReady, which
+    lists them.
     """
-    with all_at_once(ctx, request.project_id):
+    job = _unplanned(ctx, run_id)
+    ends = ending(ctx, job.id, last_try=last_try, queued_only=True) if job else nullcontext()
+    with ends, all_at_once(ctx, request.project_id):
         return _create(
             ctx,
             request,
@@ -67,6 +78,16 @@ def create(
             followed=followed,
             watched=watched,
         )
+
+
+def _unplanned(ctx: Context, run_id: str) -> Job | None:
+    """Return the job that was queued for a run and never started; None as well if the ledger cannot be asked."""
+    try:
+        ctx.ledger.check()
+        job = ctx.ledger.queries.job_of_run(run_id)
+    except SET_UP:
+        return None  # create finds it again, and everything else that is missing
+    return job if job and not job.planned else None
 
 
 def _create(
@@ -84,53 +105,97 @@ def _create(
     ctx.ledger.check()
     job = ctx.ledger.queries.job_of_run(run_id)
     if job is not None:
-        if not followed:
-            log.warning("job %d stays %s, because nothing would work on it. %s", job.id, job.state, _CLEAR_ALL)
-            return _created(job)
-        ctx.store.check()
-        resume(ctx, job)
-        log.info("job %d of this run continues: %d worker(s)", job.id, len(job.plan["titles"]))
-        return _created(job)
+        _require_same(ctx, request, job)
+    if job is None or job.requested_by != requested_by:
+        _require_allowed(ctx, request.project_id, requested_by)
+    if job is not None and job.planned:
+        return _continued(ctx, job, followed=followed)
     if not followed:
         raise MoveRefused(f"No job is created, because nothing would work on it. {_CLEAR_ALL}")
-    # Checked first, so that a refused run ends at once; `jobs.open` checks again, and decides.
-    other = living_job(ctx, request.project_id, run_alive)
-    if other is not None:
-        return _taken(request, run_id, other)
+    if job is None or job.state == FAILED:
+        # Checked first, so that a refused run ends at once; the ledger checks again, and decides.
+        other = living_job(ctx, request.project_id, run_alive)
+        if other is not None:
+            return _taken(request, run_id, other)
+    if job is not None:
+        found = made_active(ctx, request.project_id, run_alive, partial(ctx.ledger.jobs.queue_again, job.id))
+        if found.id != job.id:
+            return _taken(request, run_id, found)
+    plan = _plan(ctx, request)
+    wanted = JobRequest(
+        source=ctx.source,
+        tree=ctx.tree.name,
+        project_id=request.project_id,
+        run_id=run_id,
+        requested_by=requested_by,
+        consistency=request.consistency or ctx.settings.consistency,
+        params=request.kept(),
+        plan=plan.as_json(),
+        grace_seconds=round(ctx.settings.snapshot_grace_seconds) if watched else 0,
+    )
+    if job is None:
+        job = made_active(ctx, request.project_id, run_alive, partial(ctx.ledger.jobs.open, wanted, plan.planned))
+        if job.run_id != run_id:
+            return _taken(request, run_id, job)
+    else:
+        job = ctx.ledger.jobs.start(job.id, wanted, plan.planned)
+    numbers = (job.id, len(plan.estimates), len(plan.planned), len(plan.titles))
+    log.info("job %d: %d relation(s), %d part(s), %d worker(s)", *numbers)
+    for unit, name in enumerate(plan.titles):
+        log.info("worker %d: %s", unit, name)
+    return _created(job)
+
+
+def _require_same(ctx: Context, request: Request, job: Job) -> None:
+    """Raise BadRequest unless the job of this run exports what the run is to export."""
+    wanted, its = (ctx.source, ctx.tree.name, request.project_id), (job.source, job.tree, job.project_id)
+    if wanted != its:
+        texts = [f"project {project} of {source} (tree {tree})" for source, tree, project in (its, wanted)]
+        raise BadRequest(
+            f"Job {job.id} of this run exports {texts[0]}, but the run asks for {texts[1]}. Trigger a new run."
+        )
+
+
+def _require_allowed(ctx: Context, project_id: int, user_name: str) -> None:
+    """Raise NotAllowed unless the rules let a user export a project. The source is asked only if they name paths."""
+    access = ctx.access
+    if access is None or access.may(user_name, (), project_id, None):
+        return
+    with ctx.session(f"look up project {project_id}") as session:
+        path = title(session, bound_tree(ctx.tree, session, ctx.settings), project_id)
+    if not access.may(user_name, (), project_id, path):
+        raise NotAllowed(
+            f"{user_name} may not export project {project_id}: no rule of PROJECT_EXPORT_ACCESS allows it. "
+            "Rules for teams only apply on the page Project exports and in its API, which know the user's teams: "
+            "start the export there. A run that no user triggered counts as a user with the name of its type, such as "
+            "scheduled."
+        )
+
+
+def _continued(ctx: Context, job: Job, *, followed: bool) -> Created:
+    """Reopen the job of this run if it has ended, unless nothing would work on it."""
+    if not followed:
+        log.warning("job %d stays %s, because nothing would work on it. %s", job.id, job.state, _CLEAR_ALL)
+        return _created(job)
+    ctx.store.check()
+    resume(ctx, job)
+    log.info("job %d of this run continues: %d worker(s)", job.id, len(job.plan["titles"]))
+    return _created(job)
+
+
+def _plan(ctx: Context, request: Request) -> Plan:
+    """Return the plan of an export, after everything else that it needs was checked."""
     ctx.store.check()
     if request.upload_url:
         check_upload(ctx, request.upload_url)
-    consistency = request.consistency or ctx.settings.consistency
-    split = consistency == "project"
+    split = (request.consistency or ctx.settings.consistency) == "project"
     with ctx.session(f"plan project {request.project_id}") as session:
         plan = plan_export(session, ctx.tree, request.project_id, request.relations, ctx.settings, split=split)
     stored = _expected_bytes(ctx, request, plan)
     for remark in too_large(stored, plan.expected.unpacked, ctx.tree.format.limits, expected=True):
         log.warning("expected: %s", remark)
     _require_space(ctx, stored)
-    job_request = JobRequest(
-        source=ctx.source,
-        tree=ctx.tree.name,
-        project_id=request.project_id,
-        run_id=run_id,
-        requested_by=requested_by,
-        consistency=consistency,
-        params=request.kept(),
-        plan=plan.as_json(),
-        grace_seconds=round(ctx.settings.snapshot_grace_seconds) if watched else 0,
-    )
-    while job is None:
-        try:
-            job = ctx.ledger.jobs.open(job_request, plan.planned)
-        except JobActive:
-            other = living_job(ctx, request.project_id, run_alive)
-            if other is not None:
-                return _taken(request, run_id, other)
-    numbers = (job.id, len(plan.estimates), len(plan.planned), len(plan.titles))
-    log.info("job %d: %d relation(s), %d part(s), %d worker(s)", *numbers)
-    for unit, title in enumerate(plan.titles):
-        log.info("worker %d: %s", unit, title)
-    return _created(job)
+    return plan
 
 
 def _taken(request: Request, run_id: str, other: Job) -> Created:

@@ -39,13 +39,14 @@ def ending(
     *,
     last_try: bool,
     what: str = "",
+    queued_only: bool = False,
     ask: Callable[[Callable[[], bool]], bool] = lambda write: write(),
 ) -> Iterator[None]:
     """Fail the job when the block raises what ends it, and raise that as an error of the tree.
 
     A permanent error ends it, and so does any error on the last try, except one that says that the job has already
     ended or belongs to another process. last_try: no retry follows. what: precedes the message in the job's error.
-    ask: calls the ledger, and knows how long to wait for its answer.
+    queued_only: a job that has started does not fail. ask: calls the ledger, and knows how long to wait for its answer.
     """
     try:
         yield
@@ -54,18 +55,23 @@ def ending(
         others = isinstance(known, (Stopped, MoveRefused, JobActive, JobMissing))
         if not others and (last_try or isinstance(known, Permanent)):
             failures = known.failures if isinstance(known, RelationsFailed) else [Failure.whole(known, what)]
-            _fail(ctx, job_id, failures, ask)
+            _fail(ctx, job_id, failures, ask, queued_only=queued_only)
         if known is error:
             raise
         raise known from error
 
 
 def _fail(
-    ctx: Context, job_id: int, failures: list[Failure] | tuple[Failure, ...], ask: Callable[[Callable[[], bool]], bool]
+    ctx: Context,
+    job_id: int,
+    failures: list[Failure] | tuple[Failure, ...],
+    ask: Callable[[Callable[[], bool]], bool],
+    *,
+    queued_only: bool = False,
 ) -> None:
     # An earlier failure was reported then. If that was prevented, because an answer was lost, `prune` reports it.
     try:
-        if ask(lambda: ctx.ledger.jobs.fail(job_id, failures)):
+        if ask(lambda: ctx.ledger.jobs.fail(job_id, failures, queued_only=queued_only)):
             notify(ctx, job_id, "failed")
             _say_until(ctx, job_id)
     except (MoveRefused, JobMissing) as error:

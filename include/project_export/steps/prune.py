@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from project_export.errors import StoreRefused, listed
 from project_export.ledger import Ended, Job
-from project_export.steps.active import RunAlive, cancel
+from project_export.steps.active import RunAlive, alive, cancel
 from project_export.steps.context import Context
 from project_export.steps.notify import notify
 from project_export.store import manifest_of
@@ -30,7 +30,7 @@ class Pruned:
     """What was removed, or would be removed.
 
     cancelled: active jobs whose run is gone, failed; jobs: whole jobs; archives: of jobs that stay;
-    leftovers: other files of jobs that stay; bytes: size of all files that were removed.
+    leftovers: other files of jobs that stay; bytes: size of all files that were removed; tokens: of the API.
     """
 
     cancelled: int = 0
@@ -38,17 +38,19 @@ class Pruned:
     archives: int = 0
     leftovers: int = 0
     bytes: int = 0
+    tokens: int = 0
 
 
 def prune(ctx: Context, run_alive: RunAlive, *, dry_run: bool = False) -> Pruned:
     """Remove what has expired and return what was removed. Files are removed before the rows that name them.
 
-    1. Active jobs whose run is gone fail as cancelled.
+    1. Active jobs whose run is gone fail as cancelled, queued ones only after they have waited for it for a minute.
     2. Jobs that ended more than settings.job_days ago are removed with all their files, unless their archive must stay.
     3. Archives of jobs that ended more than settings.archive_hours ago are removed with their manifests, but never the
        latest archive of a project that is being exported again.
     4. Unreferenced files of ended jobs are removed: temporary files, and outputs of attempts that do not count.
-    5. Notices of the last hours that were not sent, because the process died or a channel failed, are sent.
+    5. Tokens that were revoked or expired more than settings.job_days ago are deleted.
+    6. Notices of the last hours that were not sent, because the process died or a channel failed, are sent.
 
     dry_run: change nothing, only report what would be done. If the store refuses, that job keeps its rows, and the
     other jobs are still pruned; then StoreRefused lists the refusals.
@@ -68,10 +70,10 @@ class _Pruning:
     def run(self, run_alive: RunAlive) -> Pruned:
         ledger, settings = self._ctx.ledger, self._ctx.settings
         for job in ledger.retention.active_jobs():
-            if not run_alive(job.run_id):
+            if not alive(self._ctx, job, run_alive):
                 self._cancel(job)
-        archive_seconds = settings.archive_hours * _HOUR_SECONDS
-        jobs = {job.id: job for job in ledger.retention.expired_jobs(settings.job_days * _DAY_SECONDS, archive_seconds)}
+        job_seconds, archive_seconds = settings.job_days * _DAY_SECONDS, settings.archive_hours * _HOUR_SECONDS
+        jobs = {job.id: job for job in ledger.retention.expired_jobs(job_seconds, archive_seconds)}
         archives = {job.id: job for job in ledger.retention.expired_archives(archive_seconds) if job.id not in jobs}
         for job in ledger.retention.ended_jobs():
             with self._locked(job) as ended:
@@ -81,6 +83,8 @@ class _Pruning:
                     self._remove_job(ended)
                 else:
                     self._remove_files(ended, expired=job.id in archives)
+        ended_tokens = len(ledger.tokens.ended(job_seconds))
+        self._pruned.tokens = ended_tokens if self._dry_run else ledger.tokens.delete_ended(job_seconds)
         for job in ledger.retention.recently_ended(_NOTIFY_HOURS * _HOUR_SECONDS) if not self._dry_run else ():
             notify(self._ctx, job.id, job.outcome or "failed")
         log.info("%s: %s", "would be pruned" if self._dry_run else "pruned", self._pruned)
