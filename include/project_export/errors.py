@@ -8,6 +8,8 @@ ProjectExportError
 │   ├── JobActive          another job of this project is running; the message names it
 │   ├── JobMissing         the ledger has no such job
 │   ├── MoveRefused        a job is not in a state that allows this step
+│   ├── NotAvailable       a file of a job cannot be fetched: not made yet, missing, or not what was written
+│   │   └── Expired             the archive of a job was removed because it was old enough
 │   ├── NotReady           several things are missing for an export; lists each with what to do
 │   ├── SettingMissing     a setting that has no default is not set
 │   ├── SettingRefused     a setting has an invalid value, or comes from a place that is not allowed
@@ -91,6 +93,14 @@ class JobMissing(Permanent):
 
 class MoveRefused(Permanent):
     """A job is not in a state that allows this step."""
+
+
+class NotAvailable(Permanent):
+    """A file of a job cannot be fetched. Its message names no place in the store, so anybody may read it."""
+
+
+class Expired(NotAvailable):
+    """The archive of a job was removed because it was old enough."""
 
 
 class NotReady(Permanent):

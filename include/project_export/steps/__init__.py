@@ -10,6 +10,7 @@ waiting    waits for the workers: how long, when to look again, what to do if th
 merge      parts → archive, published in one atomic step; raises every failure
 parts      writes one relation alone
 projects   finds a project by its id or title
+downloads  what people can download of a job
 after      upload or notice; then the job is finished
 ending     fails the job when a step fails
 prune      retention, and jobs whose run is gone

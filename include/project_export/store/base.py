@@ -78,7 +78,17 @@ class Store(ABC):
 
     @abstractmethod
     def open(self, uri: str) -> BinaryIO:
-        """Open a file for reading."""
+        """Open a file for reading, from any offset.
+
+        What was opened is never mixed with a file that replaces it: reading goes on with the old one, or fails.
+        """
+
+    @abstractmethod
+    def presigned(self, uri: str, seconds: int, name: str, content_type: str) -> str | None:
+        """Return a URL that anybody can GET the file from for some time, or None if the store cannot make one.
+
+        name, content_type: of the file for the client; a store that cannot change them sends its own.
+        """
 
     @abstractmethod
     def remove(self, uri: str) -> None:

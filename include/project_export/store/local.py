@@ -49,6 +49,10 @@ class LocalStore(Store):
         with local_refusals(uri):
             return reading(path.open("rb", buffering=0), uri, local_refusals)
 
+    def presigned(self, uri: str, seconds: int, name: str, content_type: str) -> None:
+        """See `Store.presigned`."""
+        self.local_path(uri)
+
     def remove(self, uri: str) -> None:
         """See `Store.remove`."""
         path = self.local_path(uri)
