@@ -43,4 +43,4 @@ def run_alive(name: str) -> bool:
 def _variables() -> dict[str, str]:
     with create_session() as session:
         found = session.scalars(select(Variable).where(Variable.key.startswith(VARIABLE_PREFIX, autoescape=True)))
-        return {one.key.removeprefix(VARIABLE_PREFIX): one.get_val() or "" for one in found}
+        return {one.key.removeprefix(VARIABLE_PREFIX): str(one.val or "") for one in found}
