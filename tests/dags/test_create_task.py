@@ -16,10 +16,11 @@ def create(
     error: Exception | None = None,
     states: dict[str, str | None] | None = None,
     ti: TaskInstance | None = None,
+    **run: Any,
 ) -> tuple[Any, dict[str, Any]]:
     """Run the task with a step that raises this error, or creates a job; return its result and the step's arguments.
 
-    states: of the tasks after this one.
+    states: of the tasks after this one. run: attributes of the run that differ.
     """
     from project_export import steps
     from project_export.airflow.operators import CreateRelationExports
@@ -37,7 +38,9 @@ def create(
     monkeypatch.setattr(steps, "create", step)
     task = CreateRelationExports(task_id="create")
     task.downstream_task_ids = {"export_relation", "merge"}
-    return task.execute(context(ti or TaskInstance(states))), arguments
+    given = context(ti or TaskInstance(states))
+    vars(given["dag_run"]).update(run)
+    return task.execute(given), arguments
 
 
 def test_it_returns_the_units_and_asks_for_the_user(monkeypatch):
@@ -46,6 +49,22 @@ def test_it_returns_the_units_and_asks_for_the_user(monkeypatch):
     assert {(unit["alone"], unit["shared"]) for unit in units} == {(False, True)}
     assert (arguments["run_id"], arguments["requested_by"]) == ("export_project/run", "jane")
     assert arguments["watched"] is True
+
+
+def test_a_run_that_nobody_triggered_is_its_types(monkeypatch):
+    from airflow.sdk.api.datamodels._generated import DagRunType
+
+    _, arguments = create(monkeypatch, triggering_user_name=None, run_type=DagRunType.SCHEDULED)
+    assert type(arguments["requested_by"]) is str
+    assert (arguments["requested_by"], arguments["watched"]) == ("scheduled", False)
+
+
+@pytest.mark.parametrize(("tries", "last"), [(1, False), (3, False), (4, True)])
+def test_it_says_whether_it_will_be_tried_again(monkeypatch, tries, last):
+    ti = TaskInstance()
+    ti.try_number = tries
+    _, arguments = create(monkeypatch, ti=ti)
+    assert arguments["last_try"] is last
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ class CreateRelationExports(BaseOperator):
                         ctx,
                         request,
                         run_id=run_name(context),
-                        requested_by=context["dag_run"].triggering_user_name or context["dag_run"].run_type,
+                        requested_by=self._user(context["dag_run"]),
                         run_alive=lambda name: run_alive(context["ti"], name),
                         followed=self._followed(context["ti"]),
                         watched=context["dag_run"].run_type == _BY_HAND,
@@ -86,6 +86,12 @@ class CreateRelationExports(BaseOperator):
             {"job_id": created.job_id, "unit": unit, "title": title, "alone": alone, "shared": created.shared}
             for unit, title in enumerate(created.titles)
         ]
+
+    @staticmethod
+    def _user(run: Any) -> str:
+        """Return the name of the user who triggered a run, or the run's type if nobody did."""
+        # The type is a member of an Enum, which would be formatted and stored as its name.
+        return run.triggering_user_name or str.__str__(run.run_type)
 
     def _followed(self, ti: Any) -> bool:
         """Return whether any task after this one will run. When only this task was cleared, they have all ended."""

@@ -106,8 +106,7 @@ def _create(
     job = ctx.ledger.queries.job_of_run(run_id)
     if job is not None:
         _require_same(ctx, request, job)
-    if job is None or job.requested_by != requested_by:
-        _require_allowed(ctx, request.project_id, requested_by)
+    _require_allowed(ctx, request.project_id, requested_by, job)
     if job is not None and job.planned:
         return _continued(ctx, job, followed=followed)
     if not followed:
@@ -156,10 +155,16 @@ def _require_same(ctx: Context, request: Request, job: Job) -> None:
         )
 
 
-def _require_allowed(ctx: Context, project_id: int, user_name: str) -> None:
-    """Raise NotAllowed unless the rules let a user export a project. The source is asked only if they name paths."""
+def _require_allowed(ctx: Context, project_id: int, user_name: str, job: Job | None) -> None:
+    """Raise NotAllowed unless the rules let a user export a project. The source is asked only if they name paths.
+
+    job: the run's. One of the same user is accepted: this user was allowed to export the project when it was written,
+    by the page or the API, which know the user's teams, or by an earlier create.
+    """
     access = ctx.access
-    if access is None or access.may(user_name, (), project_id, None):
+    if access is None or (job is not None and job.requested_by == user_name):
+        return
+    if access.may(user_name, (), project_id, None):
         return
     with ctx.session(f"look up project {project_id}") as session:
         path = title(session, bound_tree(ctx.tree, session, ctx.settings), project_id)
