@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from project_export.cli import app
 from project_export.errors import Failure
-from project_export.steps import Context
+from project_export.request import Request
+from project_export.steps import Context, request_export
 from tests.runs import context, files, merge, path_of, started, work
 
 
@@ -63,6 +64,17 @@ def test_the_relations_of_a_job_are_shown_with_attempt_records_and_error(ctx: Co
     said = run("status", "--ledger", ledger_dsn, "--job", str(created.job_id))
     assert "job 1 of project 1: failed" in said
     assert said.count("no right [to] it") == 2
+
+
+def test_a_job_that_waits_for_its_run_is_shown_without_relations(ctx: Context, ledger_dsn: str) -> None:
+    request = Request(1, ("labels",))
+    job = request_export(ctx, request, run_id="dag/run", requested_by="jane", run_alive=lambda _: True)
+    (shown,) = jobs(ledger_dsn)
+    assert (shown["job"], shown["state"], shown["done"], shown["records"]) == (job.id, "queued", "0 of 0", 0)
+    assert jobs(ledger_dsn, "--job", str(job.id)) == []
+    assert "queued" in run("status", "--ledger", ledger_dsn)
+    said = run("status", "--ledger", ledger_dsn, "--job", str(job.id))
+    assert said == f"job {job.id} of project 1: queued, run dag/run\nno relations: it was not started\n"
 
 
 def test_a_job_that_is_not_there_is_an_error(ctx: Context, ledger_dsn: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select, text, update
 
+from project_export.errors import BadRequest
 from project_export.ledger import Ledger, Token
 from project_export.ledger.columns import clock
 from project_export.ledger.models import ProjectExportToken
@@ -53,9 +54,16 @@ def test_the_ledger_keeps_a_hash_of_the_secret_and_no_value_shows_either(ledger:
 
 def test_an_unknown_secret_finds_nothing(ledger: Ledger) -> None:
     token, secret = create(ledger)
-    for wrong in ("", "pxp_", secret[:-1], secret.upper(), hashlib.sha256(secret.encode()).hexdigest(), "ü\0"):
+    for wrong in ("", "pxp_", secret[:-1], secret.upper(), hashlib.sha256(secret.encode()).hexdigest(), "ü\0\ud800"):
         assert ledger.tokens.find(wrong) is None
     assert ledger.tokens.of("jane") == [token]
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "a\0", "\x1b[31mred", "\ud800", "x" * 256])
+def test_a_name_that_cannot_be_shown_is_refused(ledger: Ledger, name: str) -> None:
+    with pytest.raises(BadRequest, match="must have 1 to 255 printable characters"):
+        ledger.tokens.create("jane", name, CLAIMS, DAY)
+    assert ledger.tokens.of() == []
 
 
 def test_an_expired_token_finds_nothing(ledger: Ledger, engine: Engine) -> None:

@@ -99,6 +99,20 @@ def test_a_failed_job_goes_after_a_week_too(ctx: Context, store: Path, ledger_ds
     assert (runs.files(store), ctx.ledger.retention.ended_jobs()) == ([], [])
 
 
+def test_tokens_that_ended_a_week_ago_go(ctx: Context, ledger_dsn: str) -> None:
+    revoked, expired, valid = (ctx.ledger.tokens.create("jane", "script", {}, 3600)[0] for _ in range(3))
+    ctx.ledger.tokens.revoke(revoked.id)
+    with psycopg.connect(ledger_dsn) as conn:
+        conn.execute("UPDATE project_export_token SET revoked_at = revoked_at - interval '169 hours'")
+        conn.execute(
+            "UPDATE project_export_token SET expires_at = now() - interval '167 hours' WHERE id = %s", [expired.id]
+        )
+    assert pruned(ctx, dry_run=True) == Pruned(tokens=1)
+    assert len(ctx.ledger.tokens.of()) == 3
+    assert pruned(ctx) == Pruned(tokens=1)
+    assert [token.id for token in ctx.ledger.tokens.of()] == [valid.id, expired.id]
+
+
 def test_the_last_archive_of_a_project_in_work_stays(ctx: Context, store: Path, ledger_dsn: str) -> None:
     older, last = exported(ctx, "dag/older"), exported(ctx, "dag/last")
     age(ledger_dsn, older, HOURS_OF_A_WEEK + 2)

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.table import Table
 
 from project_export.cli.exits import errors
+from project_export.cli.tables import moment, print_table
 from project_export.ledger import JobProgress, Row
 from project_export.shell import kept_ledger
 from project_export.store.uris import shown
-
-_PIPE_COLUMNS = 500
-"""Width for an output that is not a terminal: nothing is cut or wrapped."""
 
 
 def status(
@@ -45,7 +37,7 @@ def status(
         return
     if asked is not None:
         print(f"job {asked.id} of project {asked.project_id}: {asked.state}, run {asked.run_id}")
-    _print(rows)
+    print_table(rows, "no jobs" if asked is None else "no relations: it was not started")
     for failure in failures:
         print(failure)
 
@@ -59,8 +51,8 @@ def _job(one: JobProgress) -> dict[str, Any]:
         "source": job.source,
         "done": f"{progress.finished} of {progress.total}",
         "records": progress.records if job.records is None else job.records,
-        "began": _shown(job.created_at),
-        "ended": _shown(job.finished_at),
+        "began": moment(job.created_at),
+        "ended": moment(job.finished_at),
         "archive": job.archive_uri and shown(job.archive_uri),
     }
 
@@ -71,23 +63,6 @@ def _row(row: Row) -> dict[str, Any]:
         "state": row.state,
         "attempt": row.attempt,
         "records": row.records,
-        "ended": _shown(row.finished_at),
+        "ended": moment(row.finished_at),
         "error": row.error,
     }
-
-
-def _shown(time: datetime | None) -> str | None:
-    return None if time is None else time.isoformat(" ", "seconds")
-
-
-def _print(rows: Sequence[Mapping[str, Any]]) -> None:
-    if not rows:
-        print("no jobs")
-        return
-    console = Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS, highlight=False)
-    table = Table(box=SIMPLE)
-    for name, value in rows[0].items():
-        table.add_column(name, justify="right" if isinstance(value, int) else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
-    console.print(table, markup=False)

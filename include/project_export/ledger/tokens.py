@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, update
 
+from project_export.errors import BadRequest
 from project_export.ledger.columns import clock
 from project_export.ledger.database import Database
 from project_export.ledger.models import ProjectExportToken
@@ -19,6 +20,7 @@ PREFIX = "pxp_"
 """The start of every secret, by which people and scanners recognise it."""
 
 _SECRET_BYTES = 32
+_NAME_CHARACTERS = 255
 _USED_SECONDS = 60.0
 """How old the recorded last use is before the next one is recorded: a request should not cost a write."""
 
@@ -50,7 +52,12 @@ class Tokens:
         self._database = database
 
     def create(self, user_name: str, name: str, claims: Mapping[str, Any], seconds: float) -> tuple[Token, str]:
-        """Write a token that expires in `seconds`; return it with its secret, which nobody can read again."""
+        """Write a token that expires in `seconds`; return it with its secret, which nobody can read again.
+
+        Raises BadRequest unless the name has 1 to 255 printable characters.
+        """
+        if not name.strip() or not name.isprintable() or len(name) > _NAME_CHARACTERS:
+            raise BadRequest(f"the name of a token must have 1 to {_NAME_CHARACTERS} printable characters")
         secret = PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
         values = {"user_name": user_name, "name": name, "claims": dict(claims), "sha256": _hash(secret)}
         statement = insert(ProjectExportToken).values(**values, expires_at=clock(seconds))
@@ -105,7 +112,7 @@ class Tokens:
 
 def _hash(secret: str) -> str:
     # Unsalted and fast on purpose: a secret of 256 random bits cannot be guessed, and must be found by its hash.
-    return sha256(secret.encode()).hexdigest()
+    return sha256(secret.encode("utf-8", "backslashreplace")).hexdigest()
 
 
 def _valid() -> ColumnElement[bool]:
