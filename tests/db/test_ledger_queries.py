@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, event, text, update
+from sqlalchemy import Connection, Engine, bindparam, event, text, update
 
 from project_export.errors import Failure, JobMissing
 from project_export.ledger import Beat, Claim, Job, JobRequest, Ledger, Planned, Queries, Watch
 from project_export.ledger.columns import clock
-from project_export.ledger.models import RelationExport
+from project_export.ledger.models import ProjectExportJob, RelationExport
 from project_export.ledger.queries import jobs_query
 from tests.ledgers import ON_BOTH
 
@@ -57,6 +57,23 @@ def test_jobs_come_newest_first_and_can_be_filtered_by_source_project_and_state(
     assert ids(ledger, state="failed") == [first.id]
     assert ids(ledger, source="main", project_id=42, state="started") == [again.id]
     assert ids(ledger, source="other") == []
+
+
+def test_jobs_can_be_filtered_by_the_id_or_path_of_their_project(ledger: Ledger) -> None:
+    first = opened(ledger, plan={"project": "Group/App"})
+    other = opened(ledger, project_id=43, plan={"project": "group/app-2"})
+    nameless = opened(ledger, project_id=44, plan={})
+    waiting = ledger.jobs.queue(replace(REQUEST, project_id=45))
+    for path in ("group/app", "Group/App", "GROUP/APP"):
+        assert ids(ledger, project=path) == [first.id]
+    assert [ids(ledger, project=str(job.project_id)) for job in (first, other, nameless, waiting)] == [
+        [job.id] for job in (first, other, nameless, waiting)
+    ]
+    for nothing in ("", "group", "group/ap_", "group/app%", "app", "4", "042x", "9" * 30):
+        assert ids(ledger, project=nothing) == []
+    ledger.jobs.fail(first.id, [])
+    assert ids(ledger, project="group/app", state="started") == []
+    assert ids(ledger, project="group/app", state="failed", source="main", before=first.id + 1) == [first.id]
 
 
 def test_pages_are_read_by_the_last_id_of_the_page_before(ledger: Ledger) -> None:
@@ -191,8 +208,11 @@ def crowded(engine: Engine) -> Engine:
         SELECT id, 'r' || position, 0, 1, 0, position, 1, 'finished', 7
         FROM project_export_job CROSS JOIN (SELECT 1 AS position UNION SELECT 2 UNION SELECT 3) three
     """
+    plans = [{"number": number, "plan": {"project": f"Group/App-{number}"}} for number in range(1, 501)]
+    named = update(ProjectExportJob).where(ProjectExportJob.project_id == bindparam("number"))
     with engine.begin() as connection:
         connection.execute(text(jobs), {"jobs": JOBS})
+        connection.execute(named, plans)
         connection.execute(text(rows))
         if engine.dialect.name == "postgresql":
             connection.execute(text("ANALYZE project_export_job, relation_export"))
@@ -209,6 +229,10 @@ def crowded(engine: Engine) -> Engine:
         ({"source": "rare", "before": 5_000}, 2),
         ({"project_id": 7}, 20),
         ({"project_id": 7, "state": "finished"}, 20),
+        ({"project": "7"}, 20),
+        ({"project": "group/app-7"}, 20),
+        ({"project": "GROUP/APP-7", "before": 5_000}, 10),
+        ({"project": "group/app-7", "state": "finished"}, 20),
         ({"source": "main", "project_id": 7, "state": "finished", "before": 5_000}, 10),
         ({"state": "finished", "before": 5_000}, PAGE),
         ({"state": "failed"}, 10),
@@ -222,7 +246,7 @@ def test_a_page_of_ten_thousand_jobs_reads_only_what_it_returns(
     page = Ledger(crowded).queries.jobs(**wanted, limit=PAGE)
     assert len(page) == found
     assert {(one.progress.finished, one.progress.records) for one in page} == {(3, 21)}
-    filters = {"source": None, "project_id": None, "state": None, "before": None, **wanted}
+    filters = {"source": None, "project_id": None, "project": None, "state": None, "before": None, **wanted}
     query = jobs_query(**filters, limit=PAGE).compile(crowded, compile_kwargs={"literal_binds": True})
     with crowded.connect() as connection:
         assert _read(connection, str(query)) < 10 * PAGE

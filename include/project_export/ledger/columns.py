@@ -1,11 +1,11 @@
-"""Column types that PostgreSQL and SQLite define differently: big keys, times, and the clock."""
+"""What PostgreSQL and SQLite define differently: big keys, times, the clock, and a value of a job's plan."""
 
 from __future__ import annotations
 
 from datetime import datetime, timezone
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Float, Integer, literal
+from sqlalchemy import BigInteger, DateTime, Dialect, Float, Integer, Text, literal
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -47,3 +47,24 @@ def _clock_of_postgresql(element: clock, compiler: SQLCompiler, **kw: Any) -> st
 @compiles(clock, "sqlite")
 def _clock_of_sqlite(element: clock, compiler: SQLCompiler, **kw: Any) -> str:
     return f"strftime('%Y-%m-%d %H:%M:%f', 'now', {compiler.process(element.clauses, **kw)} || ' seconds')"
+
+
+class lower_path(FunctionElement[str]):
+    """SQL for the path of a job's project in lower case, from the column `plan`; NULL without a plan.
+
+    An index has this expression, so it is the same text wherever it occurs, without parameters.
+    """
+
+    name = "lower_path"
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(lower_path, "postgresql")
+def _path_of_postgresql(element: lower_path, compiler: SQLCompiler, **kw: Any) -> str:
+    return "lower(plan ->> 'project')"
+
+
+@compiles(lower_path, "sqlite")
+def _path_of_sqlite(element: lower_path, compiler: SQLCompiler, **kw: Any) -> str:
+    return "lower(json_extract(plan, '$.project'))"

@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from project_export.ledger.columns import BigKey, UtcDateTime, clock
+from project_export.ledger.columns import BigKey, UtcDateTime, clock, lower_path
 from project_export.ledger.records import Outcome
 from project_export.ledger.states import PENDING, STATES
 
@@ -95,6 +95,7 @@ class ProjectExportJob(Base):
         Index("project_export_job_by_source", "source", "id"),
         Index("project_export_job_by_project", "project_id", "id"),
         Index("project_export_job_by_state", "state", "id"),
+        Index("project_export_job_by_path", lower_path(), "id"),
         {"sqlite_autoincrement": True},
     )
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, RowMapping, Select, cast, func, select
+from sqlalchemy import BigInteger, ColumnElement, RowMapping, Select, cast, false, func, select
 
 from project_export.errors import WHOLE, Failure
-from project_export.ledger.columns import clock
+from project_export.ledger.columns import clock, lower_path
 from project_export.ledger.database import Database
 from project_export.ledger.models import ProjectExportJob, RelationExport
 from project_export.ledger.progress import JobProgress, Progress, RelationProgress, relations_of
@@ -54,17 +54,21 @@ class Queries:
         *,
         source: str | None = None,
         project_id: int | None = None,
+        project: str | None = None,
         state: str | None = None,
         before: int | None = None,
         limit: int = 50,
     ) -> list[JobProgress]:
         """Return a page of at most `limit` jobs with their progress, newest first.
 
-        source, project_id, state: return only jobs that have it. before: return only jobs whose id is smaller; the last
-        id of a page gives the next page. One query that walks one index from `before` on, however many jobs there are;
-        where several filters are given, it skips the jobs that the others exclude.
+        source, project_id, state: return only jobs that have it. project: return only jobs of the project with this id,
+        or with this path when the job was planned, in upper or lower case. before: return only jobs whose id is
+        smaller; the last id of a page gives the next page. One query that walks one index from `before` on, however
+        many jobs there are; where several filters are given, it skips the jobs that the others exclude.
         """
-        query = jobs_query(source=source, project_id=project_id, state=state, before=before, limit=limit)
+        query = jobs_query(
+            source=source, project_id=project_id, project=project, state=state, before=before, limit=limit
+        )
         with self._database.read() as connection:
             return [_job_progress(found) for found in connection.execute(query).mappings()]
 
@@ -131,12 +135,20 @@ def progress_query(job_id: int) -> Any:
 
 
 def jobs_query(
-    *, source: str | None, project_id: int | None, state: str | None, before: int | None, limit: int
+    *,
+    source: str | None,
+    project_id: int | None,
+    project: str | None,
+    state: str | None,
+    before: int | None,
+    limit: int,
 ) -> Select[Any]:
     """Return the query behind `Queries.jobs`: the page first, then the rows of its jobs alone."""
     job = ProjectExportJob
     wanted = {job.source: source, job.project_id: project_id, job.state: state}
     conditions = [column == value for column, value in wanted.items() if value is not None]
+    if project is not None:
+        conditions.append(_names(project))
     if before is not None:
         conditions.append(job.id < before)
     page = select(JOB).where(*conditions).order_by(job.id.desc()).limit(limit).cte("page")
@@ -152,6 +164,13 @@ def jobs_query(
         .outerjoin(sums, sums.c.job_id == page.c.id)
         .order_by(page.c.id.desc())
     )
+
+
+def _names(project: str) -> ColumnElement[bool]:
+    """Return the condition that a job is for the project with this id or path."""
+    if project.isdecimal():
+        return ProjectExportJob.project_id == int(project) if int(project) < 1 << 63 else false()
+    return lower_path() == func.lower(project)
 
 
 def _sums() -> Iterator[ColumnElement[Any]]:

@@ -1,4 +1,4 @@
-"""Tokens of the API, and how often each user has called it in the present minute."""
+"""Tokens of the API, how often each user has called it in the present minute, and jobs by the path of their project."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -35,8 +35,11 @@ def upgrade() -> None:
         sa.Column("requests", sa.BigInteger, nullable=False),
     )
     op.create_index("project_export_rate_minute", "project_export_rate", ["minute"])
+    path = "json_extract(plan, '$.project')" if op.get_bind().dialect.name == "sqlite" else "plan ->> 'project'"
+    op.create_index("project_export_job_by_path", "project_export_job", [sa.text(f"lower({path})"), "id"])
 
 
 def downgrade() -> None:
+    op.drop_index("project_export_job_by_path", "project_export_job")
     op.drop_table("project_export_rate")
     op.drop_table("project_export_token")
