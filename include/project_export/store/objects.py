@@ -14,16 +14,8 @@ from upath import UPath
 from project_export.errors import StoreRefused, StoreUnusable
 from project_export.store.base import JobKey, Store
 from project_export.store.refusals import OTHER_STEP, SET_UP, reading, remote_refusals
+from project_export.store.remote import open_object, sign_object
 from project_export.store.temporary import TemporaryFile, sweep
-
-_BLOCK = 8 << 20
-"""Bytes that one request fetches, and that an open file keeps; a library's own choice may be more (s3fs: 50 MiB)."""
-_SHOWN = {
-    "s3": {"disposition": "ResponseContentDisposition", "type": "ResponseContentType"},
-    "gs": {"disposition": "response_disposition", "type": "response_type"},
-    "az": {"disposition": "content_disposition", "type": "content_type"},
-}
-"""What the file systems call the headers that a presigned URL answers with, by protocol."""
 
 _sweep_once = cache(sweep)
 
@@ -60,21 +52,14 @@ class ObjectStore(Store):
         self._check(uri)
         with remote_refusals(uri):
             remote = UPath(uri)
-            remote.fs.invalidate_cache(remote.path)  # a long-lived process may know the size of an older object
-            return reading(remote.fs.open(remote.path, "rb", block_size=_BLOCK), uri, remote_refusals)
+            return reading(open_object(remote.fs, remote.path), uri, remote_refusals)
 
     def presigned(self, uri: str, seconds: int, name: str, content_type: str) -> str | None:
         """See `Store.presigned`."""
         self._check(uri)
         with remote_refusals(uri):
             remote = UPath(uri)
-            shown = _SHOWN.get(remote.protocol, {})
-            values = {"disposition": f'attachment; filename="{name}"', "type": content_type}
-            try:
-                url = remote.fs.sign(remote.path, seconds, **{shown[key]: values[key] for key in shown})
-            except NotImplementedError:
-                return None
-            return str(url)
+            return sign_object(remote.fs, remote.path, seconds, name, content_type)
 
     def remove(self, uri: str) -> None:
         """See `Store.remove`."""
