@@ -77,6 +77,12 @@ class Buckets:
         """Return credentials with one connection, `bucket`. others: of its options."""
         return Held({"key": KEY, "secret": SECRET, "endpoint_url": self.url, **others})
 
+    def in_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Put the credentials and the endpoint into the environment, and forget file systems of another one."""
+        for name, value in {"ACCESS_KEY_ID": KEY, "SECRET_ACCESS_KEY": SECRET, "ENDPOINT_URL": self.url}.items():
+            monkeypatch.setenv(f"AWS_{name}", value)
+        fsspec.get_filesystem_class("s3").clear_instance_cache()
+
 
 class Held(Credentials):
     """Credentials that are given. asked: the connections that were asked for."""

@@ -1,4 +1,4 @@
-"""A route in a real server, behind the middlewares of Airflow's API server."""
+"""A route in a real server, behind the middlewares of Airflow's API server or without them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 Answer = Callable[[Any], Any]
 
@@ -52,11 +53,12 @@ def named(headers: dict[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def serving(answer: Answer) -> Iterator[Serving]:
-    """Answer requests for a file with `answer`, a route that is not async, in an app that Airflow's app has mounted."""
+def serving(answer: Answer, *, airflow: bool = True) -> Iterator[Serving]:
+    """Answer requests for a file with `answer`, a route that is not async, in an app that another one has mounted.
+
+    airflow: the other one has the middlewares of Airflow's.
+    """
     import uvicorn
-    from airflow.api_fastapi.app import create_auth_manager, init_access_logging
-    from airflow.api_fastapi.core_api.app import init_middlewares
     from fastapi import FastAPI, Request
 
     def route(request: Request):  # type: ignore[no-untyped-def]
@@ -66,11 +68,8 @@ def serving(answer: Answer) -> Iterator[Serving]:
     mounted, app = FastAPI(), FastAPI()
     mounted.add_api_route("/file", route, methods=["GET", "HEAD"], response_model=None)
     app.mount("/mounted", mounted)
-    create_auth_manager()
-    init_middlewares(app)
-    init_access_logging(app)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, lifespan="off"))
+    with _middlewares(app) if airflow else nullcontext(), socket.create_server(("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(uvicorn.Config(app, log_level="critical", access_log=False, lifespan="off"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
@@ -80,3 +79,17 @@ def serving(answer: Answer) -> Iterator[Serving]:
         finally:
             server.should_exit = True
             thread.join(30)
+
+
+@contextmanager
+def _middlewares(app: Any) -> Iterator[None]:
+    """Add the middlewares of Airflow's API server; while the block lasts, its access log is silent."""
+    from airflow.api_fastapi.app import create_auth_manager, init_access_logging
+    from airflow.api_fastapi.common import http_access_log
+    from airflow.api_fastapi.core_api.app import init_middlewares
+
+    create_auth_manager()
+    init_middlewares(app)
+    init_access_logging(app)
+    with patch.object(http_access_log, "logger"):
+        yield

@@ -15,7 +15,7 @@ import pytest
 
 from project_export.errors import NotAvailable, ProjectExportError
 from project_export.steps.downloads import GZIP, JSON, Download
-from project_export.store import Glue, JobKey, Source, Store, StoredFile, StoredPiece, open_store
+from project_export.store import Glue, JobKey, LocalStore, Source, Store, StoredFile, StoredPiece, open_store
 from tests.runs import wait_until
 from tests.serving import Serving, serving
 
@@ -29,7 +29,8 @@ class Offered:
     """What the server offers. errors: what its routes raised."""
 
     def __init__(self, folder: Path) -> None:
-        self.store: Store = open_store(str(folder / "exports"))
+        self.local = open_store(str(folder / "exports"))
+        self.store: Store = self.local
         self.presigned = False
         self.errors: list[ProjectExportError] = []
         self.download = self.archive()
@@ -66,7 +67,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Offered, S
 @pytest.fixture
 def offered(place: tuple[Offered, Serving]) -> Offered:
     offered, _ = place
-    offered.presigned, offered.download = False, offered.archive()
+    offered.presigned, offered.store = False, offered.local
+    offered.download = offered.archive()
     offered.errors.clear()
     return offered
 
@@ -235,3 +237,31 @@ def test_a_store_that_cannot_sign_sends_the_file_itself(offered, server):
     offered.presigned = True
     status, _, body = server.get()
     assert (status, body == DATA) == (200, True)
+
+
+class Signing(LocalStore):
+    """Signs as a store in a bucket does."""
+
+    def presigned(self, uri: str, seconds: int, name: str, content_type: str) -> str:
+        return f"https://bucket.example/?key={uri.rpartition('/')[2]}&for={seconds}&as={name}&type={content_type}"
+
+
+def test_a_store_that_signs_is_redirected_to_if_that_is_set_and_the_file_is_checked_before(offered, server, tmp_path):
+    offered.store = Signing(tmp_path)
+    offered.download = offered.archive()
+    assert server.get()[0] == 200
+    offered.presigned = True
+    for asked in ({}, {"Range": "bytes=0-9"}):  # the client repeats its range there
+        status, headers, body = server.get(**asked)
+        assert (status, body, headers["cache-control"]) == (302, b"", "private, no-store")
+        there = "key=project.tar.gz&for=300&as=a_export.tar.gz&type=application/gzip"
+        assert headers["location"] == f"https://bucket.example/?{there}"
+    assert server.get("HEAD")[1]["content-length"] == str(SIZE)
+    assert server.get(If_None_Match='"tag"')[0] == 304
+    (source,) = offered.download.sources
+    offered.download = offered.of((Glue(b"head"), source))
+    assert server.get()[2] == b"head" + DATA  # the store has no such file
+    offered.download = offered.of((source,))
+    with offered.store.writing(JOB, source.uri) as out:
+        out.write(b"cut")
+    assert server.get()[0] == 404

@@ -16,7 +16,7 @@ import pytest
 from project_export.errors import ArtifactMissing, StoreRefused
 from project_export.store import Contents, JobKey, Store, StoredFile, open_store
 from project_export.store.ranges import BLOCK
-from tests.buckets import KEY, SECRET, Buckets
+from tests.buckets import SECRET, Buckets
 from tests.runs import wait_until
 
 pytestmark = pytest.mark.heavy
@@ -35,9 +35,7 @@ def buckets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buckets]:
 
 @pytest.fixture
 def store(buckets: Buckets, monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", buckets.url)
+    buckets.in_environment(monkeypatch)
     return open_store("s3://bucket/exports")
 
 
