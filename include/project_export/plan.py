@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from project_export.ledger import Planned
@@ -50,7 +50,8 @@ class Expected:
 class Plan:
     """The plan of a job.
 
-    planned: the rows for the ledger. titles: one per unit. estimates: of each relation. project: its name for people.
+    planned: the rows for the ledger. titles: one per unit. estimates: of each relation. sizes: the records and raw
+    bytes that each relation is expected to have. project: its name for people.
     """
 
     planned: tuple[Planned, ...]
@@ -58,10 +59,11 @@ class Plan:
     estimates: Mapping[str, Estimate]
     expected: Expected = Expected()
     project: str = ""
+    sizes: Mapping[str, Mapping[str, int | None]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Return what the ledger keeps of the plan, so that a cleared run has the same units."""
-        return {"titles": list(self.titles), "project": self.project}
+        return {"titles": list(self.titles), "project": self.project, "expected": dict(self.sizes)}
 
 
 def make_plan(tree: Tree, estimates: Mapping[str, Estimate], settings: Settings, *, split: bool) -> Plan:
@@ -91,11 +93,18 @@ def make_plan(tree: Tree, estimates: Mapping[str, Estimate], settings: Settings,
         snapshot = parts > 1 or kind_of(tree.relation(name)).needs.snapshot
         planned.append(Planned(name, order[name], unit=unit, estimate=cost, part=part, parts=parts, snapshot=snapshot))
     titles = (_title([piece for piece in planned if piece.unit == unit]) for unit in range(units))
-    return Plan(tuple(planned), tuple(titles), estimates, _expected(tree, estimates))
+    sizes = {name: _sizes(tree.relation(name), estimate) for name, estimate in estimates.items()}
+    return Plan(tuple(planned), tuple(titles), estimates, _expected(tree, estimates), sizes=sizes)
 
 
 def _cost(relation: Relation, estimate: Estimate) -> int:
     return max(estimate.records * sum(1 for _ in relation.walk()), (estimate.bytes or 0) >> 10)
+
+
+def _sizes(relation: Relation, estimate: Estimate) -> dict[str, int | None]:
+    records = relation.content is None
+    raw_bytes = _cost(relation, estimate) * RAW_BYTES_PER_COST if records else estimate.bytes
+    return {"records": estimate.records if records else None, "raw_bytes": raw_bytes}
 
 
 def _expected(tree: Tree, estimates: Mapping[str, Estimate]) -> Expected:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, RowMapping, Select, cast, false, func, select
@@ -117,6 +117,20 @@ class Queries:
     def omissions(self, job_id: int) -> tuple[str, ...]:
         """Return what the source has, or may have, and the job's parts lack, without duplicates."""
         return tuple(dict.fromkeys(text for row in self.rows(job_id) for text in row.omissions))
+
+    def omissions_of(self, job_ids: Collection[int]) -> dict[int, tuple[str, ...]]:
+        """Return for several jobs what `omissions` returns for one; a job without omissions is not in it."""
+        rows = RelationExport
+        query = (
+            select(rows.job_id, rows.omissions)
+            .where(rows.job_id.in_(job_ids), func.json_array_length(rows.omissions) > 0)
+            .order_by(rows.position, rows.part)
+        )
+        found: dict[int, dict[str, None]] = {}
+        with self._database.read() as connection:
+            for job_id, omissions in connection.execute(query) if job_ids else ():
+                found.setdefault(job_id, {}).update(dict.fromkeys(omissions))
+        return {job_id: tuple(omissions) for job_id, omissions in found.items()}
 
 
 def progress_query(job_id: int) -> Any:

@@ -22,11 +22,14 @@ NOT_STARTED = "NotStarted"
 """The code of the error of a job whose run could not be triggered."""
 
 
-def request_export(ctx: Context, request: Request, *, run_id: str, requested_by: str, run_alive: RunAlive) -> Job:
+def request_export(
+    ctx: Context, request: Request, *, run_id: str, requested_by: str, run_alive: RunAlive, project: str = ""
+) -> Job:
     """Queue a job for a run that is triggered next, after the checks that need neither the source nor the store.
 
     run_id: the name that the ledger will have for the run. requested_by: the name that Airflow will have for the user
     who triggers it. The caller has checked that this user may export the project: create accepts the job of that user.
+    project: what people call the project, empty if that is unknown.
     Raises SettingMissing, LedgerOutdated, LedgerBusy, BadRequest, DeliveryFailed, and JobActive if the project has an
     active job, whatever `request.if_running` says. A job whose run is gone does not count; it is cancelled.
     """
@@ -46,6 +49,7 @@ def request_export(ctx: Context, request: Request, *, run_id: str, requested_by:
         requested_by=requested_by,
         consistency=request.consistency or ctx.settings.consistency,
         params=request.kept(),
+        plan={"project": project},
     )
     job = made_active(ctx, request.project_id, run_alive, lambda: ctx.ledger.jobs.queue(wanted))
     if job.run_id != run_id:

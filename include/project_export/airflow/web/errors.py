@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from project_export.airflow.web.airflow_api import AirflowRefused
 from project_export.errors import (
     BadRequest,
+    Expired,
     JobActive,
     JobMissing,
     MoveRefused,
+    NotAllowed,
+    NotAvailable,
     Permanent,
     ProjectExportError,
     ProjectNotFound,
@@ -20,8 +23,11 @@ from project_export.ledger.scrub import scrub
 
 STATUS: Mapping[type[ProjectExportError], int] = {
     BadRequest: 400,
+    NotAllowed: 403,
     ProjectNotFound: 404,
     JobMissing: 404,
+    NotAvailable: 404,
+    Expired: 410,
     JobActive: 409,
     MoveRefused: 409,
     Stopped: 409,

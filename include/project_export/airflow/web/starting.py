@@ -41,6 +41,7 @@ async def start(
         run_id=f"{DAG_ID}/{run_id}",
         requested_by=caller.name,
         run_alive=run_alive,
+        project=project.title,
     )
     try:
         await airflow.trigger(run_id, conf)

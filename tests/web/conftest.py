@@ -1,0 +1,102 @@
+"""The page as an app on its own: a ledger in SQLite, no source, and a caller whose permissions a test sets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from project_export.ledger import Ledger, make_engine, upgrade
+from project_export.settings import Settings
+from project_export.steps import Context
+from tests.web.jobs import JobsOf
+
+
+@pytest.fixture(scope="session", autouse=True)
+def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep what is imported from Airflow here from making files in the home folder."""
+    os.environ["AIRFLOW_HOME"] = str(tmp_path_factory.mktemp("airflow-home"))
+    import airflow  # noqa: F401 - it replaces the handlers of the root logger, which must not be those of caplog
+
+
+@pytest.fixture
+def ctx(tmp_path: Path) -> Iterator[Context]:
+    """The steps' context with an empty ledger; the source cannot be reached."""
+    engine = make_engine(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+    upgrade(engine)
+    settings = Settings(store=(tmp_path / "store").as_uri(), gitlab_version="18.6.0", gitlab_revision="x")
+    yield Context(settings, Ledger(engine), "main", lambda: pytest.fail("the source was opened"))
+    engine.dispose()
+
+
+@pytest.fixture
+def jobs(ctx: Context) -> JobsOf:
+    """What writes jobs into the ledger."""
+    return JobsOf(ctx.ledger)
+
+
+@dataclass
+class Page:
+    """The page in a test. allowed: the actions that the caller may do; called: what was asked of Airflow."""
+
+    client: Any
+    ctx: Context
+    allowed: set[str] = field(default_factory=lambda: {"READ", "START", "RETRY", "CANCEL", "READ_LOG"})
+    called: list[tuple[Any, ...]] = field(default_factory=list)
+    answers: dict[str, Any] = field(default_factory=dict)
+
+    def set(self, **settings: Any) -> None:
+        """Change settings."""
+        object.__setattr__(self.ctx, "settings", self.ctx.settings.model_copy(update=settings))
+
+    def get(self, path: str, *, fragment: bool = False, status: int = 200, **options: Any) -> Any:
+        """Get a path, and check the status."""
+        headers = {"accept": "text/html", **({"hx-request": "true"} if fragment else {}), **options.pop("headers", {})}
+        answer = self.client.get(path, headers=headers, follow_redirects=False, **options)
+        assert answer.status_code == status, answer.text
+        return answer
+
+    def post(self, path: str, data: dict[str, Any] | None = None, *, status: int = 303, **headers: str) -> Any:
+        """Send a form from the page itself, and check the status."""
+        sent = headers or {"sec-fetch-site": "same-origin"}
+        answer = self.client.post(path, data=data or {}, headers=sent, follow_redirects=False)
+        assert answer.status_code == status, answer.text
+        return answer
+
+
+@pytest.fixture
+def page(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
+    """The page for a user who may do everything."""
+    from fastapi.testclient import TestClient
+
+    from project_export.airflow.web import access, page
+    from project_export.airflow.web.callers import Caller, page_caller
+    from project_export.airflow.web.pages import parts
+    from project_export.airflow.web.server import context
+
+    app = page.app()
+    shown = Page(TestClient(app, base_url="http://airflow.test", raise_server_exceptions=False), ctx)
+
+    class Airflow:
+        """Airflow's API; it answers what the test says."""
+
+        async def _answer(self, name: str, *arguments: Any) -> Any:
+            shown.called.append((name, *arguments))
+            answer = shown.answers.get(name)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        def __getattr__(self, name: str) -> Any:
+            return lambda *arguments: self._answer(name, *arguments)
+
+    monkeypatch.setattr(access, "may", lambda caller, action: action.name in shown.allowed)
+    monkeypatch.setattr(parts, "may", access.may)
+    app.dependency_overrides[page_caller] = lambda: Caller("jane", object())
+    app.dependency_overrides[context] = lambda: ctx
+    app.dependency_overrides[parts.airflow_of] = Airflow
+    yield shown
