@@ -99,7 +99,11 @@ class JobsOf:
     def finished(self, **values: Any) -> Job:
         """Write a job with two relations and an archive."""
         parts = values.pop("parts", (Part("project", 2, 3), Part("labels", 3, 5)))
-        archive = {"archive_uri": "file:///nowhere/project.tar.gz", "archive_bytes": 12_345, "archive_sha256": "ab" * 32}
+        archive = {
+            "archive_uri": "file:///nowhere/project.tar.gz",
+            "archive_bytes": 12_345,
+            "archive_sha256": "ab" * 32,
+        }
         return self.write(
             *parts, **{"ended": 8, "state": "finished", "outcome": "finished", "records": 200, **archive, **values}
         )

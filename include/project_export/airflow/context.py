@@ -17,6 +17,7 @@ from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
 
 from project_export.airflow.credentials import ConnectionCredentials
+from project_export.airflow.links import page_url
 from project_export.airflow.notify import channels
 from project_export.errors import Permanent, SettingMissing, SettingRefused
 from project_export.ledger import Ledger, engine_over
@@ -64,7 +65,8 @@ def context_over(variables: Mapping[str, str]) -> Context:
     """
     settings, source = _settled(variables)
     ctx = make_context(settings, source, _asked(settings.ledger_conn_id))
-    return replace(ctx, channels=channels(settings), credentials=ConnectionCredentials(settings.git_conn_id))
+    credentials = ConnectionCredentials(settings.git_conn_id)
+    return replace(ctx, channels=channels(settings), credentials=credentials, page=page_url())
 
 
 def run_name(context: Any) -> str:

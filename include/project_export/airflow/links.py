@@ -1,20 +1,24 @@
-"""Links of a task in the grid that show what its run is about, since a task cannot change the note of a run."""
+"""Links from Airflow to the page `Project exports`: from a task in the grid, and from a notice."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
 from airflow.sdk import BaseOperatorLink
+from airflow.sdk.configuration import conf
+
+_PAGE = "project-exports"
+
+
+def page_url() -> str | None:
+    """Return the URL of the page, without a slash at the end; None if `[api] base_url` is not set."""
+    base = conf.get("api", "base_url", fallback=None)
+    return f"{base.rstrip('/')}/{_PAGE}" if base else None
 
 
 class ExportLink(BaseOperatorLink):
-    """Links to the task; the query of the URL says what the run is about.
-
-    The operator keeps this as `about`: project and its title, job, outcome, archive and omissions, or until when the
-    run can be resumed.
-    """
+    """Links to the job of the task's run."""
 
     @property
     def name(self) -> str:
@@ -22,8 +26,6 @@ class ExportLink(BaseOperatorLink):
         return "Export"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """Return the URL of the task's page, with the operator's `about` as its query."""
-        about: Mapping[str, Any] = getattr(operator, "about", {})
-        query = urlencode({name: value for name, value in about.items() if value is not None}, safe=":/")
-        base = str(ti_key.log_url)
-        return f"{base}{'&' if '?' in base else '?'}{query}" if query else base
+        """Return the URL of the page that shows the run's job, or why it has none."""
+        query = urlencode({"dag_id": ti_key.dag_id, "run_id": ti_key.run_id})
+        return f"{page_url() or f'/{_PAGE}'}/run?{query}"

@@ -36,7 +36,6 @@ class CreateRelationExports(BaseOperator):
     """Create the job and its relation_export rows; return the units, over which the export task is mapped."""
 
     operator_extra_links = (ExportLink(),)
-    about: dict[str, Any]
 
     def execute(self, context: Any) -> list[dict[str, Any]]:
         """Return one dict per unit: job_id, unit, title, alone, shared. An error is also pushed for the last task.
@@ -51,7 +50,6 @@ class CreateRelationExports(BaseOperator):
         from project_export.request import Request
         from project_export.steps import create
 
-        self.about = {"project_id": context["params"]["project_id"], "outcome": "refused"}
         try:
             with for_good():
                 ctx = task_context()
@@ -77,8 +75,6 @@ class CreateRelationExports(BaseOperator):
         except Exception as error:
             context["ti"].xcom_push(key=ERROR, value=scrub(str(error)))
             raise
-        outcome = "joined" if created.joined else "created"
-        self.about |= {"project": created.project or None, "job_id": created.job_id, "outcome": outcome}
         if created.joined:
             context["ti"].xcom_push(key=JOINED, value=created.job_id)
         alone = len(created.titles) == 1
@@ -192,7 +188,6 @@ class MergeRelationExports(BaseOperator):
 
     template_fields: Sequence[str] = ("units",)
     operator_extra_links = (ExportLink(),)
-    about: dict[str, Any]
 
     def __init__(self, *, units: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -212,10 +207,8 @@ class MergeRelationExports(BaseOperator):
         if not self.units:
             raise AirflowSkipException("this run has no job of its own, so there is nothing to merge")
         job_id = self.units[0]["job_id"]
-        self.about = {"project_id": context["params"]["project_id"], "job_id": job_id, "outcome": "failed"}
         with for_good():
             ctx = task_context()
-            self.about["project"] = ctx.ledger.queries.job(job_id).plan.get("project")
             self._merger = Merger(
                 ctx,
                 job_id,
@@ -226,18 +219,14 @@ class MergeRelationExports(BaseOperator):
             try:
                 merged = self._merger.run()
             except ProjectExportError as error:
-                reason = failure(ctx, job_id, error)
-                self.about["resumable_until"] = reason["resumable_until"]
-                ti.xcom_push(key=ERROR, value=reason)
+                ti.xcom_push(key=ERROR, value=failure(ctx, job_id, error))
                 raise
-        omissions = len(merged.omissions)
-        self.about |= {"outcome": "published", "archive": merged.uri, "omissions": omissions or None}
         return {
             "uri": merged.uri,
             "bytes": merged.bytes,
             "sha256": merged.sha256,
             "records": merged.records,
-            "omissions": omissions,
+            "omissions": len(merged.omissions),
         }
 
     def on_kill(self) -> None:

@@ -24,6 +24,7 @@ class Context:
     source: the name of the database that `connect` opens, in the ledger and in the store.
     channels: deliver the notices of how jobs ended, by name.
     credentials: for content outside the database.
+    page: URL of the page that shows jobs, None if there is none.
     """
 
     settings: Settings
@@ -32,6 +33,7 @@ class Context:
     connect: Connect
     channels: Mapping[str, Channel] = field(default_factory=dict)
     credentials: Credentials = field(default_factory=Credentials)
+    page: str | None = None
 
     @cached_property
     def tree(self) -> Tree:

@@ -29,8 +29,8 @@ class Notice:
     facts: Mapping[str, Any]
 
     @classmethod
-    def of(cls, job: Job, outcome: Outcome, omissions: Sequence[str] = ()) -> Notice:
-        """Return the notice of an ended job. omissions: what its archive lacks."""
+    def of(cls, job: Job, outcome: Outcome, omissions: Sequence[str] = (), page: str | None = None) -> Notice:
+        """Return the notice of an ended job. omissions: what its archive lacks. page: URL of the page that shows jobs."""
         errors = list(dict.fromkeys(scrub(str(error)) for error in job.errors))
         title = job.plan.get("project")
         project = f"Project {job.project_id}{f' ({title})' if title else ''} of {job.source}"
@@ -44,7 +44,10 @@ class Notice:
                 lines.insert(0, listed("The archive lacks data that the source has, or may have", omissions))
         else:
             lines = [listed(f"{project} couldn't be exported. The errors we encountered were", errors)]
-        run = f"Run {job.run_id}, requested by {job.requested_by} (job {job.id})"
+        lines.append(f"Run {job.run_id}, requested by {job.requested_by} (job {job.id})")
+        url = f"{page}/jobs/{job.id}" if page else None
+        if url:
+            lines.append(f"{'Details and download' if outcome == 'finished' else 'Details and retry'}: {url}")
         archive = {
             "uri": job.archive_uri,
             "bytes": job.archive_bytes,
@@ -58,12 +61,13 @@ class Notice:
             "source": job.source,
             "run_id": job.run_id,
             "requested_by": job.requested_by,
+            "url": url,
             "archive": archive if outcome == "finished" else None,
             "errors": errors,
             "omissions": list(omissions),
         }
         subject = WITH_OMISSIONS if omissions else SUBJECTS[outcome]
-        return cls(outcome, subject, scrub("\n".join([*lines, run])), facts)
+        return cls(outcome, subject, scrub("\n".join(lines)), facts)
 
 
 Channel = Callable[[Notice], None]

@@ -27,7 +27,8 @@ def notify(ctx: Context, job_id: int, outcome: Outcome) -> list[str]:
     asked = job.params.get("after_export", "notify")
     if asked == "none" or (asked == "upload" and outcome == "finished"):
         return []
-    notice = Notice.of(job, outcome, ctx.ledger.queries.omissions(job_id) if outcome == "finished" else ())
+    omissions = ctx.ledger.queries.omissions(job_id) if outcome == "finished" else ()
+    notice = Notice.of(job, outcome, omissions, ctx.page)
     sent = []
     for name, deliver in (ctx.channels or {"log": _log}).items():
         if not ctx.ledger.notices.take(job_id, outcome, name):

@@ -1,5 +1,7 @@
-// Airflow's own choice of light or dark, before the page is painted; it may change while the page is shown.
+// What must be known before the page is painted: Airflow's choice of light or dark, which may change while the page is
+// shown, and whether Airflow frames it.
 (() => {
+  document.documentElement.classList.toggle("framed", parent !== window);
   const choose = () => {
     let theme = null;
     try { theme = localStorage.getItem("theme"); } catch { /* storage is blocked: the system's choice counts */ }

@@ -30,15 +30,16 @@ class Snapshot:
 class JobView:
     """All that the page of a job shows, but for the archive's contents.
 
-    problems: why the job as a whole failed, each with what to do about it. ended, total: relations. speed: raw bytes
-    per second.
+    problems: why the job as a whole failed, each with what to do about it. finished, failed: relations. speed: raw
+    bytes per second.
     """
 
     line: JobLine
     relations: list[Relation]
     timeline: Timeline
     problems: list[tuple[Failure, str]]
-    ended: int
+    finished: int
+    failed: int
     speed: float | None
     snapshot: Snapshot | None
     omissions: tuple[str, ...]
@@ -63,7 +64,8 @@ def job_view(job: Job, progress: Progress, rows: Sequence[Row], now: datetime, m
         shown,
         timeline(job, rows, now),
         [(one, remedy(one.code)) for one in job.errors if one.relation == WHOLE],
-        sum(one.line.state in ("finished", "failed") for one in shown),
+        sum(one.line.state == "finished" for one in shown),
+        sum(one.line.state == "failed" for one in shown),
         _speed(progress, now) if line.running else None,
         _snapshot(job, progress, now, most_seconds),
         omissions,

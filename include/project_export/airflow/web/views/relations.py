@@ -10,7 +10,7 @@ from project_export.airflow.web.views.progress import Expected
 from project_export.airflow.web.views.remedies import remedy
 from project_export.ledger import RelationProgress, Row
 from project_export.ledger.progress import relations_of
-from project_export.ledger.states import FINISHED, QUEUED, STARTED
+from project_export.ledger.states import FAILED, FINISHED, QUEUED, STARTED
 from project_export.steps import Owner
 
 _ALMOST = 0.99
@@ -40,7 +40,7 @@ class Trouble:
 class Line:
     """A relation, or one of its parts.
 
-    name: of the relation, or `part 2 of 5`. state: of the ledger. share: done, between 0 and 1. expected: how much it
+    name: of the relation, or `part 2 of 5`. state: queued, running, finished, failed or cancelled. share: done, between 0 and 1. expected: how much it
     should have. speed: raw bytes per second, None if unknown. heartbeat: seconds since the last one, while it is
     started. seconds: how long it has taken.
     """
@@ -98,7 +98,7 @@ def _relation(one: RelationProgress, rows: Sequence[Row], expected: Expected, no
     seconds = _seconds(rows, now)
     line = Line(
         one.relation,
-        one.state,
+        _label(one.state, rows),
         one.attempt,
         one.records,
         one.raw_bytes,
@@ -115,12 +115,19 @@ def _relation(one: RelationProgress, rows: Sequence[Row], expected: Expected, no
     return Relation(line, tuple(parts))
 
 
+def _label(state: str, rows: Sequence[Row]) -> str:
+    """Return a state in the word for people. What failed only because something else had failed is cancelled."""
+    if state == FAILED and all(row.cancelled for row in rows if row.state == FAILED):
+        return "cancelled"
+    return "running" if state == STARTED else state
+
+
 def _part(row: Row, expected: Expected, now: datetime) -> Line:
     seconds = _seconds([row], now)
     name = f"part {row.part + 1} of {row.parts}"
     return Line(
         name,
-        row.state,
+        _label(row.state, [row]),
         row.attempt,
         row.records,
         row.raw_bytes,
@@ -129,7 +136,7 @@ def _part(row: Row, expected: Expected, now: datetime) -> Line:
         row.raw_bytes / seconds if seconds and row.raw_bytes else None,
         (now - row.heartbeat_at).total_seconds() if row.state == STARTED and row.heartbeat_at else None,
         seconds,
-        (_trouble(row, name if row.parts > 1 else ""),) if row.error is not None else (),
+        (_trouble(row, name if row.parts > 1 else ""),) if row.error is not None and not row.cancelled else (),
         _log_of(row),
         row.omissions,
         row.remarks,

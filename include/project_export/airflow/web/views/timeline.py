@@ -186,8 +186,11 @@ def _summary(critical: Sequence[_Span], spans: Sequence[_Span]) -> str:
     if not critical:
         return ""
     last, before = critical[-1], critical[:-1]
-    verb = "is running" if last.row.state == STARTED else "ended"
-    text = f"{_what(last)} {verb} last, after {duration(last.seconds)}."
+    took = duration(last.seconds)
+    if last.row.state == STARTED:
+        text = f"{_what(last)} has been running for {took}."
+    else:
+        text = f"{_what(last)} ended last, after {took}."
     if before:
         longest = sorted(before, key=lambda span: -span.seconds)[:3]
         busy = duration(sum(span.seconds for span in before))
