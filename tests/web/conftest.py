@@ -1,10 +1,9 @@
-"""The page as an app on its own: a ledger in SQLite, no source, and a caller whose permissions a test sets."""
+"""The fixtures of tests of the page and the API."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,10 @@ import pytest
 from project_export.ledger import Ledger, make_engine, upgrade
 from project_export.settings import Settings
 from project_export.steps import Context
+from tests.runs import context
+from tests.web.api import Api, mounted
 from tests.web.jobs import JobsOf
+from tests.web.page import Page
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -37,35 +39,6 @@ def ctx(tmp_path: Path) -> Iterator[Context]:
 def jobs(ctx: Context) -> JobsOf:
     """What writes jobs into the ledger."""
     return JobsOf(ctx.ledger)
-
-
-@dataclass
-class Page:
-    """The page in a test. allowed: the actions that the caller may do; called: what was asked of Airflow."""
-
-    client: Any
-    ctx: Context
-    allowed: set[str] = field(default_factory=lambda: {"READ", "START", "RETRY", "CANCEL", "READ_LOG"})
-    called: list[tuple[Any, ...]] = field(default_factory=list)
-    answers: dict[str, Any] = field(default_factory=dict)
-
-    def set(self, **settings: Any) -> None:
-        """Change settings."""
-        object.__setattr__(self.ctx, "settings", self.ctx.settings.model_copy(update=settings))
-
-    def get(self, path: str, *, fragment: bool = False, status: int = 200, **options: Any) -> Any:
-        """Get a path, and check the status."""
-        headers = {"accept": "text/html", **({"hx-request": "true"} if fragment else {}), **options.pop("headers", {})}
-        answer = self.client.get(path, headers=headers, follow_redirects=False, **options)
-        assert answer.status_code == status, answer.text
-        return answer
-
-    def post(self, path: str, data: dict[str, Any] | None = None, *, status: int = 303, **headers: str) -> Any:
-        """Send a form from the page itself, and check the status."""
-        sent = headers or {"sec-fetch-site": "same-origin"}
-        answer = self.client.post(path, data=data or {}, headers=sent, follow_redirects=False)
-        assert answer.status_code == status, answer.text
-        return answer
 
 
 @pytest.fixture
@@ -100,3 +73,11 @@ def page(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
     app.dependency_overrides[context] = lambda: ctx
     app.dependency_overrides[parts.airflow_of] = Airflow
     yield shown
+
+
+@pytest.fixture
+def api(generated: str, ledger_dsn: str, tmp_path: Path) -> Iterator[Api]:
+    """The API over the generated sample, below a base path, with limits that no test reaches by chance."""
+    more = {"api_exports_per_minute": 100, "api_downloads_per_minute": 100}
+    with mounted(context(generated, ledger_dsn, tmp_path / "store", units=1, **more), "/base") as api:
+        yield api
