@@ -126,52 +126,6 @@ def test_the_links_of_create_and_merge_show_the_job_of_the_run(stage, whole_run,
         assert parse_qs(urlsplit(link).query) == {"dag_id": [DAG_ID], "run_id": [run.id]}
 
 
-def test_the_grid_names_what_is_planned_for_each_unit_as_soon_as_it_runs(pair):
-    assert sorted(pair.names) == sorted(pair.run.job().plan["titles"])
-    assert len(pair.names) == 3
-    assert "issues" in pair.names
-
-
-def test_xcom_holds_names_and_counts_only(whole_run):
-    job = whole_run.job()
-    links = {task: whole_run.xcoms(task)[LINK] for task in (CREATE, MERGE)}
-    assert whole_run.xcoms(CREATE) == {
-        LINK: links[CREATE],
-        "return_value": [
-            {"job_id": job.id, "unit": unit, "title": title, "alone": False, "shared": True}
-            for unit, title in enumerate(job.plan["titles"])
-        ],
-    }
-    units = whole_run.xcoms(EXPORT)
-    assert {key: sorted(value) for key, value in units.items()} == {
-        f"return_value[{unit}]": ["parts", "raw_bytes", "records"] for unit in range(3)
-    }
-    assert sum(value["records"] for value in units.values()) == job.records
-    assert whole_run.xcoms(WAIT) == whole_run.xcoms(HOLD) == {}
-    archive = {"uri": job.archive_uri, "bytes": job.archive_bytes, "sha256": job.archive_sha256}
-    assert whole_run.xcoms(MERGE) == {
-        LINK: links[MERGE],
-        "return_value": {**archive, "records": job.records, "omissions": 0},
-    }
-    assert whole_run.xcoms(END) == {"return_value": job.archive_uri}
-
-
-def test_the_links_of_create_and_merge_say_what_the_run_is_about(stage, whole_run, early):
-    job = whole_run.job()
-    project = {"project_id": ["1"], "project": ["acme/tools/project-1"], "job_id": [str(job.id)]}
-    for task, about in (
-        (CREATE, project | {"outcome": ["created"]}),
-        (MERGE, project | {"outcome": ["published"], "archive": [job.archive_uri]}),
-    ):
-        link = whole_run.get(f"taskInstances/{task}/links")["extra_links"]["Export"]
-        assert link.startswith(f"{stage.airflow.url}/dags/{DAG_ID}/runs/")
-        assert about.items() <= parse_qs(urlsplit(link).query).items()
-    refused = early["an unknown project"]
-    assert refused.ended() == "failed"
-    link = refused.get(f"taskInstances/{CREATE}/links")["extra_links"]["Export"]
-    assert {"project_id": ["999999"], "outcome": ["refused"]}.items() <= parse_qs(urlsplit(link).query).items()
-
-
 def test_the_grid_names_what_each_unit_did_when_it_has_ended(whole_run):
     names = [task["rendered_map_index"] for task in whole_run.tasks() if task["task_id"] == EXPORT]
     did = [name for name in names if name.endswith(" records")]
