@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 
 from project_export.archive.part import PartWriter
-from project_export.errors import Failure, ProjectExportError, RelationsFailed, StoreRefused, StoreUnusable, Unforeseen
+from project_export.errors import (
+    MoveRefused,
+    ProjectExportError,
+    RelationsFailed,
+    StoreRefused,
+    StoreUnusable,
+    Unforeseen,
+)
 from project_export.ledger import Job, Jobs
 from project_export.source import Chunk, Reader
 from project_export.steps import Context, Created, Notice, after, after_export, watch
@@ -257,12 +264,7 @@ def test_an_end_that_the_ledger_does_not_take_hides_no_error(
     assert runs.work(ctx, created) == []
     monkeypatch.setattr(LocalStore, "assemble", raising(RuntimeError("boom")))
 
-    def finished_meanwhile(jobs: Jobs, job_id: int, errors: list[Failure]) -> bool:
-        from project_export.errors import MoveRefused
-
-        raise MoveRefused("it is finished")
-
-    monkeypatch.setattr(Jobs, "fail", finished_meanwhile)
+    monkeypatch.setattr(Jobs, "fail", raising(MoveRefused("it is finished")))
     with pytest.raises(Unforeseen, match="boom"):
         runs.merge(ctx, created)
     assert "is not marked failed: it is finished" in caplog.text
