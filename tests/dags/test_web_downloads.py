@@ -8,9 +8,11 @@ import os
 import re
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
+import psutil
 import pytest
 
 from project_export.errors import NotAvailable, ProjectExportError
@@ -231,6 +233,37 @@ def test_a_missing_file_is_an_error_before_the_first_byte(offered, server, metho
     offered.store.remove(source.uri)
     assert server.get(method)[0] == 404
     assert [type(error) for error in offered.errors] == [NotAvailable]
+
+
+def test_a_file_that_was_replaced_since_the_ledger_was_read_is_answered_with_the_new_one(offered, server):
+    new = offered.download
+    gone = StoredFile(offered.store.archive(JOB, "cd" * 32), 3, "ef" * 32)
+    offered.download = replace(offered.of((gone,)), etag='"old"', newer=lambda: new)
+    status, headers, body = server.get()
+    assert (status, body == DATA, headers["etag"]) == (200, True, '"tag"')
+    status, headers, body = server.get(Range="bytes=0-1", If_Range='"old"')
+    assert (status, body == DATA) == (200, True)
+
+
+def test_memory_does_not_grow_with_the_file(offered, server, tmp_path):
+    size = 200 << 20
+    whole = hashlib.sha256()
+    uri = offered.store.archive(JOB, "ef" * 32)
+    with offered.store.writing(JOB, uri) as out:
+        for number in range(200):
+            block = bytes([number]) * (1 << 20)
+            whole.update(block)
+            out.write(block)
+    offered.download = offered.of((StoredFile(uri, size, whole.hexdigest()),))
+    got, most = hashlib.sha256(), 0
+    with server.slowly() as response:
+        process = psutil.Process()
+        before = process.memory_info().rss
+        while data := response.read(1 << 20):
+            got.update(data)
+            most = max(most, process.memory_info().rss)
+    assert got.digest() == whole.digest()
+    assert most - before < 40 << 20
 
 
 def test_a_store_that_cannot_sign_sends_the_file_itself(offered, server):

@@ -170,8 +170,25 @@ def test_an_archive_stays_while_its_job_is_exported_again_and_expires_when_it_is
     for ask in (archive, manifest):
         with pytest.raises(Expired, match=r"has expired\. Export the project again"):
             ask(ctx, ctx.ledger.queries.job(job.id))
-        with pytest.raises(NotAvailable, match="is not in the store as it was written"):
-            ask(ctx, job).open()  # the caller's job is older than the prune
+
+
+def test_who_has_read_the_ledger_before_an_archive_is_replaced_or_pruned_gets_what_is_there_now(make: Make) -> None:
+    ctx = make()
+    job = exported(ctx, "labels")
+    read_before = archive(ctx, job)
+    assert read_before.newer() is None
+    merge(make(gitlab_version="18.9.0"), started(ctx, "labels"), attempt=2)
+    now = ctx.ledger.queries.job(job.id)
+    with pytest.raises(NotAvailable, match="is not in the store as it was written"):
+        read_before.open()
+    newer = read_before.newer()
+    assert newer is not None
+    assert hashlib.sha256(read(newer)).hexdigest() == now.archive_sha256 != job.archive_sha256
+    assert read(manifest(ctx, job)) == read(manifest(ctx, now))
+    prune(replace(ctx, settings=ctx.settings.model_copy(update={"archive_hours": 1e-9})), lambda _: True)
+    for ask in (read_before.newer, newer.newer, lambda: manifest(ctx, job)):
+        with pytest.raises(Expired):
+            ask()
 
 
 @pytest.mark.parametrize("stored", ["cut", "longer", None])

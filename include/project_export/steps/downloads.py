@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -38,7 +38,8 @@ class Download:
     """A file to download.
 
     name: of the file; ASCII. bytes: its exact size. etag: a strong validator, in quotes. sha256 (hex): of the file,
-    None if it is only known once the file was joined.
+    None if it is only known once the file was joined. newer: returns what has replaced the file since the ledger was
+    read, None if nothing has; raises what made it.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Download:
     sha256: str | None
     sources: tuple[Source, ...] = field(repr=False)
     store: Store = field(repr=False)
+    newer: Callable[[], Download | None] = field(default=lambda: None, repr=False)
 
     def open(self, first: int = 0, length: int | None = None) -> Contents:
         """Return the file's bytes from `first` on, `length` of them or all that follow. The caller closes it.
@@ -78,13 +80,16 @@ class Download:
 def archive(ctx: Context, job: Job) -> Download:
     """Return the archive of a job, which the ledger names whatever the job's state: it may be exported again.
 
-    Raises NotAvailable if the job has no archive (yet), Expired if it was pruned.
+    Raises NotAvailable if the job has no archive (yet), Expired if it was pruned; so does `newer`.
     """
     uri, size, sha256 = _published(job)
-    name = f"{_stem(job)}_export.tar.gz"
-    return Download(
-        name, GZIP, size, f'"{sha256}"', _modified(job), sha256, (StoredFile(uri, size, sha256),), ctx.store
-    )
+
+    def newer() -> Download | None:
+        now = _replaced(ctx, job)
+        return None if now is None else archive(ctx, now)
+
+    name, sources = f"{_stem(job)}_export.tar.gz", (StoredFile(uri, size, sha256),)
+    return Download(name, GZIP, size, f'"{sha256}"', _modified(job), sha256, sources, ctx.store, newer)
 
 
 def manifest(ctx: Context, job: Job) -> Download:
@@ -99,7 +104,10 @@ def manifest(ctx: Context, job: Job) -> Download:
             data = file.read()
         described = json.loads(data)["archive"]
     except (ArtifactMissing, ValueError, KeyError, TypeError) as error:
-        raise _not_stored(name, error) from error
+        now = _replaced(ctx, job)
+        if now is None:
+            raise _not_stored(name, error) from error
+        return manifest(ctx, now)
     if described != {"bytes": size, "sha256": sha256}:
         raise _not_stored(name, f"it describes {described}")
     own = hashlib.sha256(data).hexdigest()
@@ -163,6 +171,12 @@ def _published(job: Job) -> tuple[str, int, str]:
     if job.archive_bytes is not None:
         raise Expired(f"The archive of job {job.id} has expired. Export the project again.")
     raise NotAvailable(f"Job {job.id} has no archive: it {job.outcome or job.state}. Clear its failed tasks.")
+
+
+def _replaced(ctx: Context, job: Job) -> Job | None:
+    """Return the job as it is now if it has another archive than the caller knows, or none; else None."""
+    now = ctx.ledger.queries.job(job.id)
+    return None if now.archive_uri == job.archive_uri else now
 
 
 def _stem(job: Job) -> str:

@@ -18,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from project_export.errors import NotAvailable
 from project_export.steps.downloads import Download
 from project_export.store import Contents
 
@@ -35,8 +36,19 @@ def respond(request: Request, download: Download, *, presigned: bool = False) ->
 
     presigned: redirect to a URL of the store if it can make one. It reads from the store, so call it in a route that is
     not async. Raises NotAvailable and StoreRefused before anything is sent. An error while sending breaks the
-    connection, so the client gets fewer bytes than announced.
+    connection, so the client gets fewer bytes than announced. If the file was replaced since the ledger was read, the
+    response has the new one.
     """
+    try:
+        return _respond(request, download, presigned)
+    except NotAvailable:
+        newer = download.newer()
+        if newer is None:
+            raise
+        return respond(request, newer, presigned=presigned)
+
+
+def _respond(request: Request, download: Download, presigned: bool) -> Response:
     headers = _headers(download)
     match, none_match = (request.headers.get(name) for name in ("if-match", "if-none-match"))
     if match is not None and not _names(match, download.etag, strong=True):
