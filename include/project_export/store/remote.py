@@ -12,13 +12,6 @@ from fsspec.asyn import sync
 _BLOCK = 8 << 20
 """Bytes that one request fetches, and that an open file keeps, where an object is read in blocks."""
 
-_SHOWN = {
-    "s3": {"disposition": "ResponseContentDisposition", "type": "ResponseContentType"},
-    "gs": {"disposition": "response_disposition", "type": "response_type"},
-    "abfs": {"disposition": "content_disposition", "type": "content_type"},
-}
-"""What the file systems call the headers with which a signed URL answers, by protocol."""
-
 
 def open_object(fs: Any, path: str) -> Any:
     """Return an object as an unbuffered or buffered file. Raises what the file system raises."""
@@ -29,15 +22,17 @@ def open_object(fs: Any, path: str) -> Any:
 def sign_object(fs: Any, path: str, seconds: int, name: str, content_type: str) -> str | None:
     """Return a URL from which anybody can GET an object for some time, or None if the file system has none.
 
-    name, content_type: of the file for the client, if the file system lets a URL change them.
+    name, content_type: of the file for the client; used for S3 only, elsewhere the object has its own.
     """
-    values = {"disposition": f'attachment; filename="{name}"', "type": content_type}
-    shown = next((_SHOWN[protocol] for protocol in _protocols(fs) if protocol in _SHOWN), {})
-    if "s3" in _protocols(fs):  # by default, botocore signs in a way that S3 no longer accepts for new buckets
+    shown = {}
+    if "s3" in _protocols(fs):
+        # By default, botocore signs in a way that S3 no longer accepts for new buckets.
         config = {"signature_version": "s3v4", **fs.config_kwargs}
         fs = type(fs)(**{**fs.storage_options, "config_kwargs": config})
+        disposition = f'attachment; filename="{name}"'
+        shown = {"ResponseContentDisposition": disposition, "ResponseContentType": content_type}
     try:
-        return str(fs.sign(path, seconds, **{shown[key]: value for key, value in values.items() if key in shown}))
+        return str(fs.sign(path, seconds, **shown))
     except NotImplementedError:
         return None
 
