@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,20 @@ def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> None:
     import airflow  # noqa: F401 - it replaces the handlers of the root logger, which must not be those of caplog
 
 
-@pytest.fixture
-def ctx(tmp_path: Path) -> Iterator[Context]:
-    """The steps' context with an empty ledger; the source cannot be reached."""
-    engine = make_engine(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+@pytest.fixture(scope="session")
+def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger without jobs, to be copied."""
+    file = tmp_path_factory.mktemp("ledger") / "ledger.sqlite"
+    engine = make_engine(f"sqlite:///{file}")
     upgrade(engine)
+    engine.dispose()
+    return file
+
+
+@pytest.fixture
+def ctx(tmp_path: Path, empty_ledger: Path) -> Iterator[Context]:
+    """The steps' context with an empty ledger; the source cannot be reached."""
+    engine = make_engine(f"sqlite:///{shutil.copy(empty_ledger, tmp_path)}")
     settings = Settings(store=(tmp_path / "store").as_uri(), gitlab_version="18.6.0", gitlab_revision="x")
     yield Context(settings, Ledger(engine), "main", lambda: pytest.fail("the source was opened"))
     engine.dispose()

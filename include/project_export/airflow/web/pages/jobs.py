@@ -100,6 +100,6 @@ def find_id(ctx: Context, caller: Caller, project: str) -> int:
 
     Raises ProjectNotFound, also for a project that the caller may not see; SourceRefused, SourceBusy.
     """
-    if project.isdecimal() and len(project) < _DIGITS:
+    if project.isascii() and project.isdecimal() and len(project) < _DIGITS:
         return int(project)
     return find_visible(ctx, caller, project).id

@@ -43,7 +43,7 @@ def create_token(
     problems = {}
     if not wanted or len(wanted) > _LONGEST_NAME:
         problems["name"] = f"Enter a name of at most {_LONGEST_NAME} characters."
-    valid = days.strip().isdecimal() and len(days) < 6 and 0 < int(days) <= most
+    valid = days.isascii() and days.strip().isdecimal() and len(days) < 6 and 0 < int(days) <= most
     if not valid:
         problems["days"] = f"Enter a number of days from 1 to {most}."
     if problems:
