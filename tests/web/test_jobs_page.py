@@ -50,6 +50,8 @@ def test_filters_by_project_and_state_stay_in_the_links(page, jobs):
     other = jobs.failed(project_id=8, run="other")
     assert rows(page.get("/?state=failed").text) == [other.id]
     assert rows(page.get("/?project=8&state=finished").text) == []
+    assert len(rows(page.get("/?project=Group/APP").text)) == 50
+    assert "No export matches." in page.get("/?project=group/other").text
     text = page.get("/?project=7&state=finished").text
     assert len(rows(text)) == 50
     assert re.search(r'href="\?project=7&amp;state=finished&amp;before=\d+"', text)

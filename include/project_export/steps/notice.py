@@ -30,7 +30,7 @@ class Notice:
 
     @classmethod
     def of(cls, job: Job, outcome: Outcome, omissions: Sequence[str] = (), page: str | None = None) -> Notice:
-        """Return the notice of an ended job. omissions: what its archive lacks. page: URL of the page that shows jobs."""
+        """Return the notice of an ended job. omissions: what its archive lacks. page: of jobs, see `Context`."""
         errors = list(dict.fromkeys(scrub(str(error)) for error in job.errors))
         title = job.plan.get("project")
         project = f"Project {job.project_id}{f' ({title})' if title else ''} of {job.source}"

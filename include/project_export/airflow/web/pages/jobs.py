@@ -13,11 +13,9 @@ from starlette.responses import Response
 
 from project_export.airflow.web.access import PageReader, page_reader
 from project_export.airflow.web.callers import Caller
-from project_export.airflow.web.errors import message
-from project_export.airflow.web.pages.parts import Ctx, May, find_visible, visible
+from project_export.airflow.web.pages.parts import Ctx, May, visible
 from project_export.airflow.web.render import html, is_fragment
 from project_export.airflow.web.views.jobs import JobLine, job_lines
-from project_export.errors import ProjectExportError
 from project_export.ledger import JobProgress
 from project_export.ledger.states import STATES
 from project_export.steps import Context
@@ -28,19 +26,15 @@ PAGE = 50
 _MOST_PAGES = 20
 """How many pages are read for one that is shown to a caller who may see few jobs."""
 
-_DIGITS = 19
-"""A number of fewer digits fits into 64 bits."""
-
 State = Literal["", "queued", "started", "finished", "failed"]
 
 
 @dataclass(frozen=True)
 class Found:
-    """A page of jobs. older: the last id that was looked at if there may be more. problem: why there are none."""
+    """A page of jobs. older: the last id that was looked at if there may be more."""
 
     lines: list[JobLine]
-    older: int | None = None
-    problem: str = ""
+    older: int | None
 
 
 @router.get("/")
@@ -73,15 +67,9 @@ def show_jobs(
 
 
 def _find(ctx: Context, caller: Caller, project: str, state: str | None, before: int | None) -> Found:
-    project_id = None
-    if project:
-        try:
-            project_id = find_id(ctx, caller, project)
-        except ProjectExportError as error:
-            return Found([], problem=message(error))
     shown: list[JobProgress] = []
     for _ in range(_MOST_PAGES):
-        page = ctx.ledger.queries.jobs(project_id=project_id, state=state, before=before, limit=PAGE + 1)
+        page = ctx.ledger.queries.jobs(project=project or None, state=state, before=before, limit=PAGE + 1)
         for one in page[:PAGE]:
             before = one.job.id
             if visible(ctx, caller, one.job):
@@ -93,13 +81,3 @@ def _find(ctx: Context, caller: Caller, project: str, state: str | None, before:
             break
     omissions = ctx.ledger.queries.omissions_of([one.job.id for one in shown if one.job.archive_bytes is not None])
     return Found(job_lines(shown, omissions, datetime.now(timezone.utc)), before)
-
-
-def find_id(ctx: Context, caller: Caller, project: str) -> int:
-    """Return the id of a project that a filter names: digits are an id, whether the source has that project or not.
-
-    Raises ProjectNotFound, also for a project that the caller may not see; SourceRefused, SourceBusy.
-    """
-    if project.isascii() and project.isdecimal() and len(project) < _DIGITS:
-        return int(project)
-    return find_visible(ctx, caller, project).id

@@ -40,9 +40,9 @@ class Trouble:
 class Line:
     """A relation, or one of its parts.
 
-    name: of the relation, or `part 2 of 5`. state: queued, running, finished, failed or cancelled. share: done, between 0 and 1. expected: how much it
-    should have. speed: raw bytes per second, None if unknown. heartbeat: seconds since the last one, while it is
-    started. seconds: how long it has taken.
+    name: of the relation, or `part 2 of 5`. state: queued, running, finished, failed or cancelled. share: done, between
+    0 and 1. expected: how much it should have. speed: raw bytes per second, None if unknown. heartbeat: seconds since
+    the last one, while it runs. seconds: how long it has taken.
     """
 
     name: str
