@@ -163,7 +163,8 @@ def test_the_last_part_and_what_its_worker_did_before_held_the_job_back():
     ]
     drawn = timeline(job(state="finished", finished_at=at(25)), rows, at(99))
     assert {lane.name for lane in drawn.lanes if lane.critical} == {"issues", "notes"}
-    assert [lane.name for lane in drawn.lanes] == ["issues", "labels", "boards", "notes", "wait, merge, publish"]
+    steps = "wait for workers", "wait, merge, publish"
+    assert [lane.name for lane in drawn.lanes] == [steps[0], "issues", "labels", "boards", "notes", steps[1]]
     assert drawn.summary == (
         "notes ended last, after 15 s. Its worker had been busy for 3.0 s before, mostly with issues. "
         "No other worker was exporting for the last 8.0 s."
@@ -181,6 +182,11 @@ def test_few_parts_are_lanes_and_many_are_one_bar():
     assert len(many.bars) == 1
     failed = [row("notes", n, n + 1, part=n, parts=30, **({"state": "failed"} if n == 4 else {})) for n in range(30)]
     assert timeline(job(), failed, at(40)).lanes[0].bars[0].state == "failed"
+
+
+def test_a_long_wait_before_the_first_relation_is_said():
+    assert timeline(job(), [row("notes", 8, 9)], at(10)).summary.startswith("The first relation started after 8.0 s;")
+    assert timeline(job(), [row("notes", 1, 9)], at(10)).summary.startswith("notes ended last")
 
 
 def test_a_timeline_without_a_start_is_empty_and_bars_stay_inside():

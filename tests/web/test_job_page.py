@@ -38,10 +38,30 @@ def test_a_failed_job_says_why_and_what_to_do(page, jobs):
         assert words in text
 
 
+def test_a_job_that_was_retried_is_followed_until_it_goes_on(page, jobs):
+    job = jobs.failed()
+    page.at_work = True
+    text = page.get(f"/jobs/{job.id}").text
+    assert 'hx-trigger="every' in text
+    assert "still at work" in text
+    assert "/retry" not in text
+    assert "/cancel" in text
+    page.at_work = False
+    assert 'hx-trigger="every' not in page.get(f"/jobs/{job.id}/live", fragment=True).text
+
+
+def test_the_errors_that_ended_a_job_are_above_its_relations(page, jobs):
+    again = Part("issues", 1, None, "started", attempt=2, values={"error": "lost", "error_code": "SourceBusy"})
+    failed = Part("notes", 3, 9, "failed", attempt=3, values={"error": "no disk", "error_code": "ENOSPC"})
+    text = page.get(f"/jobs/{jobs.failed(parts=(again, failed)).id}").text
+    assert text.index("no disk") < text.index("Timeline") < text.index("Relations") < text.index("lost")
+    assert text.count("no disk") == 1
+
+
 def test_the_timeline_has_bars_and_words(page, jobs):
     job = jobs.failed()
     text = page.get(f"/jobs/{job.id}").text
-    assert text.count('<rect class="run') == 3
+    assert text.count('<rect class="run') == 4
     assert 'class="run run-failed run-critical"' in text
     assert re.search(r'role="img" aria-label="6.0 s, from 3.0 s to 9.0 s, held the job back"', text)
     assert "notes ended last, after 6.0 s." in text
@@ -117,6 +137,8 @@ def test_the_log_of_a_task_is_shown_without_secrets_and_with_its_errors(page, jo
     job = jobs.failed(run="one")
     page.answers["tasks"] = [{"task_id": "export_relation", "map_index": 1, "try_number": 2}]
     page.answers["log"] = [
+        {"event": "::group::Pre Execute", "level": "info"},
+        {"event": "::endgroup::", "level": "info"},
         {"event": "connecting to postgresql://u:s3cret@db/x", "timestamp": "2026-11-28T10:00:00Z", "level": "info"},
         {"event": "failed", "level": "error", "error_detail": [{"exc_type": "SourceBusy", "exc_value": "<lost>"}]},
     ]
@@ -124,6 +146,8 @@ def test_the_log_of_a_task_is_shown_without_secrets_and_with_its_errors(page, jo
     assert page.called[-1] == ("log", "one", "export_relation", 1, 2)
     assert "SourceBusy: &lt;lost&gt;" in text
     assert "s3cret" not in text
+    assert "Pre Execute" in text
+    assert "group::" not in text
     assert 'href="../../../dags/export_project/runs/one/tasks/export_relation/mapped/1?try_number=2"' in text
     assert "It has no log" not in text
     assert "has not started" in page.get(f"/jobs/{job.id}/log?task=end_export").text

@@ -19,6 +19,8 @@ from project_export.ledger.scrub import scrub
 
 router = APIRouter(dependencies=[Depends(page_reader)])
 
+_GROUP, _ENDGROUP = "::group::", "::endgroup::"
+
 Task = Literal[
     "create_relation_exports",
     "hold_snapshot",
@@ -74,12 +76,22 @@ async def show_log(
 
 
 def log_lines(content: Iterable[Mapping[str, Any]]) -> list[LogLine]:
-    """Return the lines of a log as Airflow's API has them, with the exceptions that they report."""
+    """Return the lines of a log as Airflow's API has them, with the exceptions that they report.
+
+    The marks that start and end a group of lines are not part of what was logged.
+    """
     found: list[LogLine] = []
     for line in content:
-        at, level = str(line.get("timestamp") or ""), str(line.get("level") or "info").lower()
-        found.append(LogLine(at, level, scrub(str(line.get("event", "")))))
+        at, level, text = str(line.get("timestamp") or ""), str(line.get("level") or "info").lower(), _text(line)
+        if text.startswith(_GROUP):
+            found.append(LogLine(at, "group", text.removeprefix(_GROUP)))
+        elif text != _ENDGROUP:
+            found.append(LogLine(at, level, text))
         for error in line.get("error_detail") or ():
             text = f"{error.get('exc_type', '')}: {error.get('exc_value', '')}"
             found.append(LogLine("", "error", scrub(text)))
     return found
+
+
+def _text(line: Mapping[str, Any]) -> str:
+    return scrub(str(line.get("event", "")))

@@ -11,10 +11,11 @@ from starlette.requests import Request
 from project_export.airflow.web.access import DAG_ID, Action, PageReader, may, may_see
 from project_export.airflow.web.airflow_api import AirflowApi
 from project_export.airflow.web.callers import Caller
-from project_export.airflow.web.server import context
+from project_export.airflow.web.server import context, run_alive
 from project_export.airflow.web.views.jobs import title_of
 from project_export.errors import JobMissing, ProjectNotFound
 from project_export.ledger import Job
+from project_export.ledger.states import FAILED
 from project_export.steps import Context, FoundProject, find_project
 
 Ctx = Annotated[Context, Depends(context)]
@@ -52,6 +53,14 @@ def job_of_path(job_id: int, ctx: Ctx, caller: PageReader) -> Job:
 
 
 TheJob = Annotated[Job, Depends(job_of_path)]
+
+
+def at_work(job: TheJob) -> bool:
+    """Return whether a job that has failed has a run that is still at work: it is ending, or was retried just now."""
+    return job.state == FAILED and airflow_run(job) is not None and run_alive(job.run_id)
+
+
+AtWork = Annotated[bool, Depends(at_work)]
 
 
 @dataclass(frozen=True)

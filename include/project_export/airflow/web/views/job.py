@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from project_export.airflow.web.views.jobs import JobLine, job_line
 from project_export.airflow.web.views.progress import expected_of
-from project_export.airflow.web.views.relations import Relation, relations
+from project_export.airflow.web.views.relations import Relation, Trouble, relations
 from project_export.airflow.web.views.remedies import remedy
 from project_export.airflow.web.views.timeline import Timeline, timeline
 from project_export.errors import WHOLE, Failure
@@ -43,6 +43,12 @@ class JobView:
     speed: float | None
     snapshot: Snapshot | None
     omissions: tuple[str, ...]
+
+    @property
+    def troubles(self) -> list[tuple[str, Trouble]]:
+        """The errors that ended the job, with their relations."""
+        every = [(one.name, trouble) for one in self.relations for trouble in one.line.troubles]
+        return [(name, trouble) for name, trouble in every if not trouble.again]
 
     @property
     def job(self) -> Job:

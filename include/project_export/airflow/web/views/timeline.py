@@ -20,6 +20,7 @@ _LANE, _GAP = 10, 2
 _NARROWEST = 2
 _TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)
 _MOST_TICKS = 6
+_WAITED_SHARE = 0.3
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,16 @@ def timeline(job: Job, rows: Sequence[Row], now: datetime) -> Timeline:
     held = {span.row.id for span in critical}
     lanes = [_lane(scale, relation, own, held) for relation, own in _by_relation(spans).items()]
     lanes.sort(key=lambda lane: (min(bar.x for bar in lane.bars), -max(bar.x + bar.width for bar in lane.bars)))
-    if spans and job.finished_at:
-        lanes += _merging(scale, max(span.end for span in spans), job.finished_at)
-    return Timeline(tuple(lanes), tuple(_ticks(whole)), _summary(critical, spans), whole)
+    if spans:
+        first, last = min(span.start for span in spans), max(span.end for span in spans)
+        waiting = (first - start).total_seconds()
+        lanes = [*_step(scale, "wait for workers", start, first), *lanes]
+        if job.finished_at:
+            lanes += _step(scale, "wait, merge, publish", last, job.finished_at)
+        summary = _waited(waiting, whole) + _summary(critical, spans)
+    else:
+        summary = ""
+    return Timeline(tuple(lanes), tuple(_ticks(whole)), summary, whole)
 
 
 def critical_spans(spans: Sequence[_Span]) -> list[_Span]:
@@ -159,13 +167,21 @@ def _label(span: _Span) -> str:
     return f"{part}{span.row.state}, {duration(span.seconds)}"
 
 
-def _merging(scale: _Scale, start: datetime, end: datetime) -> list[Lane]:
-    if end - start < timedelta(milliseconds=1):
+def _step(scale: _Scale, name: str, start: datetime, end: datetime) -> list[Lane]:
+    """Return the lane of what the job did while no relation was exported; none if that took no time."""
+    if end - start < timedelta(milliseconds=100):
         return []
     took = duration((end - start).total_seconds())
-    bar = scale.bar(start, end, 0, "merge", critical=False, label=f"merge and publish, {took}")
+    bar = scale.bar(start, end, 0, "step", critical=False, label=f"{name}, {took}")
     text = f"{took}, from {scale.since(start)} to {scale.since(end)}"
-    return [Lane("wait, merge, publish", (bar,), _height((bar,)), critical=False, text=text)]
+    return [Lane(name, (bar,), _height((bar,)), critical=False, text=text)]
+
+
+def _waited(seconds: float, whole: float) -> str:
+    """Say how long the job waited before its first relation, if that is a large share of its time."""
+    if seconds < _WAITED_SHARE * whole or seconds < 1:
+        return ""
+    return f"The first relation started after {duration(seconds)}; until then, the job waited for its tasks. "
 
 
 def _height(bars: Sequence[Bar]) -> int:
