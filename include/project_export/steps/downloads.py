@@ -114,13 +114,14 @@ def manifest(ctx: Context, job: Job) -> Download:
     return Download(name, JSON, len(data), f'"{own}"', _modified(job), own, (Glue(data),), ctx.store)
 
 
-def relation(ctx: Context, job: Job, relation: str) -> Download:
+def relation(ctx: Context, job: Job, relation: str, *, tar: bool = False) -> Download:
     """Return one relation of a job as gzip, as `relation_file` names and joins it. The job may still run.
 
+    tar: a relation of a single bundle is a tar, too.
     Raises BadRequest if the job does not have this relation; NotAvailable if a part is not finished, or not in the
     store with its size; StoreRefused.
     """
-    file = relation_file(ctx, job, relation)
+    file = relation_file(ctx, job, relation, tar=tar)
     return _joined(ctx, job, file.name, file.pieces, file.rows)
 
 

@@ -40,11 +40,11 @@ class RelationFile:
     content: Content | None
 
 
-def relation_file(ctx: Context, job: Job, relation: str) -> RelationFile:
+def relation_file(ctx: Context, job: Job, relation: str, *, tar: bool = False) -> RelationFile:
     """Return one relation of a job as a file: RELATION.ndjson.gz, RELATION.tar.gz, or a single bundle's name with .gz.
 
-    The job may still run, but all parts of the relation must be finished. Raises BadRequest if the job does not have
-    this relation; NotAvailable if a part is not finished.
+    tar: a single bundle becomes RELATION.tar.gz, too. The job may still run, but all parts of the relation must be
+    finished. Raises BadRequest if the job does not have this relation; NotAvailable if a part is not finished.
     """
     rows = ctx.ledger.queries.rows(job.id)
     own = tuple(row for row in rows if row.relation == relation)
@@ -59,7 +59,7 @@ def relation_file(ctx: Context, job: Job, relation: str) -> RelationFile:
         )
     one = exported(ctx, relation, own)
     member = one.member(ctx.tree.root.name)
-    if isinstance(member, Run):
+    if isinstance(member, Run) or (tar and one.content is not None):
         return RelationFile(f"{relation}.tar.gz", archive_pieces([member], ctx.mtime(job)), own, one.content)
     name = f"{relation}.ndjson" if one.content is None else member.name
     return RelationFile(f"{name}.gz", relation_pieces(one.parts), own, one.content)

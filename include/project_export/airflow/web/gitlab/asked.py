@@ -21,7 +21,7 @@ LARGEST_PAGE = 100
 """Items of a page, as in GitLab; a client that asks for more gets so many."""
 
 Ctx = Annotated[Context, Depends(context)]
-Id = Annotated[str, Path(description="An id, or a path with `%2F` for each slash.")]
+Id = Annotated[str, Path(description="An id, or a path with `%2F` for each slash.", examples=["1", "group/project"])]
 Number = Annotated[int, Query(ge=1, lt=1 << 31, description="Which page, from 1 on.")]
 Size = Annotated[int, Query(ge=1, lt=1 << 31, description=f"Items of a page, at most {LARGEST_PAGE}.")]
 
@@ -80,5 +80,14 @@ def limit(ctx: Context, caller: Caller, action: str, per_minute: int) -> None:
 
 def root_url(request: Request) -> str:
     """Return the URL of this API for the client: with the request's scheme, host and port, and the base path."""
+    return f"{_server(request)}{request.scope.get('root_path', '')}"
+
+
+def page_url(request: Request) -> str:
+    """Return the URL of the page, which Airflow mounts beside this API."""
+    return f"{_server(request)}{request.scope.get('app_root_path', '')}/project-exports"
+
+
+def _server(request: Request) -> str:
     host = request.headers.get("host") or ":".join(map(str, request.scope.get("server") or ("localhost",)))
-    return f"{request.scope['scheme']}://{host}{request.scope.get('root_path', '')}"
+    return f"{request.scope['scheme']}://{host}"

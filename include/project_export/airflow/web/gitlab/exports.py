@@ -13,7 +13,7 @@ from project_export.airflow.web.access import Action, ApiReader, require
 from project_export.airflow.web.airflow_api import AirflowApi
 from project_export.airflow.web.callers import Caller
 from project_export.airflow.web.downloads import respond
-from project_export.airflow.web.gitlab.asked import AskedAirflow, AskedProject, Ctx, limit, root_url
+from project_export.airflow.web.gitlab.asked import AskedAirflow, AskedProject, Ctx, limit, page_url, root_url
 from project_export.airflow.web.gitlab.given import FIELDS, given
 from project_export.airflow.web.gitlab.lookups import Project
 from project_export.airflow.web.gitlab.replies import ACCEPTED, Reply, said, wrong
@@ -62,8 +62,11 @@ def get_export(request: Request, ctx: Ctx, project: AskedProject) -> dict[str, A
     if found.error is not None:
         answer["export_error"] = found.error
     if found.status == FINISHED:
-        url = f"{root_url(request)}/projects/{project.id}/export/download"
-        answer["_links"] = {"api_url": url, "web_url": url}
+        assert found.archive is not None
+        answer["_links"] = {
+            "api_url": f"{root_url(request)}/projects/{project.id}/export/download",
+            "web_url": f"{page_url(request)}/jobs/{found.archive.id}/archive",
+        }
     return answer
 
 

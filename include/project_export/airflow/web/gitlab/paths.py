@@ -43,21 +43,16 @@ def below_mount(scope: Scope) -> str:
     path = str(scope["path"])
     top, root = str(scope.get("app_root_path", "")), str(scope.get("root_path", ""))
     # A proxy may have cut the base path off, which the root path contains.
-    mounts = (mount for mount in (root, root.removeprefix(top)) if mount and f"{path}/".startswith(f"{mount}/"))
-    decoded = path.removeprefix(next(mounts, ""))
+    mounts = (mount for mount in (root, root.removeprefix(top)) if f"{path}/".startswith(f"{mount}/"))
     sent = scope.get("raw_path")
     raw = quote(path, safe="/") if sent is None else bytes(sent).partition(b"?")[0].decode("latin-1")
-    return "/".join(quote(unquote(part), safe="") for part in _tail(raw, decoded).split("/")).rstrip("/")
+    return "/".join(quote(unquote(part), safe="") for part in _after(raw, next(mounts, "")).split("/")).rstrip("/")
 
 
-def _tail(raw: str, decoded: str) -> str:
-    """Return the end of a quoted path that is `decoded` when it is unquoted."""
-    start = raw.find("/")
-    while start >= 0:
-        if unquote(raw[start:]) == decoded:
-            return raw[start:]
-        start = raw.find("/", start + 1)
-    return quote(decoded, safe="/")
+def _after(raw: str, mount: str) -> str:
+    """Return what follows a mount in a quoted path."""
+    ends = [at for at, letter in enumerate(raw) if letter == "/"]
+    return next((raw[end:] for end in (*ends, len(raw)) if unquote(raw[:end]) == mount), raw)
 
 
 def _limited(headers: Headers, receive: Receive) -> Receive:

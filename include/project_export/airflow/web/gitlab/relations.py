@@ -110,11 +110,13 @@ def download_relation(
         raise wrong("batched, batch_number provide all or none of parameters")
     job = _newest(ctx, project.id)
     rows = [row for row in ctx.ledger.queries.rows(job.id) if row.relation == name] if job else []
-    if job is None or not rows:
+    if job is None or (job.planned and not rows):
         raise said(404, "404 Export not found")
+    if not rows:
+        raise said(404, "404 Export file not found")
     try:
         if batch_number is None:
-            file = downloads.relation(ctx, job, name)
+            file = downloads.relation(ctx, job, name, tar=True)
         elif not _batched(ctx, name, rows):
             raise said(400, "400 Bad request - Export is not batched")
         else:

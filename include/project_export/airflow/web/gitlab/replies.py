@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match
 
 from project_export.airflow.web.airflow_api import AirflowRefused
 from project_export.airflow.web.errors import message, status_of
+from project_export.airflow.web.lazy import App, Receive, Scope, Send
 from project_export.errors import BadRequest, NotAvailable, ProjectExportError, ProjectNotFound
 
 log = logging.getLogger(__name__)
@@ -82,8 +84,32 @@ def too_many(wait: int) -> Refused:
     return Refused(429, {"message": {"error": TOO_MANY}}, math.ceil(wait))
 
 
+class Unforeseen:
+    """Wraps an app, and answers with 500 for an exception before the response has started; later, it breaks it off."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        started = False
+
+        async def send_noting(event: MutableMapping[str, Any]) -> None:
+            nonlocal started
+            started = True
+            await send(event)
+
+        try:
+            await self._app(scope, receive, send_noting)
+        except Exception as error:
+            if started:
+                raise
+            await answer(error)(scope, receive, send)
+
+
 def add_handlers(app: FastAPI) -> None:
     """Let an app answer with these for every error."""
+    app.add_middleware(Unforeseen)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -122,9 +148,17 @@ _ours = _refused
 async def _http(request: Request, error: Exception) -> Response:
     """Answer as `answer` does; 404 and 405 come from the router alone, and say that it has no such path or method."""
     assert isinstance(error, HTTPException)
-    if error.status_code in (404, 405):
-        return Reply({"error": _WORDS[error.status_code]}, error.status_code, error.headers)
+    if error.status_code == 404:
+        return Reply({"error": _WORDS[404]}, 404)
+    if error.status_code == 405:
+        return Reply({"error": _WORDS[405]}, 405, {"Allow": ", ".join(_allowed(request))})
     return answer(error)
+
+
+def _allowed(request: Request) -> list[str]:
+    """Return the methods of all routes that have the path of a request; the router names those of the first only."""
+    found = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in found for method in route.methods})
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
