@@ -18,7 +18,7 @@ from project_export.airflow.web.server import context
 from project_export.steps import Context
 
 LARGEST_PAGE = 100
-"""Items of a page, as in GitLab; a client that asks for more gets so many."""
+"""Most items of a page, as in GitLab, however many a client asks for."""
 
 Ctx = Annotated[Context, Depends(context)]
 Id = Annotated[str, Path(description="An id, or a path with `%2F` for each slash.", examples=["1", "group/project"])]

@@ -1,7 +1,7 @@
 """Paths as GitLab's clients write them: `grp%2Fdemo` is one part of a path, and names a project by its own path.
 
 A server decodes the path of a request before it routes it, so `%2F` and `/` look the same. This wrapper routes by the
-path as it was sent, with each part quoted in one way; whoever takes a part of the path must unquote it.
+path as it was sent, with each part quoted in one way; routes unquote the parts that they take.
 """
 
 from __future__ import annotations
