@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -158,3 +159,14 @@ def test_a_role_that_may_not_read_names_gets_them_from_paths(poor: str, ledger_d
         assert api.get("/groups/acme").json()["name"] == "acme"
         assert [one["id"] for one in api.get("/groups/acme/projects").json()] == [2]
         assert api.get("/projects/1/export").json()["export_status"] == "none"
+
+
+def test_a_role_with_the_grants_of_the_documentation_reads_all_fields(
+    repo: Path, poor: str, role: str, api: Api, ledger_dsn: str, tmp_path: Path
+) -> None:
+    (grants,) = re.findall(r"```postgresql\n(.*?)```", (repo / "docs" / "api.md").read_text("utf-8"), re.DOTALL)
+    with psycopg.connect(poor, options="") as conn:
+        conn.execute(grants.replace("TO exporter", f"TO {role}").encode())
+    with mounted(context(poor, ledger_dsn, tmp_path)) as with_grants:
+        for path in ("/projects", "/projects/1", "/groups/2", "/namespaces/1", "/groups/acme/projects"):
+            assert with_grants.get(path).json() == api.get(path).json()
