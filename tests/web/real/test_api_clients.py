@@ -195,5 +195,7 @@ def test_requests_made_from_the_document_find_no_error(
     command = [Path(sys.executable).with_name("schemathesis"), "run", document, "--url", f"{stage.airflow.url}/api/v4"]
     command += ["--header", f"PRIVATE-TOKEN: {environment['EXPORT_TOKEN']}", "--max-examples", "20"]
     command += ["--phases", "examples,coverage,fuzzing", "--seed", "1"]
+    # A schema cannot say that a URL must be public, or that two parameters belong together.
+    command += ["--exclude-checks", "positive_data_acceptance"]
     done = subprocess.run(command, cwd=document.parent, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert done.returncode == 0, done.stdout[-5000:]

@@ -11,7 +11,8 @@ from fastapi.routing import APIRoute
 
 from project_export.airflow.web.access import Action, require
 from project_export.airflow.web.callers import Caller, api_caller
-from project_export.airflow.web.gitlab.asked import root_url
+from project_export.airflow.web.gitlab.asked import Ctx, root_url
+from project_export.airflow.web.gitlab.relations import offered
 
 router = APIRouter(include_in_schema=False)
 
@@ -37,13 +38,13 @@ async def document_reader(request: Request) -> Caller:
 
 
 @router.get("/openapi.json")
-def get_document(request: Request, caller: Annotated[Caller, Depends(document_reader)]) -> dict[str, Any]:
+def get_document(request: Request, caller: Annotated[Caller, Depends(document_reader)], ctx: Ctx) -> dict[str, Any]:
     """Return the OpenAPI document."""
-    return describe(request.app, root_url(request))
+    return describe(request.app, root_url(request), [*offered(ctx)])
 
 
-def describe(app: FastAPI, url: str) -> dict[str, Any]:
-    """Return the OpenAPI document of an app that is served at a URL."""
+def describe(app: FastAPI, url: str, relations: list[str]) -> dict[str, Any]:
+    """Return the OpenAPI document of an app that is served at a URL. relations: that can be downloaded."""
     document = get_openapi(
         title="GitLab's export API",
         version="4",
@@ -57,6 +58,9 @@ def describe(app: FastAPI, url: str) -> dict[str, Any]:
     for path in document["paths"].values():
         for operation in path.values():
             operation["responses"].pop("422", None)  # what cannot be read is answered with 400
+            for parameter in operation.get("parameters", ()):
+                if parameter["name"] == "relation" and parameter["required"]:
+                    parameter["schema"]["enum"] = relations
     document["components"]["securitySchemes"] = _SCHEMES
     document["security"] = [{name: []} for name in _SCHEMES]
     return document

@@ -31,7 +31,7 @@ FIELDS: dict[str, Any] = {
     "requestBody": {
         "content": {
             "application/json": {
-                "schema": {"type": "object", "properties": {"description": _DESCRIPTION, "upload": _UPLOAD}}
+                "schema": {"type": ["object", "null"], "properties": {"description": _DESCRIPTION, "upload": _UPLOAD}}
             },
             _FORMS[0]: {
                 "schema": {

@@ -48,7 +48,7 @@ BatchNumber = Annotated[int | None, Query(ge=1, lt=1 << 31, description="Which b
             "content": {
                 "application/json": {
                     "schema": {
-                        "type": "object",
+                        "type": ["object", "null"],
                         "properties": {
                             "batched": {
                                 "type": ["boolean", "null"],
@@ -133,14 +133,14 @@ def _newest(ctx: Context, project_id: int) -> Job | None:
     return ctx.ledger.queries.latest_job(ctx.source, ctx.tree.name, project_id)
 
 
-def _offered(ctx: Context) -> Mapping[str, str]:
+def offered(ctx: Context) -> Mapping[str, str]:
     """Return our names of the relations by GitLab's."""
     theirs = {ours: name for name, ours in _OTHER_NAMES.items()}
     return {theirs.get(name, name): name for name in ctx.tree.extended().exported if name not in _NOT_OFFERED}
 
 
 def _ours(ctx: Context, relation: str) -> str | None:
-    return _offered(ctx).get(relation)
+    return offered(ctx).get(relation)
 
 
 def _batched(ctx: Context, relation: str, rows: Sequence[Row]) -> bool:
@@ -155,7 +155,7 @@ def _statuses(ctx: Context, job: Job) -> list[dict[str, Any]]:
     if not job.planned:
         wanted = job.params.get("relations") or ctx.tree.exported
         parts = {name: [] for name in (ctx.tree.root.name, *wanted)}
-    return [_status(ctx, job, name, ours, parts[ours]) for name, ours in _offered(ctx).items() if ours in parts]
+    return [_status(ctx, job, name, ours, parts[ours]) for name, ours in offered(ctx).items() if ours in parts]
 
 
 def _status(ctx: Context, job: Job, name: str, ours: str, rows: Sequence[Row]) -> dict[str, Any]:
