@@ -51,7 +51,7 @@ BatchNumber = Annotated[int | None, Query(ge=1, lt=1 << 31, description="Which b
                         "type": ["object", "null"],
                         "properties": {
                             "batched": {
-                                "type": ["boolean", "null"],
+                                "enum": [True, False, None, "true", "false", "1", "0", "", 1, 0],
                                 "description": "Accepted and ignored: large relations always have batches.",
                             }
                         },
