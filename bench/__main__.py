@@ -1,6 +1,7 @@
 """Compare project_export with its peers on generated data, and write a report.
 
-python -m bench [--issues 100000] [--largest 1000000] [--rounds 3] [--merge-mb 1000] [--check]
+python -m bench [--issues 100000] [--largest 1000000] [--rounds 3] [--merge-mb 1000] [--files-mb 200]
+                [--check]
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from bench import data, report
+from bench import data, files, report
+from bench.folder import prepare
 from bench.merge import Merging
 from bench.peers import PEERS
 from bench.run import agree, interleaved, measure
@@ -28,6 +30,7 @@ def main() -> None:
     parser.add_argument("--largest", type=int, default=0, help="issues of the largest project, which only ours exports")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--merge-mb", type=int, default=1000, help="size of the parts to merge; 0: skip the merge")
+    parser.add_argument("--files-mb", type=int, default=200, help="size of repository and uploads; 0: skip files")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a target is missed")
     parser.add_argument("--state", type=Path, default=data.STATE, help="folder for databases and reports")
     arguments = parser.parse_args()
@@ -65,7 +68,10 @@ def run(server: Server, arguments: argparse.Namespace) -> report.Results:
         merged = Merging(arguments.state / "merge", uri, arguments.merge_mb * 1_000_000)
         merging = merged.interleaved(arguments.rounds)
         merged.remove()
-    return report.Results(issues, records, peers, merging, sizes, report.machine(uri))
+    filed = {}
+    if arguments.files_mb:
+        filed = files.interleaved(prepare(server, arguments.state, arguments.files_mb), arguments.rounds)
+    return report.Results(issues, records, peers, merging, sizes, report.machine(uri), filed)
 
 
 def _duckdb() -> bool:

@@ -7,6 +7,7 @@ both move a statement's work to another process and another time.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -42,19 +43,25 @@ def start_server(folder: Path = STATE) -> Server:
 
 def prepare(server: Server, issues: int) -> str:
     """Return the URI of the database whose project 1 has this many issues; make it if it does not exist."""
-    name = f"issues_{issues}"
+    if issues <= MAX_GENERATED:
+        return kept(server, f"issues_{issues}", lambda uri: _generate(uri, issues))
+    tenth = issues // 10
+    prepare(server, tenth)
+    return kept(server, f"issues_{issues}", lambda uri: multiply(uri, 10), template=f"issues_{tenth}")
+
+
+def kept(server: Server, name: str, fill: Callable[[str], None], template: str = "") -> str:
+    """Return the URI of a database that is made once. fill: called with the URI of a new one.
+
+    template: of the new database; it must exist.
+    """
     with psycopg.connect(server.uri(), autocommit=True) as conn:
         if conn.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
             return server.uri(name)
         making = f"{name}_new"  # renamed when it is complete
         server.drop_database(making)
-        log.info("making the sample with %d issues", issues)
-        if issues <= MAX_GENERATED:
-            _generate(server.create_database(making), issues)
-        else:
-            tenth = issues // 10
-            prepare(server, tenth)
-            multiply(server.create_database(making, template=f"issues_{tenth}"), 10)
+        log.info("making the sample %s", name)
+        fill(server.create_database(making, template=template))
         with psycopg.connect(server.uri(making), autocommit=True) as made:
             made.execute("VACUUM (ANALYZE, FREEZE)")
             made.execute("CHECKPOINT")

@@ -1,11 +1,17 @@
-"""CPU and memory of PostgreSQL's processes, from /proc."""
+"""CPU and memory of processes, from /proc."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
+
+W = TypeVar("W", bound="Watch")
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _WATCH_SECONDS = 0.05
@@ -13,8 +19,17 @@ _WATCH_SECONDS = 0.05
 
 def client_cpu() -> float:
     """Return the CPU seconds that this process and its ended children have used so far."""
-    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    return own_cpu() + children_cpu()
+
+
+def own_cpu() -> float:
+    """Return the CPU seconds that this process has used so far."""
+    return _cpu(resource.RUSAGE_SELF)
+
+
+def children_cpu() -> float:
+    """Return the CPU seconds that this process's ended children, and theirs, have used so far."""
+    return _cpu(resource.RUSAGE_CHILDREN)
 
 
 def server_cpu(postmaster: int) -> float:
@@ -41,17 +56,14 @@ def peak_mb(pid: int | str = "self") -> float:
     return _status_mb(pid, "VmHWM")
 
 
-class BackendWatch:
-    """Watches the private memory of the server's processes, without shared buffers; `peak_mb` is the peak in MB."""
+class Watch(ABC):
+    """Looks at other processes again and again, in a thread, until the block ends."""
 
-    def __init__(self, postmaster: int) -> None:
-        self.peak_mb = 0.0
-        self._postmaster = postmaster
-        self._ignored = set(children(postmaster))
+    def __init__(self) -> None:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> BackendWatch:
+    def __enter__(self: W) -> W:
         self._thread.start()
         return self
 
@@ -61,11 +73,61 @@ class BackendWatch:
 
     def _watch(self) -> None:
         while not self._over.wait(_WATCH_SECONDS):
-            for pid in set(children(self._postmaster)) - self._ignored:
-                try:
-                    self.peak_mb = max(self.peak_mb, _status_mb(pid, "RssAnon"))
-                except (FileNotFoundError, ProcessLookupError, KeyError):
-                    continue  # the process has just ended
+            for pid in self._pids():
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError, KeyError):  # it has just ended
+                    self._look(pid)
+
+    @abstractmethod
+    def _pids(self) -> Iterable[int]:
+        """Return the processes to look at."""
+
+    @abstractmethod
+    def _look(self, pid: int) -> None:
+        """Look at one."""
+
+
+class BackendWatch(Watch):
+    """Watches the private memory of the server's processes, without shared buffers; `peak_mb` is the peak in MB."""
+
+    def __init__(self, postmaster: int) -> None:
+        super().__init__()
+        self.peak_mb = 0.0
+        self._postmaster = postmaster
+        self._ignored = set(children(postmaster))
+
+    def _pids(self) -> Iterable[int]:
+        return set(children(self._postmaster)) - self._ignored
+
+    def _look(self, pid: int) -> None:
+        self.peak_mb = max(self.peak_mb, _status_mb(pid, "RssAnon"))
+
+
+class ProgramWatch(Watch):
+    """Watches a process and everything it starts; `peaks` has the peak resident memory in MB by the program's name.
+
+    A peak that a process reaches less than 50 ms before its end may be missed.
+    """
+
+    def __init__(self, pid: int) -> None:
+        super().__init__()
+        self.peaks: dict[str, float] = {}
+        self._pid = pid
+
+    def _pids(self) -> Iterable[int]:
+        found = [self._pid]
+        for pid in found:  # grows while it is read
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found += children(pid)
+        return found
+
+    def _look(self, pid: int) -> None:
+        name = Path(f"/proc/{pid}/comm").read_text().rstrip("\n")
+        self.peaks[name] = max(self.peaks.get(name, 0.0), peak_mb(pid))
+
+
+def _cpu(who: int) -> float:
+    usage = resource.getrusage(who)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _status_mb(pid: int | str, field: str) -> float:

@@ -6,12 +6,13 @@ import datetime
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
 import psycopg
 
+from bench.discard import OURS, WAYS
 from bench.merge import TITLES
 from bench.peers import PEERS
 from bench.run import Cost
@@ -22,7 +23,7 @@ _MIN_SECONDS = 0.001  # less than a tick of the server's clock is measured as 0
 
 @dataclass(frozen=True)
 class Results:
-    """All measurements. sizes: number of issues → costs of our export, smallest first."""
+    """All measurements. sizes: number of issues → costs of our export, smallest first. files: costs by relation."""
 
     issues: int
     records: int
@@ -30,6 +31,7 @@ class Results:
     merging: Costs
     sizes: Mapping[int, Sequence[Cost]]
     machine: str
+    files: Mapping[str, Costs] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,9 @@ def verdicts(results: Results) -> list[Verdict]:
         found.append(
             Verdict(f"CPU from {before:,} to {last:,} issues, per tenfold", cost / cheaper * 10 * before / last, 10.5)
         )
+    if results.files:
+        most_mb = max(max(map(_memory, costs[OURS])) for costs in results.files.values())
+        found.append(Verdict("memory of the process that exports files, MB", most_mb, 200))
     return found
 
 
@@ -105,6 +110,8 @@ def markdown(results: Results) -> str:
             "",
             *_table(results.merging, TITLES, "merge-cat"),
         ]
+    if results.files:
+        lines += ["", *files(results.files)]
     lines += [
         "",
         "By project size:",
@@ -121,6 +128,15 @@ def markdown(results: Results) -> str:
         limit = f"{'≥' if verdict.at_least else '≤'} {verdict.limit:g}"
         lines.append(f"| {verdict.target} | {limit} | {verdict.measured:.2f} | {'yes' if verdict.met else '**no**'} |")
     return "\n".join(lines) + "\n"
+
+
+def files(found: Mapping[str, Costs]) -> list[str]:
+    """Return a table for each relation of files."""
+    lines = ["Files, read and discarded; the tools are git, tar and gzip, apart from the process that calls them:"]
+    for relation, costs in found.items():
+        titles = {name: way.title for name, way in WAYS[relation].items()}
+        lines += ["", *_table(costs, titles, next(iter(titles)), relation, ("own", "tools'"))]
+    return lines
 
 
 def draw(results: Results, file: Path) -> None:
@@ -157,9 +173,13 @@ def machine(uri: str) -> str:
     return f"{model}, {os.cpu_count()} cores; Python {platform.python_version()}, PostgreSQL {version}"
 
 
-def _table(costs: Costs, titles: Mapping[str, str], base: str) -> list[str]:
+def _table(
+    costs: Costs, titles: Mapping[str, str], base: str, head: str = "way", sides: tuple[str, str] = ("client", "server")
+) -> list[str]:
+    """Return a table of costs. base: the way that all are compared with. sides: who has `client` and `server`."""
+    one, other = sides
     lines = [
-        "| way | client CPU | server CPU | total | ratio | wall | client MB | server MB | MB | gzip MB |",
+        f"| {head} | {one} CPU | {other} CPU | total | ratio | wall | {one} MB | {other} MB | MB | gzip MB |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name, runs in costs.items():
@@ -167,7 +187,7 @@ def _table(costs: Costs, titles: Mapping[str, str], base: str) -> list[str]:
         cells = [titles[name], *(_spread(runs, of) for of in (_client, _server, _cpu))]
         cells += [f"{ratio(costs, name, base, _cpu):.1f}", f"{median(run.wall for run in runs):.1f}"]
         cells += [f"{max(run.client_mb for run in runs):.0f}", f"{max(run.server_mb for run in runs):.0f}"]
-        cells += [f"{first.raw_bytes / 1e6:.0f}", f"{first.stored_bytes / 1e6:.0f}" if first.stored_bytes else ""]
+        cells += [f"{size / 1e6:.0f}" if size else "" for size in (first.raw_bytes, first.stored_bytes)]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 

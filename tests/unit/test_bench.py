@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from bench import proc, report
 from bench.peers.__main__ import consume, hashes
 from bench.run import Cost
+from tests.runs import wait_until
 
 
 def cost(client: float, server: float = 0.0, mb: float = 50.0) -> Cost:
@@ -66,6 +70,20 @@ def test_a_missed_target_is_named_in_the_report() -> None:
     assert "| CPU against binary COPY | ≤ 5 | 6.00 | **no** |" in lines
 
 
+def test_files_are_compared_with_the_first_way_and_their_memory_has_a_limit() -> None:
+    costs = {"tar": [Cost(0, 0.5, 0.7, 0, 2, 0, 0)], "ours": [Cost(1, 0, 1.2, 201, 0, 2_000_000, 1_000_000)]}
+    found = replace(results(), files={"uploads": costs})
+    assert [verdict.target for verdict in report.verdicts(found) if not verdict.met] == [
+        "memory of the process that exports files, MB"
+    ]
+    lines = report.markdown(found).splitlines()
+    start = lines.index(report.files(found.files)[0])
+    assert lines[start + 2].startswith("| uploads | own CPU | tools' CPU | total | ratio | wall | own MB | tools' MB |")
+    assert lines[start + 4].startswith("| `tar -cf` | 0.00 (0.00 to 0.00) | 0.50 (0.50 to 0.50) |")
+    assert lines[start + 4].endswith("| 1.0 | 0.7 | 0 | 2 |  |  |")
+    assert lines[start + 5].endswith("| 2.0 | 1.2 | 201 | 0 | 2 | 1 |")
+
+
 def test_a_ratio_is_the_median_of_the_rounds() -> None:
     costs = {"a": [cost(2), cost(30), cost(4)], "b": [cost(1), cost(10), cost(4)]}
     assert report.ratio(costs, "a", "b", lambda c: c.client) == 2
@@ -81,3 +99,14 @@ def test_a_process_knows_its_parent_and_its_peak() -> None:
     assert proc.parent(os.getpid()) == os.getppid()
     block = bytearray(50 << 20)
     assert proc.peak_mb() > len(block) / 2**20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are read from /proc")
+def test_the_peak_of_each_program_that_a_process_starts_is_seen() -> None:
+    command = ["/bin/sh", "-c", "{ head -c 60000000 /dev/zero; sleep 60; } | tail -c 50000000 >/dev/null"]
+    with subprocess.Popen(command, start_new_session=True) as process, proc.ProgramWatch(process.pid) as watch:
+        try:
+            wait_until(lambda: watch.peaks.get("tail", 0) > 45 and "sleep" in watch.peaks)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert watch.peaks["sleep"] < 10
