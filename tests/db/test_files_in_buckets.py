@@ -6,19 +6,21 @@ import dataclasses
 import logging
 import random
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
-from project_export.errors import FilesMissing, RelationsFailed
+from project_export.errors import AttemptRevoked, FilesMissing, RelationsFailed
 from project_export.producers import files
 from project_export.steps import Context
 from tests.attic import Attic, Exported
 from tests.buckets import Buckets
-from tests.runs import merge, started, worker
+from tests.runs import merge, started, wait_until, worker
 
 pytestmark = pytest.mark.heavy
 
@@ -161,6 +163,26 @@ def test_an_endpoint_that_goes_away_is_named_and_the_retry_completes(attic, monk
     assert "Check that the store is reachable" in errors[0]
     exported = Exported(ctx, created.job_id, merge(ctx, created))
     assert exported.contents("things/") == attic.things
+
+
+@pytest.mark.parametrize("size", [1000, 2 * MIB])
+def test_a_cancel_ends_a_worker_whose_bucket_does_not_answer(attic, size):
+    for number in range(40):
+        attic.add(f"file {number}", noise(size, number))
+    ctx = attic.context(units=1)
+    created = started(ctx)
+    working = worker(ctx, created)
+    with attic.buckets.silent(), ThreadPoolExecutor(1) as pool:
+        running = pool.submit(working.run)
+        wait_until(lambda: "things" in {row.relation for row in ctx.ledger.queries.rows(created.job_id, "started")})
+        time.sleep(0.5)
+        start = time.monotonic()
+        working.cancel()
+        assert isinstance(running.exception(timeout=60), AttemptRevoked)
+        assert time.monotonic() - start < 5
+    assert ctx.ledger.queries.rows(created.job_id, "started") == []
+    worker(ctx, created, attempt=2).run()
+    assert Exported(ctx, created.job_id, merge(ctx, created)).contents("things/") == attic.things
 
 
 @pytest.mark.parametrize("wrong", [{"secret": "another/CANARY"}, {"key": "AKIACANARYNOBODY"}])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import s3fs
 
 from project_export.credentials import Credentials
 from project_export.errors import ArtifactMissing, SettingMissing, StoreRefused
@@ -125,10 +127,19 @@ def test_credentials_of_the_environment_count_where_no_connection_is_named(
 ) -> None:
     for name, value in {"ACCESS_KEY_ID": KEY, "SECRET_ACCESS_KEY": SECRET, "ENDPOINT_URL": buckets.url}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
-    monkeypatch.setattr("s3fs.S3FileSystem._cache", {})
+    made, make = [], s3fs.S3FileSystem.__init__
+
+    def counted(fs: object, **options: object) -> None:
+        made.append(fs)
+        make(fs, **options)
+
+    monkeypatch.setattr("s3fs.S3FileSystem.__init__", counted)
     credentials = buckets.credentials()
-    assert content(open_external("s3://bucket/up", credentials), "ten") == b"0123456789"
+    external = open_external("s3://bucket/up", credentials)
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda _: content(external, "ten", 10), range(16))) == {b"0123456789"}
     assert credentials.asked == []
+    assert len(made) == 1
 
 
 def test_a_shell_says_where_to_put_the_credentials_of_a_connection() -> None:
@@ -145,4 +156,54 @@ def test_an_endpoint_that_is_gone_is_a_refusal_that_may_be_retried(buckets: Buck
             external.open("ten", 10)
     finally:
         buckets.start()
+    assert content(external, "ten", 10) == b"0123456789"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limit requests to four seconds."""
+    monkeypatch.setattr("project_export.external.remote._LIMIT_SECONDS", 4)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("size", [10, None])
+def test_a_bucket_that_does_not_answer_is_reported_in_time(buckets: Buckets, size: int | None) -> None:
+    external = open_external("s3://bucket@bucket/up", buckets.credentials())
+    said = r"s3://bucket/up/ten: TimeoutError, there was no answer within 4 s. Check"
+    with buckets.silent(), pytest.raises(StoreRefused, match=said):
+        external.open("ten", size)
+    assert content(external, "ten", size) == b"0123456789"
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_bucket_that_stops_answering_in_a_large_file_is_reported_in_time(buckets: Buckets) -> None:
+    external = open_external("s3://bucket@bucket/up", buckets.credentials())
+    whole = bytes(range(256)) * (9 << 12)
+    with external.open("large", len(whole)) or pytest.fail("missing") as file:
+        assert file.read(256) == whole[:256]
+        with buckets.silent(), pytest.raises(StoreRefused, match="s3://bucket/up/large: TimeoutError"):
+            file.read()
+        with pytest.raises(StoreRefused, match="an earlier request for this file has failed"):
+            file.seek(0)
+    assert content(external, "large", len(whole)) == whole
+
+
+@pytest.mark.usefixtures("impatient")
+def test_values_of_a_file_are_read_from_a_new_one_after_an_error(buckets: Buckets) -> None:
+    external = open_external("s3://bucket@bucket/up", buckets.credentials())
+    assert external.read("large", 1, 4) == bytes([1, 2, 3, 4])
+    with buckets.silent(), pytest.raises(StoreRefused, match="s3://bucket/up/large: TimeoutError"):
+        external.read("large", (9 << 20) - 8, 4)
+    assert external.read("large", 5, 4) == bytes([5, 6, 7, 8])
+    external.close()
+
+
+def test_requests_to_a_bucket_that_does_not_answer_can_be_given_up(buckets: Buckets) -> None:
+    external = open_external("s3://bucket@bucket/up", buckets.credentials())
+    with buckets.silent(), ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(external.open, "ten", size) for size in (10, None, 10, None)]
+        time.sleep(0.2)
+        external.cancel()
+        for one in asked:
+            assert isinstance(one.exception(timeout=5), StoreRefused)
     assert content(external, "ten", 10) == b"0123456789"

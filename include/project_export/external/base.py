@@ -40,9 +40,13 @@ class External(ABC):
                 self._file, self._name = self._open(names, None), name
             if self._file is None:
                 return None
-            there = self._file.seek(0, os.SEEK_END)
-            self._file.seek(min(offset, there))
-            return self._file.read(min(size, max(there - offset, 0)))
+            try:
+                there = self._file.seek(0, os.SEEK_END)
+                self._file.seek(min(offset, there))
+                return self._file.read(min(size, max(there - offset, 0)))
+            except BaseException:
+                self.close()  # the next call opens it again
+                raise
 
     def open(self, name: str, size: int | None = None) -> BinaryIO | None:
         """Open a file for reading, which the caller closes; return None if it does not exist.
@@ -67,6 +71,13 @@ class External(ABC):
         if not {"", ".", ".."}.isdisjoint(names) or "\0" in name:
             raise Unsafe(f"the file {name!r} is outside the store {self.uri}")
         return names
+
+    @abstractmethod
+    def cancel(self) -> None:
+        """Give up the requests that are waiting for an answer; their callers get StoreRefused.
+
+        Can be called from another thread, or from a signal handler.
+        """
 
     @abstractmethod
     def _open(self, names: list[str], size: int | None) -> BinaryIO | None:

@@ -26,6 +26,9 @@ class Local(External):
         super().__init__(uri_of(root), local_refusals)
         self._root = root
 
+    def cancel(self) -> None:
+        """See `External.cancel`. There are no requests."""
+
     def _open(self, names: list[str], size: int | None) -> BinaryIO | None:
         folder = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

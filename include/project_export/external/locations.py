@@ -95,6 +95,11 @@ class Locations:
         """Return a range of bytes of a file; see `External.read`."""
         return self.files(name).read(file, offset, size)
 
+    def cancel(self) -> None:
+        """Give up all requests that are waiting for an answer; see `External.cancel`."""
+        for external in tuple(self._opened.values()):
+            external.cancel()
+
     def close(self) -> None:
         """Close what is open."""
         for external in self._opened.values():

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import errno
 import io
-from functools import partial
-from typing import Any, BinaryIO
-
-from upath import UPath
+from typing import Any, BinaryIO, cast
 
 from project_export.credentials import Opened
 from project_export.external.base import External, Unsafe
-from project_export.store.refusals import remote_refusals
+from project_export.store.bucket import Bucket
+from project_export.store.requests import Requests
 
 AT_ONCE = 1 << 20
 """Bytes up to which a file is fetched with one request, if its size is known."""
 
 _BLOCK = 8 << 20
 """Bytes of a larger file that one request fetches; a library's own choice may be more (s3fs: 50 MiB)."""
+_LIMIT_SECONDS = 120.0
+"""Time limit of a request. The libraries of object stores have limits and tries of their own, which nest, and may wait
+for a silent server many times as long."""
+_FAILED = "an earlier request for this file has failed"
 _VERSION = "?versionId="
 
 
@@ -30,10 +32,14 @@ class Remote(External):
     remote = True
 
     def __init__(self, uri: str, opened: Opened | None = None) -> None:
-        super().__init__(uri, partial(remote_refusals, secrets=opened.secrets) if opened else remote_refusals)
-        self._fs = opened.fs if opened else None
-        self._root = ""
+        self._bucket = Bucket(uri, opened)
+        super().__init__(uri, self._bucket.refusals)
+        self._requests = Requests(_LIMIT_SECONDS)
         self._seen = False
+
+    def cancel(self) -> None:
+        """See `External.cancel`."""
+        self._requests.cancel()
 
     def _names(self, name: str) -> list[str]:
         if _VERSION in name:  # s3fs would read the object whose name ends there
@@ -41,24 +47,27 @@ class Remote(External):
         return super()._names(name)
 
     def _open(self, names: list[str], size: int | None) -> BinaryIO | None:
-        fs, path = self._folder()
-        path = f"{path}/{'/'.join(names)}"
+        return self._requests.run(lambda: self._asked(names, size))
+
+    def _asked(self, names: list[str], size: int | None) -> BinaryIO | None:
+        fs, root = self._bucket.fs, self._bucket.path(self.uri)
+        path = f"{root}/{'/'.join(names)}"
+        file: BinaryIO | None
         try:
-            file = (_fetched(fs, path, size) if size and size <= AT_ONCE else None) or _opened(fs, path)
+            file = (_fetched(fs, path, size) if size and size <= AT_ONCE else None) or self._opened(fs, path)
         except FileNotFoundError:
             if not self._seen:
-                fs.info(self._root)  # without an answer, `exists` would be False
+                fs.info(root)  # without an answer, `exists` would be False
             file = None
         self._seen = True
         return file
 
-    def _folder(self) -> tuple[Any, str]:
-        """Return the file system, and the path of the folder there."""
-        if not self._root:
-            folder = UPath(self.uri)
-            self._fs = self._fs or folder.fs
-            self._root = str(folder.path).rstrip("/")
-        return self._fs, self._root
+    def _opened(self, fs: Any, path: str) -> BinaryIO:
+        file: BinaryIO = fs.open(path, "rb", block_size=_BLOCK)
+        if getattr(file, "details", {}).get("type", "file") != "file":
+            file.close()
+            raise FileNotFoundError(path)
+        return cast(BinaryIO, _File(file, self._requests))
 
 
 def _fetched(fs: Any, path: str, size: int) -> BinaryIO | None:
@@ -72,9 +81,39 @@ def _fetched(fs: Any, path: str, size: int) -> BinaryIO | None:
     return io.BytesIO(data) if len(data) <= size else None
 
 
-def _opened(fs: Any, path: str) -> BinaryIO:
-    file: BinaryIO = fs.open(path, "rb", block_size=_BLOCK)
-    if getattr(file, "details", {}).get("type", "file") != "file":
-        file.close()
-        raise FileNotFoundError(path)
-    return file
+class _File(io.RawIOBase):
+    """An open file of an object store whose reads are requests.
+
+    After an error it cannot be used any more: the request may still be running, and would move its position.
+    """
+
+    def __init__(self, file: Any, requests: Requests) -> None:
+        self._file = file
+        self._requests = requests
+        self._failed = False
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        if self._failed:
+            raise OSError(_FAILED)
+        return int(self._file.seek(offset, whence))
+
+    def readinto(self, buffer: Any) -> int:
+        failed, self._failed = self._failed, True
+        if failed:
+            raise OSError(_FAILED)
+        # It must not write into the buffer: once it has been given up, the buffer may be in use again.
+        data = self._requests.run(lambda: self._file.read(len(buffer)))
+        self._failed = False
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._file.close()

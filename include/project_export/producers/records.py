@@ -37,7 +37,7 @@ class RecordsProducer:
 
     def __init__(self, project: Project, relation: str, part: int, parts: int) -> None:
         self._relation, self._part, self._parts = relation, part, parts
-        self._git = project.git
+        self._git, self._locations = project.git, project.locations
         self._reader = _reader(project)
         # Remarks and omissions of the whole relation are reported once, with its first part.
         self._known = (project.bound, project.tables) if part == 0 else ()
@@ -47,8 +47,9 @@ class RecordsProducer:
         yield from self._reader.read(self._relation, self._part, self._parts)
 
     def cancel(self) -> None:
-        """See `Producer.cancel`. The worker itself cancels the query; git may be listing branches."""
-        self._git.cancel()
+        """See `Producer.cancel`. The worker itself cancels the query."""
+        self._git.cancel()  # it may be listing branches
+        self._locations.cancel()
 
     @property
     def remarks(self) -> list[str]:

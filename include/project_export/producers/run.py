@@ -44,6 +44,7 @@ class FileProducer(ABC):
     def cancel(self) -> None:
         """See `Producer.cancel`."""
         self.project.git.cancel()
+        self.project.locations.cancel()
 
     @abstractmethod
     def read(self) -> Iterator[Chunk]:

@@ -1,0 +1,46 @@
+"""A bucket, or a folder of another remote file system, and what opens it."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from typing import Any
+
+from upath import UPath
+
+from project_export.credentials import Opened
+from project_export.store.refusals import Refusals, remote_refusals
+
+_S3_TRIES = 2
+"""Tries of s3fs, of five by botocore each. They nest: with its own five, s3fs asks a silent server for half an hour."""
+
+
+class Bucket:
+    """The folder at `uri`, such as s3://bucket/exports, without a connection.
+
+    opened: its file system; without one, that of the environment is made on first use, once for all threads (it takes
+    12 MB for s3). refusals: converts errors to those of a store.
+    """
+
+    def __init__(self, uri: str, opened: Opened | None = None) -> None:
+        self.uri = uri
+        self.refusals: Refusals = partial(remote_refusals, secrets=opened.secrets) if opened else remote_refusals
+        self._fs = opened.fs if opened else None
+        self._ready = False
+        self._making = threading.Lock()
+
+    @property
+    def fs(self) -> Any:
+        """The file system. Raises what its library raises."""
+        with self._making:
+            if not self._ready:
+                self._fs = self._fs or UPath(self.uri, skip_instance_cache=True).fs
+                if "s3" in self._fs.protocol:
+                    self._fs.retries = _S3_TRIES
+                self._ready = True
+            return self._fs
+
+    @staticmethod
+    def path(uri: str) -> str:
+        """Return the path of a URI, as the file system expects it."""
+        return str(UPath(uri).path).rstrip("/")
