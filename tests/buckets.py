@@ -104,7 +104,7 @@ class Held(Credentials):
         self.options = options
         self.asked: list[str] = []
 
-    def filesystem(self, scheme: str, connection: str) -> Opened:
+    def filesystem(self, scheme: str, connection: str, setting: str) -> Opened:
         self.asked.append(connection)
         fs = fsspec.filesystem(scheme, skip_instance_cache=True, **self.options)
         return Opened(fs, frozenset({self.options["key"], self.options["secret"]}))

@@ -45,15 +45,15 @@ class Credentials:
     system that was made before a fork hangs or fails.
     """
 
-    def filesystem(self, scheme: str, connection: str) -> Opened:
-        """Return the file system of a named connection. scheme: of the URI, such as s3.
+    def filesystem(self, scheme: str, connection: str, setting: str) -> Opened:
+        """Return the file system of a named connection. scheme: of the URI, such as s3. setting: that names it.
 
         Raises SettingMissing if there is no such connection, SettingRefused if it does not suit the scheme,
         StoreUnusable if a package is missing.
         """
         raise SettingMissing(
-            f"{variable('locations')} names the connection {connection!r} for {scheme}://, but only Airflow has "
-            f"connections. In a shell, write the location without `{connection}@`, and put the credentials where the "
+            f"{variable(setting)} names the connection {connection!r} for {scheme}://, but only Airflow has "
+            f"connections. In a shell, write the URI without `{connection}@`, and put the credentials where the "
             "library of the object store reads them: for s3, into AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and "
             "AWS_ENDPOINT_URL."
         )

@@ -88,7 +88,8 @@ class Settings(BaseSettings):
     )
     store: str = Field(
         "",
-        description="Folder or bucket for parts and archives, e.g. file:///srv/exports; in a shell, --out. No default.",
+        description="Folder or bucket for parts and archives, e.g. file:///srv/exports; in a shell, --out. A bucket may"
+        " have a connection: s3://CONN_ID@bucket/prefix. No default.",
         json_schema_extra=_GUARDS,
     )
     locations: str = Field(

@@ -51,7 +51,7 @@ def test_login_password_and_extra_are_options_of_s3fs(connection, credentials):
         "config_kwargs": {"s3": {"addressing_style": "path"}},
     }
     connection("minio", login="AKIA", password="CANARY", extra=extra)
-    opened = credentials.filesystem("s3", "minio")
+    opened = credentials.filesystem("s3", "minio", "locations")
     fs = opened.fs
     assert (fs.key, fs.secret, fs.token, fs.endpoint_url) == ("AKIA", "CANARY", "CANARY-token", "https://s3.example")
     assert fs.client_kwargs == {"region_name": "eu-west-1", "verify": "/etc/ssl/own.pem"}
@@ -62,10 +62,10 @@ def test_login_password_and_extra_are_options_of_s3fs(connection, credentials):
 
 def test_credentials_may_be_in_the_extra_or_missing(connection, credentials):
     connection("minio", extra={"aws_access_key_id": "AKIA", "aws_secret_access_key": "CANARY"})
-    fs = credentials.filesystem("s3", "minio").fs
+    fs = credentials.filesystem("s3", "minio", "locations").fs
     assert (fs.key, fs.secret) == ("AKIA", "CANARY")
     connection("minio")
-    fs = credentials.filesystem("s3", "minio").fs
+    fs = credentials.filesystem("s3", "minio", "locations").fs
     assert (fs.key, fs.secret) == (None, None)
 
 
@@ -74,7 +74,7 @@ def test_an_extra_that_only_the_provider_understands_is_refused(connection, cred
     with pytest.raises(
         SettingRefused, match=r"'minio' has profile_name, role_arn, which only .*-amazon\[s3fs\]"
     ) as one:
-        credentials.filesystem("s3", "minio")
+        credentials.filesystem("s3", "minio", "locations")
     assert "CANARY" not in str(one.value)
 
 
@@ -83,11 +83,11 @@ def test_a_provider_that_knows_the_scheme_makes_the_file_system(monkeypatch, con
     monkeypatch.setattr("airflow.sdk.io.has_fs", lambda scheme: scheme == "gs")
     monkeypatch.setattr("airflow.sdk.io.get_fs", lambda *words: asked.append(words) or "a file system")
     connection("google", conn_type="google_cloud_platform", extra={"keyfile_dict": '{"private_key": "CANARY"}'})
-    opened = credentials.filesystem("gs", "google")
+    opened = credentials.filesystem("gs", "google", "locations")
     assert (opened.fs, asked) == ("a file system", [("gs", "google")])
     assert opened.secrets == {'{"private_key": "CANARY"}'}
     with pytest.raises(SettingRefused, match="no provider that is installed opens abfs://"):
-        credentials.filesystem("abfs", "google")
+        credentials.filesystem("abfs", "google", "locations")
 
 
 def test_what_a_provider_raises_is_an_error_without_secrets(monkeypatch, connection, credentials):
@@ -98,7 +98,7 @@ def test_what_a_provider_raises_is_an_error_without_secrets(monkeypatch, connect
     monkeypatch.setattr("airflow.sdk.io.get_fs", refuse)
     connection("minio", login="AKIA", password="CANARY-secret", extra={"nested": {"token": "CANARY-token"}})
     with pytest.raises(StoreUnusable, match=r"ImportError, .* is wrong") as caught:
-        credentials.filesystem("s3", "minio")
+        credentials.filesystem("s3", "minio", "locations")
     assert "CANARY" not in str(caught.value)
 
 
@@ -107,14 +107,14 @@ def test_secrets_of_a_connection_are_masked_in_the_log_of_a_task(monkeypatch, co
 
     extra = {"aws_session_token": "a session", "region_name": "eu-west-1"}
     connection("minio", login="AKIANAME", password="keep quiet", extra=extra)
-    credentials.filesystem("s3", "minio")
+    credentials.filesystem("s3", "minio", "locations")
     said = redact("failed with keep quiet, a session in eu-west-1 as AKIANAME")
     assert said == "failed with ***, *** in eu-west-1 as AKIANAME"
 
 
 def test_a_connection_that_is_missing_is_named_with_the_setting(credentials):
     with pytest.raises(SettingMissing, match="no connection 'nosuch', which PROJECT_EXPORT_LOCATIONS names"):
-        credentials.filesystem("s3", "nosuch")
+        credentials.filesystem("s3", "nosuch", "locations")
     with pytest.raises(SettingMissing, match="no connection 'git_server', which PROJECT_EXPORT_GIT_CONN_ID names"):
         credentials.login()
 
@@ -144,7 +144,11 @@ def test_a_task_looks_up_no_connection_before_it_needs_it(monkeypatch):
     connections(monkeypatch)
     monkeypatch.setenv("PROJECT_EXPORT_GIT_CONN_ID", "nosuch")
     monkeypatch.setenv("PROJECT_EXPORT_LOCATIONS", "uploads=s3://nosuch@bucket, repositories=https://git.example/")
-    locations = task_context().locations()
+    monkeypatch.setenv("PROJECT_EXPORT_STORE", "s3://nosuch@exports")
+    ctx = task_context()
+    with pytest.raises(SettingMissing, match="'nosuch', which PROJECT_EXPORT_STORE names"):
+        ctx.store.check()
+    locations = ctx.locations()
     with pytest.raises(SettingMissing, match="'nosuch', which PROJECT_EXPORT_LOCATIONS"):
         locations.files("uploads")
     with pytest.raises(SettingMissing, match="'nosuch', which PROJECT_EXPORT_GIT_CONN_ID"):

@@ -171,3 +171,15 @@ def test_the_command_names_databases_that_do_not_answer(tmp_path: Path) -> None:
 @pytest.mark.parametrize("option", ["--source", "--ledger"])
 def test_a_dsn_that_cannot_be_read_is_not_repeated(option: str) -> None:
     assert check(option, "host=db password=very s3cret")[0] in (1, 2)
+
+
+def test_a_store_with_a_connection_is_left_to_create_and_is_wrong_in_a_shell(
+    generated: str, ledger_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROJECT_EXPORT_STORE", "s3://results@exports")
+    monkeypatch.setattr("project_export.airflow.health.findings", lambda _: iter(()))
+    code, said = check("--airflow", "--source", generated, "--project-id", "1", *VERSION)
+    assert (code, "ok    store" in said) == (0, False)
+    code, said = check("--source", generated, "--ledger", ledger_dsn, *VERSION)
+    assert code == 1
+    assert "WRONG store: PROJECT_EXPORT_STORE names the connection 'results'" in said

@@ -23,7 +23,6 @@ from project_export.store import (
     Glue,
     JobKey,
     LocalStore,
-    ObjectStore,
     Store,
     StoredPiece,
     digest_of,
@@ -163,7 +162,7 @@ def test_what_a_killed_process_wrote_for_a_remote_store_goes_with_the_next_one_o
     dead, young, others = (
         tmp_path / name for name in (".x.job-1.pid-2.ab.tmp", ".y.job-1.pid-2.ab.tmp", ".z.pid-2.tmp")
     )
-    store = ObjectStore("memory://bucket/exports")
+    store = open_store("memory://bucket/exports")
     with store.writing(JOB, store.part(JOB, "a", 0, 1)):
         (living,) = tmp_path.iterdir()
         for path in (dead, young, others):

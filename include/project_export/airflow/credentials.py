@@ -36,12 +36,12 @@ class ConnectionCredentials(Credentials):
         self._git_conn_id = git_conn_id
         self._login: Login | None = None
 
-    def filesystem(self, scheme: str, connection: str) -> Opened:
+    def filesystem(self, scheme: str, connection: str, setting: str) -> Opened:
         """See `Credentials.filesystem`. A provider that knows the scheme makes it; for s3, none is needed."""
         import fsspec  # few tasks need these
         from airflow.sdk.io import get_fs, has_fs
 
-        found = _found(connection, variable("locations"))
+        found = _found(connection, variable(setting))
         secrets = frozenset(_secrets(found))
         for secret in secrets - {found.login}:
             mask_secret(secret)
@@ -51,7 +51,7 @@ class ConnectionCredentials(Credentials):
             if scheme in _S3:
                 return Opened(fsspec.filesystem(scheme, skip_instance_cache=True, **_for_s3fs(found)), secrets)
         raise SettingRefused(
-            f"{variable('locations')} names the connection {connection!r}, but no provider that is installed opens "
+            f"{variable(setting)} names the connection {connection!r}, but no provider that is installed opens "
             f"{scheme}:// with a connection. Install the provider where the tasks run."
         )
 

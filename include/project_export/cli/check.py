@@ -19,8 +19,8 @@ from project_export.ledger import Ledger, make_engine
 from project_export.settings import Settings
 from project_export.shell import source_name
 from project_export.steps import Context, Finding, preflight
-from project_export.steps.preflight import LEDGER, OF_SOURCE
-from project_export.store.uris import place, uri_of
+from project_export.steps.preflight import LEDGER, OF_SOURCE, STORE
+from project_export.store.uris import place, uri_of, without_connection
 
 
 def check(
@@ -57,6 +57,8 @@ def _findings(
     store = given.store if out is None else uri_of(out.resolve())
     given = given.model_copy(update={"store": store and _nearest(store)})
     without: set[str] = set()
+    if airflow and without_connection(store)[1]:
+        without.add(STORE)
     if not ledger:
         without.add(LEDGER)
         if out is None and not airflow:

@@ -10,10 +10,9 @@ from project_export.credentials import Credentials, without_credentials
 from project_export.errors import BadRequest, SettingRefused, nearest
 from project_export.external.base import External
 from project_export.external.opened import open_external
-from project_export.store.uris import place
+from project_export.store.uris import has_password, place
 
 _WITH_PASSWORD = "https://"
-_PASSWORD = re.compile(r"://[^/@]*:[^@]*@")  # it may contain an unescaped /
 _SEPARATED = re.compile(r"[,\s]+(?=[A-Za-z_][\w.-]*=)")
 
 
@@ -47,7 +46,7 @@ class Locations:
                 known = nearest(base, declared) if declared else "the tree declares none"
                 raise SettingRefused(f"PROJECT_EXPORT_LOCATIONS: location {base} is unknown; {known}")
             uris[name] = uri.strip().rstrip(",")
-            if _PASSWORD.search(uris[name]):
+            if has_password(uris[name]):
                 raise SettingRefused(
                     f"PROJECT_EXPORT_LOCATIONS: location {name} contains a password, and settings are not secret. "
                     "Put it into a connection of Airflow: for a bucket, write its id before the @; for git servers, "

@@ -8,6 +8,7 @@ from project_export.credentials import Credentials
 from project_export.external.base import External
 from project_export.external.local import Local
 from project_export.external.remote import Remote
+from project_export.store.bucket import Bucket
 from project_export.store.uris import place
 
 
@@ -19,11 +20,4 @@ def open_external(uri: str, credentials: Credentials | None = None) -> External:
     name a folder, and what `Credentials.filesystem` raises.
     """
     found = place(uri)
-    if isinstance(found, Path):
-        return Local(found)
-    scheme, _, rest = found.partition("://")
-    bucket, slash, prefix = rest.partition("/")
-    connection, _, bucket = bucket.rpartition("@")
-    if not connection:
-        return Remote(found)
-    return Remote(f"{scheme}://{bucket}{slash}{prefix}", (credentials or Credentials()).filesystem(scheme, connection))
+    return Local(found) if isinstance(found, Path) else Remote(Bucket.of(found, credentials, "locations"))

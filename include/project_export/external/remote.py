@@ -6,7 +6,6 @@ import errno
 import io
 from typing import Any, BinaryIO, cast
 
-from project_export.credentials import Opened
 from project_export.external.base import External, Unsafe
 from project_export.store.bucket import Bucket
 from project_export.store.requests import Requests
@@ -24,16 +23,13 @@ _VERSION = "?versionId="
 
 
 class Remote(External):
-    """Files of an object store.
-
-    opened: its file system; without one, that of the environment is made on first use.
-    """
+    """Files of an object store."""
 
     remote = True
 
-    def __init__(self, uri: str, opened: Opened | None = None) -> None:
-        self._bucket = Bucket(uri, opened)
-        super().__init__(uri, self._bucket.refusals)
+    def __init__(self, bucket: Bucket) -> None:
+        super().__init__(bucket.uri, bucket.refusals)
+        self._bucket = bucket
         self._requests = Requests(_LIMIT_SECONDS)
         self._seen = False
 

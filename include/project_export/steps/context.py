@@ -23,7 +23,7 @@ class Context:
 
     source: the name of the database that `connect` opens, in the ledger and in the store.
     channels: deliver the notices of how jobs ended, by name.
-    credentials: for content outside the database.
+    credentials: for content outside the database, and for the store.
     page: URL of the page that shows jobs, None if there is none.
     """
 
@@ -47,8 +47,8 @@ class Context:
 
     @cached_property
     def store(self) -> Store:
-        """The artifact store. Raises SettingMissing, BadRequest."""
-        return open_store(self.settings.required("store"))
+        """The artifact store; first use it in the main thread. Raises what `open_store` raises, SettingMissing."""
+        return open_store(self.settings.required("store"), self.credentials)
 
     @cached_property
     def access(self) -> Access | None:

@@ -8,8 +8,9 @@ from typing import Any
 
 from upath import UPath
 
-from project_export.credentials import Opened
+from project_export.credentials import Credentials, Opened
 from project_export.store.refusals import Refusals, remote_refusals
+from project_export.store.uris import without_connection
 
 _S3_TRIES = 2
 """Tries of s3fs, of five by botocore each. They nest: with its own five, s3fs asks a silent server for half an hour."""
@@ -28,6 +29,19 @@ class Bucket:
         self._fs = opened.fs if opened else None
         self._ready = False
         self._making = threading.Lock()
+
+    @classmethod
+    def of(cls, uri: str, credentials: Credentials | None, setting: str) -> Bucket:
+        """Return the bucket of a URI, which may name a connection: s3://CONNECTION@bucket/prefix.
+
+        credentials: that know the connection; without them, those of the environment. setting: that has the URI.
+        Call this in the main thread of the process that uses it. Raises what `Credentials.filesystem` raises.
+        """
+        plain, connection = without_connection(uri)
+        if not connection:
+            return cls(plain)
+        scheme = uri.partition("://")[0]
+        return cls(plain, (credentials or Credentials()).filesystem(scheme, connection, setting))
 
     @property
     def fs(self) -> Any:

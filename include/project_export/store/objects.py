@@ -9,11 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
-from upath import UPath
-
 from project_export.errors import StoreRefused, StoreUnusable
 from project_export.store.base import JobKey, Store
-from project_export.store.refusals import OTHER_STEP, SET_UP, reading, remote_refusals
+from project_export.store.bucket import Bucket
+from project_export.store.refusals import OTHER_STEP, SET_UP, reading
 from project_export.store.remote import open_object, sign_object
 from project_export.store.temporary import TemporaryFile, sweep
 
@@ -21,14 +20,15 @@ _sweep_once = cache(sweep)
 
 
 class ObjectStore(Store):
-    """The store at `uri`, such as s3://bucket/exports. Objects appear only once complete, so nothing is locked.
+    """The store in a bucket. Objects appear only once complete, so nothing is locked.
 
-    UPath's is_dir, iterdir and unlink treat a store that does not answer as empty, so this class uses its file system
-    directly.
+    UPath's is_dir, iterdir and unlink treat a store that does not answer as empty, so this class does not use them.
     """
 
-    def __init__(self, uri: str) -> None:
-        self.uri = uri
+    def __init__(self, bucket: Bucket) -> None:
+        self.uri = bucket.uri
+        self._bucket = bucket
+        self._refusals = bucket.refusals
 
     @contextmanager
     def writing(self, job: JobKey, uri: str) -> Iterator[BinaryIO]:
@@ -43,30 +43,27 @@ class ObjectStore(Store):
             TemporaryFile(folder, uri.rpartition("/")[2], str(int(job.job_id)), f"{folder} (for {uri})")
         ) as file:
             yield file.out
-            with remote_refusals(uri):
+            with self._refusals(uri):
                 file.out.flush()
-                _upload(file.path, UPath(uri))
+                self._upload(file.path, uri)
 
     def open(self, uri: str) -> BinaryIO:
         """See `Store.open`."""
         self._check(uri)
-        with remote_refusals(uri):
-            remote = UPath(uri)
-            return reading(open_object(remote.fs, remote.path), uri, remote_refusals)
+        with self._refusals(uri):
+            return reading(open_object(self._bucket.fs, self._bucket.path(uri)), uri, self._refusals)
 
     def presigned(self, uri: str, seconds: int, name: str, content_type: str) -> str | None:
         """See `Store.presigned`."""
         self._check(uri)
-        with remote_refusals(uri):
-            remote = UPath(uri)
-            return sign_object(remote.fs, remote.path, seconds, name, content_type)
+        with self._refusals(uri):
+            return sign_object(self._bucket.fs, self._bucket.path(uri), seconds, name, content_type)
 
     def remove(self, uri: str) -> None:
         """See `Store.remove`."""
         self._check(uri)
-        with remote_refusals(uri), suppress(FileNotFoundError):
-            remote = UPath(uri)
-            remote.fs.rm_file(remote.path)
+        with self._refusals(uri), suppress(FileNotFoundError):
+            self._bucket.fs.rm_file(self._bucket.path(uri))
 
     def files(self, job: JobKey) -> dict[str, int]:
         """See `Store.files`."""
@@ -74,8 +71,8 @@ class ObjectStore(Store):
         top = self._folder(job)
         folders = [top]
         for folder in folders:
-            with remote_refusals(folder), suppress(FileNotFoundError, NotADirectoryError):
-                for uri, size in _entries(folder):
+            with self._refusals(folder), suppress(FileNotFoundError, NotADirectoryError):
+                for uri, size in self._entries(folder):
                     if size is not None:
                         found[uri] = size
                     elif folder == top:
@@ -99,27 +96,25 @@ class ObjectStore(Store):
     def _check(self, uri: str) -> None:
         self._inside(uri, uri, self.uri)
 
+    def _upload(self, path: Path, uri: str) -> None:
+        fs, remote, sent = self._bucket.fs, self._bucket.path(uri), path.stat().st_size
+        try:
+            fs.put_file(str(path), remote)
+        except FileNotFoundError as error:
+            if not path.exists():
+                raise
+            raise StoreUnusable(f"{uri}: no such bucket or folder: {error}. {SET_UP}") from error
+        fs.invalidate_cache(remote)
+        stored = int(fs.info(remote)["size"])
+        if stored != sent:
+            raise StoreRefused(f"{uri}: {sent} bytes were sent, and {stored} are stored. {OTHER_STEP}")
 
-def _upload(path: Path, remote: UPath) -> None:
-    sent = path.stat().st_size
-    try:
-        remote.fs.put_file(str(path), remote.path)
-    except FileNotFoundError as error:
-        if not path.exists():
-            raise
-        raise StoreUnusable(f"{remote}: no such bucket or folder: {error}. {SET_UP}") from error
-    remote.fs.invalidate_cache(remote.path)
-    stored = int(remote.fs.info(remote.path)["size"])
-    if stored != sent:
-        raise StoreRefused(f"{remote}: {sent} bytes were sent, and {stored} are stored. {OTHER_STEP}")
-
-
-def _entries(folder: str) -> Iterator[tuple[str, int | None]]:
-    """Yield the URI and size of each entry of a folder; the size of a folder is None."""
-    remote = UPath(folder)
-    remote.fs.invalidate_cache(remote.path)
-    for entry in remote.fs.ls(remote.path, detail=True):
-        path = str(entry["name"]).rstrip("/")
-        if path.strip("/") != remote.path.strip("/"):  # some stores have an empty object for a folder
-            size = None if entry["type"] == "directory" else int(entry["size"] or 0)
-            yield f"{folder}/{path.rpartition('/')[2]}", size
+    def _entries(self, folder: str) -> Iterator[tuple[str, int | None]]:
+        """Yield the URI and size of each entry of a folder; the size of a folder is None."""
+        fs, remote = self._bucket.fs, self._bucket.path(folder)
+        fs.invalidate_cache(remote)
+        for entry in fs.ls(remote, detail=True):
+            path = str(entry["name"]).rstrip("/")
+            if path.strip("/") != remote.strip("/"):  # some stores have an empty object for a folder
+                size = None if entry["type"] == "directory" else int(entry["size"] or 0)
+                yield f"{folder}/{path.rpartition('/')[2]}", size

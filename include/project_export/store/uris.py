@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
 
 from project_export.errors import BadRequest
 
 _LOCAL = "file://"
+_PASSWORD = re.compile(r"://[^/@]*:[^@]*@")
 
 
 def place(uri: str) -> Path | str:
@@ -28,6 +30,27 @@ def place(uri: str) -> Path | str:
     raise BadRequest(
         f"The store {uri!r} is neither an absolute path nor the URI of a folder. Give e.g. file:///srv/exports."
     )
+
+
+def without_connection(uri: str) -> tuple[str, str]:
+    """Return the URI of a bucket without the connection before it, and that connection; empty if there is none.
+
+    >>> without_connection("s3://minio@bucket/exports"), without_connection("s3://bucket/a@b")
+    (('s3://bucket/exports', 'minio'), ('s3://bucket/a@b', ''))
+    """
+    scheme, separator, rest = uri.partition("://")
+    bucket, slash, prefix = rest.partition("/")
+    connection, _, bucket = bucket.rpartition("@")
+    return f"{scheme}{separator}{bucket}{slash}{prefix}", connection
+
+
+def has_password(uri: str) -> bool:
+    """Return whether a URI contains a password, in which a slash may be unescaped.
+
+    >>> has_password("s3://key:se/cret@bucket"), has_password("s3://minio@bucket/a:b")
+    (True, False)
+    """
+    return _PASSWORD.search(uri) is not None
 
 
 def uri_of(place: str | Path) -> str:
