@@ -139,15 +139,20 @@ class FaultyAttic(Attic, Invariants):
             assert digests(path(now)) == self.undisturbed()
 
     def gits(self) -> list[psutil.Process]:
-        """Return all processes of git, and of what it has started, that read this attic's repositories."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get("GIT_OBJECT_DIRECTORY", "").startswith(str(self.folder)):
-                    found.append(process)
-            except (psutil.NoSuchProcess, psutil.AccessDenied):
-                continue
-        return found
+        """Return all processes of git that read this attic's repositories; see `gits`."""
+        return gits(self.folder)
+
+
+def gits(folder: Path) -> list[psutil.Process]:
+    """Return all processes of git, and of what it has started, that read repositories below a folder."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("GIT_OBJECT_DIRECTORY", "").startswith(str(folder)):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
 
 
 def digests(archive: Path) -> list[tuple[str, int, str]]:

@@ -17,6 +17,7 @@ from dev.airflow import COMPONENTS
 from dev.postgres import Server
 from project_export.archive.manifest import Manifest
 from project_export.ledger import Row
+from tests.chaos.attics import SlowGit
 from tests.chaos.hooks.sitecustomize import HOOK
 from tests.chaos.invariants import Invariants, Undisturbed, digest
 from tests.conftest import REPO
@@ -40,7 +41,7 @@ TASK_SECONDS = 15
 class FaultyAirflow(Stage, Invariants):
     """A stage whose source has its own server, and whose store is a small file system where that is possible.
 
-    facts: see `Undisturbed`.
+    facts: see `Undisturbed`. git: that its tasks call. temporary: the folder for its temporary files.
     """
 
     def __init__(self, state: Path, server: Server, receiver: Receiver, source_server: Server, facts: Path) -> None:
@@ -53,10 +54,15 @@ class FaultyAirflow(Stage, Invariants):
             # All tasks are in one pool, whose number of slots a test can set.
             "PROJECT_EXPORT_POOL": POOL,
             "PYTHONPATH": os.pathsep.join(str(REPO / folder) for folder in PATH),
+            "PATH": os.pathsep.join((str(state / "slow_git"), os.environ["PATH"])),
+            "TMPDIR": str(state / "temporary"),
             HOOK: str(state / "hook"),
         }
+        self.temporary = state / "temporary"
         self._hook = state / "hook"
         self._hook.touch()
+        self.temporary.mkdir()
+        self.git = SlowGit(state / "slow_git")
         super().__init__(state, server, receiver, source_server=source_server, more=more)
         self.source_server = source_server
         self.small = self._mount()

@@ -12,10 +12,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from dev.rest import RestError
+from project_export.repositories.folders import PREFIX
+from tests.chaos.attics import gits
 from tests.chaos.conftest import Happened
 from tests.chaos.faulty_airflow import RELATION, TABLE, UNITS, FaultyAirflow
 from tests.chaos.invariants import digest
-from tests.dags.stage import AFTER, CREATE, DAG_ID, EXPORT, HOLD, MERGE, WAIT, until
+from tests.dags.stage import AFTER, CREATE, DAG_ID, EXPORT, HOLD, MERGE, RUN_SECONDS, WAIT, until
 
 TRIGGERS = 50
 PRUNE = "prune_exports"
@@ -164,6 +166,37 @@ def test_a_run_that_is_cancelled_and_deleted_leaves_nothing_and_the_next_one_wor
         assert (ended.state, "was cancelled or is gone" in ended.errors[0].message) == ("failed", True)
         faulty_airflow.assert_whole(faulty_airflow.trigger(project_id=1))
     happened(f"queries cancelled after {seconds:.0f} s, the job failed as cancelled, the next run SAME")
+
+
+@pytest.mark.fault("F25", "run marked failed, and deleted, while git hangs")
+@pytest.mark.parametrize("deleted", [False, True], ids=["failed", "failed and deleted"])
+def test_a_run_that_is_cancelled_while_git_hangs_leaves_nothing_and_the_next_one_works(
+    faulty_airflow: FaultyAirflow, happened: Happened, deleted: bool
+) -> None:
+    with faulty_airflow.surviving(1):
+        with faulty_airflow.git.hanging("pack-objects"):
+            run = faulty_airflow.trigger(project_id=1)
+            until(lambda: gits(faulty_airflow.files), RUN_SECONDS)
+            job = run.job()
+            assert folders_of_git(faulty_airflow)
+            faulty_airflow.rest.fail_run(DAG_ID, run.id)
+            if deleted:  # at once: Airflow refuses this while the run is running
+                faulty_airflow.rest.call("DELETE", f"/dags/{DAG_ID}/dagRuns/{run.id}")
+            seconds = until(lambda: not gits(faulty_airflow.files), seconds=15)
+            until(lambda: not faulty_airflow.sessions(), seconds=15)
+            until(lambda: not folders_of_git(faulty_airflow), seconds=5)
+        pruning = faulty_airflow.rest.trigger(PRUNE, {})
+        assert faulty_airflow.rest.wait_for_run(PRUNE, pruning, 60) == "success"
+        ended = faulty_airflow.ledger.queries.job(job.id)
+        assert (ended.state, "was cancelled or is gone" in ended.errors[0].message) == ("failed", True)
+        assert list(faulty_airflow.store.rglob(f"{job.id}/**/project.tar.gz*")) == []
+        faulty_airflow.assert_whole(faulty_airflow.trigger(project_id=1))
+    happened(f"git ended after {seconds:.0f} s, no session, no temporary folder, the job failed, the next run SAME")
+
+
+def folders_of_git(faulty_airflow: FaultyAirflow) -> list[Path]:
+    """Return the temporary folders of calls of git."""
+    return list(faulty_airflow.temporary.glob(f"{PREFIX}*"))
 
 
 @pytest.mark.fault("F26", "SQL in parameters")
