@@ -18,6 +18,7 @@ from dev.postgres import free_port
 from dev.rest import Rest, RestError
 from project_export.archive.manifest import Manifest
 from project_export.archive.verify import verify
+from project_export.repositories import Git, check_bundle
 
 DAG_ID = "export_project"
 NAME = "project-export-test"
@@ -131,8 +132,14 @@ def fetched(compose: Compose, run_id: str, folder: Path) -> Path:
 
 
 def assert_right(archive: Path) -> None:
-    report = verify(archive, Manifest.from_json(archive.with_name("project.manifest.json").read_bytes()))
+    """Check an archive, and that it has the files of each location of the sample, and none is missing."""
+    manifest = Manifest.from_json(archive.with_name("project.manifest.json").read_bytes())
+    git = Git(timeout_seconds=RUN_SECONDS)
+    report = verify(archive, manifest, bundles=lambda bundle: check_bundle(bundle, git, archive.parent, deep=True))
     assert report.ok, report.problems
+    found = {relation.relation: len(relation.files) for relation in manifest.relations if relation.files}
+    assert found.keys() >= {"repository", "uploads", "lfs_objects"}
+    assert [relation.relation for relation in manifest.relations if relation.missing] == []
 
 
 def test_without_secrets_nothing_starts_and_the_missing_one_is_named(clone: Path) -> None:

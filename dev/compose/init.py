@@ -25,6 +25,8 @@ OWNERS = {"airflow": "airflow", "ledger": "ledger"}
 """Role by database: each owns its database and cannot access the tables of another."""
 SAMPLE, READER = "sample", "reader"
 PROJECTS = "2"
+FILES = "/opt/airflow/files"
+"""The folder of repositories, uploads and LFS objects of the sample."""
 
 
 def main() -> None:
@@ -77,7 +79,7 @@ def make_databases(superuser: str, passwords: dict[str, str]) -> None:
 
 
 def fill_sample(superuser: str) -> None:
-    """Create the tables and projects that the sample source lacks."""
+    """Create the tables and projects that the sample source lacks; projects with their repositories and files."""
     dsn = f"postgresql://postgres@{HOST}/{SAMPLE}"
     with connect(superuser, SAMPLE) as connection:
         tables = connection.execute("SELECT to_regclass('public.projects')").fetchone() != (None,)
@@ -87,7 +89,7 @@ def fill_sample(superuser: str) -> None:
         run("project-export", "sample", "schema", "--dsn", dsn, **sample)
     if not filled:
         scale = os.environ["SAMPLE_SCALE"]
-        generate = ("generate", "--dsn", dsn, "--projects", PROJECTS, "--scale", scale)
+        generate = ("generate", "--dsn", dsn, "--projects", PROJECTS, "--scale", scale, "--files", FILES)
         run("project-export", "sample", *generate, **sample)
 
 
