@@ -111,7 +111,7 @@ def test_a_repository_is_a_tar_of_its_bundle(api: Api) -> None:
         (member,) = (one for one in tar.getmembers() if one.isfile())
         file = tar.extractfile(member)
         assert file is not None
-        assert (member.name, file.read(16)) == ("project.bundle", b"# v2 git bundle\n")
+        assert (member.name, file.read(16)) == ("./project.bundle", b"# v2 git bundle\n")
 
 
 def test_batches_and_relations_that_do_not_exist_are_refused_in_gitlabs_words(api: Api) -> None:
