@@ -131,8 +131,8 @@ def test_requests_without_a_token_start_nothing(
 
 
 @pytest.mark.fault("F28", "a token of one user, for the project of another")
-def test_other_peoples_projects_do_not_exist(divided: Api, happened: Happened) -> None:
-    with psycopg.connect(divided.ctx.connect().info.dsn) as conn:
+def test_other_peoples_projects_do_not_exist(divided: Api, environment: Environment, happened: Happened) -> None:
+    with psycopg.connect(environment.source) as conn:
         ((path,),) = conn.execute("SELECT path FROM routes WHERE source_type = 'Project' AND source_id = 2").fetchall()
     ways = ("2", path.replace("/", "%2F"), path.upper().replace("/", "%2F"), f"x%2F..%2F{path.replace('/', '%2F')}")
     seen = set()
