@@ -8,7 +8,7 @@ BIN = .venv/bin
 # Demo and tests start hundreds of processes; without bytecode, each of them would compile the package again.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: setup demo up down lint units quick test chaos soak bench constraints check-constraints env compose-test recording
+.PHONY: setup demo up down lint units quick test chaos soak bench constraints check-constraints env compose-test recording screenshots
 
 # Make .venv with everything installed.
 setup: .venv/installed
@@ -81,3 +81,8 @@ compose-test: setup
 # Draw docs/images/export.svg again: the terminal output of an export of the sample, its relations and its archive.
 recording: setup
 	@$(BIN)/python -m dev.recording
+
+# Take the pictures of the page for README.md and docs/; needs chromium.
+screenshots: setup
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt --editable ".[browser]"
+	@$(BIN)/python -m dev.screenshots

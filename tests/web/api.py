@@ -14,7 +14,6 @@ from unittest.mock import patch
 import httpx
 from starlette.testclient import TestClient
 
-from project_export.airflow.web.airflow_api import AirflowRefused
 from project_export.steps import Context
 
 ROLES = {"ann": "admin", "ulla": "user", "vera": "viewer", "nobody": None}
@@ -30,7 +29,7 @@ class Api:
     tokens: Mapping[str, str]
     base: str
     triggered: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    refused: AirflowRefused | None = None
+    refused: Exception | None = None
     gone: set[str] = field(default_factory=set)
 
     def ask(self, method: str, path: str, user: str | None = "ulla", **more: Any) -> httpx.Response:

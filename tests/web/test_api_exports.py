@@ -174,6 +174,18 @@ def test_a_job_whose_run_is_gone_does_not_keep_the_project_busy(api: Api) -> Non
     assert len(api.triggered) == 1
 
 
+def test_a_trigger_that_breaks_fails_the_job_at_once_and_says_nothing_about_the_server(api: Api) -> None:
+    api.refused = RuntimeError("postgresql://airflow:secret@db/airflow is away")
+    answer = api.post("/projects/1/export")
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+    (found,) = api.ctx.ledger.queries.jobs()
+    assert (found.job.state, found.job.errors[0].code) == ("failed", "NotStarted")
+    assert "secret" not in found.job.errors[0].message
+    api.refused = None
+    assert api.post("/projects/1/export").status_code == 202
+
+
 def test_the_status_follows_the_job_to_its_end(api: Api) -> None:
     assert status(api)["export_status"] == "none"
     assert api.post("/projects/1/export").status_code == 202

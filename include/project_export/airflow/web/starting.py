@@ -10,8 +10,9 @@ from typing import Any
 from fastapi.concurrency import run_in_threadpool
 
 from project_export.airflow.web.access import DAG_ID, Action, may_see, require
-from project_export.airflow.web.airflow_api import AirflowApi, AirflowRefused
+from project_export.airflow.web.airflow_api import AirflowApi
 from project_export.airflow.web.callers import Caller
+from project_export.airflow.web.errors import message
 from project_export.airflow.web.server import run_alive
 from project_export.errors import ProjectNotFound
 from project_export.ledger import Job
@@ -45,7 +46,8 @@ async def start(
     )
     try:
         await airflow.trigger(run_id, conf)
-    except AirflowRefused as error:
-        await run_in_threadpool(refuse, ctx, job.id, str(error))
+    except Exception as error:
+        # Refused, or something nobody foresaw: if the run exists after all, it has the job already, or takes it again.
+        await run_in_threadpool(refuse, ctx, job.id, message(error))
         raise
     return job
