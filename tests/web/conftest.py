@@ -82,7 +82,7 @@ def page(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
     app.dependency_overrides[page_caller] = lambda: Caller("jane", object())
     app.dependency_overrides[context] = lambda: ctx
     app.dependency_overrides[parts.airflow_of] = Airflow
-    app.dependency_overrides[parts.at_work] = lambda: shown.at_work
+    app.dependency_overrides[parts.goes_on] = lambda: shown.goes_on
     yield shown
 
 

@@ -12,15 +12,15 @@ from project_export.steps import Context
 class Page:
     """The page in a test.
 
-    allowed: the actions that the caller may do. called: what was asked of Airflow. at_work: whether it has a run of a
-    failed job that is still at work. answers: what it answers.
+    allowed: the actions that the caller may do. called: what was asked of Airflow. goes_on: whether tasks of
+    a failed job are at work. answers: what it answers.
     """
 
     client: Any
     ctx: Context
     allowed: set[str] = field(default_factory=lambda: {"READ", "START", "RETRY", "CANCEL", "READ_LOG"})
     called: list[tuple[Any, ...]] = field(default_factory=list)
-    at_work: bool = False
+    goes_on: bool = False
     answers: dict[str, Any] = field(default_factory=dict)
 
     def set(self, **settings: Any) -> None:

@@ -40,13 +40,13 @@ def test_a_failed_job_says_why_and_what_to_do(page, jobs):
 
 def test_a_job_that_was_retried_is_followed_until_it_goes_on(page, jobs):
     job = jobs.failed()
-    page.at_work = True
+    page.goes_on = True
     text = page.get(f"/jobs/{job.id}").text
     assert 'hx-trigger="every' in text
     assert "still at work" in text
     assert "/retry" not in text
     assert "/cancel" in text
-    page.at_work = False
+    page.goes_on = False
     assert 'hx-trigger="every' not in page.get(f"/jobs/{job.id}/live", fragment=True).text
 
 

@@ -6,15 +6,17 @@ import threading
 import time
 
 from airflow.models.dagrun import DagRun
+from airflow.models.taskinstance import TaskInstance
 from airflow.models.variable import Variable
 from airflow.utils.session import create_session
-from airflow.utils.state import DagRunState
-from sqlalchemy import select
+from airflow.utils.state import DagRunState, State
+from sqlalchemy import or_, select
 
 from project_export.airflow.context import VARIABLE_PREFIX, context_over
 from project_export.steps import Context
 
 _KEPT_SECONDS = 30.0
+_WAITING = ("hold_snapshot", "end_export")
 _lock = threading.Lock()
 _kept: tuple[float, Context] | None = None
 
@@ -38,6 +40,20 @@ def run_alive(name: str) -> bool:
     with create_session() as session:
         state = session.scalar(select(DagRun.state).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
     return state in (DagRunState.QUEUED, DagRunState.RUNNING)
+
+
+def at_work(name: str) -> bool:
+    """Return whether a task of the run that the ledger calls `name` works on its job, or is about to.
+
+    The tasks in `_WAITING` do not count: they wait for as long as a failed job can be resumed, however idle it is.
+    """
+    dag_id, _, run_id = name.partition("/")
+    task = TaskInstance
+    of_run = (task.dag_id == dag_id, task.run_id == run_id, task.task_id.not_in(_WAITING))
+    idle = task.state.in_([state.value for state in State.finished])
+    with create_session() as session:
+        found = session.scalar(select(task.task_id).where(*of_run, or_(task.state.is_(None), ~idle)).limit(1))
+    return found is not None
 
 
 def _variables() -> dict[str, str]:

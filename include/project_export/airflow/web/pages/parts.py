@@ -11,7 +11,7 @@ from starlette.requests import Request
 from project_export.airflow.web.access import DAG_ID, Action, PageReader, may, may_see
 from project_export.airflow.web.airflow_api import AirflowApi
 from project_export.airflow.web.callers import Caller
-from project_export.airflow.web.server import context, run_alive
+from project_export.airflow.web.server import at_work, context
 from project_export.airflow.web.views.jobs import title_of
 from project_export.errors import JobMissing, ProjectNotFound
 from project_export.ledger import Job
@@ -55,12 +55,12 @@ def job_of_path(job_id: int, ctx: Ctx, caller: PageReader) -> Job:
 TheJob = Annotated[Job, Depends(job_of_path)]
 
 
-def at_work(job: TheJob) -> bool:
-    """Return whether a job that has failed has a run that is still at work: it is ending, or was retried just now."""
-    return job.state == FAILED and airflow_run(job) is not None and run_alive(job.run_id)
+def goes_on(job: TheJob) -> bool:
+    """Return whether tasks of a failed job are at work all the same: they are ending, or were retried just now."""
+    return job.state == FAILED and airflow_run(job) is not None and at_work(job.run_id)
 
 
-AtWork = Annotated[bool, Depends(at_work)]
+GoesOn = Annotated[bool, Depends(goes_on)]
 
 
 @dataclass(frozen=True)
