@@ -156,6 +156,7 @@ def test_queries_and_watch_only_read(ledger: Ledger, engine: Engine) -> None:
     job, statements = opened(ledger), []
     values = {
         "job_id": job.id,
+        "job_ids": [job.id],
         "run_id": "dag/run",
         "source": "main",
         "tree": "gitlab",
@@ -281,3 +282,17 @@ def _scanned(node: dict[str, Any]) -> float:
     if "Relation Name" not in node and "Index Name" not in node:
         return 0
     return node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0))
+
+
+def test_the_omissions_of_several_jobs_are_those_of_each_without_duplicates(ledger: Ledger, engine: Engine) -> None:
+    planned = (Planned("issues", 0, part=0, parts=2), Planned("issues", 0, part=1, parts=2), Planned("labels", 1))
+    first, second, third = (opened(ledger, *planned, project_id=number) for number in (1, 2, 3))
+    for job, omitted in ((first, ["b", "a"]), (second, ["c"])):
+        with engine.begin() as connection:
+            own = update(RelationExport).where(RelationExport.job_id == job.id, RelationExport.relation == "issues")
+            connection.execute(own.values(omissions=omitted))
+    ids = [first.id, second.id, third.id]
+    assert ledger.queries.omissions_of(ids) == {first.id: ("b", "a"), second.id: ("c",)}
+    for job in (first, second, third):
+        assert ledger.queries.omissions_of(ids).get(job.id, ()) == ledger.queries.omissions(job.id)
+    assert ledger.queries.omissions_of([]) == {}

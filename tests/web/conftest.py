@@ -83,6 +83,7 @@ def page(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
     app.dependency_overrides[context] = lambda: ctx
     app.dependency_overrides[parts.airflow_of] = Airflow
     app.dependency_overrides[parts.goes_on] = lambda: shown.goes_on
+    app.dependency_overrides[parts.is_gone] = lambda: shown.gone
     yield shown
 
 

@@ -13,7 +13,7 @@ class Page:
     """The page in a test.
 
     allowed: the actions that the caller may do. called: what was asked of Airflow. goes_on: whether tasks of
-    a failed job are at work. answers: what it answers.
+    a failed job are at work. gone: whether the run of a started job is gone. answers: what Airflow answers.
     """
 
     client: Any
@@ -21,6 +21,7 @@ class Page:
     allowed: set[str] = field(default_factory=lambda: {"READ", "START", "RETRY", "CANCEL", "READ_LOG"})
     called: list[tuple[Any, ...]] = field(default_factory=list)
     goes_on: bool = False
+    gone: bool = False
     answers: dict[str, Any] = field(default_factory=dict)
 
     def set(self, **settings: Any) -> None:

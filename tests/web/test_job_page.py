@@ -116,6 +116,30 @@ def test_an_action_goes_through_airflow_and_back_to_the_job(page, jobs, action, 
     assert len(page.called) == 1
 
 
+def test_the_job_of_a_cancelled_run_has_ended_at_once(page, jobs):
+    job = jobs.write(Part("labels", 1, None, "started"), run="one")
+    page.post(f"/jobs/{job.id}/cancel")
+    assert jobs.ledger.queries.job(job.id).outcome == "cancelled"
+    assert 'hx-trigger="every' not in page.get(f"/jobs/{job.id}").text
+    page.post(f"/jobs/{job.id}/cancel")
+    assert page.called == [("cancel", "one")] * 2
+
+
+def test_a_job_stays_as_it_is_if_airflow_refuses_to_cancel_its_run(page, jobs):
+    job = jobs.write(Part("labels", 1, None, "started"), run="one")
+    page.answers["cancel"] = AirflowRefused(409, "no")
+    page.post(f"/jobs/{job.id}/cancel", status=409)
+    assert jobs.ledger.queries.job(job.id).state == "started"
+
+
+def test_a_job_whose_run_is_gone_says_who_will_end_it(page, jobs):
+    job = jobs.write(Part("labels", 1, None, "started"))
+    assert "has ended" not in page.get(f"/jobs/{job.id}").text
+    page.gone = True
+    text = page.get(f"/jobs/{job.id}").text
+    assert "Its run has ended or was deleted, so nobody works on this job." in text
+
+
 def test_what_airflow_refuses_is_shown(page, jobs):
     job = jobs.failed()
     page.answers["retry"] = AirflowRefused(409, "The run is locked")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Depends
+from fastapi.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from project_export.airflow.web.access import Action, PageReader, page_reader, require
-from project_export.airflow.web.pages.parts import Airflow, TheJob, airflow_run
+from project_export.airflow.web.pages.parts import Airflow, Ctx, TheJob, airflow_run
 from project_export.errors import MoveRefused
 from project_export.ledger import Job
+from project_export.ledger.states import PENDING
+from project_export.steps import Context
+from project_export.steps.active import cancel as cancel_job
 
 router = APIRouter(dependencies=[Depends(page_reader)])
 
@@ -22,11 +26,19 @@ async def retry(job: TheJob, caller: PageReader, airflow: Airflow) -> Response:
 
 
 @router.post("/jobs/{job_id}/cancel")
-async def cancel(job: TheJob, caller: PageReader, airflow: Airflow) -> Response:
-    """Mark a job's run failed, which ends its tasks, and go to the job."""
+async def cancel(ctx: Ctx, job: TheJob, caller: PageReader, airflow: Airflow) -> Response:
+    """Mark a job's run failed, which ends its tasks; cancel the job, and go to it."""
     await require(caller, Action.CANCEL)
     await airflow.cancel(_run(job))
+    await run_in_threadpool(_end, ctx, job.id)
     return RedirectResponse(f"../{job.id}", 303)
+
+
+def _end(ctx: Context, job_id: int) -> None:
+    """Cancel the job of a cancelled run at once; `prune` would do it within the hour."""
+    job = ctx.ledger.queries.job(job_id)
+    if job.state in PENDING:
+        cancel_job(ctx, job)
 
 
 def _run(job: Job) -> str:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from project_export.airflow.web.access import PageReader, page_reader
 from project_export.airflow.web.errors import message
-from project_export.airflow.web.pages.parts import Allowed, Ctx, GoesOn, May, TheJob, airflow_run
+from project_export.airflow.web.pages.parts import Allowed, Ctx, GoesOn, Gone, May, TheJob, airflow_run
 from project_export.airflow.web.render import html, is_fragment, root_of
 from project_export.airflow.web.views.contents import Contents, contents
 from project_export.airflow.web.views.job import JobView, job_view
@@ -25,15 +25,15 @@ router = APIRouter(dependencies=[Depends(page_reader)])
 
 
 @router.get("/jobs/{job_id}")
-def show_job(ctx: Ctx, caller: PageReader, job: TheJob, may: May, goes_on: GoesOn) -> Response:
+def show_job(ctx: Ctx, caller: PageReader, job: TheJob, may: May, goes_on: GoesOn, gone: Gone) -> Response:
     """Show a job."""
-    return html("job.html", caller=caller, **_values(ctx, job, may, goes_on))
+    return html("job.html", caller=caller, **_values(ctx, job, may, goes_on, gone))
 
 
 @router.get("/jobs/{job_id}/live")
-def show_live(ctx: Ctx, job: TheJob, may: May, goes_on: GoesOn) -> Response:
+def show_live(ctx: Ctx, job: TheJob, may: May, goes_on: GoesOn, gone: Gone) -> Response:
     """Show, as a fragment, what changes while a job runs. The fragment of a job that has ended asks for no other."""
-    return html("_job.html", **_values(ctx, job, may, goes_on))
+    return html("_job.html", **_values(ctx, job, may, goes_on, gone))
 
 
 @router.get("/jobs/{job_id}/contents")
@@ -59,9 +59,17 @@ def _contents(ctx: Context, job: Job) -> tuple[Contents | None, str]:
         return None, message(error)
 
 
-def _values(ctx: Context, job: Job, may: Allowed, goes_on: bool) -> dict[str, Any]:
+def _values(ctx: Context, job: Job, may: Allowed, goes_on: bool, gone: bool) -> dict[str, Any]:
     progress = ctx.ledger.queries.progress(job.id)
     rows = ctx.ledger.queries.rows(job.id)
     now = progress.now or datetime.now(timezone.utc)
     view: JobView = job_view(job, progress, rows, now, ctx.settings.snapshot_max_seconds)
-    return {"root": "../", "view": view, "job": job, "may": may, "run": airflow_run(job), "goes_on": goes_on}
+    return {
+        "root": "../",
+        "view": view,
+        "job": job,
+        "may": may,
+        "run": airflow_run(job),
+        "goes_on": goes_on,
+        "gone": gone,
+    }

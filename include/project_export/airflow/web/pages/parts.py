@@ -11,11 +11,11 @@ from starlette.requests import Request
 from project_export.airflow.web.access import DAG_ID, Action, PageReader, may, may_see
 from project_export.airflow.web.airflow_api import AirflowApi
 from project_export.airflow.web.callers import Caller
-from project_export.airflow.web.server import at_work, context
+from project_export.airflow.web.server import at_work, context, run_alive
 from project_export.airflow.web.views.jobs import title_of
 from project_export.errors import JobMissing, ProjectNotFound
 from project_export.ledger import Job
-from project_export.ledger.states import FAILED
+from project_export.ledger.states import FAILED, STARTED
 from project_export.steps import Context, FoundProject, find_project
 
 Ctx = Annotated[Context, Depends(context)]
@@ -60,6 +60,12 @@ def goes_on(job: TheJob) -> bool:
     return job.state == FAILED and airflow_run(job) is not None and at_work(job.run_id)
 
 
+def is_gone(job: TheJob) -> bool:
+    """Return whether the run of a started job has ended or was deleted; nobody works on the job then."""
+    return job.state == STARTED and airflow_run(job) is not None and not run_alive(job.run_id)
+
+
+Gone = Annotated[bool, Depends(is_gone)]
 GoesOn = Annotated[bool, Depends(goes_on)]
 
 

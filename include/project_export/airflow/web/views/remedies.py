@@ -25,7 +25,7 @@ REMEDIES: Mapping[str, str] = {
     "Killed": "The process died; often it ran out of memory. Check the machine's log, then retry.",
     "Silent": "The process gave no sign of life. Check the log of its task, then retry.",
     "Starved": "Give the pool project_export more slots, or wait for other exports, then retry.",
-    "Cancelled": "It was cancelled because something else had failed. Fix that, then retry.",
+    "Cancelled": _AGAIN,
     "StoreRefused": "Check that the store can be reached and has space, then retry.",
     "LedgerBusy": f"The ledger did not answer. {_AGAIN}",
     "OutOfMemory": "Give the tasks more memory, then retry.",
