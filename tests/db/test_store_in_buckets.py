@@ -102,6 +102,31 @@ def test_a_bucket_that_is_missing_is_named(buckets):
         open_store("s3://results@nosuch/of/attics", buckets.credentials()).check()
 
 
+@pytest.mark.parametrize("step", ["write", "open", "read", "list", "remove"])
+def test_a_store_that_does_not_answer_is_reported_in_time(buckets, monkeypatch, step):
+    monkeypatch.setattr("project_export.store.objects.LIMIT_SECONDS", 4)
+    store = open_store(STORE, buckets.credentials())
+    uri = store.part(JOB, "issues", 0, 1)
+
+    def write():
+        with store.writing(JOB, uri) as out:
+            out.write(b"part")
+
+    write()
+    file = store.open(uri)
+    steps = {
+        "write": write,
+        "open": lambda: store.open(uri),
+        "read": file.read,
+        "list": lambda: store.files(JOB),
+        "remove": lambda: store.remove(uri),
+    }
+    said = f"{PLAIN}/.*: TimeoutError, there was no answer within 4 s"
+    with buckets.silent(), pytest.raises(StoreRefused, match=said):
+        steps[step]()
+    store.check()
+
+
 def test_a_shell_has_no_connections():
     with pytest.raises(
         SettingMissing, match=r"PROJECT_EXPORT_STORE names the connection 'results' .* without `results@`"

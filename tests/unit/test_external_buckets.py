@@ -162,7 +162,7 @@ def test_an_endpoint_that_is_gone_is_a_refusal_that_may_be_retried(buckets: Buck
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limit requests to four seconds."""
-    monkeypatch.setattr("project_export.external.remote._LIMIT_SECONDS", 4)
+    monkeypatch.setattr("project_export.external.remote.LIMIT_SECONDS", 4)
 
 
 @pytest.mark.usefixtures("impatient")

@@ -105,7 +105,7 @@ def test_a_read_that_breaks_off_is_a_refusal(store: Store, monkeypatch: pytest.M
         raise flaky.ReadTimeoutError("Read timeout on endpoint URL")
 
     file = store.open(there(store))
-    monkeypatch.setattr("fsspec.implementations.memory.MemoryFile.readinto", broken, raising=False)
+    monkeypatch.setattr("fsspec.implementations.memory.MemoryFile.read", broken, raising=False)
     with pytest.raises(StoreRefused, match="ReadTimeoutError"):
         file.read()
 

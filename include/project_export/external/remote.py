@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import errno
 import io
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from project_export.external.base import External, Unsafe
-from project_export.store.bucket import Bucket
-from project_export.store.requests import Requests
+from project_export.store.bucket import BLOCK, LIMIT_SECONDS, Bucket
+from project_export.store.requests import Requests, asking
 
 AT_ONCE = 1 << 20
 """Bytes up to which a file is fetched with one request, if its size is known."""
-
-_BLOCK = 8 << 20
-"""Bytes of a larger file that one request fetches; a library's own choice may be more (s3fs: 50 MiB)."""
-_LIMIT_SECONDS = 120.0
-"""Time limit of a request. The libraries of object stores have limits and tries of their own, which nest, and may wait
-for a silent server many times as long."""
-_FAILED = "an earlier request for this file has failed"
 _VERSION = "?versionId="
 
 
@@ -30,7 +23,7 @@ class Remote(External):
     def __init__(self, bucket: Bucket) -> None:
         super().__init__(bucket.uri, bucket.refusals)
         self._bucket = bucket
-        self._requests = Requests(_LIMIT_SECONDS)
+        self._requests = Requests(LIMIT_SECONDS)
         self._seen = False
 
     def cancel(self) -> None:
@@ -59,11 +52,11 @@ class Remote(External):
         return file
 
     def _opened(self, fs: Any, path: str) -> BinaryIO:
-        file: BinaryIO = fs.open(path, "rb", block_size=_BLOCK)
+        file: BinaryIO = fs.open(path, "rb", block_size=BLOCK)
         if getattr(file, "details", {}).get("type", "file") != "file":
             file.close()
             raise FileNotFoundError(path)
-        return cast(BinaryIO, _File(file, self._requests))
+        return asking(file, self._requests)
 
 
 def _fetched(fs: Any, path: str, size: int) -> BinaryIO | None:
@@ -75,41 +68,3 @@ def _fetched(fs: Any, path: str, size: int) -> BinaryIO | None:
             return None
         raise
     return io.BytesIO(data) if len(data) <= size else None
-
-
-class _File(io.RawIOBase):
-    """An open file of an object store whose reads are requests.
-
-    After an error it cannot be used any more: the request may still be running, and would move its position.
-    """
-
-    def __init__(self, file: Any, requests: Requests) -> None:
-        self._file = file
-        self._requests = requests
-        self._failed = False
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        if self._failed:
-            raise OSError(_FAILED)
-        return int(self._file.seek(offset, whence))
-
-    def readinto(self, buffer: Any) -> int:
-        failed, self._failed = self._failed, True
-        if failed:
-            raise OSError(_FAILED)
-        # It must not write into the buffer: once it has been given up, the buffer may be in use again.
-        data = self._requests.run(lambda: self._file.read(len(buffer)))
-        self._failed = False
-        buffer[: len(data)] = data
-        return len(data)
-
-    def close(self) -> None:
-        if not self.closed:
-            super().close()
-            self._file.close()

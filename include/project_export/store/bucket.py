@@ -12,6 +12,11 @@ from project_export.credentials import Credentials, Opened
 from project_export.store.refusals import Refusals, remote_refusals
 from project_export.store.uris import without_connection
 
+BLOCK = 8 << 20
+"""Bytes of a file that one request fetches; a library's own choice may be more (s3fs: 50 MiB)."""
+LIMIT_SECONDS = 120.0
+"""Time limit of a request. The libraries of object stores have limits and tries of their own, which nest, and may wait
+for a silent server many times as long, or forever (s3fs, while it uploads)."""
 _S3_TRIES = 2
 """Tries of s3fs, of five by botocore each. They nest: with its own five, s3fs asks a silent server for half an hour."""
 

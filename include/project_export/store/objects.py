@@ -11,12 +11,16 @@ from typing import BinaryIO
 
 from project_export.errors import StoreRefused, StoreUnusable
 from project_export.store.base import JobKey, Store
-from project_export.store.bucket import Bucket
+from project_export.store.bucket import LIMIT_SECONDS, Bucket
 from project_export.store.refusals import OTHER_STEP, SET_UP, reading
 from project_export.store.remote import open_object, sign_object
+from project_export.store.requests import Requests, asking
 from project_export.store.temporary import TemporaryFile, sweep
 
 _sweep_once = cache(sweep)
+
+_SLOWEST = 256 << 10
+"""Bytes per second that an upload must reach."""
 
 
 class ObjectStore(Store):
@@ -29,6 +33,7 @@ class ObjectStore(Store):
         self.uri = bucket.uri
         self._bucket = bucket
         self._refusals = bucket.refusals
+        self._requests = Requests(LIMIT_SECONDS)
 
     @contextmanager
     def writing(self, job: JobKey, uri: str) -> Iterator[BinaryIO]:
@@ -51,7 +56,8 @@ class ObjectStore(Store):
         """See `Store.open`."""
         self._check(uri)
         with self._refusals(uri):
-            return reading(open_object(self._bucket.fs, self._bucket.path(uri)), uri, self._refusals)
+            file = self._requests.run(lambda: open_object(self._bucket.fs, self._bucket.path(uri)))
+            return reading(asking(file, self._requests), uri, self._refusals)
 
     def presigned(self, uri: str, seconds: int, name: str, content_type: str) -> str | None:
         """See `Store.presigned`."""
@@ -63,7 +69,7 @@ class ObjectStore(Store):
         """See `Store.remove`."""
         self._check(uri)
         with self._refusals(uri), suppress(FileNotFoundError):
-            self._bucket.fs.rm_file(self._bucket.path(uri))
+            self._requests.run(lambda: self._bucket.fs.rm_file(self._bucket.path(uri)))
 
     def files(self, job: JobKey) -> dict[str, int]:
         """See `Store.files`."""
@@ -99,13 +105,13 @@ class ObjectStore(Store):
     def _upload(self, path: Path, uri: str) -> None:
         fs, remote, sent = self._bucket.fs, self._bucket.path(uri), path.stat().st_size
         try:
-            fs.put_file(str(path), remote)
+            self._requests.run(lambda: fs.put_file(str(path), remote), LIMIT_SECONDS + sent / _SLOWEST)
         except FileNotFoundError as error:
             if not path.exists():
                 raise
             raise StoreUnusable(f"{uri}: no such bucket or folder: {error}. {SET_UP}") from error
         fs.invalidate_cache(remote)
-        stored = int(fs.info(remote)["size"])
+        stored = int(self._requests.run(lambda: fs.info(remote))["size"])
         if stored != sent:
             raise StoreRefused(f"{uri}: {sent} bytes were sent, and {stored} are stored. {OTHER_STEP}")
 
@@ -113,7 +119,7 @@ class ObjectStore(Store):
         """Yield the URI and size of each entry of a folder; the size of a folder is None."""
         fs, remote = self._bucket.fs, self._bucket.path(folder)
         fs.invalidate_cache(remote)
-        for entry in fs.ls(remote, detail=True):
+        for entry in self._requests.run(lambda: fs.ls(remote, detail=True)):
             path = str(entry["name"]).rstrip("/")
             if path.strip("/") != remote.strip("/"):  # some stores have an empty object for a folder
                 size = None if entry["type"] == "directory" else int(entry["size"] or 0)
