@@ -87,7 +87,7 @@ def state(ctx: Context, job: Job) -> str:
 def test_a_request_queues_a_job_with_what_was_asked(ctx: Context) -> None:
     job = requested(ctx, description="before the move")
     assert (job.state, job.run_id, job.requested_by, job.project_id) == ("queued", runs.RUN, "jane", 1)
-    assert (job.source, job.tree, job.consistency, job.plan) == ("source", "gitlab", "project", {})
+    assert (job.source, job.tree, job.consistency, job.plan) == ("source", "gitlab", "project", {"project": ""})
     assert (job.params["relations"], job.params["description"]) == (["labels"], "before the move")
     assert ctx.ledger.queries.job(job.id) == job
 
@@ -322,7 +322,7 @@ def test_a_create_that_fails_for_good_ends_its_job_with_the_reason(ctx: Context,
         created(ctx, project_id=4711)
     ended = ctx.ledger.queries.job(job.id)
     assert [(error.message, error.code) for error in ended.errors] == [(str(caught.value), "ProjectNotFound")]
-    assert (ended.state, ended.outcome, ended.plan) == ("failed", "failed", {})
+    assert (ended.state, ended.outcome, ended.plan) == ("failed", "failed", {"project": ""})
     assert conclude(ctx, runs.RUN, "the reason that the task gave") == ended
     assert [(notice.outcome, notice.facts["errors"]) for notice in told] == [("failed", [str(caught.value)])]
 

@@ -81,17 +81,18 @@
     if (!question || form.dataset.asked) return;
     event.preventDefault();
     form.dataset.asked = "yes";
-    const note = document.createElement("span"), label = button.textContent;
+    const note = document.createElement("span"), label = button.textContent, name = button.getAttribute("aria-label");
     note.className = "question";
     note.setAttribute("role", "alert");
     note.textContent = question;
     form.prepend(note);
     button.textContent = "Yes, " + label.toLowerCase();
+    button.removeAttribute("aria-label"); // the question before it names what it is about
     const no = document.createElement("button");
     no.type = "button";
     no.className = "button button-plain";
     no.textContent = "No";
-    no.addEventListener("click", () => { note.remove(); no.remove(); button.textContent = label; delete form.dataset.asked; button.focus(); });
+    no.addEventListener("click", () => { note.remove(); no.remove(); button.textContent = label; if (name) button.setAttribute("aria-label", name); delete form.dataset.asked; button.focus(); });
     form.append(no);
     no.focus();
   });
