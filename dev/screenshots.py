@@ -20,7 +20,11 @@ IMAGES = REPO / "docs" / "images"
 SCALE, RUN_SECONDS, SECONDS = 25.0, 300.0, 60
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 400, "height": 800}
 USER = "op"
-SETTINGS = {"PROJECT_EXPORT_UNIT_COST": "2000", "PROJECT_EXPORT_PRELOAD": "1"}
+SETTINGS = {
+    "PROJECT_EXPORT_UNIT_COST": "2000",
+    "PROJECT_EXPORT_PRELOAD": "1",
+    "PROJECT_EXPORT_SNAPSHOT_GRACE_SECONDS": "5",
+}
 
 
 def main() -> int:
@@ -39,10 +43,10 @@ def main() -> int:
 def _take(stack: Stack) -> None:
     url, rest, ledger = stack.airflow.url, stack.airflow.rest(USER), Ledger(make_engine(stack.ledger_uri))
     finished = _exported(rest, ledger, 1, "success")
-    with _without(stack, "REVOKE SELECT ON boards FROM reader", "GRANT SELECT ON boards TO reader"):
+    with _without_boards(stack):
         failed = _exported(rest, ledger, 2, "failed")
     with _browser() as browser, psycopg.connect(stack.postgres.uri("sample")) as connection:
-        connection.execute("LOCK TABLE labels")  # the next export is running until this connection is closed
+        connection.execute("LOCK TABLE label_priorities")  # the next export is running until this connection is closed
         rest.trigger(DAG_ID, {"project_id": 1})
         page = _logged_in(browser, url, stack.airflow.password(USER), "light", WIDE)
         page.goto(f"{url}/plugin/project-exports")
@@ -69,13 +73,17 @@ def _exported(rest: Rest, ledger: Ledger, project_id: int, expected: str) -> Job
 
 
 @contextmanager
-def _without(stack: Stack, take: str, give: str) -> Iterator[None]:
+def _without_boards(stack: Stack) -> Iterator[None]:
+    """Let the role that exports read every table but one."""
     with psycopg.connect(stack.postgres.uri("sample"), autocommit=True) as connection:
-        connection.execute(take.encode())
+        connection.execute(
+            "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader; REVOKE SELECT ON boards FROM reader;"
+            "REVOKE pg_read_all_data FROM reader"
+        )
         try:
             yield
         finally:
-            connection.execute(give.encode())
+            connection.execute("GRANT pg_read_all_data TO reader")
 
 
 @contextmanager
