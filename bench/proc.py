@@ -103,14 +103,16 @@ class BackendWatch(Watch):
 
 
 class ProgramWatch(Watch):
-    """Watches a process and everything it starts; `peaks` has the peak resident memory in MB by the program's name.
+    """Watches a process and everything it starts.
 
-    A peak that a process reaches less than 50 ms before its end may be missed.
+    peaks, private: the peak memory in MB by the program's name; resident, and without pages of files, which the system
+    can take back. What a process reaches less than 50 ms before its end may be missed.
     """
 
     def __init__(self, pid: int) -> None:
         super().__init__()
         self.peaks: dict[str, float] = {}
+        self.private: dict[str, float] = {}
         self._pid = pid
 
     def _pids(self) -> Iterable[int]:
@@ -123,6 +125,7 @@ class ProgramWatch(Watch):
     def _look(self, pid: int) -> None:
         name = Path(f"/proc/{pid}/comm").read_text().rstrip("\n")
         self.peaks[name] = max(self.peaks.get(name, 0.0), peak_mb(pid))
+        self.private[name] = max(self.private.get(name, 0.0), _status_mb(pid, "RssAnon"))
 
 
 def _cpu(who: int) -> float:

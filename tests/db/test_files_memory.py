@@ -20,7 +20,9 @@ from tests.repositories import git
 RELATIONS = "repository,uploads"
 GB = 1_000_000_000
 LOOSE = 300_000_000
-OURS_MB, GIT_MB = 200, 400
+OURS_MB = 200
+GIT_MB = 100
+"""Without pages of files: git also maps up to 256 MB of packs, and the whole of each loose object that it reads."""
 COMMAND = [sys.executable, "-c", "from project_export.cli import app; app()", "export", "--project-id", "1"]
 
 
@@ -46,9 +48,9 @@ def test_an_upload_and_a_repository_of_a_gigabyte_need_little_memory(sample_data
     assert process.returncode == 0, errors
     (archive,) = out.rglob("project.tar.gz")
     assert archive.stat().st_size > 2 * GB + LOOSE
-    git_mb = watch.peaks.pop("git")
+    del watch.peaks["git"]
     assert max(watch.peaks.values()) < OURS_MB
-    assert git_mb < GIT_MB
+    assert watch.private["git"] < GIT_MB
 
 
 def loose(repository: Path, size: int) -> None:

@@ -110,3 +110,4 @@ def test_the_peak_of_each_program_that_a_process_starts_is_seen() -> None:
         finally:
             os.killpg(process.pid, signal.SIGKILL)
     assert watch.peaks["sleep"] < 10
+    assert 45 < watch.private["tail"] <= watch.peaks["tail"]
