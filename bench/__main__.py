@@ -1,6 +1,6 @@
 """Compare project_export with its peers on generated data, and write a report.
 
-python -m bench [--issues 100000] [--largest 1000000] [--rounds 3] [--merge-mb 1000] [--files-mb 200]
+python -m bench [--issues 100000] [--largest 1000000] [--rounds 3] [--merge-mb 1000] [--files-mb 100]
                 [--check]
 """
 
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--largest", type=int, default=0, help="issues of the largest project, which only ours exports")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--merge-mb", type=int, default=1000, help="size of the parts to merge; 0: skip the merge")
-    parser.add_argument("--files-mb", type=int, default=200, help="size of repository and uploads; 0: skip files")
+    parser.add_argument("--files-mb", type=int, default=100, help="size of repository and uploads; 0: skip files")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a target is missed")
     parser.add_argument("--state", type=Path, default=data.STATE, help="folder for databases and reports")
     arguments = parser.parse_args()

@@ -41,12 +41,12 @@ class Way:
     programs: Sequence[str]
 
 
+_BUNDLE = 'git --git-dir="$REPOSITORY" {} bundle create -q - --all >/dev/null'
 # GNU tar does not read any file if its output is /dev/null, but /dev/zero is written as any other device.
 WAYS: Mapping[str, Mapping[str, Way]] = {
     "repository": {
-        "bundle": Way(
-            "`git bundle create - --all`", 'git --git-dir="$REPOSITORY" bundle create -q - --all >/dev/null', ["git"]
-        ),
+        "bundle": Way("`git bundle create - --all`", _BUNDLE.format(""), ["git"]),
+        "walk": Way("the same without bitmaps", _BUNDLE.format("-c pack.useBitmaps=false"), ["git"]),
         OURS: Way("project_export", "", ["git"]),
         "tar": Way("tar and gzip -6", 'tar -cC "$REPOSITORY" . | gzip -6 >/dev/null', ["tar", "gzip"]),
     },

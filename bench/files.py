@@ -1,6 +1,6 @@
 """Measure the ways to read a repository and uploads, each in a process of its own.
 
-python -m bench.files [--mb 200] [--rounds 3]
+python -m bench.files [--mb 100] [--rounds 3]
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 def main() -> None:
     """Run the command line: make the data, measure, and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m bench.files", description=__doc__)
-    parser.add_argument("--mb", type=int, default=200, help="size of the repository, and of the uploads")
+    parser.add_argument("--mb", type=int, default=100, help="size of the repository, and of the uploads")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--state", type=Path, default=data.STATE, help="folder for databases and files")
     arguments = parser.parse_args()

@@ -27,10 +27,10 @@ COMMITS = 20
 TEXTS, TEXT_BYTES = 100, 20_000
 UPLOADS = 5
 """Uploads for each MB of small ones: this many logs, and this many images that are nine times as large."""
-LOOSE = 10
+LOOSE = 20
 """One MB in LOOSE is in loose objects."""
 UNPACKED = 1 << 30
-"""An import of fewer objects than this becomes loose objects."""
+"""More objects than an import has."""
 
 
 @dataclass(frozen=True)
@@ -97,17 +97,26 @@ def _contents(megabytes: int) -> Iterator[tuple[str, Iterator[bytes]]]:
 
 
 def _commit(repository: Path, megabytes: int) -> None:
-    """Add commits to a new branch: most of their objects are packed, the last ones are loose."""
+    """Add commits to a new branch: most of their objects are in one pack, as housekeeping makes it, the last are loose.
+
+    Raises CalledProcessError if git fails.
+    """
     packed = megabytes - max(megabytes // LOOSE, 1)
-    for unpacked, numbers in ((1, range(packed)), (UNPACKED, range(packed, megabytes))):
-        options = ("-c", "core.compression=1", "-c", f"fastimport.unpackLimit={unpacked}")
-        command = ["git", f"--git-dir={repository}", *options, "fast-import", "--quiet"]
-        with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
-            assert process.stdin is not None
-            for number in numbers:
-                process.stdin.writelines(_commits(number, number == numbers[0] > 0))
-        if process.returncode:
-            raise RuntimeError(f"git fast-import ended with exit code {process.returncode}; stderr has the reason")
+    _import(repository, range(packed), unpacked=1)
+    subprocess.run(["git", f"--git-dir={repository}", "repack", "-adq"], check=True)
+    _import(repository, range(packed, megabytes), unpacked=UNPACKED)
+
+
+def _import(repository: Path, megabytes: range, unpacked: int) -> None:
+    """Add commits. unpacked: the number of objects below which they become loose ones."""
+    options = ("-c", "core.compression=1", "-c", f"fastimport.unpackLimit={unpacked}")
+    command = ["git", f"--git-dir={repository}", *options, "fast-import", "--quiet"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        for number in megabytes:
+            process.stdin.writelines(_commits(number, number == megabytes[0] > 0))
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
 
 
 def _commits(megabyte: int, resumed: bool) -> Iterator[bytes]:

@@ -21,7 +21,7 @@ RELATIONS = "repository,uploads"
 GB = 1_000_000_000
 LOOSE = 300_000_000
 OURS_MB = 200
-GIT_MB = 100
+GIT_MB = 160
 """Without pages of files: git also maps up to 256 MB of packs, and the whole of each loose object that it reads."""
 COMMAND = [sys.executable, "-c", "from project_export.cli import app; app()", "export", "--project-id", "1"]
 
