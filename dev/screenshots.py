@@ -56,7 +56,7 @@ def _take(stack: Stack) -> None:
         page.wait_for_timeout(8000)  # the running job is seen in its middle
         _shot(page, "exports")
         page.goto(f"{url}/project-exports/jobs/{finished.id}")
-        page.locator("#contents-found table").first.wait_for()
+        page.locator("#contents-found table").first.wait_for(state="attached")
         _shot(page, "job", whole=True)
         dark = _logged_in(browser, url, stack.airflow.password(USER), "dark", NARROW)
         dark.goto(f"{url}/project-exports/jobs/{failed.id}")
