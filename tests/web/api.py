@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from unittest.mock import patch
 
 import httpx
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from project_export.steps import Context
@@ -54,6 +56,14 @@ class Api:
         return name not in self.gone
 
 
+@cache
+def _routes() -> FastAPI:
+    """Build the app once: that takes longer than most tests."""
+    from project_export.airflow.web.gitlab.build import routes
+
+    return routes()
+
+
 @contextmanager
 def mounted(ctx: Context, base: str = "") -> Iterator[Api]:
     """Mount the API as Airflow does: below a base path, in middlewares that compress bodies and cut them in pieces."""
@@ -61,13 +71,11 @@ def mounted(ctx: Context, base: str = "") -> Iterator[Api]:
     from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
     from airflow.models.dag import DagModel
     from airflow.models.revoked_token import RevokedToken
-    from fastapi import FastAPI
     from fastapi.middleware.gzip import GZipMiddleware
     from starlette.middleware.base import BaseHTTPMiddleware
 
     from project_export.airflow.web import callers, server, starting
     from project_export.airflow.web.gitlab.asked import asked_airflow
-    from project_export.airflow.web.gitlab.build import routes
     from project_export.airflow.web.gitlab.paths import AsSent
 
     manager = create_auth_manager()
@@ -75,7 +83,8 @@ def mounted(ctx: Context, base: str = "") -> Iterator[Api]:
     for name, role in ROLES.items():
         claims = manager.serialize_user(SimpleAuthManagerUser(username=name, role=role))
         _, tokens[name] = ctx.ledger.tokens.create(name, "test", claims, HOUR)
-    app = routes()
+    app = _routes()
+    app.dependency_overrides.clear()
     airflow = FastAPI(root_path=base)
     airflow.mount("/api/v4", AsSent(app))
     airflow.add_middleware(BaseHTTPMiddleware, dispatch=lambda request, answer: answer(request))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,17 +52,26 @@ def jobs(ctx: Context) -> JobsOf:
     return JobsOf(ctx.ledger)
 
 
+@cache
+def _page_app() -> Any:
+    """Build the app once: that takes longer than most tests."""
+    from project_export.airflow.web import page
+
+    return page.app()
+
+
 @pytest.fixture
 def page(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
     """The page for a user who may do everything."""
     from fastapi.testclient import TestClient
 
-    from project_export.airflow.web import access, page
+    from project_export.airflow.web import access
     from project_export.airflow.web.callers import Caller, page_caller
     from project_export.airflow.web.pages import parts
     from project_export.airflow.web.server import context
 
-    app = page.app()
+    app = _page_app()
+    app.dependency_overrides.clear()
     shown = Page(TestClient(app, base_url="http://airflow.test", raise_server_exceptions=False), ctx)
 
     class Airflow:

@@ -162,6 +162,7 @@ INJECTIONS = [
 ]
 
 
+@pytest.mark.slow
 def test_ids_and_names_cannot_change_a_statement(api: Api, generated: str) -> None:
     def state() -> Any:
         tables = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'"

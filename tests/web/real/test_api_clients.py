@@ -113,6 +113,7 @@ def test_relations_and_their_batches_are_fetched_with_the_same_client(stage: Sta
     assert len(gzip.decompress(answer.content).splitlines()) == one["total_objects_count"]
 
 
+@pytest.mark.slow
 def test_an_archive_is_sent_to_the_url_of_an_upload(stage: Stage) -> None:
     export = client(stage, token_of(stage, "user")).projects.get(2, lazy=True).exports
     upload = {"url": f"{stage.receiver.url}{UP}?key=s3cret", "http_method": "POST"}
@@ -124,6 +125,7 @@ def test_an_archive_is_sent_to_the_url_of_an_upload(stage: Stage) -> None:
     assert (sent.method, hashlib.sha256(sent.body).hexdigest()) == ("POST", job.archive_sha256)
 
 
+@pytest.mark.slow
 def test_a_failed_export_gives_its_reason(stage: Stage) -> None:
     export = client(stage, token_of(stage, "op")).projects.get(3, lazy=True).exports
     stage.sql("REVOKE SELECT ON labels FROM stage_reader")

@@ -24,7 +24,7 @@ BRIGHTNESS = """body => ["backgroundColor", "color"].map(name => {
     canvas.fillRect(0, 0, 1, 1);
     return canvas.getImageData(0, 0, 1, 1).data.slice(0, 3).reduce((sum, one) => sum + one);
 })"""
-LOOKS = pytest.mark.parametrize("look", [{"dark": False, "width": 1280}, {"dark": True, "width": 400}], ids=str)
+WIDE, NARROW = {"dark": False, "width": 1280}, {"dark": True, "width": 400}
 
 
 def exports(page: Any, stage: Stage) -> Any:
@@ -73,7 +73,7 @@ def unreadable(stage: Stage, table: str) -> Iterator[None]:
         stage.sql(f"GRANT SELECT ON {table} TO stage_reader")
 
 
-@LOOKS
+@pytest.mark.parametrize("look", [WIDE, pytest.param(NARROW, marks=pytest.mark.slow)], ids=("wide", "narrow"))
 def test_an_export_is_started_watched_and_downloaded_on_the_page(
     stage: Stage, login: Login, tmp_path: Path, look: dict[str, Any]
 ) -> None:
@@ -100,7 +100,7 @@ def test_an_export_is_started_watched_and_downloaded_on_the_page(
     assert downloading.value.suggested_filename.endswith("_export.tar.gz")
 
 
-@LOOKS
+@pytest.mark.parametrize("look", [pytest.param(WIDE, marks=pytest.mark.slow), NARROW], ids=("wide", "narrow"))
 def test_a_failed_job_shows_its_error_and_is_retried_on_the_page(
     stage: Stage, login: Login, look: dict[str, Any]
 ) -> None:
@@ -138,11 +138,12 @@ def test_a_running_export_is_cancelled_after_a_question(stage: Stage, login: Log
 
 def test_the_tab_of_a_run_shows_its_job_and_helps_elsewhere(stage: Stage, login: Login) -> None:
     page = login("viewer")
-    run = next(run for run in stage.runs() if stage.ledger.queries.job_of_run(f"{DAG_ID}/{run.id}"))
-    page.goto(f"{stage.airflow.url}/dags/{DAG_ID}/runs/{run.id}")
+    job = next(one.job for one in stage.ledger.queries.jobs() if one.job.plan.get("project"))
+    run_id = job.run_id.partition("/")[2]
+    page.goto(f"{stage.airflow.url}/dags/{DAG_ID}/runs/{run_id}")
     page.get_by_role("link", name="Project export", exact=True).click()
     frame = page.frame_locator("iframe")
-    frame.get_by_role("heading", name=re.compile("acme.tools.project-")).wait_for()
+    frame.get_by_role("heading", name=job.plan["project"]).wait_for()
 
     other = stage.rest.call("GET", "/dags/prune_exports/dagRuns?limit=1")["dag_runs"]
     other_id = other[0]["dag_run_id"] if other else stage.rest.trigger("prune_exports", {"dry_run": True})
