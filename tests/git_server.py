@@ -7,7 +7,7 @@ import subprocess
 import threading
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -47,8 +47,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.paths.append(self.path)
-        commands = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
-        # Other processes, such as workers of the tests, may have any word in their titles.
+        # Only what this process has started: other workers of the tests call git at the same time.
+        commands = []
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error):  # it has just ended
+                commands.append(process.cmdline())
         programs = ((Path(words[0]).name, words) for words in commands if words)
         self.server.seen |= {" ".join(words) for name, words in programs if name.startswith("git")}
         expected = "Basic " + b64encode(f"oauth2:{SECRET}".encode()).decode()
