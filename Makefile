@@ -44,7 +44,7 @@ quick: setup
 
 # Run all checks, then all tests that are not slow.
 test: lint
-	$(BIN)/python -m pytest -n 3 --no-loadscope-reorder -m "not slow"
+	$(BIN)/python -m pytest -n 2 --no-loadscope-reorder -m "not slow"
 
 # Inject every fault that an export must survive into a real Airflow, print the results, then run the slow tests.
 chaos: setup
