@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +15,13 @@ FOLDERS = ("tests/dags/", "tests/web/real/")
 """Where the tests are that may use it; `conftest` gives them to one worker."""
 
 _running: list[Stage] = []
+
+
+@pytest.fixture(scope="session")
+def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep what is imported from Airflow by tests from making files in the home folder."""
+    os.environ["AIRFLOW_HOME"] = str(tmp_path_factory.mktemp("airflow-home"))
+    import airflow  # noqa: F401 - it replaces the handlers of the root logger, which must not be those of caplog
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -51,12 +50,6 @@ def token(faulty_airflow: FaultyAirflow, user: str) -> dict[str, str]:
     credentials = {"username": user, "password": faulty_airflow.airflow.password(user)}
     answer = httpx.post(f"{faulty_airflow.airflow.url}/auth/token", json=credentials, timeout=60)
     return {"PRIVATE-TOKEN": str(answer.json()["access_token"])}
-
-
-@pytest.fixture(scope="module")
-def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep what is imported from Airflow here from making files in the home folder."""
-    os.environ["AIRFLOW_HOME"] = str(tmp_path_factory.mktemp("airflow-home"))
 
 
 @pytest.fixture

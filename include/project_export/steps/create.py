@@ -9,7 +9,7 @@ from functools import partial
 
 from project_export.archive.oversize import too_large
 from project_export.errors import BadRequest, MoveRefused, NotAllowed, StoreRefused
-from project_export.ledger import Job, JobRequest, being_exported
+from project_export.ledger import Job, being_exported
 from project_export.ledger.states import FAILED
 from project_export.plan import Plan
 from project_export.request import Request
@@ -19,6 +19,7 @@ from project_export.steps.context import Context
 from project_export.steps.ending import ending
 from project_export.steps.planning import bound_tree, plan_export
 from project_export.steps.preflight import SET_UP, all_at_once
+from project_export.steps.request import job_request
 from project_export.steps.upload import check_upload
 
 log = logging.getLogger(__name__)
@@ -121,17 +122,8 @@ def _create(
         if found.id != job.id:
             return _taken(request, run_id, found)
     plan = _plan(ctx, request)
-    wanted = JobRequest(
-        source=ctx.source,
-        tree=ctx.tree.name,
-        project_id=request.project_id,
-        run_id=run_id,
-        requested_by=requested_by,
-        consistency=request.consistency or ctx.settings.consistency,
-        params=request.kept(),
-        plan=plan.as_json(),
-        grace_seconds=round(ctx.settings.snapshot_grace_seconds) if watched else 0,
-    )
+    grace_seconds = round(ctx.settings.snapshot_grace_seconds) if watched else 0
+    wanted = job_request(ctx, request, run_id, requested_by, plan.as_json(), grace_seconds)
     if job is None:
         job = made_active(ctx, request.project_id, run_alive, partial(ctx.ledger.jobs.open, wanted, plan.planned))
         if job.run_id != run_id:

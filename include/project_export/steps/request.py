@@ -7,6 +7,8 @@ between, the job is cancelled once it has waited for too long.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 from project_export.errors import WHOLE, Failure, MoveRefused
 from project_export.ledger import Job, JobRequest, being_exported
@@ -41,7 +43,19 @@ def request_export(
         raise being_exported(other)
     if request.upload_url:
         check_upload(ctx, request.upload_url)
-    wanted = JobRequest(
+    wanted = job_request(ctx, request, run_id, requested_by, {"project": project})
+    job = made_active(ctx, request.project_id, run_alive, lambda: ctx.ledger.jobs.queue(wanted))
+    if job.run_id != run_id:
+        raise being_exported(job)
+    log.info("job %d of project %d is queued for run %s", job.id, job.project_id, run_id)
+    return job
+
+
+def job_request(
+    ctx: Context, request: Request, run_id: str, requested_by: str, plan: Mapping[str, Any], grace_seconds: int = 0
+) -> JobRequest:
+    """Return what the ledger keeps of a request. plan: what is known of it so far."""
+    return JobRequest(
         source=ctx.source,
         tree=ctx.tree.name,
         project_id=request.project_id,
@@ -49,13 +63,9 @@ def request_export(
         requested_by=requested_by,
         consistency=request.consistency or ctx.settings.consistency,
         params=request.kept(),
-        plan={"project": project},
+        plan=plan,
+        grace_seconds=grace_seconds,
     )
-    job = made_active(ctx, request.project_id, run_alive, lambda: ctx.ledger.jobs.queue(wanted))
-    if job.run_id != run_id:
-        raise being_exported(job)
-    log.info("job %d of project %d is queued for run %s", job.id, job.project_id, run_id)
-    return job
 
 
 def refuse(ctx: Context, job_id: int, reason: str) -> bool:

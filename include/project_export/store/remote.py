@@ -9,14 +9,13 @@ from typing import Any
 
 from fsspec.asyn import sync
 
-_BLOCK = 8 << 20
-"""Bytes that one request fetches, and that an open file keeps, where an object is read in blocks."""
+from project_export.store.bucket import BLOCK
 
 
 def open_object(fs: Any, path: str) -> Any:
     """Return an object as an unbuffered or buffered file. Raises what the file system raises."""
     fs.invalidate_cache(path)  # a process that runs for long may know the size of an older object
-    return _S3Object(fs, path) if "s3" in _protocols(fs) else fs.open(path, "rb", block_size=_BLOCK)
+    return _S3Object(fs, path) if "s3" in _protocols(fs) else fs.open(path, "rb", block_size=BLOCK)
 
 
 def sign_object(fs: Any, path: str, seconds: int, name: str, content_type: str) -> str | None:
