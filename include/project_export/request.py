@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
 from typing import Any, Literal, get_args
 
 from project_export.errors import BadRequest, nearest
+from project_export.ledger import Mode
 from project_export.send import Url, shown
 from project_export.settings import Consistency
 from project_export.tree import Parameter, Tree
@@ -15,6 +17,7 @@ from project_export.tree.parameters import RESERVED
 IfRunning = Literal["fail", "join", "wait"]
 AfterExport = Literal["notify", "none", "upload"]
 _METHODS = ("PUT", "POST")
+_TIMES = ("window_start", "window_end")
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Request:
     if_running: what to do while another run exports the project: fail, join that run, or wait (the step fails, and the
     caller waits). fail_fast: whether the first relation that fails for good cancels all others.
     after_export: what to do with the archive. upload_url, upload_http_method: the target of an upload.
+    mode, window_start, window_end: the whole project, or what changed in a window; see `ledger.Job`.
     parameters: values of the tree's parameters by name; None keeps the source's own values.
     """
 
@@ -37,6 +41,9 @@ class Request:
     after_export: AfterExport = "notify"
     upload_url: str | None = field(default=None, repr=False)
     upload_http_method: str = "PUT"
+    mode: Mode = "full"
+    window_start: datetime | None = None
+    window_end: datetime | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -75,12 +82,14 @@ class Request:
             _one_of(params, "if_running", get_args(IfRunning)),
             fail_fast,
             *_after_export(params),
+            *_window(params),
             parameters={name: _given(params, declared) for name, declared in tree.parameters.items()},
         )
 
     def kept(self) -> dict[str, Any]:
         """Return what a job keeps of its request: everything but the secrets of the URL."""
         kept = {**asdict(self), "upload_url": self.upload_url and shown(self.upload_url)}
+        kept |= {name: kept[name] and kept[name].isoformat() for name in _TIMES}
         return {**kept.pop("parameters"), **kept}
 
 
@@ -106,6 +115,32 @@ def _after_export(params: Mapping[str, Any]) -> tuple[Any, str | None, Any]:
     if url is not None:
         Url.parse(url)
     return after_export, url, _one_of(params, "upload_http_method", _METHODS)
+
+
+def _window(params: Mapping[str, Any]) -> tuple[Any, datetime | None, datetime | None]:
+    mode = _one_of(params, "mode", get_args(Mode))
+    start, end = (_time(params, name) for name in _TIMES)
+    if mode == "full" and (start or end):
+        raise BadRequest("window_start and window_end are for mode=changes only")
+    if mode == "changes" and not (start and end):
+        raise BadRequest("mode=changes needs window_start and window_end")
+    if start and end and start >= end:
+        raise BadRequest(f"window_start must be before window_end; got {start.isoformat()} and {end.isoformat()}")
+    return mode, start, end
+
+
+def _time(params: Mapping[str, Any], name: str) -> datetime | None:
+    """Return a param that is a time, in UTC; None if it is not given."""
+    value = params.get(name) or None
+    if value is None:
+        return None
+    try:
+        time = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise BadRequest(f"{name} must be a time with its zone, such as 2026-11-28T00:00:00Z; got {value!r}")
+    return time.astimezone(timezone.utc)
 
 
 def _one_of(params: Mapping[str, Any], name: str, valid: Sequence[str]) -> Any:

@@ -83,6 +83,15 @@ def test_a_request_without_a_project_id_is_refused() -> None:
         ({"description": "a\0b"}, "description must be a string without NUL"),
         ({"description": "a\ud800b"}, "description must be a string without NUL"),
         ({"consistency": "none"}, "consistency must be relation or project; got 'none'"),
+        ({"mode": "delta"}, "mode must be one of full, changes; got 'delta'"),
+        ({"mode": "changes"}, "mode=changes needs window_start and window_end"),
+        ({"window_end": "2026-11-28T00:00:00Z"}, "window_start and window_end are for mode=changes only"),
+        ({"mode": "changes", "window_start": "yesterday", "window_end": "2026-11-28"}, "window_start must be a time"),
+        ({"mode": "changes", "window_start": "2026-11-28T00:00:00"}, "with its zone"),
+        (
+            {"mode": "changes", "window_start": "2026-11-28T01:00:00+01:00", "window_end": "2026-11-28T00:00:00Z"},
+            "window_start must be before window_end",
+        ),
     ],
 )
 def test_a_wrong_parameter_is_refused_with_what_is_valid(params: dict[str, Any], said: str) -> None:

@@ -80,6 +80,19 @@ def export_params() -> dict[str, Param]:
                 "one run then reports everything that is wrong, and clearing it exports only what failed."
             ),
         ),
+        "mode": Param(
+            "full",
+            enum=["full", "changes"],
+            values_display={
+                "full": "full: the whole project",
+                "changes": "changes: the records that changed in a window of time",
+            },
+            title="Mode",
+            description="An archive of changes complements an earlier archive of the project; it replaces none.",
+            section="Window",
+        ),
+        "window_start": _time("Start of the window", "Records that changed at this time or later are exported."),
+        "window_end": _time("End of the window", "Records that changed before this time are exported."),
         "after_export": Param(
             "notify",
             enum=["notify", "none", "upload"],
@@ -111,6 +124,17 @@ def export_params() -> dict[str, Param]:
             section="After the export",
         ),
     }
+
+
+def _time(title: str, description: str) -> Param:
+    return Param(
+        None,
+        type=["null", "string"],
+        format="date-time",
+        title=title,
+        description=f"{description} For the mode changes only.",
+        section="Window",
+    )
 
 
 def _param(declared: Parameter) -> Param:

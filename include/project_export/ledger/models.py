@@ -22,10 +22,10 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from project_export.ledger.columns import BigKey, UtcDateTime, clock, lower_path
-from project_export.ledger.records import Outcome
+from project_export.ledger.records import Mode, Outcome
 from project_export.ledger.states import PENDING, STATES
 
-REVISION = "0010"
+REVISION = "0011"
 """The migration that these models need; a test compares it with the newest one."""
 
 
@@ -74,20 +74,30 @@ class ProjectExportJob(Base):
     finished_at: Mapped[datetime | None]
     grace_seconds: Mapped[int] = mapped_column(server_default=text("0"))
     outcome: Mapped[str | None]
+    mode: Mapped[str] = mapped_column(server_default=text("'full'"))
+    predecessor_id: Mapped[int | None]
+    waiting: Mapped[bool] = mapped_column(server_default=false())
+    window_start: Mapped[datetime | None]
+    window_end: Mapped[datetime | None]
 
     __table_args__ = (
         CheckConstraint(_among("state", STATES), name="project_export_job_state"),
         CheckConstraint(_among("outcome", get_args(Outcome)), name="project_export_job_outcome"),
         CheckConstraint(_among("consistency", ("relation", "project")), name="project_export_job_consistency"),
         CheckConstraint("project_id > 0", name="project_export_job_project_id"),
+        CheckConstraint(_among("mode", get_args(Mode)), name="project_export_job_mode"),
+        CheckConstraint(
+            "(mode = 'changes') = (window_end IS NOT NULL) AND (window_start IS NULL OR window_start < window_end)",
+            name="project_export_job_window",
+        ),
         Index(
             "project_export_job_active",
             "source",
             "tree",
             "project_id",
             unique=True,
-            postgresql_where=text(_among("state", PENDING)),
-            sqlite_where=text(_among("state", PENDING)),
+            postgresql_where=text(f"{_among('state', PENDING)} AND NOT waiting"),
+            sqlite_where=text(f"{_among('state', PENDING)} AND NOT waiting"),
         ),
         Index("project_export_job_run", "run_id"),
         Index("project_export_job_ended", "finished_at"),

@@ -12,13 +12,17 @@ from project_export.errors import Failure
 Outcome = Literal["finished", "failed", "cancelled"]
 """How a job ended, as it is reported. cancelled: it failed because its run is gone."""
 
+Mode = Literal["full", "changes"]
+"""What a job exports: the whole project, or the records that changed in a window of time."""
+
 
 @dataclass(frozen=True)
 class JobRequest:
     """What a new job exports, and for whom.
 
     source: the connection id (or a name) of the database that is read; run_id: the run that owns the job;
-    grace_seconds: how long its snapshot is kept after a failure.
+    grace_seconds: how long its snapshot is kept after a failure. window_start, window_end, predecessor_id: see `Job`.
+    waiting: the job waits for its turn, so the project may have another active job.
     """
 
     source: str
@@ -30,6 +34,11 @@ class JobRequest:
     params: Mapping[str, Any] = field(default_factory=dict)
     plan: Mapping[str, Any] = field(default_factory=dict)
     grace_seconds: int = 0
+    mode: Mode = "full"
+    window_start: datetime | None = None
+    window_end: datetime | None = None
+    predecessor_id: int | None = None
+    waiting: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,10 @@ class Planned:
 class Job:
     """A row of project_export_job. outcome: how it ended, None while it is active.
 
-    A job that was queued for a run has neither a plan nor rows until that run starts it.
+    A job that was queued for a run has neither a plan nor rows until that run starts it. waiting: it is queued and
+    waits for its turn. window_start, window_end: of mode `changes`, the window whose changes it exports, with its start
+    and without its end; without a start it has everything up to the end. predecessor_id: the job whose window ends
+    where this one starts.
     """
 
     id: int
@@ -81,6 +93,11 @@ class Job:
     finished_at: datetime | None
     grace_seconds: int
     outcome: Outcome | None
+    mode: Mode
+    predecessor_id: int | None
+    waiting: bool
+    window_start: datetime | None
+    window_end: datetime | None
 
     @property
     def planned(self) -> bool:

@@ -65,6 +65,9 @@ def job_request(
         params=request.kept(),
         plan=plan,
         grace_seconds=grace_seconds,
+        mode=request.mode,
+        window_start=request.window_start,
+        window_end=request.window_end,
     )
 
 

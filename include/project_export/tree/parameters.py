@@ -18,6 +18,7 @@ TYPES: Mapping[str, type[object] | tuple[type[object], ...]] = {
 
 RESERVED = (
     *("project_id", "relations", "consistency", "if_running", "fail_fast"),
+    *("mode", "window_start", "window_end"),
     *("after_export", "upload_url", "upload_http_method"),
 )
 """What a request has whatever the tree; no parameter may have such a name."""
