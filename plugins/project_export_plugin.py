@@ -10,10 +10,16 @@ _PAGE = "project-exports"
 
 
 class ProjectExportPlugin(AirflowPlugin):
-    """The page and the API. Both are built at their first request."""
+    """The page and the API. Each is built at its first request."""
 
     name = "project_export"
     fastapi_apps = [  # noqa: RUF012 (Airflow's own form)
+        {
+            # Before the page, which would take this prefix, too.
+            "app": LazyApp("project_export.airflow.web.gitlab", "sources_app"),
+            "url_prefix": f"/{_PAGE}/sources",
+            "name": "GitLab's export API for further sources",
+        },
         {
             "app": LazyApp("project_export.airflow.web.page", "app"),
             "url_prefix": f"/{_PAGE}",

@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from project_export.errors import SettingMissing, SettingRefused, listed, nearest
-from project_export.variables import PREFIX, variable
+from project_export.variables import PREFIX, own_values, variable
 
 Consistency = Literal["relation", "project"]
 MissingFiles = Literal["fail", "report"]
@@ -38,7 +38,9 @@ _RULES: Mapping[str, str] = {
 """What a value must be, by pydantic's type of error, with the names of its context."""
 
 _GUARDS: dict[str, Any] = {"environment_only": "it guards what an export may read and write"}
-_PARSED: dict[str, Any] = {"environment_only": "the DAG file reads it when it is parsed"}
+_PARSED: dict[str, Any] = {"environment_only": "the DAG file reads it when it is parsed", "shared": True}
+_SHARED: dict[str, Any] = {"shared": True}
+_PER_SOURCE: dict[str, Any] = {**_GUARDS, "per_source": True}
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,22 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore")
 
-    source_conn_id: str = Field("project_export_source", description="Connection id of the database to export from.")
-    ledger_conn_id: str = Field("project_export_ledger", description="Connection id of the ledger's database.")
+    source_conn_id: str = Field(
+        "project_export_source",
+        description="Connection id of the database to export from; with several sources, of the default one.",
+        json_schema_extra=_SHARED,
+    )
+    sources: str = Field(
+        "",
+        description="Connection ids of further databases that may be exported from, separated by commas. Each may have"
+        " settings of its own: PROJECT_EXPORT_TREE__CRM is the tree of the source crm.",
+        json_schema_extra={**_PARSED, **_GUARDS},
+    )
+    ledger_conn_id: str = Field(
+        "project_export_ledger",
+        description="Connection id of the ledger's database.",
+        json_schema_extra=_SHARED,
+    )
     tree: str = Field(
         "gitlab", description="A tree shipped with the package, or the path of a YAML file.", json_schema_extra=_GUARDS
     )
@@ -84,7 +100,7 @@ class Settings(BaseSettings):
         "",
         description="Tables and columns that the source may lack although its version has them, separated by commas:"
         " issues.title,notes. They are left out and reported as omissions.",
-        json_schema_extra=_GUARDS,
+        json_schema_extra=_PER_SOURCE,
     )
     store: str = Field(
         "",
@@ -98,7 +114,7 @@ class Settings(BaseSettings):
         " names that the tree declares. GitLab's: repositories (or repositories.STORAGE), uploads, lfs_objects,"
         " external_diffs. A bucket may have a connection: uploads=s3://CONN_ID@bucket/prefix. What is in a location"
         " that is not set is not exported, and counted as an omission.",
-        json_schema_extra=_GUARDS,
+        json_schema_extra=_PER_SOURCE,
     )
     missing_files: MissingFiles = Field(
         "fail",
@@ -177,9 +193,14 @@ class Settings(BaseSettings):
     )
     snapshot_max_seconds: float = Field(6 * 3600, gt=0, description="Maximum age of a shared snapshot.")
     archive_hours: float = Field(
-        24, gt=0, description="Age at which an archive is pruned, counted from the end of its export."
+        24,
+        gt=0,
+        description="Age at which an archive is pruned, counted from the end of its export.",
+        json_schema_extra=_SHARED,
     )
-    job_days: float = Field(7, gt=0, description="Age at which an ended job is pruned, with its parts and rows.")
+    job_days: float = Field(
+        7, gt=0, description="Age at which an ended job is pruned, with its parts and rows.", json_schema_extra=_SHARED
+    )
     notify_email: str = Field("", description="Email addresses for notices, separated by commas.")
     notify_webhook: str = Field("", description="Connection id of a webhook that gets notices as JSON.")
     upload_allow_private: bool = Field(
@@ -200,37 +221,46 @@ class Settings(BaseSettings):
         "",
         description="Views, foreign tables, and tables outside the root table's schema that an export may read, as"
         " schema.table, quoted as in SQL, separated by commas.",
-        json_schema_extra=_GUARDS,
+        json_schema_extra=_PER_SOURCE,
     )
     access: str = Field(
         "",
         description="Who may export which projects: USER=PROJECT,PROJECT, separated by semicolons. USER is a name,"
         " team:NAME or * (everybody); PROJECT is an id, a path, group/* (with subgroups) or * (all):"
         " alice=42,group/app; team:data=group/*; *=public/*. Unset: everybody whom Airflow allows to.",
-        json_schema_extra=_GUARDS,
+        json_schema_extra=_PER_SOURCE,
     )
     api_exports_per_minute: int = Field(
-        6, ge=0, description="Maximum number of exports that a user may start per minute through the API; 0: no limit."
+        6,
+        ge=0,
+        description="Maximum number of exports that a user may start per minute through the API; 0: no limit.",
+        json_schema_extra=_SHARED,
     )
     api_downloads_per_minute: int = Field(
         6,
         ge=0,
         description="Maximum number of downloads that a user may start per minute through the API; 0: no limit.",
+        json_schema_extra=_SHARED,
     )
-    token_max_days: int = Field(365, ge=1, description="Maximum age of a token of the API, from its creation.")
+    token_max_days: int = Field(
+        365, ge=1, description="Maximum age of a token of the API, from its creation.", json_schema_extra=_SHARED
+    )
     presigned_downloads: bool = Field(
         False,
         description="Whether downloads redirect to a presigned URL of the object store, which clients must be able to"
         " reach; otherwise the API server streams them.",
     )
     ledger_listen: bool = Field(
-        True, description="Whether waiters LISTEN for changes of the ledger; otherwise they poll once a second."
+        True,
+        description="Whether waiters LISTEN for changes of the ledger; otherwise they poll once a second.",
+        json_schema_extra=_SHARED,
     )
 
     @classmethod
-    def over(cls, *layers: Layer) -> Settings:
+    def over(cls, *layers: Layer, source: str = "") -> Settings:
         """Return the settings: each from the environment, else from the first layer that has it, else its default.
 
+        source: the connection id whose own variables come before all others; one that is empty means the default.
         Raises SettingRefused, which lists every setting that has an invalid value or is in the wrong place.
         """
         problems = [problem for layer in layers for problem in layer.problems()]
@@ -243,7 +273,9 @@ class Settings(BaseSettings):
             environment = cls()
             for name in environment.model_fields_set:
                 given.pop(name, None)
-            settings = cls(**given)
+            its = own_values(source)
+            where |= {name: variable(name, source) for name in its}
+            settings = cls(**given | {name: value or cls.model_fields[name].default for name, value in its.items()})
         except ValidationError as error:
             problems += refusals(error, where)
         if problems:
@@ -264,12 +296,21 @@ class Settings(BaseSettings):
         return value
 
 
-ENVIRONMENT_ONLY: Mapping[str, str] = {
-    name: str(extra["environment_only"])
+_EXTRAS: Mapping[str, Mapping[str, Any]] = {
+    name: field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
     for name, field in Settings.model_fields.items()
-    if isinstance(extra := field.json_schema_extra, dict)
+}
+
+ENVIRONMENT_ONLY: Mapping[str, str] = {
+    name: str(extra["environment_only"]) for name, extra in _EXTRAS.items() if "environment_only" in extra
 }
 """The settings that only the environment may set, and why."""
+
+SHARED = frozenset(name for name, extra in _EXTRAS.items() if "shared" in extra)
+"""The settings that hold for all sources, so that none may have its own."""
+
+PER_SOURCE = frozenset(name for name, extra in _EXTRAS.items() if "per_source" in extra)
+"""The settings about what is in a source: those of the default one must not count for another."""
 
 
 def refusals(error: ValidationError, where: Mapping[str, str] | None = None) -> list[str]:

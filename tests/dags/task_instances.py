@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-UNIT = {"job_id": 7, "unit": 0, "title": "issues", "alone": False, "shared": True}
+UNIT = {"job_id": 7, "source": "project_export_source", "unit": 0, "title": "issues", "alone": False, "shared": True}
 """A unit of a job, as create returns it."""
 
 
@@ -45,7 +45,7 @@ def task_context(monkeypatch: pytest.MonkeyPatch, ctx: Any = None) -> None:
     """Let tasks run with this context of the steps."""
     import project_export.airflow.context as module
 
-    monkeypatch.setattr(module, "task_context", lambda: ctx)
+    monkeypatch.setattr(module, "task_context", lambda source=None: ctx)
 
 
 def connections(

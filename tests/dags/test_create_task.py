@@ -34,7 +34,7 @@ def create(
             raise error
         return steps.Created(7, ("issues", "labels"), shared=True)
 
-    task_context(monkeypatch, SimpleNamespace(tree=load("gitlab")))
+    task_context(monkeypatch, SimpleNamespace(tree=load("gitlab"), source="project_export_source", others={}))
     monkeypatch.setattr(steps, "create", step)
     task = CreateRelationExports(task_id="create")
     task.downstream_task_ids = {"export_relation", "merge"}

@@ -9,7 +9,7 @@ import pytest
 from project_export.airflow.form import export_params
 from project_export.airflow.web.airflow_api import AirflowRefused
 from project_export.airflow.web.pages import start as route
-from project_export.airflow.web.views.form import empty_form, read
+from project_export.airflow.web.views.form import filled_form, read
 from project_export.errors import BadRequest, JobActive, ProjectNotFound, SourceBusy
 from project_export.steps import FoundProject
 
@@ -36,7 +36,7 @@ def started(page, jobs, monkeypatch) -> list[Any]:
 
 
 def test_the_form_asks_for_every_param_of_the_dag_but_for_two():
-    form = empty_form()
+    form = filled_form({}, {})
     assert {field.name for field in (*form.first, *form.more)} == set(export_params()) - {"project_id", "if_running"}
     assert [field.name for field in form.first] == ["relations", "after_export", "upload_url", "upload_http_method"]
 

@@ -40,7 +40,7 @@ class AfterExport(BaseOperator):
 
         ti, params = context["ti"], context["params"]
         with for_good():
-            ctx = task_context()
+            ctx = task_context(self.units[0]["source"])
             archive = after_export(
                 ctx,
                 self.units[0]["job_id"],

@@ -7,8 +7,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from airflow.providers.postgres.hooks.postgres import PostgresHook
@@ -22,8 +21,9 @@ from project_export.airflow.notify import channels
 from project_export.errors import Permanent, SettingMissing, SettingRefused
 from project_export.ledger import Ledger, engine_over
 from project_export.libpq import PATIENCE
-from project_export.settings import Layer, Settings
+from project_export.settings import SHARED, Layer, Settings
 from project_export.source import Connect
+from project_export.sources import Sources
 from project_export.steps import Context
 
 log = logging.getLogger(__name__)
@@ -42,36 +42,62 @@ def make_context(
     return Context(settings, kept, settings.source_conn_id, _connect(source))
 
 
-def task_settings() -> Settings:
+def task_settings(source: str | None = None) -> Settings:
     """Return a task's settings: from the environment, else the source's connection, else Variables, else the default.
 
-    The number of workers is limited to what this Airflow can map a task over. Raises SettingRefused.
+    source: whose; the default one if None or empty. The number of workers is limited to what this Airflow can map a
+    task over. Raises SettingRefused, BadRequest for an unknown source.
     """
-    return _settled(_variables())[0]
+    stored = _stored(_variables())
+    sources = Sources.of(Settings.over(stored))
+    return _settled(sources, sources.chosen(source), stored)[0]
 
 
-def task_context() -> Context:
-    """Return the steps' context inside a task. Raises SettingRefused."""
-    return context_over(_variables())
+def task_context(source: str | None = None) -> Context:
+    """Return the steps' context inside a task. source: whose, as of `task_settings`. Raises what that raises."""
+    return context_over(_variables(), source)
 
 
-def context_over(variables: Mapping[str, str]) -> Context:
-    """Return the steps' context of this process. Raises SettingRefused.
+def context_over(variables: Mapping[str, str], source: str | None = None) -> Context:
+    """Return the steps' context of this process. Raises SettingRefused, BadRequest for an unknown source.
 
     variables: the Variables that hold settings, by the name of the setting. A task gets them in another way than the
-    API server.
+    API server. source: whose, the default one if None or empty; the contexts of the others are made when they are used.
     A missing connection raises SettingMissing only when it is first used, so that create can list it with everything
     else that is missing.
     """
-    settings, source = _settled(variables)
-    ctx = make_context(settings, source, _asked(settings.ledger_conn_id))
-    credentials = ConnectionCredentials(settings.git_conn_id)
-    return replace(ctx, channels=channels(settings), credentials=credentials, page=page_url())
+    stored = _stored(variables)
+    common = Settings.over(stored)
+    sources = Sources.of(common)
+    kept = Ledger(engine_over(_connect(_asked(common.ledger_conn_id))), listen=common.ledger_listen)
+
+    @cache
+    def made(name: str) -> Context:
+        settings, hook = _settled(sources, name, stored)
+        return Context(
+            settings,
+            kept,
+            name,
+            _connect(hook),
+            channels=channels(settings),
+            credentials=ConnectionCredentials(settings.git_conn_id),
+            page=page_url(),
+            others={other: partial(made, other) for other in sources.all if other != name},
+        )
+
+    return made(sources.chosen(source))
 
 
 def run_name(context: Any) -> str:
     """Return the name of an Airflow run in the ledger: DAG id and run id."""
     return f"{context['dag_run'].dag_id}/{context['dag_run'].run_id}"
+
+
+def of_tree(params: Mapping[str, Any], ctx: Context) -> dict[str, Any]:
+    """Return the params of a run without those that only the trees of other sources declare, if nobody set them."""
+    others = {name: one.default for other in ctx.others for name, one in ctx.of(other).tree.parameters.items()}
+    foreign = others.keys() - ctx.tree.parameters.keys()
+    return {name: value for name, value in params.items() if name not in foreign or value != others[name]}
 
 
 @contextmanager
@@ -83,21 +109,23 @@ def for_good() -> Iterator[None]:
         raise AirflowFailException(str(error)) from error
 
 
-def _settled(variables: Mapping[str, str]) -> tuple[Settings, PostgresHook | SettingMissing]:
-    """Return the settings and the source's hook, whose connection may hold some of them."""
-    stored = Layer(f"the Variable {VARIABLE_PREFIX}{{}}", variables)
-    conn_id = Settings.over(stored).source_conn_id
-    source = _asked(conn_id)
-    extra = source.connection.extra_dejson.get(EXTRA, {}) if isinstance(source, PostgresHook) else {}
+def _stored(variables: Mapping[str, str]) -> Layer:
+    return Layer(f"the Variable {VARIABLE_PREFIX}{{}}", variables)
+
+
+def _settled(sources: Sources, source: str, stored: Layer) -> tuple[Settings, PostgresHook | SettingMissing]:
+    """Return the settings and the hook of a source, whose connection may hold some of the settings."""
+    hook = _asked(source)
+    extra = hook.connection.extra_dejson.get(EXTRA, {}) if isinstance(hook, PostgresHook) else {}
     if not isinstance(extra, dict):
-        raise SettingRefused(f"{EXTRA!r} in the extra of the connection {conn_id!r} is not an object of settings")
-    its = Layer(f"{{}} in {EXTRA!r} of the extra of the connection {conn_id!r}", extra, ("source_conn_id",))
-    settings = Settings.over(its, stored)
+        raise SettingRefused(f"{EXTRA!r} in the extra of the connection {source!r} is not an object of settings")
+    its = Layer(f"{{}} in {EXTRA!r} of the extra of the connection {source!r}", extra, tuple(SHARED))
+    settings = sources.settings(source, its, stored)
     most = conf.getint("core", "max_map_length", fallback=1024)
     if settings.units > most:
         text = "PROJECT_EXPORT_UNITS is %d, but [core] max_map_length is %d, which limits the workers of an export"
         log.warning(text, settings.units, most)
-    return settings.model_copy(update={"units": min(settings.units, most)}), source
+    return settings.model_copy(update={"units": min(settings.units, most)}), hook
 
 
 def _variables() -> dict[str, str]:

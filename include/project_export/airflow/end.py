@@ -44,7 +44,8 @@ class EndExport(BaseOperator):
             raise AirflowSkipException("another run exports this project; its job was joined")
         reason = ti.xcom_pull(task_ids=self.creator, key=ERROR) if self.units is None else None
         with for_good():
-            job = conclude(task_context(), run_name(context), reason or _NOT_ENDED)
+            source = self.units[0]["source"] if self.units else context["params"].get("source")
+            job = conclude(task_context(source), run_name(context), reason or _NOT_ENDED)
         if self.units is None or job is None:
             raise AirflowFailException(f"no archive was published: {reason or f'see the log of {self.creator}'}")
         if job.state == "failed":

@@ -20,14 +20,24 @@ def setting(name: str, default: str) -> str:
     return os.environ.get(variable(name)) or default
 
 
+def all_sources() -> list[str]:
+    """Return the connection ids of all sources, the default one first; see `sources.Sources`."""
+    others = (name.strip() for name in setting("sources", "").split(","))
+    return list(dict.fromkeys((setting("source_conn_id", "project_export_source"), *filter(None, others))))
+
+
 def export_params() -> dict[str, Param]:
-    """Return the params of one export, those that the tree declares among them.
+    """Return the params of one export, those that the sources' trees declare among them.
 
     exclusiveMinimum, because the form silently replaces a value below a `minimum` by the minimum: it would export
     project 1.
     """
-    tree = load(setting("tree", DEFAULT))
+    sources = all_sources()
+    trees = [load(os.environ.get(variable("tree", source)) or setting("tree", DEFAULT)) for source in sources]
+    relations = dict.fromkeys(name for tree in trees for name in tree.exported)
+    declared = {name: one for tree in reversed(trees) for name, one in tree.parameters.items()}
     return {
+        **({"source": _source(sources)} if len(sources) > 1 else {}),
         "project_id": Param(
             type="integer",
             exclusiveMinimum=0,
@@ -40,11 +50,11 @@ def export_params() -> dict[str, Param]:
             type=["null", "array"],
             items={"type": "string"},
             uniqueItems=True,
-            examples=list(tree.exported),
+            examples=list(relations),
             title="Relations",
             description="What to export. Empty: everything; the project's own settings are always included.",
         ),
-        **{name: _param(declared) for name, declared in tree.parameters.items()},
+        **{name: _param(one) for name, one in declared.items()},
         "consistency": Param(
             setting("consistency", "project"),
             enum=["project", "relation"],
@@ -124,6 +134,15 @@ def export_params() -> dict[str, Param]:
             section="After the export",
         ),
     }
+
+
+def _source(sources: list[str]) -> Param:
+    return Param(
+        sources[0],
+        enum=sources,
+        title="Source",
+        description="Connection id of the database that the project is in.",
+    )
 
 
 def _time(title: str, description: str) -> Param:

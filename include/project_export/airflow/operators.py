@@ -38,12 +38,12 @@ class CreateRelationExports(BaseOperator):
     operator_extra_links = (ExportLink(),)
 
     def execute(self, context: Any) -> list[dict[str, Any]]:
-        """Return one dict per unit: job_id, unit, title, alone, shared. An error is also pushed for the last task.
+        """Return one dict per unit: job_id, source, unit, title, alone, shared. The last task gets an error as well.
 
         While another run exports the project, if_running=wait reschedules this task, which frees its slot, and
         if_running=join ends this run with the other run's job.
         """
-        from project_export.airflow.context import for_good, run_name, task_context
+        from project_export.airflow.context import for_good, of_tree, run_name, task_context
         from project_export.airflow.runs import run_alive
         from project_export.errors import JobActive
         from project_export.ledger.scrub import scrub
@@ -52,8 +52,8 @@ class CreateRelationExports(BaseOperator):
 
         try:
             with for_good():
-                ctx = task_context()
-                request = Request.from_params(dict(context["params"]), ctx.tree)
+                ctx = task_context(context["params"].get("source"))
+                request = Request.from_params(of_tree(context["params"], ctx), ctx.tree)
                 try:
                     created = create(
                         ctx,
@@ -77,11 +77,13 @@ class CreateRelationExports(BaseOperator):
             raise
         if created.joined:
             context["ti"].xcom_push(key=JOINED, value=created.job_id)
-        alone = len(created.titles) == 1
-        return [
-            {"job_id": created.job_id, "unit": unit, "title": title, "alone": alone, "shared": created.shared}
-            for unit, title in enumerate(created.titles)
-        ]
+        common = {
+            "job_id": created.job_id,
+            "source": ctx.source,
+            "alone": len(created.titles) == 1,
+            "shared": created.shared,
+        }
+        return [{**common, "unit": unit, "title": title} for unit, title in enumerate(created.titles)]
 
     @staticmethod
     def _user(run: Any) -> str:
@@ -115,7 +117,7 @@ class HoldSnapshot(BaseOperator):
         from project_export.airflow.context import task_settings
         from project_export.settings import ENVIRONMENT_ONLY
 
-        settings = task_settings()
+        settings = task_settings(self.units[0]["source"])
         self.defer(
             trigger=SnapshotTrigger(
                 self.units[0]["job_id"],
@@ -135,7 +137,7 @@ class HoldSnapshot(BaseOperator):
         """
         from project_export.airflow.context import task_context
 
-        return bool(task_context().ledger.queries.progress(self.units[0]["job_id"]).on_snapshot)
+        return bool(task_context(self.units[0]["source"]).ledger.queries.progress(self.units[0]["job_id"]).on_snapshot)
 
 
 class ExportRelation(BaseOperator):
@@ -160,7 +162,9 @@ class ExportRelation(BaseOperator):
         with for_good():
             owner = Owner(run_name(context), self.unit["unit"], context["ti"].try_number)
             lends = self._lends(context["ti"])
-            self._worker = Worker(task_context(), self.unit["job_id"], owner, alone=self.unit["alone"], lends=lends)
+            self._worker = Worker(
+                task_context(self.unit["source"]), self.unit["job_id"], owner, alone=self.unit["alone"], lends=lends
+            )
             try:
                 worked = self._worker.run()
             finally:
@@ -208,7 +212,7 @@ class MergeRelationExports(BaseOperator):
             raise AirflowSkipException("this run has no job of its own, so there is nothing to merge")
         job_id = self.units[0]["job_id"]
         with for_good():
-            ctx = task_context()
+            ctx = task_context(self.units[0]["source"])
             self._merger = Merger(
                 ctx,
                 job_id,

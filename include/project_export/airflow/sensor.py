@@ -39,7 +39,7 @@ class WaitRelationExports(BaseSensorOperator):
         pool = self.dag.get_task(self.exporter).pool
         try:
             waited = wait_for_workers(
-                task_context(),
+                task_context(self.units[0]["source"]),
                 self.units[0]["job_id"],
                 lambda: worker_tasks(context["ti"], self.exporter),
                 workers=len(self.units),

@@ -90,7 +90,8 @@ async def hold(job_id: int, source_conn_id: str, ledger_conn_id: str, settings: 
     hook = await asyncio.to_thread(_hook_class)
     source = hook(connection=await BaseHook.aget_connection(source_conn_id))
     ledger = hook(connection=await BaseHook.aget_connection(ledger_conn_id))
-    ctx, holder = await asyncio.to_thread(_holder, source, ledger, job_id, settings)
+    its = {**settings, "source_conn_id": source_conn_id}
+    ctx, holder = await asyncio.to_thread(_holder, source, ledger, job_id, its)
     try:
         while holder is not None and await asyncio.to_thread(holder.needed):
             await asyncio.sleep(TOUCH_SECONDS)
@@ -111,10 +112,10 @@ def _holder(
 ) -> tuple[Context, Holder | None]:
     """Return a context on two connections, and a holder, if one is needed. After an error nothing stays open."""
     from project_export.airflow.context import make_context
-    from project_export.settings import Settings
+    from project_export.sources import handed_over
     from project_export.steps import Holder
 
-    ctx = make_context(Settings(**settings), source, ledger)
+    ctx = make_context(handed_over(settings), source, ledger)
     try:
         return ctx, Holder.of(ctx, job_id)
     except BaseException:

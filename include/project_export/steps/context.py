@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -25,6 +25,7 @@ class Context:
     channels: deliver the notices of how jobs ended, by name.
     credentials: for content outside the database, and for the store.
     page: URL of the page that shows jobs, None if there is none.
+    others: make the contexts of the other sources that share this ledger, by name.
     """
 
     settings: Settings
@@ -34,6 +35,17 @@ class Context:
     channels: Mapping[str, Channel] = field(default_factory=dict)
     credentials: Credentials = field(default_factory=Credentials)
     page: str | None = None
+    others: Mapping[str, Callable[[], Context]] = field(default_factory=dict)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The names of all sources, this one first."""
+        return (self.source, *self.others)
+
+    def of(self, source: str) -> Context:
+        """Return the context of a source; this one if no other source has that name. Raises SettingRefused."""
+        made = self.others.get(source)
+        return made() if made else self
 
     @cached_property
     def tree(self) -> Tree:

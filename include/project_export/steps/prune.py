@@ -16,7 +16,7 @@ from project_export.ledger import Ended, Job
 from project_export.steps.active import RunAlive, alive, cancel
 from project_export.steps.context import Context
 from project_export.steps.notify import notify
-from project_export.store import manifest_of
+from project_export.store import Store, manifest_of
 
 log = logging.getLogger(__name__)
 
@@ -86,14 +86,14 @@ class _Pruning:
         ended_tokens = len(ledger.tokens.ended(job_seconds))
         self._pruned.tokens = ended_tokens if self._dry_run else ledger.tokens.delete_ended(job_seconds)
         for job in ledger.retention.recently_ended(_NOTIFY_HOURS * _HOUR_SECONDS) if not self._dry_run else ():
-            notify(self._ctx, job.id, job.outcome or "failed")
+            notify(self._ctx.of(job.source), job.id, job.outcome or "failed")
         log.info("%s: %s", "would be pruned" if self._dry_run else "pruned", self._pruned)
         if self._refused:
             raise StoreRefused(listed(f"{len(self._refused)} job(s) could not be pruned", self._refused))
         return self._pruned
 
     def _cancel(self, job: Job) -> None:
-        if self._dry_run or cancel(self._ctx, job):
+        if self._dry_run or cancel(self._ctx.of(job.source), job):
             self._pruned.cancelled += 1
             log.info("job %d: its run %s is gone", job.id, job.run_id)
 
@@ -107,33 +107,36 @@ class _Pruning:
             self._refused.append(error)
 
     def _remove_job(self, ended: Ended) -> None:
-        key = self._ctx.key(ended.job)
-        self._remove(ended.job, self._ctx.store.files(key))
+        store, key = self._store(ended.job), self._ctx.key(ended.job)
+        self._remove(store, ended.job, store.files(key))
         if not self._dry_run:
-            self._ctx.store.remove_folder(key)
+            store.remove_folder(key)
             ended.delete()
         self._pruned.jobs += 1
         log.info("job %d of project %d, ended %s", ended.job.id, ended.job.project_id, ended.job.finished_at)
 
     def _remove_files(self, ended: Ended, *, expired: bool) -> None:
         """Remove the archive if it has expired, and all files that neither the job nor its rows refer to."""
-        job, store, key = ended.job, self._ctx.store, self._ctx.key(ended.job)
+        job, store, key = ended.job, self._store(ended.job), self._ctx.key(ended.job)
         published = {job.archive_uri, manifest_of(job.archive_uri)} if job.archive_uri else set()
         kept = {row.uri for row in self._ctx.ledger.queries.rows(job.id)}
         if not expired:
             kept |= published
         files = store.files(key).items()
         doomed = {uri: size for uri, size in files if uri not in kept and not store.being_written(uri)}
-        self._remove(job, doomed)
+        self._remove(store, job, doomed)
         self._pruned.leftovers += len(doomed.keys() - published)
         if expired:
             if not self._dry_run:
                 ended.forget_archive()
             self._pruned.archives += 1
 
-    def _remove(self, job: Job, files: dict[str, int]) -> None:
+    def _store(self, job: Job) -> Store:
+        return self._ctx.of(job.source).store
+
+    def _remove(self, store: Store, job: Job, files: dict[str, int]) -> None:
         for uri, size in files.items():
             if not self._dry_run:
-                self._ctx.store.remove(uri)
+                store.remove(uri)
             self._pruned.bytes += size
             log.info("job %d: %s (%d bytes)", job.id, uri, size)

@@ -17,7 +17,7 @@ TYPES: Mapping[str, type[object] | tuple[type[object], ...]] = {
 """Types of a parameter, by JSON Schema's names."""
 
 RESERVED = (
-    *("project_id", "relations", "consistency", "if_running", "fail_fast"),
+    *("source", "project_id", "relations", "consistency", "if_running", "fail_fast"),
     *("mode", "window_start", "window_end"),
     *("after_export", "upload_url", "upload_http_method"),
 )

@@ -17,6 +17,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 AIRFLOW = "project_export.airflow_app"
 """Key in the scope of a request: the app that this one is mounted in, which has Airflow's own REST API."""
 
+SOURCE = "project_export.source"
+"""Key in the scope of a request: the source that its path names. Without it, the request is about the default one."""
+
 
 class LazyApp:
     """An ASGI app that a function of a module builds at the first request.

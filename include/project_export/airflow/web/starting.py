@@ -32,7 +32,7 @@ async def start(
     await require(caller, Action.START)
     if not may_see(ctx, caller, project.id, project.title):
         raise ProjectNotFound(f"project {project.title or project.id} does not exist")
-    conf = {**params, "project_id": project.id}
+    conf = {**params, "project_id": project.id, **({"source": ctx.source} if ctx.others else {})}
     request = Request.from_params(conf, ctx.tree)
     run_id = f"{by}__{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S}+00:00_{secrets.token_hex(4)}"
     job = await run_in_threadpool(

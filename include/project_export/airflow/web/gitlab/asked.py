@@ -14,13 +14,23 @@ from project_export.airflow.web.airflow_api import AirflowApi
 from project_export.airflow.web.callers import Caller
 from project_export.airflow.web.gitlab.lookups import Lookups, Namespace, Project, See
 from project_export.airflow.web.gitlab.replies import not_found, too_many
+from project_export.airflow.web.lazy import SOURCE
 from project_export.airflow.web.server import context
 from project_export.steps import Context
 
 LARGEST_PAGE = 100
 """Most items of a page, as in GitLab, however many a client asks for."""
 
-Ctx = Annotated[Context, Depends(context)]
+
+def source_context(request: Request, ctx: Annotated[Context, Depends(context)]) -> Context:
+    """Return the context of the source that the root of a request is for. Raises Refused 404 if there is none."""
+    source = request.scope.get(SOURCE)
+    if source is not None and source not in ctx.sources:
+        raise not_found("Source")
+    return ctx.of(source or ctx.source)
+
+
+Ctx = Annotated[Context, Depends(source_context)]
 Id = Annotated[str, Path(description="An id, or a path with `%2F` for each slash.", examples=["1", "group/project"])]
 Number = Annotated[int, Query(ge=1, lt=1 << 31, description="Which page, from 1 on.")]
 Size = Annotated[int, Query(ge=1, lt=1 << 31, description=f"Items of a page, at most {LARGEST_PAGE}.")]

@@ -7,7 +7,7 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from project_export.airflow.web.access import Action, PageReader, page_reader, require
-from project_export.airflow.web.pages.parts import Airflow, Ctx, TheJob, airflow_run
+from project_export.airflow.web.pages.parts import Airflow, JobCtx, TheJob, airflow_run
 from project_export.errors import MoveRefused
 from project_export.ledger import Job
 from project_export.ledger.states import PENDING
@@ -26,7 +26,7 @@ async def retry(job: TheJob, caller: PageReader, airflow: Airflow) -> Response:
 
 
 @router.post("/jobs/{job_id}/cancel")
-async def cancel(ctx: Ctx, job: TheJob, caller: PageReader, airflow: Airflow) -> Response:
+async def cancel(ctx: JobCtx, job: TheJob, caller: PageReader, airflow: Airflow) -> Response:
     """Mark a job's run failed, which ends its tasks; cancel the job, and go to it."""
     await require(caller, Action.CANCEL)
     await airflow.cancel(_run(job))

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from project_export.airflow.web.access import PageReader, page_reader
 from project_export.airflow.web.errors import message
-from project_export.airflow.web.pages.parts import Allowed, Ctx, GoesOn, Gone, May, TheJob, airflow_run
+from project_export.airflow.web.pages.parts import Allowed, GoesOn, Gone, JobCtx, May, TheJob, airflow_run
 from project_export.airflow.web.render import html, is_fragment, root_of
 from project_export.airflow.web.views.contents import Contents, contents
 from project_export.airflow.web.views.job import JobView, job_view
@@ -25,19 +25,19 @@ router = APIRouter(dependencies=[Depends(page_reader)])
 
 
 @router.get("/jobs/{job_id}")
-def show_job(ctx: Ctx, caller: PageReader, job: TheJob, may: May, goes_on: GoesOn, gone: Gone) -> Response:
+def show_job(ctx: JobCtx, caller: PageReader, job: TheJob, may: May, goes_on: GoesOn, gone: Gone) -> Response:
     """Show a job."""
     return html("job.html", caller=caller, **_values(ctx, job, may, goes_on, gone))
 
 
 @router.get("/jobs/{job_id}/live")
-def show_live(ctx: Ctx, job: TheJob, may: May, goes_on: GoesOn, gone: Gone) -> Response:
+def show_live(ctx: JobCtx, job: TheJob, may: May, goes_on: GoesOn, gone: Gone) -> Response:
     """Show, as a fragment, what changes while a job runs. The fragment of a job that has ended asks for no other."""
     return html("_job.html", **_values(ctx, job, may, goes_on, gone))
 
 
 @router.get("/jobs/{job_id}/contents")
-def show_contents(request: Request, ctx: Ctx, caller: PageReader, job: TheJob) -> Response:
+def show_contents(request: Request, ctx: JobCtx, caller: PageReader, job: TheJob) -> Response:
     """Show what the archive of a job has and lacks, as its manifest says; to htmx, as a fragment."""
     found, problem = _contents(ctx, job)
     fragment = is_fragment(request)

@@ -44,12 +44,14 @@ def show_jobs(
     caller: PageReader,
     may: May,
     project: Annotated[str, Query(max_length=1000)] = "",
+    source: Annotated[str, Query(max_length=250)] = "",
     state: State = "",
     before: Annotated[int | None, Query(gt=0, lt=1 << 63)] = None,
 ) -> Response:
     """Show a page of jobs; to htmx, only its rows."""
-    found = _find(ctx, caller, project.strip(), state or None, before)
-    filters = {name: value for name, value in (("project", project.strip()), ("state", state)) if value}
+    found = _find(ctx, caller, before, project.strip() or None, source or None, state or None)
+    chosen = {"project": project.strip(), "source": source, "state": state}
+    filters = {name: value for name, value in chosen.items() if value}
     return html(
         "_jobs.html" if is_fragment(request) else "jobs.html",
         root="./",
@@ -57,6 +59,8 @@ def show_jobs(
         may=may,
         found=found,
         project=project.strip(),
+        source=source,
+        sources=ctx.sources,
         state=state,
         states=STATES,
         first=before is None,
@@ -66,10 +70,12 @@ def show_jobs(
     )
 
 
-def _find(ctx: Context, caller: Caller, project: str, state: str | None, before: int | None) -> Found:
+def _find(
+    ctx: Context, caller: Caller, before: int | None, project: str | None, source: str | None, state: str | None
+) -> Found:
     shown: list[JobProgress] = []
     for _ in range(_MOST_PAGES):
-        page = ctx.ledger.queries.jobs(project=project or None, state=state, before=before, limit=PAGE + 1)
+        page = ctx.ledger.queries.jobs(project=project, source=source, state=state, before=before, limit=PAGE + 1)
         for one in page[:PAGE]:
             before = one.job.id
             if visible(ctx, caller, one.job):

@@ -30,8 +30,10 @@ Airflow = Annotated[AirflowApi, Depends(airflow_of)]
 
 
 def visible(ctx: Context, caller: Caller, job: Job) -> bool:
-    """Return whether a caller may see a job."""
-    return may_see(ctx, caller, job.project_id, title_of(job))
+    """Return whether a caller may see a job. One of a source that is not allowed any more needs a rule for all."""
+    if job.source not in ctx.sources:
+        return may_see(ctx, caller, 0, "")
+    return may_see(ctx.of(job.source), caller, job.project_id, title_of(job))
 
 
 def find_visible(ctx: Context, caller: Caller, wanted: str) -> FoundProject:
@@ -53,6 +55,14 @@ def job_of_path(job_id: int, ctx: Ctx, caller: PageReader) -> Job:
 
 
 TheJob = Annotated[Job, Depends(job_of_path)]
+
+
+def ctx_of_job(ctx: Ctx, job: TheJob) -> Context:
+    """Return the context of the source of a job."""
+    return ctx.of(job.source)
+
+
+JobCtx = Annotated[Context, Depends(ctx_of_job)]
 
 
 def goes_on(job: TheJob) -> bool:

@@ -16,7 +16,7 @@ from project_export.airflow.web.errors import message, status_of
 from project_export.airflow.web.pages.parts import Airflow, Ctx, find_visible
 from project_export.airflow.web.render import html
 from project_export.airflow.web.starting import start
-from project_export.airflow.web.views.form import PROJECT, Form, empty_form, filled_form, read
+from project_export.airflow.web.views.form import PROJECT, SOURCE, Form, filled_form, read
 from project_export.errors import JobActive, ProjectExportError, ProjectNotFound, Retryable
 from project_export.ledger import Job
 from project_export.steps import Context, FoundProject
@@ -28,17 +28,26 @@ BY = "page"
 
 
 @router.get("/start")
-async def show_form(caller: PageReader, project: Annotated[str, Query(max_length=1000)] = "") -> Response:
-    """Show the form. project: fills in its first field."""
+async def show_form(
+    caller: PageReader,
+    project: Annotated[str, Query(max_length=1000)] = "",
+    source: Annotated[str, Query(max_length=250)] = "",
+) -> Response:
+    """Show the form. project, source: fill in its first fields."""
     await require(caller, Action.START)
-    form = await run_in_threadpool(empty_form)
+    form = await run_in_threadpool(filled_form, {SOURCE: source} if source else {}, {})
     return _shown(caller, form, project)
 
 
 @router.get("/start/find")
-def find(ctx: Ctx, caller: PageReader, project: Annotated[str, Query(max_length=1000)] = "") -> Response:
-    """Show, as a fragment, which project an id or path names, and what was exported of it last."""
-    wanted = project.strip()
+def find(
+    ctx: Ctx,
+    caller: PageReader,
+    project: Annotated[str, Query(max_length=1000)] = "",
+    source: Annotated[str, Query(max_length=250)] = "",
+) -> Response:
+    """Show, as a fragment, which project of a source an id or path names, and what was exported of it last."""
+    wanted, ctx = project.strip(), ctx.of(source)
     found, problem, latest = None, "", None
     if wanted:
         try:
@@ -57,6 +66,7 @@ async def start_export(request: Request, ctx: Ctx, caller: PageReader, airflow: 
         given = {name: [str(value) for value in data.getlist(name)] for name in data}
     wanted = (given.get(PROJECT) or [""])[0].strip()
     params, problems = await run_in_threadpool(read, given)
+    ctx = await run_in_threadpool(ctx.of, str(params.get(SOURCE, "")))
     project = None
     try:
         project = await run_in_threadpool(_find, ctx, caller, wanted)

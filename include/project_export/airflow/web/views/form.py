@@ -15,6 +15,9 @@ from project_export.send import Url
 PROJECT = "project"
 """The field that replaces the param `project_id`: it takes a path as well."""
 
+SOURCE = "source"
+"""The field that is only there if there are several sources."""
+
 RELATIONS = "relations"
 WHICH, CHOSEN = "which", "chosen"
 """The field that says whether only the chosen relations are exported."""
@@ -50,8 +53,9 @@ class Field:
 
 @dataclass(frozen=True)
 class Form:
-    """The fields that are shown at once, and those below `more`."""
+    """The source, if there are several, the fields that are shown at once, and those below `more`."""
 
+    source: Field | None
     first: tuple[Field, ...]
     more: tuple[Field, ...]
 
@@ -61,13 +65,8 @@ class Form:
         return any(field.problem for field in self.more)
 
 
-def empty_form() -> Form:
-    """Return the form with the defaults of the params."""
-    return _form(export_params(), {}, {})
-
-
 def filled_form(given: Mapping[str, Any], problems: Mapping[str, str]) -> Form:
-    """Return the form with what was given, as `read` returns it, and what is wrong with it by field."""
+    """Return the form with what was given, as `read` returns it, else defaults, and what is wrong with it by field."""
     return _form(export_params(), given, problems)
 
 
@@ -108,8 +107,9 @@ def _form(params: Mapping[str, Param], given: Mapping[str, Any], problems: Mappi
         name: _field(name, param, given.get(name, param.value), problems.get(name, ""))
         for name, param in _asked(params).items()
     }
+    source = fields.pop(SOURCE, None)
     more = tuple(field for name, field in fields.items() if name not in _FIRST)
-    return Form(tuple(fields[name] for name in _FIRST), more)
+    return Form(source, tuple(fields[name] for name in _FIRST), more)
 
 
 def _field(name: str, param: Param, value: Any, problem: str) -> Field:
