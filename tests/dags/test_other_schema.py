@@ -41,22 +41,36 @@ def test_the_form_has_the_parameters_of_the_tree(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("source", [None, "books"])
 def test_a_run_exports_with_the_parameters_that_its_conf_gives(
-    server: Server, database: str, ledger_dsn: str, tmp_path: Path
+    server: Server, database: str, ledger_dsn: str, tmp_path: Path, source: str | None
 ) -> None:
+    """source: beside the default one, which cannot be reached then."""
     library.fill(database)
     tree = library.write_tree(tmp_path)
+    nowhere = "postgresql://nobody@127.0.0.1:1/nothing"
+    one = {
+        "AIRFLOW_CONN_PROJECT_EXPORT_SOURCE": database,
+        "PROJECT_EXPORT_TREE": str(tree),
+        "PROJECT_EXPORT_STORE": (tmp_path / "store").as_uri(),
+    }
+    two = {
+        "AIRFLOW_CONN_PROJECT_EXPORT_SOURCE": nowhere,
+        "AIRFLOW_CONN_BOOKS": database,
+        "PROJECT_EXPORT_SOURCES": "books",
+        "PROJECT_EXPORT_TREE__BOOKS": str(tree),
+        "PROJECT_EXPORT_STORE__BOOKS": (tmp_path / "store").as_uri(),
+    }
     settings = {
         # A database of its own: no scheduler looks for tasks there.
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/airflow.db",
-        "AIRFLOW_CONN_PROJECT_EXPORT_SOURCE": database,
         "AIRFLOW_CONN_PROJECT_EXPORT_LEDGER": ledger_dsn,
-        "PROJECT_EXPORT_TREE": str(tree),
-        "PROJECT_EXPORT_STORE": (tmp_path / "store").as_uri(),
+        **(two if source else one),
     }
     environment = Airflow(tmp_path / "airflow", server, settings=settings).environment()
     assert not [name for name in environment if "GITLAB" in name]
     conf = {"project_id": library.ID, "motto": "a < b", "lent": True, "after_export": "none"}
+    conf |= {"source": source} if source else {}
     for words in (["db", "migrate"], ["dags", "test", DAG_ID, "--conf", json.dumps(conf)]):
         command = [sys.executable, "-m", "airflow", *words]
         done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=230)

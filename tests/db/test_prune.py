@@ -53,6 +53,19 @@ def names(store: Path, created: Created) -> list[str]:
     ]
 
 
+def test_each_source_has_its_files_in_a_store_of_its_own(
+    ctx: Context, ledger_dsn: str, store: Path, tmp_path: Path
+) -> None:
+    settings = ctx.settings.model_copy(update={"store": (tmp_path / "other").as_uri()})
+    other = replace(ctx, source="other", settings=settings)
+    ctx = replace(ctx, others={"other": lambda: other})
+    jobs = [exported(ctx), exported(other, run_id="dag/other")]
+    for created in jobs:
+        age(ledger_dsn, created, HOURS_OF_A_WEEK + 1)
+    assert pruned(ctx).jobs == 2
+    assert [runs.files(folder) for folder in (store, tmp_path / "other")] == [[], []]
+
+
 def test_what_is_young_stays(ctx: Context, store: Path, ledger_dsn: str) -> None:
     created = exported(ctx)
     age(ledger_dsn, created, 23.9)

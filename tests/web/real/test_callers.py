@@ -134,6 +134,20 @@ def test_naming_another_dag_opens_nothing(
     assert refused.status_code == 403
 
 
+def test_the_root_of_a_source_is_as_closed_as_that_of_the_default_one(
+    stage: Stage, tokens: dict[str, str], job: int
+) -> None:
+    root = f"{stage.airflow.url}/project-exports/sources/project_export_source/api/v4"
+    headers = {"PRIVATE-TOKEN": tokens["viewer"]}
+    with httpx.Client(timeout=60) as client:
+        assert {asked(client, root, route, job) for route in api_routes()} == {"no"}
+        assert client.get(f"{root}/projects/1", headers=headers).json()["id"] == 1
+        assert client.post(f"{root}/projects/1/export", headers=headers).status_code == 403
+        assert (
+            client.get(root.replace("export_source", "export_ledger") + "/projects", headers=headers).status_code == 404
+        )
+
+
 def test_the_api_ignores_cookies(stage: Stage, tokens: dict[str, str]) -> None:
     for path in ("/projects", "/user", "/projects/1/export"):
         answer = httpx.get(f"{stage.airflow.url}/api/v4{path}", cookies={"_token": tokens["admin"]})
