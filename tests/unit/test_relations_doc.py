@@ -101,8 +101,8 @@ uncovered:
 """
     text = described(tmp_path, TINY + more)
     assert "| [films](#films) | many, optional | `films` | 1 | 0 |" in text
-    assert "`library_id` = `libraries.id`, ordered by `id`. Only if the source has the table.\n" in text
-    assert "- **map** (one, optional): `maps` where `book_id` = `books.id`; keys `scale`\n" in text
+    assert "`library_id` = `libraries.id`, ordered by `id`. Only if the source has the table. Export of" in text
+    assert "- **map** (one, optional): `maps` where `book_id` = `books.id`; keys `scale`. Its changes" in text
     assert text.endswith("| --- | --- |\n| `books.smell` | nobody knows how to write it down |\n")
 
 
@@ -161,7 +161,15 @@ def test_when_a_key_was_added_and_removed_is_described(tmp_path):
     assert "\n\nNot in every version: `isbn` (added after 2.0, by 2.4); `loans`, `kind` (added after 2.4).\n\n" in text
     assert "\n\nIn older versions only: `row` (last seen in 1.9).\n\n" in text
     text = described(tmp_path, TINY.replace("keys: [since]", "keys: [since]\n        until: {1.9..2.0: [id]}"))
-    assert "; keys `since`. In older versions only: `id` (last seen in 1.9, gone in 2.0)\n" in text
+    assert "; keys `since`. In older versions only: `id` (last seen in 1.9, gone in 2.0). Its changes" in text
+
+
+def test_how_a_change_shows_is_described(tmp_path):
+    changed = "    changed: changed_at\n    merge: [title]\n    order: [shelf"
+    text = described(tmp_path, TINY.replace("    order: [shelf", changed))
+    assert "Export of changes: always everything.\n" in text  # the root
+    assert "Export of changes: what changed by `changed_at`, merged by `title`.\n" in text
+    assert "Its changes do not show\n" in text
 
 
 def test_a_text_beside_the_tree_file_comes_first(tmp_path):

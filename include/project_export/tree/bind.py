@@ -15,7 +15,7 @@ from project_export.errors import SourceChanged, listed
 from project_export.tree.fit import Fit
 from project_export.tree.forms import Climb, Lookup, Ref, Source
 from project_export.tree.gaps import Gaps, LeftOut
-from project_export.tree.model import Also, Relation, Tree
+from project_export.tree.model import UNSEEN, Also, Relation, Tree
 
 Catalogue = Mapping[str, Mapping[str, str]]
 """table → column → type, by its pg_type.typname: int8, timestamptz, _text."""
@@ -157,7 +157,14 @@ class _Binder:
             children=tuple(child for child in (self.nested(c, relation, path) for c in relation.children) if child),
             also=tuple(also for also in relation.also if self.addition(also, relation, path)),
             successor=successor,
+            changed=self.changed(relation),
         )
+
+    def changed(self, relation: Relation) -> str:
+        """Return how a change shows in this database. An export of everything needs no time of a change."""
+        column = relation.changed_at
+        known = column is None or self.catalogue[relation.table].get(column) in ("timestamp", "timestamptz")
+        return relation.changed if known else UNSEEN
 
     def nested(self, child: Relation, parent: Relation, path: str) -> Relation | None:
         """Bind a nested relation; return None if its parent lacks the column on which it joins."""

@@ -14,10 +14,11 @@ from project_export.tree.content import PathRule
 from project_export.tree.evidence import Evidence, Known
 from project_export.tree.evidence import names as all_names
 from project_export.tree.forms import Enum, Form, Key
-from project_export.tree.model import Relation, Tree
-from project_export.tree.phrases import anchor, columns, condition, names, note, order, row, table
+from project_export.tree.model import UNSEEN, WITH_PARENT, Relation, Tree
+from project_export.tree.phrases import anchor, change, columns, condition, names, note, order, row, table
 from project_export.tree.transforms import TRANSFORMS
 
+_CHANGED = {WITH_PARENT: "Its changes show with its parent", UNSEEN: "Its changes do not show"}
 _KINDS = {"files": "A file", "bundle": "A Git repository"}
 
 Record = tuple[str, tuple[Key, ...]]
@@ -107,6 +108,7 @@ class _Describer:
                 only = f" (editions {names(also.editions)})" if also.editions else ""
                 rows += f" Then those where {condition(also, self.tree.root)}: {whose}{only}."
         rows += " Only if the source has the table." * relation.optional
+        rows += f" Export of changes: {change(relation)}."
         return self.content(f"{heading}\n\n{rows}", relation)
 
     def outside(self, relation: Relation) -> str:
@@ -118,6 +120,7 @@ class _Describer:
         parts = [f"## {relation.name}", f"{_KINDS[relation.kind]} for {rows}."]
         lines = [("file in the archive", f"`{content.name}`"), ("location", f"`{content.location}`")]
         lines += [("path", _path(path)) for path in content.paths]
+        lines.append(("export of changes", change(relation)))
         named = {"size": content.bytes, "SHA-256": content.sha256, "may be absent unless": content.present}
         lines += [(what, f"`{key}`") for what, key in named.items() if key]
         lines += [(f"`{name}`", f"the SHA-256 of `{text}`") for name, text in content.digests]
@@ -176,6 +179,7 @@ class _Describer:
             if child.default is not None:
                 values = ", ".join(f"`{name}` {value}" for name, value in child.default)
                 keys += f". Without a row: {values}, all others null or empty"
+            keys += f". {_CHANGED.get(child.changed, f'Its changes show by `{child.changed}`')}"
             count = ("one" if child.one else "many") + ", optional" * child.optional
             yield f"{'  ' * depth}- **{child.name}** ({count}): {what}; {keys}"
             common = self.shared[record].children if record in self.shared else ()

@@ -32,10 +32,12 @@ The language, by example:
         beside:                                                      # rows of other tables, at most one per row
           settings: {from: settings, match: {project_id: root.id}}
           meta: {from: metas, match: {issue_id: id}, order: [id desc]}
+        changed: updated_at                                          # the time of a row's last change
+        merge: [iid]                                                 # the keys that identify a record in an archive
         since: {17.10..18.9: [squash]}                               # added after 17.10, by 18.9
         until: {13.5..15.5: [id]}                                    # what the application no longer exports
         children:
-          - {relation: author, like: author, one: true, join: {id: author_id}}
+          - {relation: author, like: author, one: true, join: {id: author_id}, changed: unseen}    # or with_parent
           - {relation: meta, table: metas, one: true, join: {issue_id: id}, keys: [size], default: {size: 0}}
     optional:                                # by parent: relations that exist if their tables do
       issues:

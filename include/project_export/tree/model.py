@@ -70,6 +70,10 @@ KINDS = ("records", "files", "bundle")
 """What a relation can be made of: rows of the source as lines of JSON, files outside the database, or Git repositories
 as bundles. The first is the default."""
 
+WITH_PARENT, UNSEEN = "with_parent", "unseen"
+"""How a change of a nested row shows where no column has its time: it only changes together with its parent, which has
+one; or not at all."""
+
 
 @dataclass(frozen=True)
 class Relation:
@@ -93,6 +97,9 @@ class Relation:
     optional: whether only some databases have it
     kind: what a top-level one is made of; see KINDS
     content: where the files or repositories of its rows are; None for records
+    changed: the column with the time of a row's last change, WITH_PARENT or UNSEEN; a top-level relation without such a
+    column is exported as a whole in every delta
+    merge: the keys that identify a record of a top-level relation in an archive
     """
 
     name: str
@@ -117,6 +124,8 @@ class Relation:
     optional: bool = False
     kind: str = KINDS[0]
     content: Content | None = None
+    changed: str = UNSEEN
+    merge: tuple[str, ...] = ()
     line: int = 0
 
     @property
@@ -124,6 +133,11 @@ class Relation:
         """The columns and derived values of this relation that its children join on, each once."""
         joins = [join for child in self.children for source in child.sources for join in source.join]
         return tuple(dict.fromkeys(parent for _, parent in joins))
+
+    @property
+    def changed_at(self) -> str | None:
+        """The column with the time of a row's last change; None if there is none."""
+        return None if self.changed in (WITH_PARENT, UNSEEN) else self.changed
 
     @property
     def sources(self) -> tuple[Relation | Also, ...]:

@@ -67,6 +67,14 @@ def order(relation: Relation) -> str:
     return f", {'the first' if relation.one else 'ordered'} by {columns(relation.order)}"
 
 
+def change(relation: Relation) -> str:
+    """Return what an export of changes has of a top-level relation."""
+    if relation.changed_at is None:
+        return "always everything"
+    merged = f"merged by {names(relation.merge)}" if relation.merge else "merged by their names"
+    return f"what changed by `{relation.changed_at}`, {merged}"
+
+
 def columns(orders: Iterable[Order]) -> str:
     """Return the columns of an order as a list."""
     return ", ".join(

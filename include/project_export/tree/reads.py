@@ -35,6 +35,7 @@ def _relation(relation: Relation, bound: BoundTree) -> Iterator[Read]:
     own = [*relation.key, *(name for name, _ in relation.join), *(order.column for order in relation.order)]
     if relation.also:
         own += bound.catalogue[relation.table]  # their rows are read whole
+    own += [relation.changed_at] if relation.changed_at else []
     derived = dict(relation.derived)
     own += [link for link in relation.links if link not in derived]
     yield from ((relation.table, name) for name in own)

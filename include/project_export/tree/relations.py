@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from project_export.tree.changes import changing
 from project_export.tree.content import Content
 from project_export.tree.files import Files
 from project_export.tree.forms import Beside, Condition, Key, Order, Scalar
@@ -16,10 +17,10 @@ from project_export.tree.names import Rows
 from project_export.tree.nodes import Fields
 from project_export.tree.versions import dated
 
-CONTENT = {"table", "order", "key", "keys", "beside", "derived", "children", "since", "until"}
+CONTENT = {"table", "order", "key", "keys", "beside", "derived", "children", "since", "until", "changed"}
 """Attributes of a shape."""
 _PLACE = {"relation", "like", "override", "one", "join", "where", "either", "also", "successor", "constant"}
-_RELATION = CONTENT | _PLACE | {"default", "instead", "title", "kind", "content"}
+_RELATION = CONTENT | _PLACE | {"default", "instead", "title", "kind", "content", "merge"}
 _ALSO = {"join", "where", "either", "unless", "each", "best", "editions"}
 _BEST = {"by", "raised"}
 _SUCCESSOR = (CONTENT - {"key", "since", "until"}) | {"join", "where"}
@@ -107,6 +108,7 @@ class Relations(Files):
         names = [*(key.name for key in keys), *(child.name for child in children)]
         self.unique(zip(names, (*key_nodes, *child_nodes), strict=True), "key")
         relation = replace(relation, children=children)
+        relation = changing(self, relation, self.mapping(node, "a relation"), fields, parents)
         return dated(self, relation, fields) if parents else relation
 
     def _content_of(self, node: yaml.Node, kind: str, fields: Fields, keys: tuple[Key, ...]) -> Content | None:
