@@ -50,6 +50,7 @@ class Entries:
             project.project_id,
             batch_rows=project.batch_rows,
             batch_bytes=project.batch_bytes,
+            window=project.window,
         )
         self._relation = relation
         self._content = content

@@ -79,6 +79,7 @@ def _reader(project: Project) -> Reader:
         parameters=project.parameters,
         locations=project.locations,
         branches=project.branches,
+        window=project.window,
     )
 
 

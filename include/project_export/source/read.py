@@ -10,6 +10,7 @@ from typing import Any
 from project_export.errors import ProjectNotFound, SourceRefused
 from project_export.external import Locations
 from project_export.formats import Escapes
+from project_export.source.changes import Window
 from project_export.source.documents import Documents, ReadBranches, Row, split
 from project_export.source.encodings import known
 from project_export.source.node import Node
@@ -44,7 +45,7 @@ class Reader:
     batch_rows: top-level records in a batch at most. batch_bytes: the size at which a batch aims.
     parameters: values of the request's parameters, by name; None: the source's values stay.
     locations: where values outside the database are; those in other places are left out and counted.
-    branches: returns those of a repository.
+    branches: returns those of a repository. window: only what changed in it is read, of the relations that it limits.
     Raises ProjectNotFound if the root's table has no row with this id.
     """
 
@@ -59,6 +60,7 @@ class Reader:
         parameters: Mapping[str, Any] | None = None,
         locations: Locations | None = None,
         branches: ReadBranches = lambda _: None,
+        window: Window | None = None,
     ) -> None:
         self._session = session
         self._bound = bound
@@ -90,6 +92,7 @@ class Reader:
             zoned=zoned,
             locations=locations,
             spaces=spaces,
+            window=window,
         )
 
     @property

@@ -16,6 +16,7 @@ from typing import Any
 from psycopg import sql
 
 from project_export.external import Locations
+from project_export.source.changes import Changes, Window
 from project_export.source.names import Params, column, comma, directed, every, named, ordered
 from project_export.source.references import References, Scope
 from project_export.source.values import SPACES, Due, Note, Values
@@ -70,7 +71,7 @@ class Statements:
     """Makes the statements of a bound tree.
 
     root: the tree's. values: the root's values to which other relations refer, by the root's own references to them.
-    zoned, locations, spaces: see `types.formed` and `Values`.
+    zoned, locations, spaces: see `types.formed` and `Values`. window: only what changed in it is found; None: all rows.
     """
 
     def __init__(
@@ -82,11 +83,13 @@ class Statements:
         zoned: bool = False,
         locations: Locations | None = None,
         spaces: str = SPACES,
+        window: Window | None = None,
     ) -> None:
         self._catalogue = catalogue
         self._root = root
         self._references = References(catalogue, root, values or {}, zoned=zoned)
         self._values = Values(self._references, locations=locations or Locations(), spaces=spaces)
+        self._changes = None if window is None else Changes(catalogue, self._references, self._values, window)
 
     def children(self, relation: Relation) -> Select:
         """Return the statement for all table rows of a relation under given parents, in the relation's order."""
@@ -113,7 +116,7 @@ class Statements:
             "WITH rows AS MATERIALIZED ({rows})"
             " SELECT {keys} FROM rows AS t ORDER BY {order} OFFSET {offset} LIMIT {limit}"
         ).format(
-            rows=self._rows(relation, columns, parent, params),
+            rows=self._wanted(relation, columns, parent, params),
             keys=comma([_text(column(columns[name])) for name in relation.key]),
             order=comma(
                 [
@@ -130,7 +133,7 @@ class Statements:
     def count(self, relation: Relation, parent: Mapping[str, bytes]) -> Query:
         """Return the query for the number of table rows of a top-level relation under the root."""
         params = Params()
-        rows = self._rows(relation, {}, parent, params)
+        rows = self._wanted(relation, {}, parent, params)
         return sql.SQL("SELECT count(*) FROM ({}) AS t").format(rows), params.values
 
     def many(self, link: str) -> bool:
@@ -195,6 +198,23 @@ class Statements:
         params: Params,
     ) -> list[sql.Composable]:
         return [*self._references.conditions(where, scope, params), *self._references.either(either, scope, params)]
+
+    def _wanted(
+        self, relation: Relation, columns: Mapping[str, str], parent: Mapping[str, bytes], params: Params
+    ) -> sql.Composable:
+        """Return the query of `_rows`, or, in a window that limits the relation, for those of its rows that changed."""
+        if self._changes is None or relation.changed_at is None:
+            return self._rows(relation, columns, parent, params)
+        columns = {**{name: f"k{i}" for i, name in enumerate(relation.key)}, **columns}
+        rows = self._rows(relation, columns, parent, params)
+        where = self._parent_is(relation, relation.table, parent, params)
+        if relation.also:
+            own = comma([column(name) for name in relation.key])
+            keys = comma([sql.Identifier(columns[name]) for name in relation.key])
+            where = sql.SQL("({}) IN (SELECT {} FROM ({}) AS r)").format(own, keys, rows)
+        keys = comma([column(columns[name]) for name in relation.key])
+        changed = self._changes.keys(relation, where, params)
+        return sql.SQL("SELECT t.* FROM ({}) AS t WHERE ({}) IN ({})").format(rows, keys, changed)
 
     def _rows(
         self, relation: Relation, columns: Mapping[str, str], parent: Mapping[str, bytes], params: Params
