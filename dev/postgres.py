@@ -167,6 +167,7 @@ class Server:
         }
         if not self._durable:
             settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
+            settings["max_prepared_transactions"] = "4"
             settings["scram_iterations"] = "1"  # the default accounts for half the cost of a connection
         options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
         _run(

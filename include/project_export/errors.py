@@ -31,6 +31,7 @@ ProjectExportError
 │   ├── SourceBusy         lost connection, timeout, lock, shortage of resources
 │   ├── LedgerBusy         the ledger's database did not answer: lost connection, timeout, deadlock
 │   ├── OutOfMemory        a process ran out of memory
+│   ├── WindowOpen         a transaction is open whose changes may belong to the window
 │   ├── SnapshotMissing    the job's snapshot is not held, or it is lost
 │   ├── StoreRefused       the artifact store could not be written or read: disk full, no permission
 │   │   └── ArtifactMissing    a file that the store should have does not exist
@@ -236,6 +237,10 @@ class LedgerBusy(Retryable):
 
 class OutOfMemory(Retryable):
     """A process ran out of memory."""
+
+
+class WindowOpen(Retryable):
+    """A transaction is open whose changes may belong to the window that is to be exported."""
 
 
 class SnapshotMissing(Retryable):

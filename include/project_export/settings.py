@@ -201,6 +201,18 @@ class Settings(BaseSettings):
     job_days: float = Field(
         7, gt=0, description="Age at which an ended job is pruned, with its parts and rows.", json_schema_extra=_SHARED
     )
+    window_margin_seconds: float = Field(
+        60,
+        ge=0,
+        description="How much the clocks of the application, the source and the ledger may differ: an export of"
+        " changes waits for that long after the end of its window.",
+    )
+    window_overlap_seconds: float = Field(
+        3600,
+        gt=0,
+        description="How long a transaction of the application may take. A window starts earlier by this if it follows"
+        " a full export, or a window that could not wait for open transactions.",
+    )
     notify_email: str = Field("", description="Email addresses for notices, separated by commas.")
     notify_webhook: str = Field("", description="Connection id of a webhook that gets notices as JSON.")
     upload_allow_private: bool = Field(

@@ -157,7 +157,7 @@ def export(
 
 def _take_up(ctx: Context, request: Request, run_id: str) -> None:
     """Let this run own the project's latest job, if that is an unfinished job of a shell with the same request."""
-    job = ctx.ledger.queries.latest_job(ctx.source, ctx.tree.name, request.project_id)
+    job = ctx.ledger.queries.latest_job(ctx.source, ctx.tree.name, request.project_id, request.mode)
     if job is None or not job.run_id.startswith(_RUN) or job.state == "finished":
         return
     same = (job.params, job.consistency) == (

@@ -24,6 +24,9 @@ T = TypeVar("T")
 _TAKEN = ("project_export_job_active", "project_export_job.project_id")
 """What PostgreSQL and SQLite call the index that a second active job of a project violates."""
 
+_REPLACED = ("plan", "consistency", "params", "grace_seconds", "window_start", "window_end", "predecessor_id")
+"""What a job gets anew when it starts."""
+
 _FORGOTTEN: Mapping[str, Any] = {"errors": [], "outcome": None, "finished_at": None}
 
 
@@ -62,11 +65,11 @@ class Jobs:
     def start(self, job_id: int, request: JobRequest, planned: Sequence[Planned]) -> Job:
         """Start a queued job with its plan and its queued rows, in one transaction, and return the job.
 
-        request: its plan, consistency, parameters and grace period replace those of the queued job. A job that is
-        started already, by a twin of the caller, is returned as it is. Raises MoveRefused when it has ended;
+        request: its plan, consistency, parameters, grace period and window replace those of the queued job. A job that
+        is started already, by a twin of the caller, is returned as it is. Raises MoveRefused when it has ended;
         JobMissing.
         """
-        values = {name: getattr(request, name) for name in ("plan", "consistency", "params", "grace_seconds")}
+        values = {name: getattr(request, name) for name in _REPLACED}
         start = PROJECT_EXPORT_JOB.move(update(ProjectExportJob).where(ProjectExportJob.id == job_id), "start")
         with self._database.write() as connection:
             if announce(connection, start.values(**values, started_at=clock())):

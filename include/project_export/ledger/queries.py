@@ -12,8 +12,18 @@ from project_export.ledger.columns import clock, lower_path
 from project_export.ledger.database import Database
 from project_export.ledger.models import ProjectExportJob, RelationExport
 from project_export.ledger.progress import JobProgress, Progress, RelationProgress, relations_of
-from project_export.ledger.reading import JOB, active_job, job_of, missing, newest_job, of_project, rows_where, the_job
-from project_export.ledger.records import Job, Row
+from project_export.ledger.reading import (
+    JOB,
+    active_job,
+    job_of,
+    jobs_where,
+    missing,
+    newest_job,
+    of_project,
+    rows_where,
+    the_job,
+)
+from project_export.ledger.records import Job, Mode, Row
 from project_export.ledger.states import FAILED, FINISHED, PENDING, QUEUED, STARTED
 
 
@@ -33,21 +43,27 @@ class Queries:
         with self._database.read() as connection:
             return newest_job(connection, ProjectExportJob.run_id == run_id)
 
-    def latest_job(self, source: str, tree: str, project_id: int) -> Job | None:
-        """Return the newest job of a project in any state, None if it has none."""
+    def latest_job(self, source: str, tree: str, project_id: int, mode: Mode = "full") -> Job | None:
+        """Return the newest job of a project and a mode in any state, None if there is none."""
         with self._database.read() as connection:
-            return newest_job(connection, *of_project(source, tree, project_id))
+            return newest_job(connection, ProjectExportJob.mode == mode, *of_project(source, tree, project_id))
 
     def active_job(self, source: str, tree: str, project_id: int) -> Job | None:
         """Return the queued or started job of a project, None if it has none."""
         with self._database.read() as connection:
             return active_job(connection, source, tree, project_id)
 
-    def latest_archive(self, source: str, tree: str, project_id: int) -> Job | None:
-        """Return the newest job of a project that has published an archive, which may have been pruned; else None."""
+    def latest_archive(self, source: str, tree: str, project_id: int, mode: Mode = "full") -> Job | None:
+        """Return the newest job of a project and a mode that has published an archive, which may have been pruned."""
         with self._database.read() as connection:
-            had = ProjectExportJob.archive_bytes.is_not(None)
-            return newest_job(connection, had, *of_project(source, tree, project_id))
+            had = (ProjectExportJob.archive_bytes.is_not(None), ProjectExportJob.mode == mode)
+            return newest_job(connection, *had, *of_project(source, tree, project_id))
+
+    def published(self, source: str, tree: str, project_id: int) -> list[Job]:
+        """Return the finished jobs of a project that have published an archive, which may be pruned; oldest first."""
+        with self._database.read() as connection:
+            had = (ProjectExportJob.archive_bytes.is_not(None), ProjectExportJob.state == FINISHED)
+            return jobs_where(connection, *had, *of_project(source, tree, project_id))
 
     def jobs(
         self,

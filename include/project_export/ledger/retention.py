@@ -93,12 +93,13 @@ def _archive_expired(seconds: float) -> ColumnElement[bool]:
 
 
 def _newest_of_active_project() -> ColumnElement[bool]:
-    """Return the condition that a job has the newest archive of a project that is being exported again."""
+    """Return the condition that a job has the newest archive of a series of which another is being exported."""
     other = aliased(ProjectExportJob)
     same_project = and_(
         other.source == ProjectExportJob.source,
         other.tree == ProjectExportJob.tree,
         other.project_id == ProjectExportJob.project_id,
+        other.mode == ProjectExportJob.mode,
     )
     active = exists().where(same_project, other.state.in_(PENDING))
     newer = exists().where(

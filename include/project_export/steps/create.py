@@ -21,6 +21,7 @@ from project_export.steps.planning import bound_tree, plan_export
 from project_export.steps.preflight import SET_UP, all_at_once
 from project_export.steps.request import job_request
 from project_export.steps.upload import check_upload
+from project_export.steps.windows import Opened, open_window
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +65,8 @@ def create(
     names it. A job whose run is gone does not count; it is cancelled.
     Raises SettingMissing, SettingRefused, LedgerOutdated, NotAllowed, ProjectNotFound, TreeError, SourceChanged,
     BadRequest (also when the run's job is for another project), DeliveryFailed, StoreRefused (also when the archive
-    would not fit), StoreUnusable, JobActive, MoveRefused; if several problems of the set-up are found, NotReady, which
-    lists them.
+    would not fit), StoreUnusable, JobActive, MoveRefused, WindowOpen; if several problems of the set-up are found,
+    NotReady, which lists them.
     """
     job = _unplanned(ctx, run_id)
     ends = ending(ctx, job.id, last_try=last_try, queued_only=True) if job else nullcontext()
@@ -121,9 +122,10 @@ def _create(
         found = made_active(ctx, request.project_id, run_alive, partial(ctx.ledger.jobs.queue_again, job.id))
         if found.id != job.id:
             return _taken(request, run_id, found)
-    plan = _plan(ctx, request)
+    window = open_window(ctx, request)
+    plan = _plan(ctx, request, window)
     grace_seconds = round(ctx.settings.snapshot_grace_seconds) if watched else 0
-    wanted = job_request(ctx, request, run_id, requested_by, plan.as_json(), grace_seconds)
+    wanted = job_request(ctx, request, run_id, requested_by, plan.as_json(), grace_seconds, window)
     if job is None:
         job = made_active(ctx, request.project_id, run_alive, partial(ctx.ledger.jobs.open, wanted, plan.planned))
         if job.run_id != run_id:
@@ -180,14 +182,22 @@ def _continued(ctx: Context, job: Job, *, followed: bool) -> Created:
     return _created(job)
 
 
-def _plan(ctx: Context, request: Request) -> Plan:
+def _plan(ctx: Context, request: Request, window: Opened | None) -> Plan:
     """Return the plan of an export, after everything else that it needs was checked."""
     ctx.store.check()
     if request.upload_url:
         check_upload(ctx, request.upload_url)
     split = (request.consistency or ctx.settings.consistency) == "project"
     with ctx.session(f"plan project {request.project_id}") as session:
-        plan = plan_export(session, ctx.tree, request.project_id, request.relations, ctx.settings, split=split)
+        plan = plan_export(
+            session,
+            ctx.tree,
+            request.project_id,
+            request.relations,
+            ctx.settings,
+            split=split,
+            window=window.read if window else None,
+        )
     stored = _expected_bytes(ctx, request, plan)
     for remark in too_large(stored, plan.expected.unpacked, ctx.tree.format.limits, expected=True):
         log.warning("expected: %s", remark)
@@ -206,11 +216,11 @@ def _taken(request: Request, run_id: str, other: Job) -> Created:
 
 
 def _expected_bytes(ctx: Context, request: Request, plan: Plan) -> int:
-    """Return the expected size of the archive: that of the project's latest one, unless its files have grown.
+    """Return the expected size of the archive: that of the latest one of its series, unless its files have grown.
 
     If there is none, or only some relations are wanted, it is the plan's.
     """
-    past = ctx.ledger.queries.latest_archive(ctx.source, ctx.tree.name, request.project_id)
+    past = ctx.ledger.queries.latest_archive(ctx.source, ctx.tree.name, request.project_id, request.mode)
     last = past.archive_bytes if past and not request.relations else None
     return max(last, plan.expected.outside) if last else plan.expected.stored
 

@@ -12,18 +12,26 @@ from project_export.plan import Plan, make_plan
 from project_export.producers import Estimate, Project, kind_of
 from project_export.repositories import Git
 from project_export.settings import Settings
-from project_export.source import Allowed, Session, Tables, title
+from project_export.source import Allowed, Session, Tables, Window, title
 from project_export.tree import BoundTree, Tree, bind, tables
 
 log = logging.getLogger(__name__)
 
 
 def plan_export(
-    session: Session, tree: Tree, project_id: int, relations: Sequence[str], settings: Settings, *, split: bool
+    session: Session,
+    tree: Tree,
+    project_id: int,
+    relations: Sequence[str],
+    settings: Settings,
+    *,
+    split: bool,
+    window: Window | None = None,
 ) -> Plan:
     """Plan the export of a project from quick counts, and log what the tree has and the source lacks.
 
-    relations: names of those to export, all if empty; the root is always included. split: see `make_plan`.
+    relations: names of those to export, all if empty; the root is always included. split: see `make_plan`. window:
+    of an export of changes.
     Raises ProjectNotFound, SourceChanged, SourceFiltered, SourceBusy, and BadRequest for an optional relation that the
     source lacks.
     """
@@ -39,7 +47,7 @@ def plan_export(
     seen = Tables(session, bound, allowed(settings))
     seen.require(names)
     locations = Locations.of(settings.locations, tree.locations)
-    project = Project(session, bound, seen, project_id, locations=locations, git=git_of(settings))
+    project = Project(session, bound, seen, project_id, locations=locations, git=git_of(settings), window=window)
     plan = make_plan(bound.tree, _estimates(project, names), settings, split=split)
     return replace(plan, project=title(session, bound, project_id))
 

@@ -17,6 +17,7 @@ from project_export.steps.active import RunAlive, living_job, made_active
 from project_export.steps.context import Context
 from project_export.steps.notify import notify
 from project_export.steps.upload import check_upload
+from project_export.steps.windows import Opened
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +53,15 @@ def request_export(
 
 
 def job_request(
-    ctx: Context, request: Request, run_id: str, requested_by: str, plan: Mapping[str, Any], grace_seconds: int = 0
+    ctx: Context,
+    request: Request,
+    run_id: str,
+    requested_by: str,
+    plan: Mapping[str, Any],
+    grace_seconds: int = 0,
+    window: Opened | None = None,
 ) -> JobRequest:
-    """Return what the ledger keeps of a request. plan: what is known of it so far."""
+    """Return what the ledger keeps of a request. plan: what is known of it so far. window: once it is known."""
     return JobRequest(
         source=ctx.source,
         tree=ctx.tree.name,
@@ -63,11 +70,12 @@ def job_request(
         requested_by=requested_by,
         consistency=request.consistency or ctx.settings.consistency,
         params=request.kept(),
-        plan=plan,
+        plan={**plan, **(window.kept() if window else {})},
         grace_seconds=grace_seconds,
         mode=request.mode,
-        window_start=request.window_start,
+        window_start=window.start if window else request.window_start,
         window_end=request.window_end,
+        predecessor_id=window.predecessor_id if window else None,
     )
 
 

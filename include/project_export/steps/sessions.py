@@ -13,6 +13,7 @@ from project_export.steps.branches import JobBranches
 from project_export.steps.context import Context
 from project_export.steps.hold import borrow, lend
 from project_export.steps.planning import allowed, bound_tree, git_of
+from project_export.steps.windows import window_of
 
 log = logging.getLogger(__name__)
 
@@ -114,6 +115,7 @@ class UnitSource:
             mtime=self._ctx.mtime(self._job),
             batch_rows=settings.batch_rows,
             batch_bytes=settings.batch_bytes,
+            window=window_of(self._job),
         )
         return replace(project, branches=JobBranches(self._ctx, self._job, project, self._generation).of)
 
