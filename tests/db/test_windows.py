@@ -17,11 +17,13 @@ import psycopg
 import pytest
 
 from dev.postgres import Server
+from project_export.archive.manifest import Manifest
 from project_export.errors import BadRequest, WindowOpen
 from project_export.ledger import Job
 from project_export.request import Request
 from project_export.steps import Context, create, windows
 from project_export.steps.request import request_export
+from project_export.store import manifest_of
 from tests.archives import read_archive
 from tests.databases import Databases
 from tests.runs import context, merge, work
@@ -167,6 +169,44 @@ def test_a_job_that_was_queued_before_its_run_gets_its_window_when_it_starts(exp
     assert (job.predecessor_id, job.window_end) == (full.id, end)
     assert job.window_start is not None
     assert job.window_start < end - MARGIN
+
+
+# What others see of it
+
+
+def test_deltas_and_full_exports_are_series_of_their_own(exports: Exports) -> None:
+    full = exports.full()
+    delta = exports.changes(now() - MARGIN, now())
+    queries, project = exports.ctx.ledger.queries, ("source", "lists", exports.project_id)
+    for latest in (queries.latest_job, queries.latest_archive):
+        assert [found.id for found in (latest(*project), latest(*project, "changes")) if found] == [full.id, delta.id]
+    # While a full export runs, the newest full archive does not expire, although a delta is newer.
+    create(exports.ctx, Request(exports.project_id), run_id="x", requested_by="jane", run_alive=lambda _: True)
+    assert [job.id for job in exports.ctx.ledger.retention.expired_archives(0)] == [delta.id]
+
+
+def test_the_manifest_says_what_an_archive_of_changes_is(exports: Exports) -> None:
+    full, delta = exports.full(), exports.changes(now() - timedelta(hours=1), now())
+    assert full.snapshot_at is not None
+    whole, changes = (manifest_of_job(job) for job in (full, delta))
+    assert (whole.mode, whole.window) == ("full", None)
+    assert whole.next_window_start == (full.snapshot_at - OVERLAP - MARGIN).isoformat()
+    assert changes.mode == "changes"
+    assert changes.window is not None
+    assert delta.window_start is not None
+    assert delta.window_end is not None
+    assert changes.window.start == delta.window_start.isoformat()
+    assert changes.window.end == changes.next_window_start == delta.window_end.isoformat()
+    assert (changes.window.predecessor_job_id, changes.window.guard) == (full.id, "transactions")
+    assert "records that were deleted" in changes.window.unseen[0]
+    limited = {relation.relation: relation.changed_at for relation in changes.relations}
+    assert limited == {"list": None, "items": "changed_at", "tags": None}
+    assert {relation.changed_at for relation in whole.relations} == {None}
+
+
+def manifest_of_job(job: Job) -> Manifest:
+    assert job.archive_uri is not None
+    return Manifest.from_json(Path(manifest_of(job.archive_uri).removeprefix("file://")).read_bytes())
 
 
 # Late commits

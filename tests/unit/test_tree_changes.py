@@ -113,6 +113,10 @@ def test_a_database_without_the_time_exports_everything(write: Write) -> None:
     books = bound.relation("books")
     assert books.changed_at is None
     assert [child.changed for child in books.children] == ["unseen", "with_parent", "unseen"]
+    assert bound.untimed == ("books.author", "books")
+    assert bound.remarks("books") == tuple(
+        f"{path}: its changes do not show, because the source lacks the time" for path in bound.untimed
+    )
 
 
 # The shipped tree, against its own file and GitLab's schema, neither read by the tree's loader.

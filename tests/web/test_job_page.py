@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from project_export.airflow.web.airflow_api import AirflowRefused
 from project_export.errors import WHOLE, Failure
+from project_export.steps.notice import Notice
 from tests.web.jobs import Part
 
 
@@ -56,6 +58,20 @@ def test_the_errors_that_ended_a_job_are_above_its_relations(page, jobs):
     text = page.get(f"/jobs/{jobs.failed(parts=(again, failed)).id}").text
     assert text.index("no disk") < text.index("Timeline") < text.index("Relations") < text.index("lost")
     assert text.count("no disk") == 1
+
+
+def test_a_job_of_changes_names_its_window_and_the_job_before_it(page, jobs):
+    full = jobs.finished(run="full")
+    day = datetime(2026, 11, 27, tzinfo=timezone.utc)
+    values = {"mode": "changes", "window_start": day, "window_end": day + timedelta(days=1), "predecessor_id": full.id}
+    job = jobs.finished(run="changes", **values)
+    text = page.get(f"/jobs/{job.id}").text
+    assert "2026-11-27" in text
+    assert "2026-11-28" in text
+    assert f'after <a href="../jobs/{full.id}">job {full.id}</a>' in text
+    assert "<dt>Changes</dt>" not in page.get(f"/jobs/{full.id}").text
+    assert page.get("/").text.count("changes until") == 1
+    assert "The archive only has what changed from 2026-11-27 00:00:00+00:00 until" in Notice.of(job, "finished").text
 
 
 def test_the_timeline_has_bars_and_words(page, jobs):

@@ -39,7 +39,8 @@ class ManifestRelation:
     parts, because each part has its own. attempts: of the part with the most attempts. remarks: what is odd, or missing
     from the application's version. omissions: what the source has, or may have, and the file lacks. files: those of a
     relation that has no records; their bytes are those of the files, without headers and padding. missing: files that
-    the source names and the archive lacks.
+    the source names and the archive lacks. changed_at: the column by whose time the records are limited to those that
+    changed in the window; None if the relation is there as a whole.
     """
 
     relation: str
@@ -53,6 +54,7 @@ class ManifestRelation:
     omissions: tuple[str, ...] = ()
     files: tuple[ArchiveFile, ...] = ()
     missing: tuple[MissingFile, ...] = ()
+    changed_at: str | None = None
 
     @classmethod
     def of(
@@ -63,6 +65,8 @@ class ManifestRelation:
         remarks: Sequence[str] = (),
         omissions: Sequence[str] = (),
         files: RelationFiles | None = None,
+        *,
+        changed_at: str | None = None,
     ) -> ManifestRelation:
         """Return a relation with the totals of its parts, which are in order."""
         return cls(
@@ -77,6 +81,7 @@ class ManifestRelation:
             omissions=tuple(omissions),
             files=files.files if files else (),
             missing=files.missing if files else (),
+            changed_at=changed_at,
         )
 
 
@@ -89,11 +94,40 @@ class ManifestSnapshot:
 
 
 @dataclass(frozen=True)
+class ManifestWindow:
+    """The window of an archive of changes; times in ISO 8601.
+
+    start: None if the archive has everything up to the end. predecessor_job_id: the job that it follows. guard: how it
+    was kept from missing what was committed late: `transactions` (it waited for those that were open) or `overlap` (the
+    next window starts earlier). unseen: what an archive of changes cannot show.
+    """
+
+    start: str | None
+    end: str
+    predecessor_job_id: int | None
+    guard: str
+    unseen: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ManifestSource:
+    """An archive from which another one was made. sha256: of its file, in hexadecimal."""
+
+    job_id: int
+    mode: str
+    window: ManifestWindow | None
+    created_at: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Manifest:
     """The contents and the origin of an archive.
 
     omissions: of all relations: what the source has, or may have, and the archive lacks. created_at: when the job was
-    created, by the ledger's clock, in ISO 8601. remarks: about the archive as a whole.
+    created, by the ledger's clock, in ISO 8601. remarks: about the archive as a whole. mode: `full`, or `changes` for
+    an archive of what changed in a window. next_window_start: a window that starts here or earlier continues this
+    archive. made_of: the archives that were merged into this one, if it was not exported itself.
     """
 
     omissions: tuple[str, ...] = field(default=(), kw_only=True)
@@ -110,6 +144,10 @@ class Manifest:
     archive: Assembled
     relations: tuple[ManifestRelation, ...]
     remarks: tuple[str, ...] = ()
+    mode: str = "full"
+    window: ManifestWindow | None = None
+    next_window_start: str | None = None
+    made_of: tuple[ManifestSource, ...] = ()
 
     def to_json(self) -> str:
         """Return the manifest as indented JSON; the order of its keys is always the same."""

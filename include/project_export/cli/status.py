@@ -47,6 +47,7 @@ def _job(one: JobProgress) -> dict[str, Any]:
     return {
         "job": job.id,
         "state": job.state,
+        "mode": job.mode,
         "project": job.project_id,
         "source": job.source,
         "done": f"{progress.finished} of {progress.total}",

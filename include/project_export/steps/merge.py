@@ -9,7 +9,13 @@ from importlib.metadata import version
 
 from project_export.archive.files import RelationFiles, index_text, relation_files, with_index
 from project_export.archive.layout import members
-from project_export.archive.manifest import Manifest, ManifestPart, ManifestRelation, ManifestSnapshot
+from project_export.archive.manifest import (
+    Manifest,
+    ManifestPart,
+    ManifestRelation,
+    ManifestSnapshot,
+    ManifestWindow,
+)
 from project_export.archive.oversize import too_large
 from project_export.archive.pieces import Member, archive_pieces
 from project_export.errors import (
@@ -28,8 +34,11 @@ from project_export.steps.ending import ending
 from project_export.steps.owner import Owner
 from project_export.steps.parts import exported
 from project_export.steps.watch import KILLED, fail_fast, release
+from project_export.steps.windows import guard_of, next_start, window_of
 from project_export.steps.work import DIED, Worker
 from project_export.store import Assembled, digest_of, manifest_of
+from project_export.tree import Tree
+from project_export.tree.changes import unseen
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +134,7 @@ class Merger:
         with ctx.store.writing(key, manifest_of(uri)) as out:
             written = {member.name for member in files if isinstance(member, Member)}
             names = {one.name: file for one in relations if (file := one.file(ctx.tree.root.name)) in written}
-            described = _manifest(job, by_relation, names, outside, facts, remarks)
+            described = _manifest(ctx, job, by_relation, names, outside, facts, remarks)
             out.write(described.to_json().encode())
         upload = job.params.get("after_export") == "upload"  # then the job is finished once the upload is done
         publish = ctx.ledger.jobs.publish if upload else ctx.ledger.jobs.finish
@@ -148,6 +157,7 @@ class Merger:
 
 
 def _manifest(
+    ctx: Context,
     job: Job,
     by_relation: Mapping[str, Sequence[Row]],
     names: Mapping[str, str | None],
@@ -156,6 +166,7 @@ def _manifest(
     remarks: tuple[str, ...],
 ) -> Manifest:
     relations = []
+    tree, limited = ctx.tree.extended(), window_of(job) is not None
     for name, rows in by_relation.items():
         parts = [
             ManifestPart(
@@ -171,7 +182,11 @@ def _manifest(
         ]
         own = [remark for row in rows for remark in row.remarks]
         omissions = list(dict.fromkeys(text for row in rows for text in row.omissions))
-        relations.append(ManifestRelation.of(name, names.get(name), parts, own, omissions, outside.get(name)))
+        changed_at = tree.relation(name).changed_at if limited else None
+        files = outside.get(name)
+        relations.append(
+            ManifestRelation.of(name, names.get(name), parts, own, omissions, files, changed_at=changed_at)
+        )
     return Manifest(
         omissions=tuple(text for relation in relations for text in relation.omissions),
         package_version=version("project-export"),
@@ -187,4 +202,14 @@ def _manifest(
         archive=facts,
         relations=tuple(relations),
         remarks=remarks,
+        mode=job.mode,
+        window=_window(job, tree),
+        next_window_start=next_start(job, ctx.settings).isoformat(),
     )
+
+
+def _window(job: Job, tree: Tree) -> ManifestWindow | None:
+    if job.window_end is None:
+        return None
+    start = job.window_start.isoformat() if job.window_start else None
+    return ManifestWindow(start, job.window_end.isoformat(), job.predecessor_id, guard_of(job), unseen(tree))

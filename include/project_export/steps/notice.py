@@ -40,6 +40,9 @@ class Notice:
                 f"Archive: {job.archive_uri}",
                 f"SHA-256: {job.archive_sha256}",
             ]
+            if job.mode == "changes":
+                since = f"from {job.window_start} " if job.window_start else ""
+                lines.insert(1, f"The archive only has what changed {since}until {job.window_end}.")
             if omissions:
                 lines.insert(0, listed("The archive lacks data that the source has, or may have", omissions))
         else:

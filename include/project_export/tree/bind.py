@@ -26,12 +26,14 @@ class BoundTree:
     """A tree that can be read from this database, the types of its columns, and what was left out.
 
     absent: dotted paths of the optional relations that this database does not have; nothing else is reported for them.
+    untimed: dotted paths of the relations whose time of change this database does not have.
     """
 
     tree: Tree
     catalogue: Catalogue
     left_out: tuple[LeftOut, ...]
     absent: tuple[str, ...] = ()
+    untimed: tuple[str, ...] = ()
 
     def relation(self, name: str) -> Relation:
         """Return the root or a top-level relation. Raises SourceChanged for an optional one that the source lacks."""
@@ -43,7 +45,9 @@ class BoundTree:
     def remarks(self, name: str) -> tuple[str, ...]:
         """Return remarks on a top-level relation: what its version lacks, and which keys are constant and why."""
         missing = [str(item) for item in self.left_out if item.of(name) and not item.omission]
-        return (*missing, *_constants(self.relation(name)))
+        untimed = [path for path in self.untimed if path.partition(".")[0] == name]
+        timeless = [f"{path}: its changes do not show, because the source lacks the time" for path in untimed]
+        return (*missing, *timeless, *_constants(self.relation(name)))
 
     def omissions(self, name: str) -> tuple[str, ...]:
         """Return what a top-level relation leaves out although the source may have it."""
@@ -81,7 +85,7 @@ def bind(tree: Tree, catalogue: Catalogue, version: str = "", allowed: Iterable[
         headline = f"the source does not have what the tree {tree.name} reads, and {said} does not explain it"
         hint = f"Is the version right ({tree.format.version_variable}), and is this the right database and schema?"
         raise SourceChanged(f"{listed(headline, problems)}\n{hint}")
-    return BoundTree(bound, catalogue, gaps.left_out(), absent)
+    return BoundTree(bound, catalogue, gaps.left_out(), absent, tuple(binder.untimed))
 
 
 class _Binder:
@@ -90,6 +94,7 @@ class _Binder:
         self.catalogue = catalogue
         self.gaps = gaps
         self.root: Fit | None = None
+        self.untimed: list[str] = []
 
     def tree_bound(self) -> Tree:
         """Return the tree with the relations, keys and layouts that the database has."""
@@ -157,13 +162,15 @@ class _Binder:
             children=tuple(child for child in (self.nested(c, relation, path) for c in relation.children) if child),
             also=tuple(also for also in relation.also if self.addition(also, relation, path)),
             successor=successor,
-            changed=self.changed(relation),
+            changed=self.changed(relation, path),
         )
 
-    def changed(self, relation: Relation) -> str:
+    def changed(self, relation: Relation, path: str) -> str:
         """Return how a change shows in this database. An export of everything needs no time of a change."""
         column = relation.changed_at
         known = column is None or self.catalogue[relation.table].get(column) in ("timestamp", "timestamptz")
+        if not known:
+            self.untimed.append(path)
         return relation.changed if known else UNSEEN
 
     def nested(self, child: Relation, parent: Relation, path: str) -> Relation | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import yaml
 
-from project_export.tree.model import UNSEEN, WITH_PARENT, Relation
+from project_export.tree.forms import Lookup
+from project_export.tree.model import UNSEEN, WITH_PARENT, Relation, Tree
 from project_export.tree.names import Names
 from project_export.tree.nodes import Fields
 
@@ -49,6 +50,29 @@ def changing(names: Names, relation: Relation, own: Fields, fields: Fields, pare
     if not merge:
         names.fail(own["merge"], f"the merge key of {relation.name} has no key")
     return replace(relation, changed=changed, merge=merge)
+
+
+def unseen(tree: Tree) -> tuple[str, ...]:
+    """Return what an export of changes cannot show, as sentences without a full stop."""
+    return (
+        "records that were deleted, and nested records that were deleted while nothing else in their record changed",
+        "records that belong to the project, or no longer do, although their own row has not changed",
+        "records whose time of change is NULL, or was set to a time before the window when they were written",
+        *(text for top in tree.extended().relations if top.changed_at for text in _unseen(top)),
+    )
+
+
+def _unseen(top: Relation) -> Iterator[str]:
+    for path, relation in top.walk():
+        if relation.changed == UNSEEN:
+            yield f"{path}: changes do not show"
+        elif relation.changed_at == "created_at":
+            yield f"{path}: only new rows show"
+        for key in relation.keys:
+            if key.tip is not None or key.head is not None:
+                yield f"{path}.{key.name}: comes from a Git repository"
+            elif any(isinstance(source, Lookup) for form in key.forms for source in form.sources):
+                yield f"{path}.{key.name}: comes from another table"
 
 
 def _changed(names: Names, relation: Relation, fields: Fields) -> str:
