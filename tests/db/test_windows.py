@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 import time
@@ -25,6 +26,7 @@ from project_export.steps import Context, create, windows
 from project_export.steps.request import request_export
 from project_export.store import manifest_of
 from tests.archives import read_archive
+from tests.commands import run
 from tests.databases import Databases
 from tests.runs import context, merge, work
 
@@ -169,6 +171,25 @@ def test_a_job_that_was_queued_before_its_run_gets_its_window_when_it_starts(exp
     assert (job.predecessor_id, job.window_end) == (full.id, end)
     assert job.window_start is not None
     assert job.window_start < end - MARGIN
+
+
+def test_a_shell_exports_changes(source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lists.yaml").write_text(TREE)
+    monkeypatch.setenv("PROJECT_EXPORT_TREE", str(tmp_path / "lists.yaml"))
+    monkeypatch.setenv("PROJECT_EXPORT_WINDOW_MARGIN_SECONDS", "0")
+    out = tmp_path / "out"
+    command = ["export", "--project-id", "40", "--source", source, "--out", str(out), "--jobs", "1"]
+    assert run(command).exit_code == 0
+    done = run([*command, "--mode", "changes"])
+    assert (done.exit_code, done.stderr) == (2, "error: mode=changes needs window_start and window_end\n")
+    end = now()
+    window = ["--window-start", (end - timedelta(seconds=1)).isoformat(), "--window-end", end.isoformat()]
+    done = run([*command, "--mode", "changes", *window])
+    assert done.exit_code == 0, done.output
+    assert json.loads(run(["status", "--out", str(out), "--json"]).stdout)[0]["mode"] == "changes"
+    archive = Path(done.stdout.splitlines()[-1].removeprefix("archive: "))
+    document = json.loads((archive.parent / "project.manifest.json").read_text())
+    assert (document["mode"], document["window"]["predecessor_job_id"]) == ("changes", 1)
 
 
 # What others see of it

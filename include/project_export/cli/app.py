@@ -10,7 +10,21 @@ from typing import Annotated
 
 import typer
 
-from project_export.cli import check, dags, export, ledger, plan, prune, relation, sample, status, token, tree, verify
+from project_export.cli import (
+    apply,
+    check,
+    dags,
+    export,
+    ledger,
+    plan,
+    prune,
+    relation,
+    sample,
+    status,
+    token,
+    tree,
+    verify,
+)
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(ledger.app, name="ledger")
@@ -18,6 +32,7 @@ app.add_typer(sample.app, name="sample")
 app.add_typer(token.app, name="token")
 app.add_typer(tree.app, name="tree")
 app.command()(export.export)
+app.command()(apply.apply)
 app.command()(check.check)
 app.command()(dags.dags)
 app.command()(plan.plan)

@@ -32,6 +32,9 @@ def export(
         str, typer.Option(help="project: one snapshot for all relations; relation: one for each.")
     ] = "",
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Cancel the rest once a relation has failed.")] = False,
+    mode: Annotated[str, typer.Option(help="full, or changes: only what changed in a window.")] = "full",
+    window_start: Annotated[str, typer.Option(help="Start of the window, such as 2026-11-27T00:00:00Z.")] = "",
+    window_end: Annotated[str, typer.Option(help="End of the window, which is not part of it.")] = "",
     ledger_dsn: Annotated[str, typer.Option("--ledger", help="DSN of a ledger; a SQLite file in OUT when empty.")] = "",
     gitlab_version: GitlabVersion = "",
     gitlab_revision: GitlabRevision = "",
@@ -48,6 +51,9 @@ def export(
         "relations": [name.strip() for name in relations.split(",") if name.strip()],
         "consistency": consistency or None,
         "fail_fast": fail_fast,
+        "mode": mode,
+        "window_start": window_start or None,
+        "window_end": window_end or None,
         "after_export": "none",  # the shell itself shows how it ends
     }
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that it ends its processes, as with Ctrl-C

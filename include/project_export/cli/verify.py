@@ -49,7 +49,7 @@ def verify(
     with errors():
         try:
             expected = Manifest.from_json(path.read_bytes()) if path else None
-            by = _tree(tree, expected)
+            by = tree_of(tree, expected)
             limits = by.format.limits if gitlab_limits else None
             if gitlab_limits and limits is None:
                 raise BadRequest(f"--gitlab-limits: archives of the format {by.format.name} have none")
@@ -76,7 +76,7 @@ def _deep_check() -> BundleCheck:
     return lambda chunks: check_bundle(chunks, git, Path(tempfile.gettempdir()), deep=True)
 
 
-def _tree(named: str, manifest: Manifest | None) -> Tree:
+def tree_of(named: str, manifest: Manifest | None) -> Tree:
     """Return the tree to check by: the named one, else the manifest's, which may be a file that the settings name."""
     setting = Settings().tree
     if named or manifest is None:
