@@ -240,7 +240,7 @@ class OutOfMemory(Retryable):
 
 
 class WindowOpen(Retryable):
-    """A transaction is open whose changes may belong to the window that is to be exported."""
+    """A transaction is open whose changes may belong to the window."""
 
 
 class SnapshotMissing(Retryable):

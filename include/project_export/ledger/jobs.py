@@ -25,7 +25,7 @@ _TAKEN = ("project_export_job_active", "project_export_job.project_id")
 """What PostgreSQL and SQLite call the index that a second active job of a project violates."""
 
 _REPLACED = ("plan", "consistency", "params", "grace_seconds", "window_start", "window_end", "predecessor_id")
-"""What a job gets anew when it starts."""
+"""What a queued job gets when it starts."""
 
 _FORGOTTEN: Mapping[str, Any] = {"errors": [], "outcome": None, "finished_at": None}
 

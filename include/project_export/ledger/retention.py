@@ -93,7 +93,7 @@ def _archive_expired(seconds: float) -> ColumnElement[bool]:
 
 
 def _newest_of_active_project() -> ColumnElement[bool]:
-    """Return the condition that a job has the newest archive of a series of which another is being exported."""
+    """Return the condition that a job has the newest archive of a series, and another is being exported."""
     other = aliased(ProjectExportJob)
     same_project = and_(
         other.source == ProjectExportJob.source,

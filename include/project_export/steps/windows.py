@@ -137,7 +137,7 @@ def _covers(job: Job, request: Request) -> bool:
 
 
 def _base_time(job: Job) -> datetime:
-    """Return the time of which a full export is at the earliest: of its snapshot, or of its start if it had several."""
+    """Return the earliest time that a full export shows: of its snapshot, or of its start if it had several."""
     return (job.snapshot_at if job.consistency == "project" else job.started_at) or job.created_at
 
 
