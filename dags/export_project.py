@@ -31,6 +31,8 @@ with DAG(
     doc_md=__doc__,
     schedule=None,
     is_paused_upon_creation=False,
+    # The ledger decides whose turn it is, so Airflow must start the runs.
+    max_active_runs=int(setting("max_active_runs", "1000")),
     params=export_params(),
     tags=["project_export"],
     default_args={"retries": 3, "retry_delay": timedelta(seconds=10)},

@@ -165,6 +165,19 @@ class Settings(BaseSettings):
         ge=1,
         description="Cost (see `project-export plan`) that justifies another worker.",
     )
+    exports_at_a_time: int = Field(
+        25,
+        ge=0,
+        description="Maximum number of exports that run at a time; all others wait for their turn. 0: no limit. Exports"
+        " in a shell neither wait nor count.",
+    )
+    max_active_runs: int = Field(
+        1000,
+        ge=1,
+        description="Maximum number of runs of export_project that Airflow starts, those that wait included. The queue"
+        " is fair only among these.",
+        json_schema_extra=_PARSED,
+    )
     max_attempts: int = Field(3, ge=1, description="Attempts per relation before it fails.")
     batch_rows: int = Field(1000, ge=1, description="Maximum number of records that are read together.")
     batch_bytes: int = Field(4 << 20, ge=1 << 16, description="Target size of a batch, in bytes.")

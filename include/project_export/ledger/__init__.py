@@ -9,6 +9,7 @@ from project_export.ledger.migrate import check, upgrade
 from project_export.ledger.notices import Notices
 from project_export.ledger.progress import JobProgress, Progress, RelationProgress
 from project_export.ledger.queries import Queries
+from project_export.ledger.queue import Queue, Turn
 from project_export.ledger.rates import Rates
 from project_export.ledger.records import (
     Beat,
@@ -41,12 +42,14 @@ __all__ = [
     "Planned",
     "Progress",
     "Queries",
+    "Queue",
     "Rates",
     "RelationProgress",
     "Retention",
     "Row",
     "Token",
     "Tokens",
+    "Turn",
     "Wait",
     "Watch",
     "WrittenPart",

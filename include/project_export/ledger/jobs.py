@@ -14,10 +14,11 @@ from project_export.ledger.claims import requeued
 from project_export.ledger.columns import clock
 from project_export.ledger.database import Database, announce
 from project_export.ledger.models import ProjectExportJob, ProjectExportNotice, RelationExport
-from project_export.ledger.reading import active_job, the_job
+from project_export.ledger.queue import lock, require_room
+from project_export.ledger.reading import active_job, newest_job, the_job
 from project_export.ledger.records import Job, JobRequest, Outcome, Planned
 from project_export.ledger.scrub import scrub
-from project_export.ledger.states import FINISHED, PROJECT_EXPORT_JOB, QUEUED, STARTED
+from project_export.ledger.states import FINISHED, PENDING, PROJECT_EXPORT_JOB, QUEUED, STARTED
 
 T = TypeVar("T")
 
@@ -33,28 +34,41 @@ class Jobs:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def open(self, request: JobRequest, planned: Sequence[Planned]) -> Job:
+    def open(self, request: JobRequest, planned: Sequence[Planned], *, most: int | None = None) -> Job:
         """Write a started job and its queued rows in one transaction and return the job.
 
-        Raises JobActive, which names the active job, when the project already has one in this source and tree.
+        most: how many exports may run at a time, 0: no limit; None: the job is not limited, and does not count.
+        Raises JobActive, which names the active job, when the project already has one in this source and tree, and
+        AwaitsTurn when the job may not start at once.
         """
 
         def write() -> Job:
             with self._database.write() as connection:
-                job_id = _insert(connection, request, state=STARTED, started_at=clock())
+                values: dict[str, Any] = {"started_at": clock()}
+                if most is not None:
+                    lock(connection)
+                    require_room(connection, most)
+                    values["admitted_at"] = clock()
+                job_id = _insert(connection, request, state=STARTED, **values)
                 _insert_rows(connection, job_id, planned)
                 return the_job(connection, job_id)
 
         return self._alone(request, write)
 
     def queue(self, request: JobRequest) -> Job:
-        """Write a queued job for a run that is yet to be triggered, without plan and rows, and return the job.
+        """Write a queued job for a run that is yet to be triggered, or to be admitted, and return the job.
 
-        Raises JobActive, which names the active job, when the project already has one in this source and tree.
+        It has neither a plan nor rows. Raises JobActive, which names the active job, when the project already has one
+        in this source and tree. A job that waits is queued all the same, but a run has only one.
         """
 
         def write() -> Job:
             with self._database.write() as connection:
+                if request.waiting:
+                    lock(connection)
+                    own = (ProjectExportJob.run_id == request.run_id, ProjectExportJob.state.in_(PENDING))
+                    if twins := newest_job(connection, *own):
+                        return twins
                 return the_job(connection, _insert(connection, request, state=QUEUED))
 
         return self._alone(request, write)
@@ -69,24 +83,25 @@ class Jobs:
         values = {name: getattr(request, name) for name in ("plan", "consistency", "params", "grace_seconds")}
         start = PROJECT_EXPORT_JOB.move(update(ProjectExportJob).where(ProjectExportJob.id == job_id), "start")
         with self._database.write() as connection:
-            if announce(connection, start.values(**values, started_at=clock())):
+            if announce(connection, start.values(**values, waiting=False, started_at=clock())):
                 _insert_rows(connection, job_id, planned)
             job = the_job(connection, job_id)
         if job.state != STARTED:
             raise MoveRefused(f"Job {job_id} cannot start: {PROJECT_EXPORT_JOB.refusal('start', job.state)}.")
         return job
 
-    def queue_again(self, job_id: int) -> Job:
+    def queue_again(self, job_id: int, *, waiting: bool = False) -> Job:
         """Queue a failed job that was never started, and return it; one that is queued is returned as it is.
 
-        It forgets how it ended and which notices were sent. Raises JobActive when another job of the project is
-        active, MoveRefused when the job was started, JobMissing.
+        waiting: see `Job`. It forgets its turn, how it ended and which notices were sent. Raises JobActive when another
+        job of the project is active, MoveRefused when the job was started, JobMissing.
         """
         again = PROJECT_EXPORT_JOB.move(update(ProjectExportJob).where(ProjectExportJob.id == job_id), "queue again")
 
         def write() -> Job:
             with self._database.write() as connection:
-                if announce(connection, again.where(ProjectExportJob.started_at.is_(None)).values(**_FORGOTTEN)):
+                unplaced = {**_FORGOTTEN, "waiting": waiting, "admitted_at": None}
+                if announce(connection, again.where(ProjectExportJob.started_at.is_(None)).values(**unplaced)):
                     connection.execute(_notices(job_id))
                 return the_job(connection, job_id)
 
@@ -162,7 +177,7 @@ class Jobs:
         kept = [{**asdict(error), "message": scrub(error.message)} for error in errors]
         outcome: Outcome = "cancelled" if cancelled else "failed"
         verb = "refuse" if queued_only else "fail"
-        return self._move(job_id, verb, errors=kept, outcome=outcome, finished_at=clock())
+        return self._move(job_id, verb, errors=kept, outcome=outcome, waiting=False, finished_at=clock())
 
     def reopen(self, job_id: int, again: Collection[str] = (), reason: str = "the job was reopened") -> bool:
         """Reopen an ended job; return False when it is already started.

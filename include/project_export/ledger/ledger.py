@@ -10,6 +10,7 @@ from project_export.ledger.database import Database
 from project_export.ledger.jobs import Jobs
 from project_export.ledger.notices import Notices
 from project_export.ledger.queries import Queries
+from project_export.ledger.queue import Queue
 from project_export.ledger.rates import Rates
 from project_export.ledger.retention import Retention
 from project_export.ledger.tokens import Tokens
@@ -22,6 +23,7 @@ class Ledger:
     It consists of parts, so that a function can ask for only the one it uses:
 
     - jobs: queues, opens and ends jobs
+    - queue: admits queued jobs in turn
     - claims: changes the rows of a job; workers need no more than this and `queries`
     - queries: reads jobs and rows, and how far they are
     - watch: finds rows and jobs that do not move, and waits for changes
@@ -38,6 +40,7 @@ class Ledger:
         database = Database(engine)
         self._database = database
         self.jobs = Jobs(database)
+        self.queue = Queue(database)
         self.claims = Claims(database)
         self.queries = Queries(database)
         self.watch = Watch(database, listen=listen)

@@ -95,6 +95,6 @@ class Watch:
                 ProjectExportJob.id == job_id,
                 ProjectExportJob.state == FAILED,
                 ProjectExportJob.finished_at > clock(-job.grace_seconds),
-                ~exists().where(same, newer.id > job_id),
+                ~exists().where(same, newer.id > job_id, ~newer.waiting),
             )
             return connection.execute(query).one_or_none() is not None

@@ -2,6 +2,7 @@
 
 request    queues a job for a run that is yet to be triggered
 preflight  checks everything that an export needs, and reports all problems at once
+turn       waits until the ledger admits a queued job
 create     writes one job, its relation_export rows and the plan of its workers
 hold       holds one snapshot for all workers, in one open transaction
 work       a worker: claims rows, streams each into a part, and marks it finished
