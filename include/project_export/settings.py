@@ -170,6 +170,7 @@ class Settings(BaseSettings):
         ge=0,
         description="Maximum number of exports that run at a time; all others wait for their turn. 0: no limit. Exports"
         " in a shell neither wait nor count.",
+        json_schema_extra=_SHARED,
     )
     max_active_runs: int = Field(
         1000,
@@ -214,6 +215,15 @@ class Settings(BaseSettings):
     job_days: float = Field(
         7, gt=0, description="Age at which an ended job is pruned, with its parts and rows.", json_schema_extra=_SHARED
     )
+    keep_daily: int = Field(
+        0,
+        ge=0,
+        description="How many of the last days (UTC) that have archives of a series keep the last one beyond its age,"
+        " with its job. A series: the archives of a project in one mode.",
+        json_schema_extra=_SHARED,
+    )
+    keep_weekly: int = Field(0, ge=0, description="The same for ISO weeks.", json_schema_extra=_SHARED)
+    keep_monthly: int = Field(0, ge=0, description="The same for months.", json_schema_extra=_SHARED)
     notify_email: str = Field("", description="Email addresses for notices, separated by commas.")
     notify_webhook: str = Field("", description="Connection id of a webhook that gets notices as JSON.")
     upload_allow_private: bool = Field(

@@ -23,6 +23,7 @@ from project_export.ledger.records import (
     WrittenPart,
 )
 from project_export.ledger.retention import Ended, Retention
+from project_export.ledger.series import Keep
 from project_export.ledger.tokens import Token, Tokens
 from project_export.ledger.watch import Watch
 
@@ -35,6 +36,7 @@ __all__ = [
     "JobProgress",
     "JobRequest",
     "Jobs",
+    "Keep",
     "Ledger",
     "Mode",
     "Notices",

@@ -13,7 +13,7 @@ from project_export.ledger.database import Database
 from project_export.ledger.models import ProjectExportJob, RelationExport
 from project_export.ledger.progress import JobProgress, Progress, RelationProgress, relations_of
 from project_export.ledger.reading import JOB, active_job, job_of, missing, newest_job, of_project, rows_where, the_job
-from project_export.ledger.records import Job, Row
+from project_export.ledger.records import Job, Mode, Row
 from project_export.ledger.states import FAILED, FINISHED, PENDING, QUEUED, STARTED
 
 
@@ -52,11 +52,14 @@ class Queries:
             active = active_job(connection, source, tree, project_id)
             return active or newest_job(connection, *of_project(source, tree, project_id))
 
-    def latest_archive(self, source: str, tree: str, project_id: int) -> Job | None:
-        """Return the newest job of a project that has published an archive, which may have been pruned; else None."""
+    def latest_archive(self, source: str, tree: str, project_id: int, mode: Mode = "full") -> Job | None:
+        """Return the newest job of a project and mode that has published an archive, even if it was pruned; else None.
+
+        Archives of different modes are never compared.
+        """
+        had = (ProjectExportJob.archive_bytes.is_not(None), ProjectExportJob.mode == mode)
         with self._database.read() as connection:
-            had = ProjectExportJob.archive_bytes.is_not(None)
-            return newest_job(connection, had, *of_project(source, tree, project_id))
+            return newest_job(connection, *had, *of_project(source, tree, project_id))
 
     def jobs(
         self,

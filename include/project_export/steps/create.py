@@ -236,11 +236,11 @@ def _taken(request: Request, run_id: str, other: Job) -> Created:
 
 
 def _expected_bytes(ctx: Context, request: Request, plan: Plan) -> int:
-    """Return the expected size of the archive: that of the project's latest one, unless its files have grown.
+    """Return the expected size of the archive: that of the latest one in this mode, unless files have grown.
 
     If there is none, or only some relations are wanted, it is the plan's.
     """
-    past = ctx.ledger.queries.latest_archive(ctx.source, ctx.tree.name, request.project_id)
+    past = ctx.ledger.queries.latest_archive(ctx.source, ctx.tree.name, request.project_id, request.mode)
     last = past.archive_bytes if past and not request.relations else None
     return max(last, plan.expected.outside) if last else plan.expected.stored
 
