@@ -37,7 +37,8 @@ with DAG(
     tags=["project_export"],
     default_args={"retries": 3, "retry_delay": timedelta(seconds=10)},
 ):
-    create = CreateRelationExports(task_id="create_relation_exports")
+    # Below all tasks of exports that have begun: hundreds of runs may be asking for their turn.
+    create = CreateRelationExports(task_id="create_relation_exports", priority_weight=1, weight_rule="absolute")
 
     hold = HoldSnapshot(
         task_id="hold_snapshot",

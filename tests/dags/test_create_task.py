@@ -102,6 +102,17 @@ def test_a_job_that_waits_for_its_turn_frees_the_slot_and_keeps_no_error(monkeyp
     assert ti.xcoms == {}
 
 
+def test_where_asking_takes_long_a_job_asks_less_often(monkeypatch):
+    from airflow.sdk.exceptions import AirflowRescheduleException
+
+    ti = TaskInstance()
+    for ti.took, expected in ((6, 60), (99, 300)):
+        with pytest.raises(AirflowRescheduleException) as caught:
+            create(monkeypatch, AwaitsTurn("Job 7 waits for its turn: 5 exports are before it.", 15.0), ti=ti)
+        left = (caught.value.reschedule_date - datetime.now(timezone.utc)).total_seconds()
+        assert expected - 5 < left < expected + 5
+
+
 def test_a_cleared_run_asks_again_while_another_exports_the_project_only_if_it_may_wait(monkeypatch):
     from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException
 

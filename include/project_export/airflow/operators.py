@@ -28,7 +28,9 @@ JOINED = "joined_job_id"
 DID = "did"
 """The variable in a worker's context that holds what it exported, for its name in the grid."""
 
-_WAIT_SECONDS = 15.0
+_WAIT_SECONDS, _MOST_SECONDS = 15.0, 300.0
+_SHARE = 10
+"""How many times as long as it took to ask a task waits at least before it asks again."""
 _BY_HAND = "manual"
 
 
@@ -67,11 +69,11 @@ class CreateRelationExports(BaseOperator):
                         queued=True,
                     )
                 except AwaitsTurn as error:
-                    self._wait(error, error.seconds)
+                    self._wait(error, error.seconds, context["ti"])
                 except JobActive as error:  # a cleared run whose job has ended: it is not in the queue
                     if request.if_running != "wait":
                         raise
-                    self._wait(error, _WAIT_SECONDS)
+                    self._wait(error, _WAIT_SECONDS, context["ti"])
         except AirflowRescheduleException:
             raise
         except Exception as error:
@@ -87,10 +89,16 @@ class CreateRelationExports(BaseOperator):
         }
         return [{**common, "unit": unit, "title": title} for unit, title in enumerate(created.titles)]
 
-    def _wait(self, error: Exception, seconds: float) -> NoReturn:
-        """Free the slot of this task, and start it again after some seconds without counting a try."""
+    def _wait(self, error: Exception, seconds: float, ti: Any) -> NoReturn:
+        """Free the slot of this task, and start it again after some seconds without counting a try.
+
+        Where Airflow has too much to do, asking takes long. Then it asks less often, so that asking does not make it
+        worse, and so that Airflow does not lose the task.
+        """
+        now = datetime.now(timezone.utc)
+        seconds = min(max(seconds, _SHARE * (now - ti.start_date).total_seconds()), max(seconds, _MOST_SECONDS))
         self.log.info("%s Trying again in %.0f s.", error, seconds)
-        raise AirflowRescheduleException(datetime.now(timezone.utc) + timedelta(seconds=seconds)) from None
+        raise AirflowRescheduleException(now + timedelta(seconds=seconds)) from None
 
     @staticmethod
     def _user(run: Any) -> str:
