@@ -224,6 +224,13 @@ class Settings(BaseSettings):
     )
     keep_weekly: int = Field(0, ge=0, description="The same for ISO weeks.", json_schema_extra=_SHARED)
     keep_monthly: int = Field(0, ge=0, description="The same for months.", json_schema_extra=_SHARED)
+    deadline_seconds: float = Field(
+        0,
+        ge=0,
+        description="Age, since its request, at which people are notified once that an export has not ended; it goes"
+        " on. 0: never.",
+        json_schema_extra=_SHARED,
+    )
     notify_email: str = Field("", description="Email addresses for notices, separated by commas.")
     notify_webhook: str = Field("", description="Connection id of a webhook that gets notices as JSON.")
     upload_allow_private: bool = Field(

@@ -1,5 +1,6 @@
 """The ledger of exports: jobs, their relations, attempts and progress. Every decision is based on it."""
 
+from project_export.ledger.changes import Change, Observe
 from project_export.ledger.claims import Claims
 from project_export.ledger.engine import engine_over, make_engine
 from project_export.ledger.jobs import Jobs, being_exported
@@ -16,9 +17,11 @@ from project_export.ledger.records import (
     Claim,
     Job,
     JobRequest,
+    Load,
     Mode,
     Outcome,
     Planned,
+    Reported,
     Row,
     WrittenPart,
 )
@@ -29,6 +32,7 @@ from project_export.ledger.watch import Watch
 
 __all__ = [
     "Beat",
+    "Change",
     "Claim",
     "Claims",
     "Ended",
@@ -38,8 +42,10 @@ __all__ = [
     "Jobs",
     "Keep",
     "Ledger",
+    "Load",
     "Mode",
     "Notices",
+    "Observe",
     "Outcome",
     "Planned",
     "Progress",
@@ -47,6 +53,7 @@ __all__ = [
     "Queue",
     "Rates",
     "RelationProgress",
+    "Reported",
     "Retention",
     "Row",
     "Token",

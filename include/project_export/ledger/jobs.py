@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from sqlalchemy import ColumnElement, Connection, Delete, Update, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Delete, Table, Update, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from project_export.errors import AttemptRevoked, Failure, JobActive, MoveRefused
+from project_export.ledger.changes import described, note
 from project_export.ledger.claims import requeued
 from project_export.ledger.columns import clock
 from project_export.ledger.database import Database, announce
@@ -21,6 +22,8 @@ from project_export.ledger.scrub import scrub
 from project_export.ledger.states import FINISHED, PENDING, PROJECT_EXPORT_JOB, QUEUED, STARTED
 
 T = TypeVar("T")
+
+_TABLE = cast("Table", ProjectExportJob.__table__)
 
 _TAKEN = ("project_export_job_active", "project_export_job.project_id")
 """What PostgreSQL and SQLite call the index that a second active job of a project violates."""
@@ -49,7 +52,7 @@ class Jobs:
                     lock(connection)
                     require_room(connection, most)
                     values["admitted_at"] = clock()
-                job_id = _insert(connection, request, state=STARTED, **values)
+                job_id = _insert(connection, "start", request, state=STARTED, **values)
                 _insert_rows(connection, job_id, planned)
                 return the_job(connection, job_id)
 
@@ -69,7 +72,7 @@ class Jobs:
                     own = (ProjectExportJob.run_id == request.run_id, ProjectExportJob.state.in_(PENDING))
                     if twins := newest_job(connection, *own):
                         return twins
-                return the_job(connection, _insert(connection, request, state=QUEUED))
+                return the_job(connection, _insert(connection, "queue", request, state=QUEUED))
 
         return self._alone(request, write)
 
@@ -83,7 +86,7 @@ class Jobs:
         values = {name: getattr(request, name) for name in ("plan", "consistency", "params", "grace_seconds")}
         start = PROJECT_EXPORT_JOB.move(update(ProjectExportJob).where(ProjectExportJob.id == job_id), "start")
         with self._database.write() as connection:
-            if announce(connection, start.values(**values, waiting=False, started_at=clock())):
+            if announce(connection, "start", start.values(**values, waiting=False, started_at=clock())):
                 _insert_rows(connection, job_id, planned)
             job = the_job(connection, job_id)
         if job.state != STARTED:
@@ -101,7 +104,9 @@ class Jobs:
         def write() -> Job:
             with self._database.write() as connection:
                 unplaced = {**_FORGOTTEN, "waiting": waiting, "admitted_at": None}
-                if announce(connection, again.where(ProjectExportJob.started_at.is_(None)).values(**unplaced)):
+                if announce(
+                    connection, "queue again", again.where(ProjectExportJob.started_at.is_(None)).values(**unplaced)
+                ):
                     connection.execute(_notices(job_id))
                 return the_job(connection, job_id)
 
@@ -128,9 +133,9 @@ class Jobs:
             RelationExport.job_id == job.id, RelationExport.state == STARTED
         )
         with self._database.write() as connection:
-            if not announce(connection, taken):
+            if not announce(connection, "take over", taken):
                 return False
-            connection.execute(started)
+            announce(connection, "requeue", started)
             return True
 
     def finish(
@@ -189,7 +194,8 @@ class Jobs:
         job = self._read(job_id)
         attempts = update(RelationExport).where(RelationExport.job_id == job_id).values(failed_attempts=0)
         rows = requeued(reason).where(RelationExport.job_id == job_id, RelationExport.state.in_(again))
-        return self._alone(job, lambda: self._move(job_id, "reopen", _notices(job_id), attempts, rows, **_FORGOTTEN))
+        also = (_notices(job_id), attempts)
+        return self._alone(job, lambda: self._move(job_id, "reopen", *also, requeue=rows, **_FORGOTTEN))
 
     def begin_generation(self, job_id: int, generation: int, snapshot_id: str, reason: str) -> None:
         """Begin a generation with a snapshot that the caller holds, and queue the rows of older generations again.
@@ -216,21 +222,29 @@ class Jobs:
             RelationExport.snapshot,
         )
         with self._database.write() as connection:
-            if not announce(connection, begin):
+            if not announce(connection, "snapshot", begin):
                 raise AttemptRevoked(
                     f"Generation {generation} of job {job_id} cannot begin: another holder was first, or the job has "
                     "ended."
                 )
-            connection.execute(older)
+            announce(connection, "requeue", older)
 
     def _move(
-        self, job_id: int, verb: str, *also: Delete | Update, when: Sequence[ColumnElement[bool]] = (), **values: Any
+        self,
+        job_id: int,
+        verb: str,
+        *also: Delete | Update,
+        when: Sequence[ColumnElement[bool]] = (),
+        requeue: Update | None = None,
+        **values: Any,
     ) -> bool:
         statement = update(ProjectExportJob).where(ProjectExportJob.id == job_id, *when)
         with self._database.write() as connection:
-            if announce(connection, PROJECT_EXPORT_JOB.move(statement, verb).values(**values)):
+            if announce(connection, verb, PROJECT_EXPORT_JOB.move(statement, verb).values(**values)):
                 for other in also:
                     connection.execute(other)
+                if requeue is not None:
+                    announce(connection, "requeue", requeue)
                 return True
             state = the_job(connection, job_id).state
         if when and state in PROJECT_EXPORT_JOB.moves[verb].sources:
@@ -258,9 +272,11 @@ class Jobs:
             return the_job(connection, job_id)
 
 
-def _insert(connection: Connection, request: JobRequest, **values: Any) -> int:
-    statement = insert(ProjectExportJob).values(**asdict(request), **values).returning(ProjectExportJob.id)
-    return int(connection.execute(statement).scalar_one())
+def _insert(connection: Connection, event: str, request: JobRequest, **values: Any) -> int:
+    statement = insert(ProjectExportJob).values(**asdict(request), **values).returning(*described(_TABLE))
+    written = connection.execute(statement).mappings().one()
+    note(connection, event, [written])
+    return int(written["id"])
 
 
 def _insert_rows(connection: Connection, job_id: int, planned: Sequence[Planned]) -> None:
@@ -270,7 +286,9 @@ def _insert_rows(connection: Connection, job_id: int, planned: Sequence[Planned]
 
 
 def _notices(job_id: int) -> Delete:
-    return delete(ProjectExportNotice).where(ProjectExportNotice.job_id == job_id)
+    """Return the DELETE of the notices of how a job ended. That it is late is reported once, whatever happens to it."""
+    notice = ProjectExportNotice
+    return delete(notice).where(notice.job_id == job_id, notice.outcome != "late")
 
 
 def _archive(uri: str, size: int, sha256: str, records: int) -> dict[str, Any]:

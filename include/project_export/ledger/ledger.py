@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Engine
 
 from project_export.ledger import migrate
+from project_export.ledger.changes import Observe
 from project_export.ledger.claims import Claims
 from project_export.ledger.database import Database
 from project_export.ledger.jobs import Jobs
@@ -19,6 +20,8 @@ from project_export.ledger.watch import Watch
 
 class Ledger:
     """The ledger in one database, PostgreSQL or SQLite. engine: see `make_engine`. listen: whether LISTEN may be used.
+
+    observe: learns of each change once it is committed; all changes are logged as well.
 
     It consists of parts, so that a function can ask for only the one it uses:
 
@@ -36,8 +39,8 @@ class Ledger:
     database does not answer. Every change of a state is announced to `watch.listening`; claims and beats are not.
     """
 
-    def __init__(self, engine: Engine, *, listen: bool = True) -> None:
-        database = Database(engine)
+    def __init__(self, engine: Engine, *, listen: bool = True, observe: Observe | None = None) -> None:
+        database = Database(engine, observe)
         self._database = database
         self.jobs = Jobs(database)
         self.queue = Queue(database)

@@ -154,7 +154,7 @@ class Queue:
             turn = standing(connection).turn(job.id, most or sys.maxsize)
             asked = update(ProjectExportJob).where(ProjectExportJob.id == job.id, ProjectExportJob.state == QUEUED)
             if turn.admitted:
-                announce(connection, asked.values(waiting=False, admitted_at=clock()))
+                announce(connection, "admit", asked.values(waiting=False, admitted_at=clock()))
             else:
                 connection.execute(asked.values(updated_at=clock()))
             return turn

@@ -170,6 +170,19 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Load:
+    """How much there is to do. queued: jobs that have not been admitted. running: all other jobs that have not ended.
+
+    oldest_queued_seconds, oldest_running_seconds: since the oldest of each was requested; 0 if there is none.
+    """
+
+    queued: int
+    running: int
+    oldest_queued_seconds: float
+    oldest_running_seconds: float
+
+
+@dataclass(frozen=True)
 class Claim:
     """The right of one attempt to write a row, until another attempt has the row. Every later write names it.
 

@@ -29,7 +29,7 @@ def await_turn(ctx: Context, job: Job, run_alive: RunAlive) -> None:
         if turn.admitted:
             return
         gone = [other for other in _before(ctx, turn) if not alive(ctx, other, run_alive)]
-        if not sum(cancel(ctx, other) for other in gone):
+        if not sum(cancel(ctx.of(other.source), other) for other in gone):
             seconds = min(max(SHORTEST_SECONDS, _SECONDS_EACH * turn.ahead), LONGEST_SECONDS)
             raise AwaitsTurn(f"Job {job.id} waits for its turn: {reason(turn)}.", seconds)
 
