@@ -106,7 +106,7 @@ def test_where_asking_takes_long_a_job_asks_less_often(monkeypatch):
     from airflow.sdk.exceptions import AirflowRescheduleException
 
     ti = TaskInstance()
-    for ti.took, expected in ((6, 60), (99, 300)):
+    for ti.took, expected in ((3, 30), (99, 60)):
         with pytest.raises(AirflowRescheduleException) as caught:
             create(monkeypatch, AwaitsTurn("Job 7 waits for its turn: 5 exports are before it.", 15.0), ti=ti)
         left = (caught.value.reschedule_date - datetime.now(timezone.utc)).total_seconds()

@@ -28,9 +28,12 @@ JOINED = "joined_job_id"
 DID = "did"
 """The variable in a worker's context that holds what it exported, for its name in the grid."""
 
-_WAIT_SECONDS, _MOST_SECONDS = 15.0, 300.0
-_SHARE = 10
-"""How many times as long as it took to ask a task waits at least before it asks again."""
+_WAIT_SECONDS = 15.0
+_SHARE, _SLOW_SECONDS = 10, 60.0
+"""A task waits at least this many times as long as it took to ask, but no longer than this because of it.
+
+One that asked less than once in two minutes would lose its place.
+"""
 _BY_HAND = "manual"
 
 
@@ -96,7 +99,7 @@ class CreateRelationExports(BaseOperator):
         worse, and so that Airflow does not lose the task.
         """
         now = datetime.now(timezone.utc)
-        seconds = min(max(seconds, _SHARE * (now - ti.start_date).total_seconds()), max(seconds, _MOST_SECONDS))
+        seconds = min(max(seconds, _SHARE * (now - ti.start_date).total_seconds()), max(seconds, _SLOW_SECONDS))
         self.log.info("%s Trying again in %.0f s.", error, seconds)
         raise AirflowRescheduleException(now + timedelta(seconds=seconds)) from None
 

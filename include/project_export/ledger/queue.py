@@ -23,7 +23,7 @@ from project_export.ledger.reading import jobs_where, the_job
 from project_export.ledger.records import Job
 from project_export.ledger.states import PENDING, QUEUED
 
-AWAKE_SECONDS = 60.0
+AWAKE_SECONDS = 120.0
 """How long a queued job keeps its place after it has asked. One that asks less often does not keep others waiting."""
 
 _LOCK = 0x50455155
