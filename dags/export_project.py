@@ -31,11 +31,14 @@ with DAG(
     doc_md=__doc__,
     schedule=None,
     is_paused_upon_creation=False,
+    # The ledger decides whose turn it is, so Airflow must start the runs.
+    max_active_runs=int(setting("max_active_runs", "1000")),
     params=export_params(),
     tags=["project_export"],
     default_args={"retries": 3, "retry_delay": timedelta(seconds=10)},
 ):
-    create = CreateRelationExports(task_id="create_relation_exports")
+    # Below all tasks of exports that have begun: hundreds of runs may be asking for their turn.
+    create = CreateRelationExports(task_id="create_relation_exports", priority_weight=1, weight_rule="absolute")
 
     hold = HoldSnapshot(
         task_id="hold_snapshot",

@@ -9,6 +9,7 @@ import pytest
 
 from dev.postgres import Server
 from tests.dags.stage import Stage
+from tests.datagrams import measured
 from tests.receiver import receiving
 
 FOLDERS = ("tests/dags/", "tests/web/real/")
@@ -27,8 +28,9 @@ def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session")
 def stage(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A running Airflow."""
-    with receiving() as receiver:
-        stage = Stage(tmp_path_factory.mktemp("stage"), server, receiver)
+    with receiving() as receiver, measured() as metrics:
+        stage = Stage(tmp_path_factory.mktemp("stage"), server, receiver, more=metrics.settings)
+        stage.metrics = metrics
         _running.append(stage)
         try:
             stage.start()

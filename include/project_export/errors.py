@@ -28,6 +28,7 @@ ProjectExportError
 │   ├── UnitFailed         relations of one worker failed for good
 │   └── RelationsFailed    relations of a job failed for good; lists each with its error
 ├── Retryable              the same thing may work later
+│   ├── AwaitsTurn         the turn of a job has not come yet; says when to ask again
 │   ├── SourceBusy         lost connection, timeout, lock, shortage of resources
 │   ├── LedgerBusy         the ledger's database did not answer: lost connection, timeout, deadlock
 │   ├── OutOfMemory        a process ran out of memory
@@ -218,6 +219,14 @@ class RelationsFailed(Permanent):
 
 class Retryable(ProjectExportError):
     """The same thing may work later."""
+
+
+class AwaitsTurn(Retryable):
+    """The turn of a job has not come yet; ask again after `seconds`."""
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class SourceBusy(Retryable):

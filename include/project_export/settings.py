@@ -165,6 +165,20 @@ class Settings(BaseSettings):
         ge=1,
         description="Cost (see `project-export plan`) that justifies another worker.",
     )
+    exports_at_a_time: int = Field(
+        25,
+        ge=0,
+        description="Maximum number of exports that run at a time; all others wait for their turn. 0: no limit. Exports"
+        " in a shell neither wait nor count.",
+        json_schema_extra=_SHARED,
+    )
+    max_active_runs: int = Field(
+        1000,
+        ge=1,
+        description="Maximum number of runs of export_project that Airflow starts, those that wait included. The queue"
+        " is fair only among these.",
+        json_schema_extra=_PARSED,
+    )
     max_attempts: int = Field(3, ge=1, description="Attempts per relation before it fails.")
     batch_rows: int = Field(1000, ge=1, description="Maximum number of records that are read together.")
     batch_bytes: int = Field(4 << 20, ge=1 << 16, description="Target size of a batch, in bytes.")
@@ -212,6 +226,22 @@ class Settings(BaseSettings):
         gt=0,
         description="How long a transaction of the application may take. A window starts earlier by this if it follows"
         " a full export, or a window that could not wait for open transactions.",
+    )
+    keep_daily: int = Field(
+        0,
+        ge=0,
+        description="How many of the last days (UTC) that have archives of a series keep the last one beyond its age,"
+        " with its job. A series: the archives of a project in one mode.",
+        json_schema_extra=_SHARED,
+    )
+    keep_weekly: int = Field(0, ge=0, description="The same for ISO weeks.", json_schema_extra=_SHARED)
+    keep_monthly: int = Field(0, ge=0, description="The same for months.", json_schema_extra=_SHARED)
+    deadline_seconds: float = Field(
+        0,
+        ge=0,
+        description="Age, since its request, at which people are notified once that an export has not ended; it goes"
+        " on. 0: never.",
+        json_schema_extra=_SHARED,
     )
     notify_email: str = Field("", description="Email addresses for notices, separated by commas.")
     notify_webhook: str = Field("", description="Connection id of a webhook that gets notices as JSON.")

@@ -22,6 +22,7 @@ from project_export.ledger import Job, Ledger, make_engine, upgrade
 from project_export.sample import schema
 from project_export.sample.generate import generate
 from tests.databases import locations_of
+from tests.datagrams import Metrics
 from tests.receiver import Receiver
 
 DAG_ID = "export_project"
@@ -45,6 +46,7 @@ class Stage:
     state: an empty folder for all files but those of the server. receiver: gets all notices. source_server: has the
     source, if it is not to be the one that has the ledger and Airflow's own database. more: settings of Airflow.
     through: the way by which Airflow reaches source and ledger, as a URI. dags: the folder of DAG files.
+    metrics: what it has sent by StatsD, if `more` says so.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Stage:
         }
         self.airflow = Airflow(state / "airflow", server, dags=dags, settings=settings)
         self.rest: Rest
+        self.metrics: Metrics
 
     def start(self) -> None:
         """Fill the source, make the ledger's tables and start Airflow."""

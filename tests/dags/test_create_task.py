@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from project_export.errors import BadRequest, SourceBusy
+from project_export.errors import AwaitsTurn, BadRequest, JobActive, SourceBusy
 from tests.dags.task_instances import TaskInstance, connections, context, task_context
 
 
@@ -16,11 +17,12 @@ def create(
     error: Exception | None = None,
     states: dict[str, str | None] | None = None,
     ti: TaskInstance | None = None,
+    params: dict[str, Any] | None = None,
     **run: Any,
 ) -> tuple[Any, dict[str, Any]]:
     """Run the task with a step that raises this error, or creates a job; return its result and the step's arguments.
 
-    states: of the tasks after this one. run: attributes of the run that differ.
+    states: of the tasks after this one. params: in addition to the project. run: attributes of the run that differ.
     """
     from project_export import steps
     from project_export.airflow.operators import CreateRelationExports
@@ -40,6 +42,7 @@ def create(
     task.downstream_task_ids = {"export_relation", "merge"}
     given = context(ti or TaskInstance(states))
     vars(given["dag_run"]).update(run)
+    given["params"].update(params or {})
     return task.execute(given), arguments
 
 
@@ -48,7 +51,7 @@ def test_it_returns_the_units_and_asks_for_the_user(monkeypatch):
     assert [(unit["job_id"], unit["unit"], unit["title"]) for unit in units] == [(7, 0, "issues"), (7, 1, "labels")]
     assert {(unit["alone"], unit["shared"]) for unit in units} == {(False, True)}
     assert (arguments["run_id"], arguments["requested_by"]) == ("export_project/run", "jane")
-    assert arguments["watched"] is True
+    assert (arguments["watched"], arguments["queued"]) == (True, True)
 
 
 def test_a_run_that_nobody_triggered_is_its_types(monkeypatch):
@@ -86,6 +89,38 @@ def test_a_source_that_is_down_is_retried(monkeypatch):
     error = SourceBusy("plan project 1, connect: connection refused")
     with pytest.raises(SourceBusy):
         create(monkeypatch, error)
+
+
+def test_a_job_that_waits_for_its_turn_frees_the_slot_and_keeps_no_error(monkeypatch):
+    from airflow.sdk.exceptions import AirflowRescheduleException
+
+    ti = TaskInstance()
+    with pytest.raises(AirflowRescheduleException) as caught:
+        create(monkeypatch, AwaitsTurn("Job 7 waits for its turn: 5 exports are before it.", 15.0), ti=ti)
+    left = (caught.value.reschedule_date - datetime.now(timezone.utc)).total_seconds()
+    assert 10 < left <= 15
+    assert ti.xcoms == {}
+
+
+def test_where_asking_takes_long_a_job_asks_less_often(monkeypatch):
+    from airflow.sdk.exceptions import AirflowRescheduleException
+
+    ti = TaskInstance()
+    for ti.took, expected in ((3, 30), (99, 60)):
+        with pytest.raises(AirflowRescheduleException) as caught:
+            create(monkeypatch, AwaitsTurn("Job 7 waits for its turn: 5 exports are before it.", 15.0), ti=ti)
+        left = (caught.value.reschedule_date - datetime.now(timezone.utc)).total_seconds()
+        assert expected - 5 < left < expected + 5
+
+
+def test_a_cleared_run_asks_again_while_another_exports_the_project_only_if_it_may_wait(monkeypatch):
+    from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException
+
+    error = JobActive("Project 1 is being exported by job 8")
+    with pytest.raises(AirflowFailException, match="by job 8"):
+        create(monkeypatch, error)
+    with pytest.raises(AirflowRescheduleException):
+        create(monkeypatch, error, params={"if_running": "wait"})
 
 
 def test_a_wrong_request_is_not_retried(monkeypatch):

@@ -86,6 +86,17 @@ def test_the_pool_limits_the_exports_and_nothing_else(dag):
     assert set(pools.values()) == {"default_pool"}
 
 
+def test_airflow_starts_more_runs_than_the_ledger_admits(dag):
+    from project_export.settings import Settings
+
+    assert dag.max_active_runs == Settings().max_active_runs > 4 * Settings().exports_at_a_time
+
+
+def test_runs_that_wait_for_their_turn_come_after_the_tasks_of_exports_that_have_begun(dag):
+    create = dag.get_task("create_relation_exports")
+    assert (create.weight_rule, create.priority_weight) == ("absolute", 1)
+
+
 def test_every_task_is_retried(dag):
     assert {task.retries for task in dag.tasks} == {3}
 

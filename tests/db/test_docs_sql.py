@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -19,3 +20,12 @@ def test_every_query_of_the_docs_can_be_run(repo: Path, ledger_dsn: str, page: s
     with psycopg.connect(ledger_dsn) as connection:
         for query in queries:
             connection.execute(re.sub(r"\bN\b", "1", query).encode())
+
+
+def test_every_query_of_the_dashboard_can_be_run(repo: Path, ledger_dsn: str) -> None:
+    board = json.loads((repo / "docs" / "grafana" / "project_export.json").read_text("utf-8"))
+    queries = [target["rawSql"] for panel in board["panels"] for target in panel["targets"] if "rawSql" in target]
+    assert len(queries) == 4
+    with psycopg.connect(ledger_dsn) as connection:
+        for query in queries:
+            connection.execute(query.encode())

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from sqlalchemy import Engine, update
 
 from project_export.errors import Failure, MoveRefused
-from project_export.ledger import Job, JobRequest, Ledger, Planned
+from project_export.ledger import Job, JobRequest, Keep, Ledger, Planned
 from project_export.ledger.columns import clock
 from project_export.ledger.models import ProjectExportJob
 from tests.ledgers import ON_BOTH
@@ -78,6 +79,26 @@ def test_the_age_of_an_archive_counts_from_the_end_of_its_export(ledger: Ledger,
     old, _ = ended(ledger, engine, 25), ended(ledger, engine, 23)
     ended(ledger, engine, 25, archive=False)
     assert ledger.retention.expired_archives(24 * HOUR) == [old]
+
+
+def test_an_expired_archive_stays_for_its_day_or_because_a_job_complements_it(ledger: Ledger, engine: Engine) -> None:
+    base, last, other = (
+        ended(ledger, engine, hours, project_id=project) for hours, project in ((99, 42), (50, 42), (50, 7))
+    )
+    assert ledger.retention.staying(Keep(), 24 * HOUR) == {}
+    found = ledger.retention.staying(Keep(monthly=1), 24 * HOUR)
+    assert set(found) == {last.id, other.id}
+    now = datetime.now(timezone.utc)
+    window = {"mode": "changes", "window_start": now - timedelta(days=1), "window_end": now}
+    active = ledger.jobs.open(replace(REQUEST, predecessor_id=base.id, **window), [])  # type: ignore[arg-type]
+    assert ledger.retention.staying(Keep(), 24 * HOUR) == {base.id: "an active job needs it"}
+    with ledger.retention.locked(base) as locked:
+        assert locked is None
+    assert base in ledger.retention.expired_archives(24 * HOUR)  # the active job exports another mode
+    ledger.jobs.finish(active.id, *ARCHIVE)
+    assert ledger.retention.staying(Keep(), 24 * HOUR) == {base.id: f"the archive of job {active.id} needs it"}
+    assert ledger.queries.latest_archive("s", "t", 42) == last
+    assert ledger.queries.latest_archive("s", "t", 42, "changes") == ledger.queries.job(active.id)
 
 
 def test_the_newest_archive_of_a_project_that_is_being_exported_does_not_expire(ledger: Ledger, engine: Engine) -> None:

@@ -103,6 +103,25 @@ def test_an_old_job_goes_with_all_its_files_and_rows(ctx: Context, store: Path, 
     assert ctx.ledger.queries.rows(created.job_id) == []
 
 
+def test_the_last_archives_of_a_series_stay_with_their_jobs_and_a_dry_run_says_why(
+    ctx: Context, store: Path, ledger_dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    older, last = exported(ctx, "dag/older"), exported(ctx, "dag/last")
+    for hours, created in ((HOURS_OF_A_WEEK + 2, older), (HOURS_OF_A_WEEK + 1, last)):
+        age(ledger_dsn, created, hours)
+    ctx = replace(ctx, settings=ctx.settings.model_copy(update={"keep_monthly": 1}))
+    assert pruned(ctx, dry_run=True).jobs == 2  # of only some relations
+    with psycopg.connect(ledger_dsn) as conn:
+        conn.execute("UPDATE project_export_job SET params = '{}'")
+    assert pruned(ctx, dry_run=True).jobs == 1
+    assert f"job {last.job_id} stays with its archive: the last archive of" in caplog.text
+    assert pruned(ctx).jobs == 1
+    assert ctx.ledger.queries.job(last.job_id).archive_uri is not None
+    assert [name for name in names(store, last) if name.endswith("/project.tar.gz")]
+    assert names(store, older) == []
+
+
 def test_a_failed_job_goes_after_a_week_too(ctx: Context, store: Path, ledger_dsn: str) -> None:
     created = runs.started(ctx, "labels")
     runs.work(ctx, created)

@@ -189,6 +189,15 @@ def test_a_long_wait_before_the_first_relation_is_said():
     assert timeline(job(), [row("notes", 1, 9)], at(10)).summary.startswith("notes ended last")
 
 
+def test_what_came_before_the_first_relation_is_drawn_as_waiting_for_the_turn_and_for_workers():
+    drawn = timeline(job(admitted_at=at(6)), [row("notes", 8, 9)], at(10))
+    assert [(lane.name, lane.text) for lane in drawn.lanes[:2]] == [
+        ("wait for its turn", "6.0 s, from 0.0 s to 6.0 s"),
+        ("wait for workers", "2.0 s, from 6.0 s to 8.0 s"),
+    ]
+    assert "waited for its tasks, and 6.0 s of that for its turn, after other exports. notes" in drawn.summary
+
+
 def test_a_timeline_without_a_start_is_empty_and_bars_stay_inside():
     assert timeline(job(), [row("notes")], at(5)).lanes == ()
     assert timeline(job(), [row("notes")], at(5)).summary == ""

@@ -10,7 +10,7 @@ import pytest
 
 from project_export.airflow.web.airflow_api import AirflowRefused
 from project_export.errors import Failure
-from project_export.ledger import Job
+from project_export.ledger import Job, JobRequest
 from project_export.merged import Merged
 from project_export.request import Request
 from project_export.steps import create
@@ -260,6 +260,17 @@ def test_a_run_that_airflow_does_not_start_fails_its_job(api: Api, refused: Airf
     api.refused = None
     assert api.post("/projects/1/export").status_code == 202
     assert status(api)["export_status"] == "queued"
+
+
+def test_a_job_that_waits_does_not_hide_the_one_that_runs(api: Api) -> None:
+    assert api.post("/projects/1/export").status_code == 202
+    job = newest(api)
+    api.ctx.ledger.jobs.start(job.id, JobRequest(job.source, job.tree, 1, job.run_id, "ulla"), [])
+    waiting = JobRequest(job.source, job.tree, 1, "export_project/nightly", "scheduled", waiting=True)
+    api.ctx.ledger.jobs.queue(waiting)
+    assert status(api)["export_status"] == "started"
+    api.ctx.ledger.jobs.finish(job.id, "file:///a", 1, "ab" * 32, 1)
+    assert status(api)["export_status"] == "regeneration_in_progress"
 
 
 def test_a_pruned_archive_is_none_and_has_expired(api: Api) -> None:

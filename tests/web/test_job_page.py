@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from project_export.airflow.web.airflow_api import AirflowRefused
 from project_export.errors import WHOLE, Failure
+from project_export.ledger import JobRequest
 from project_export.steps.notice import Notice
 from tests.web.jobs import Part
 
@@ -24,6 +26,18 @@ def test_a_running_job_asks_again_and_one_that_has_ended_does_not(page, jobs):
     fragment = page.get(f"/jobs/{running.id}/live", fragment=True).text
     assert 'hx-trigger="every' not in fragment
     assert "stopped" in fragment
+
+
+def test_a_queued_job_says_what_it_waits_for(page, jobs):
+    running = jobs.write(Part("labels", 1, None, "started"), project_id=7)
+    request = JobRequest("main", "gitlab", 7, "export_project/page__7", "jane")
+    waits = jobs.ledger.jobs.queue(replace(request, waiting=True))
+    queued = jobs.ledger.jobs.queue(replace(request, project_id=8, run_id="export_project/page__8"))
+    text = page.get(f"/jobs/{waits.id}").text
+    assert f"Waiting for its turn: 1 export is before it, and job {running.id} of the same project is one" in text
+    assert "Waiting for its run to start." in page.get(f"/jobs/{queued.id}").text
+    listed = page.get("/").text
+    assert listed.count("waiting for its turn") == listed.count("waiting for its run") == 1
 
 
 def test_a_failed_job_says_why_and_what_to_do(page, jobs):

@@ -17,6 +17,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundExceptio
 
 from project_export.airflow.credentials import ConnectionCredentials
 from project_export.airflow.links import page_url
+from project_export.airflow.metrics import AirflowMetrics
 from project_export.airflow.notify import channels
 from project_export.errors import Permanent, SettingMissing, SettingRefused
 from project_export.ledger import Ledger, engine_over
@@ -25,6 +26,7 @@ from project_export.settings import SHARED, Layer, Settings
 from project_export.source import Connect
 from project_export.sources import Sources
 from project_export.steps import Context
+from project_export.steps.metrics import measuring
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +40,9 @@ def make_context(
     settings: Settings, source: PostgresHook | SettingMissing, ledger: PostgresHook | SettingMissing
 ) -> Context:
     """Return the steps' context on two hooks that already know their connections, since threads cannot look them up."""
-    kept = Ledger(engine_over(_connect(ledger)), listen=settings.ledger_listen)
-    return Context(settings, kept, settings.source_conn_id, _connect(source))
+    metrics = AirflowMetrics()
+    kept = Ledger(engine_over(_connect(ledger)), listen=settings.ledger_listen, observe=measuring(metrics))
+    return Context(settings, kept, settings.source_conn_id, _connect(source), metrics=metrics)
 
 
 def task_settings(source: str | None = None) -> Settings:
@@ -69,7 +72,9 @@ def context_over(variables: Mapping[str, str], source: str | None = None) -> Con
     stored = _stored(variables)
     common = Settings.over(stored)
     sources = Sources.of(common)
-    kept = Ledger(engine_over(_connect(_asked(common.ledger_conn_id))), listen=common.ledger_listen)
+    metrics = AirflowMetrics()
+    engine = engine_over(_connect(_asked(common.ledger_conn_id)))
+    kept = Ledger(engine, listen=common.ledger_listen, observe=measuring(metrics))
 
     @cache
     def made(name: str) -> Context:
@@ -82,6 +87,7 @@ def context_over(variables: Mapping[str, str], source: str | None = None) -> Con
             channels=channels(settings),
             credentials=ConnectionCredentials(settings.git_conn_id),
             page=page_url(),
+            metrics=metrics,
             others={other: partial(made, other) for other in sources.all if other != name},
         )
 

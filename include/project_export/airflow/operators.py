@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException
@@ -28,7 +28,12 @@ JOINED = "joined_job_id"
 DID = "did"
 """The variable in a worker's context that holds what it exported, for its name in the grid."""
 
-_WAIT = timedelta(seconds=15)
+_WAIT_SECONDS = 15.0
+_SHARE, _SLOW_SECONDS = 10, 60.0
+"""A task waits at least this many times as long as it took to ask, but no longer than this because of it.
+
+One that asked less than once in two minutes would lose its place.
+"""
 _BY_HAND = "manual"
 
 
@@ -40,12 +45,12 @@ class CreateRelationExports(BaseOperator):
     def execute(self, context: Any) -> list[dict[str, Any]]:
         """Return one dict per unit: job_id, source, unit, title, alone, shared. The last task gets an error as well.
 
-        While another run exports the project, if_running=wait reschedules this task, which frees its slot, and
-        if_running=join ends this run with the other run's job.
+        While the job waits for its turn, this task is rescheduled, which frees its slot. While another run exports the
+        project, if_running=join ends this run with the other run's job.
         """
         from project_export.airflow.context import for_good, of_tree, run_name, task_context
         from project_export.airflow.runs import run_alive
-        from project_export.errors import JobActive
+        from project_export.errors import AwaitsTurn, JobActive
         from project_export.ledger.scrub import scrub
         from project_export.request import Request
         from project_export.steps import create
@@ -64,12 +69,14 @@ class CreateRelationExports(BaseOperator):
                         followed=self._followed(context["ti"]),
                         watched=context["dag_run"].run_type == _BY_HAND,
                         last_try=context["ti"].try_number > context["ti"].max_tries,
+                        queued=True,
                     )
-                except JobActive as error:
+                except AwaitsTurn as error:
+                    self._wait(error, error.seconds, context["ti"])
+                except JobActive as error:  # a cleared run whose job has ended: it is not in the queue
                     if request.if_running != "wait":
                         raise
-                    self.log.info("%s Trying again in %s.", error, _WAIT)
-                    raise AirflowRescheduleException(datetime.now(timezone.utc) + _WAIT) from None
+                    self._wait(error, _WAIT_SECONDS, context["ti"])
         except AirflowRescheduleException:
             raise
         except Exception as error:
@@ -84,6 +91,17 @@ class CreateRelationExports(BaseOperator):
             "shared": created.shared,
         }
         return [{**common, "unit": unit, "title": title} for unit, title in enumerate(created.titles)]
+
+    def _wait(self, error: Exception, seconds: float, ti: Any) -> NoReturn:
+        """Free the slot of this task, and start it again after some seconds without counting a try.
+
+        Where Airflow has too much to do, asking takes long. Then it asks less often, so that asking does not make it
+        worse, and so that Airflow does not lose the task.
+        """
+        now = datetime.now(timezone.utc)
+        seconds = min(max(seconds, _SHARE * (now - ti.start_date).total_seconds()), max(seconds, _SLOW_SECONDS))
+        self.log.info("%s Trying again in %.0f s.", error, seconds)
+        raise AirflowRescheduleException(now + timedelta(seconds=seconds)) from None
 
     @staticmethod
     def _user(run: Any) -> str:

@@ -46,7 +46,7 @@ def _job(one: JobProgress) -> dict[str, Any]:
     job, progress = one.job, one.progress
     return {
         "job": job.id,
-        "state": job.state,
+        "state": "waiting" if job.waiting else job.state,
         "mode": job.mode,
         "project": job.project_id,
         "source": job.source,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from dataclasses import fields
+from typing import Any, cast
 
-from sqlalchemy import ColumnElement, Update, and_, case, exists, literal, select, tuple_, update
+from sqlalchemy import ColumnElement, Table, Update, and_, case, exists, literal, select, tuple_, update
 from sqlalchemy.orm import aliased
 
 from project_export.errors import AttemptRevoked
+from project_export.ledger.changes import described, note
 from project_export.ledger.columns import clock
 from project_export.ledger.database import Database, announce
 from project_export.ledger.models import ProjectExportJob, RelationExport
@@ -16,6 +18,8 @@ from project_export.ledger.reading import rows_where
 from project_export.ledger.records import Beat, Claim, WrittenPart
 from project_export.ledger.scrub import scrub
 from project_export.ledger.states import FAILED, FINISHED, PROJECT_EXPORT_JOB, RELATION_EXPORT
+
+TABLE = cast("Table", RelationExport.__table__)
 
 _CLEARED: Mapping[str, Any] = {
     "owner": None,
@@ -86,19 +90,16 @@ class Claims:
             )
             .returning(
                 RelationExport.id.label("row_id"),
-                RelationExport.job_id,
-                RelationExport.relation,
-                RelationExport.part,
-                RelationExport.parts,
-                RelationExport.attempt,
                 RelationExport.generation,
                 RelationExport.failed_attempts,
                 RelationExport.snapshot,
+                *described(TABLE),
             )
         )
         with self._database.write() as connection:
             taken = connection.execute(take).mappings().one_or_none()
-        return None if taken is None else Claim(**taken)
+            note(connection, "claim", [] if taken is None else [taken])
+        return None if taken is None else Claim(**{one.name: taken[one.name] for one in fields(Claim)})
 
     def beat(self, beats: Sequence[Beat]) -> set[int]:
         """Record a heartbeat and the progress of each claim; return the ids of the rows whose claim is lost.
@@ -164,7 +165,7 @@ class Claims:
         )
         kept = and_(_at({claim.row_id: claim.attempt}), RelationExport.state == FINISHED, RelationExport.uri == uri)
         try:
-            self._end(finished, claim)
+            self._end("finish", finished, claim)
         except AttemptRevoked:
             with self._database.read() as connection:
                 if not rows_where(connection, kept):
@@ -195,7 +196,7 @@ class Claims:
         else:
             again = {**_CLEARED, **error, "queued_at": clock(), "available_at": clock(delay_seconds)}
             statement = RELATION_EXPORT.move(_fenced(claim), "retry").values(**again)
-        self._end(statement, claim)
+        self._end("give up" if final else "retry", statement, claim)
 
     def requeue(
         self, row_ids: Collection[int] | Mapping[int, int], reason: str, *, failed: bool = False, died: bool = False
@@ -214,7 +215,7 @@ class Claims:
         if died:
             statement = statement.values(deaths=RelationExport.deaths + 1)
         with self._database.write() as connection:
-            return announce(connection, statement)
+            return announce(connection, "requeue", statement)
 
     def fail_rows(self, row_ids: Collection[int] | Mapping[int, int], message: str, code: str | None = None) -> int:
         """Fail queued and started rows for good and return how many failed.
@@ -237,11 +238,11 @@ class Claims:
             error=scrub(message), sqlstate=None, error_code=code, cancelled=cancelled, finished_at=clock()
         )
         with self._database.write() as connection:
-            return announce(connection, statement)
+            return announce(connection, "cancel" if cancelled else "fail", statement)
 
-    def _end(self, statement: Update, claim: Claim) -> None:
+    def _end(self, event: str, statement: Update, claim: Claim) -> None:
         with self._database.write() as connection:
-            if not announce(connection, statement):
+            if not announce(connection, event, statement):
                 raise AttemptRevoked(
                     f"Attempt {claim.attempt} of {claim.relation} (part {claim.part + 1} of {claim.parts}, "
                     f"job {claim.job_id}) was revoked: it no longer counts and changes nothing."

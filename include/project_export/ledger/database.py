@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import psycopg
-from sqlalchemy import Connection, Engine, Text, Update, cast, func, select
+from sqlalchemy import Connection, Engine, Table, Text, Update, func, select
+from sqlalchemy import cast as sql_cast
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 
 from project_export.errors import LedgerBusy
+from project_export.ledger.changes import Observe, described, note, pending, report
 from project_export.ledger.engine import prepare, writing
 from project_export.ledger.scrub import scrub
 
@@ -19,10 +21,11 @@ CHANNEL = "project_export"
 
 
 class Database:
-    """The database that holds the ledger. All parts of one `Ledger` share one."""
+    """The database that holds the ledger. All parts of one `Ledger` share one. observe: learns of every change."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, observe: Observe | None = None) -> None:
         prepare(engine)
+        self._observe = observe
         self.engine = engine
         self._writing = writing(engine)
 
@@ -34,22 +37,31 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """Run the block as one transaction, which is rolled back if the block raises. Raises LedgerBusy."""
+        """Run the block as one transaction, which is rolled back if the block raises. Raises LedgerBusy.
+
+        Once it is committed, its changes are logged and reported to the observer.
+        """
         with answering(), self._writing.begin() as connection:
+            changes = pending(connection)
             yield connection
+        report(changes, self._observe)
 
 
-def announce(connection: Connection, statement: Update) -> int:
+def announce(connection: Connection, event: str, statement: Update) -> int:
     """Run an UPDATE, notify the listeners of every job whose rows it changes, and return the number of these rows.
 
-    On PostgreSQL this is one statement; the server sends equal notifications of a transaction only once.
+    event: see `Change`. On PostgreSQL this is one statement; the server sends equal notifications of a transaction only
+    once.
     """
-    columns = statement.table.c
-    returning: Any = statement.returning((columns["job_id"] if "job_id" in columns else columns["id"]).label("job_id"))
+    table = cast("Table", statement.table)
+    returning: Any = statement.returning(*described(table))
     if connection.dialect.name == "postgresql":
         hit = returning.cte("hit")
-        returning = select(func.pg_notify(CHANNEL, cast(hit.c.job_id, Text)))
-    return len(connection.execute(returning).all())
+        job_id = hit.c["job_id" if "job_id" in hit.c else "id"]
+        returning = select(hit, func.pg_notify(CHANNEL, sql_cast(job_id, Text)).label("notified"))
+    changed = connection.execute(returning).mappings().all()
+    note(connection, event, changed)
+    return len(changed)
 
 
 @contextmanager

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from sqlalchemy import ColumnElement, Connection, Delete, Update, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Delete, Table, Update, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from project_export.errors import AttemptRevoked, Failure, JobActive, MoveRefused
+from project_export.ledger.changes import described, note
 from project_export.ledger.claims import requeued
 from project_export.ledger.columns import clock
 from project_export.ledger.database import Database, announce
 from project_export.ledger.models import ProjectExportJob, ProjectExportNotice, RelationExport
-from project_export.ledger.reading import active_job, the_job
+from project_export.ledger.queue import lock, require_room
+from project_export.ledger.reading import active_job, newest_job, the_job
 from project_export.ledger.records import Job, JobRequest, Outcome, Planned
 from project_export.ledger.scrub import scrub
-from project_export.ledger.states import FINISHED, PROJECT_EXPORT_JOB, QUEUED, STARTED
+from project_export.ledger.states import FINISHED, PENDING, PROJECT_EXPORT_JOB, QUEUED, STARTED
 
 T = TypeVar("T")
+
+_TABLE = cast("Table", ProjectExportJob.__table__)
 
 _TAKEN = ("project_export_job_active", "project_export_job.project_id")
 """What PostgreSQL and SQLite call the index that a second active job of a project violates."""
@@ -36,29 +40,42 @@ class Jobs:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def open(self, request: JobRequest, planned: Sequence[Planned]) -> Job:
+    def open(self, request: JobRequest, planned: Sequence[Planned], *, most: int | None = None) -> Job:
         """Write a started job and its queued rows in one transaction and return the job.
 
-        Raises JobActive, which names the active job, when the project already has one in this source and tree.
+        most: how many exports may run at a time, 0: no limit; None: the job is not limited, and does not count.
+        Raises JobActive, which names the active job, when the project already has one in this source and tree, and
+        AwaitsTurn when the job may not start at once.
         """
 
         def write() -> Job:
             with self._database.write() as connection:
-                job_id = _insert(connection, request, state=STARTED, started_at=clock())
+                values: dict[str, Any] = {"started_at": clock()}
+                if most is not None:
+                    lock(connection)
+                    require_room(connection, most)
+                    values["admitted_at"] = clock()
+                job_id = _insert(connection, "start", request, state=STARTED, **values)
                 _insert_rows(connection, job_id, planned)
                 return the_job(connection, job_id)
 
         return self._alone(request, write)
 
     def queue(self, request: JobRequest) -> Job:
-        """Write a queued job for a run that is yet to be triggered, without plan and rows, and return the job.
+        """Write a queued job for a run that is yet to be triggered, or to be admitted, and return the job.
 
-        Raises JobActive, which names the active job, when the project already has one in this source and tree.
+        It has neither a plan nor rows. Raises JobActive, which names the active job, when the project already has one
+        in this source and tree. A job that waits is queued all the same, but a run has only one.
         """
 
         def write() -> Job:
             with self._database.write() as connection:
-                return the_job(connection, _insert(connection, request, state=QUEUED))
+                if request.waiting:
+                    lock(connection)
+                    own = (ProjectExportJob.run_id == request.run_id, ProjectExportJob.state.in_(PENDING))
+                    if twins := newest_job(connection, *own):
+                        return twins
+                return the_job(connection, _insert(connection, "queue", request, state=QUEUED))
 
         return self._alone(request, write)
 
@@ -72,24 +89,27 @@ class Jobs:
         values = {name: getattr(request, name) for name in _REPLACED}
         start = PROJECT_EXPORT_JOB.move(update(ProjectExportJob).where(ProjectExportJob.id == job_id), "start")
         with self._database.write() as connection:
-            if announce(connection, start.values(**values, started_at=clock())):
+            if announce(connection, "start", start.values(**values, waiting=False, started_at=clock())):
                 _insert_rows(connection, job_id, planned)
             job = the_job(connection, job_id)
         if job.state != STARTED:
             raise MoveRefused(f"Job {job_id} cannot start: {PROJECT_EXPORT_JOB.refusal('start', job.state)}.")
         return job
 
-    def queue_again(self, job_id: int) -> Job:
+    def queue_again(self, job_id: int, *, waiting: bool = False) -> Job:
         """Queue a failed job that was never started, and return it; one that is queued is returned as it is.
 
-        It forgets how it ended and which notices were sent. Raises JobActive when another job of the project is
-        active, MoveRefused when the job was started, JobMissing.
+        waiting: see `Job`. It forgets its turn, how it ended and which notices were sent. Raises JobActive when another
+        job of the project is active, MoveRefused when the job was started, JobMissing.
         """
         again = PROJECT_EXPORT_JOB.move(update(ProjectExportJob).where(ProjectExportJob.id == job_id), "queue again")
 
         def write() -> Job:
             with self._database.write() as connection:
-                if announce(connection, again.where(ProjectExportJob.started_at.is_(None)).values(**_FORGOTTEN)):
+                unplaced = {**_FORGOTTEN, "waiting": waiting, "admitted_at": None}
+                if announce(
+                    connection, "queue again", again.where(ProjectExportJob.started_at.is_(None)).values(**unplaced)
+                ):
                     connection.execute(_notices(job_id))
                 return the_job(connection, job_id)
 
@@ -116,9 +136,9 @@ class Jobs:
             RelationExport.job_id == job.id, RelationExport.state == STARTED
         )
         with self._database.write() as connection:
-            if not announce(connection, taken):
+            if not announce(connection, "take over", taken):
                 return False
-            connection.execute(started)
+            announce(connection, "requeue", started)
             return True
 
     def finish(
@@ -165,7 +185,7 @@ class Jobs:
         kept = [{**asdict(error), "message": scrub(error.message)} for error in errors]
         outcome: Outcome = "cancelled" if cancelled else "failed"
         verb = "refuse" if queued_only else "fail"
-        return self._move(job_id, verb, errors=kept, outcome=outcome, finished_at=clock())
+        return self._move(job_id, verb, errors=kept, outcome=outcome, waiting=False, finished_at=clock())
 
     def reopen(self, job_id: int, again: Collection[str] = (), reason: str = "the job was reopened") -> bool:
         """Reopen an ended job; return False when it is already started.
@@ -177,7 +197,8 @@ class Jobs:
         job = self._read(job_id)
         attempts = update(RelationExport).where(RelationExport.job_id == job_id).values(failed_attempts=0)
         rows = requeued(reason).where(RelationExport.job_id == job_id, RelationExport.state.in_(again))
-        return self._alone(job, lambda: self._move(job_id, "reopen", _notices(job_id), attempts, rows, **_FORGOTTEN))
+        also = (_notices(job_id), attempts)
+        return self._alone(job, lambda: self._move(job_id, "reopen", *also, requeue=rows, **_FORGOTTEN))
 
     def begin_generation(self, job_id: int, generation: int, snapshot_id: str, reason: str) -> None:
         """Begin a generation with a snapshot that the caller holds, and queue the rows of older generations again.
@@ -204,21 +225,29 @@ class Jobs:
             RelationExport.snapshot,
         )
         with self._database.write() as connection:
-            if not announce(connection, begin):
+            if not announce(connection, "snapshot", begin):
                 raise AttemptRevoked(
                     f"Generation {generation} of job {job_id} cannot begin: another holder was first, or the job has "
                     "ended."
                 )
-            connection.execute(older)
+            announce(connection, "requeue", older)
 
     def _move(
-        self, job_id: int, verb: str, *also: Delete | Update, when: Sequence[ColumnElement[bool]] = (), **values: Any
+        self,
+        job_id: int,
+        verb: str,
+        *also: Delete | Update,
+        when: Sequence[ColumnElement[bool]] = (),
+        requeue: Update | None = None,
+        **values: Any,
     ) -> bool:
         statement = update(ProjectExportJob).where(ProjectExportJob.id == job_id, *when)
         with self._database.write() as connection:
-            if announce(connection, PROJECT_EXPORT_JOB.move(statement, verb).values(**values)):
+            if announce(connection, verb, PROJECT_EXPORT_JOB.move(statement, verb).values(**values)):
                 for other in also:
                     connection.execute(other)
+                if requeue is not None:
+                    announce(connection, "requeue", requeue)
                 return True
             state = the_job(connection, job_id).state
         if when and state in PROJECT_EXPORT_JOB.moves[verb].sources:
@@ -246,9 +275,11 @@ class Jobs:
             return the_job(connection, job_id)
 
 
-def _insert(connection: Connection, request: JobRequest, **values: Any) -> int:
-    statement = insert(ProjectExportJob).values(**asdict(request), **values).returning(ProjectExportJob.id)
-    return int(connection.execute(statement).scalar_one())
+def _insert(connection: Connection, event: str, request: JobRequest, **values: Any) -> int:
+    statement = insert(ProjectExportJob).values(**asdict(request), **values).returning(*described(_TABLE))
+    written = connection.execute(statement).mappings().one()
+    note(connection, event, [written])
+    return int(written["id"])
 
 
 def _insert_rows(connection: Connection, job_id: int, planned: Sequence[Planned]) -> None:
@@ -258,7 +289,9 @@ def _insert_rows(connection: Connection, job_id: int, planned: Sequence[Planned]
 
 
 def _notices(job_id: int) -> Delete:
-    return delete(ProjectExportNotice).where(ProjectExportNotice.job_id == job_id)
+    """Return the DELETE of the notices of how a job ended. That it is late is reported once, whatever happens to it."""
+    notice = ProjectExportNotice
+    return delete(notice).where(notice.job_id == job_id, notice.outcome != "late")
 
 
 def _archive(uri: str, size: int, sha256: str, records: int) -> dict[str, Any]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from sqlalchemy import Engine
 
 from project_export.ledger import migrate
+from project_export.ledger.changes import Observe
 from project_export.ledger.claims import Claims
 from project_export.ledger.database import Database
 from project_export.ledger.jobs import Jobs
 from project_export.ledger.notices import Notices
 from project_export.ledger.queries import Queries
+from project_export.ledger.queue import Queue
 from project_export.ledger.rates import Rates
 from project_export.ledger.retention import Retention
 from project_export.ledger.tokens import Tokens
@@ -19,9 +21,12 @@ from project_export.ledger.watch import Watch
 class Ledger:
     """The ledger in one database, PostgreSQL or SQLite. engine: see `make_engine`. listen: whether LISTEN may be used.
 
+    observe: learns of each change once it is committed; all changes are logged as well.
+
     It consists of parts, so that a function can ask for only the one it uses:
 
     - jobs: queues, opens and ends jobs
+    - queue: admits queued jobs in turn
     - claims: changes the rows of a job; workers need no more than this and `queries`
     - queries: reads jobs and rows, and how far they are
     - watch: finds rows and jobs that do not move, and waits for changes
@@ -34,10 +39,11 @@ class Ledger:
     database does not answer. Every change of a state is announced to `watch.listening`; claims and beats are not.
     """
 
-    def __init__(self, engine: Engine, *, listen: bool = True) -> None:
-        database = Database(engine)
+    def __init__(self, engine: Engine, *, listen: bool = True, observe: Observe | None = None) -> None:
+        database = Database(engine, observe)
         self._database = database
         self.jobs = Jobs(database)
+        self.queue = Queue(database)
         self.claims = Claims(database)
         self.queries = Queries(database)
         self.watch = Watch(database, listen=listen)

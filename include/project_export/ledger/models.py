@@ -22,10 +22,10 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from project_export.ledger.columns import BigKey, UtcDateTime, clock, lower_path
-from project_export.ledger.records import Mode, Outcome
+from project_export.ledger.records import Mode, Outcome, Reported
 from project_export.ledger.states import PENDING, STATES
 
-REVISION = "0011"
+REVISION = "0012"
 """The migration that these models need; a test compares it with the newest one."""
 
 
@@ -79,6 +79,7 @@ class ProjectExportJob(Base):
     waiting: Mapped[bool] = mapped_column(server_default=false())
     window_start: Mapped[datetime | None]
     window_end: Mapped[datetime | None]
+    admitted_at: Mapped[datetime | None]
 
     __table_args__ = (
         CheckConstraint(_among("state", STATES), name="project_export_job_state"),
@@ -105,6 +106,7 @@ class ProjectExportJob(Base):
         Index("project_export_job_by_source", "source", "id"),
         Index("project_export_job_by_project", "project_id", "id"),
         Index("project_export_job_by_state", "state", "id"),
+        Index("project_export_job_user", "requested_by", "admitted_at"),
         Index("project_export_job_by_path", lower_path(), "id"),
         {"sqlite_autoincrement": True},
     )
@@ -176,7 +178,7 @@ class ProjectExportNotice(Base):
     channel: Mapped[str] = mapped_column(primary_key=True)
     sent_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
-    __table_args__ = (CheckConstraint(_among("outcome", get_args(Outcome)), name="project_export_notice_outcome"),)
+    __table_args__ = (CheckConstraint(_among("outcome", get_args(Reported)), name="project_export_notice_outcome"),)
 
 
 class ProjectExportToken(Base):

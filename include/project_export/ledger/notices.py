@@ -7,7 +7,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from project_export.ledger.database import Database
 from project_export.ledger.models import ProjectExportNotice
-from project_export.ledger.records import Outcome
+from project_export.ledger.records import Reported
 
 
 class Notices:
@@ -19,8 +19,8 @@ class Notices:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def take(self, job_id: int, outcome: Outcome, channel: str) -> bool:
-        """Take over reporting an outcome on a channel; return False when it is already taken.
+    def take(self, job_id: int, outcome: Reported, channel: str) -> bool:
+        """Take over reporting an outcome, or that a job is late, on a channel; return False when it is already taken.
 
         Of several concurrent callers, one gets True.
         """
@@ -30,7 +30,7 @@ class Notices:
             statement = insert(ProjectExportNotice).values(values).on_conflict_do_nothing()
             return bool(connection.execute(statement.returning(ProjectExportNotice.channel)).all())
 
-    def release(self, job_id: int, outcome: Outcome, channel: str) -> None:
+    def release(self, job_id: int, outcome: Reported, channel: str) -> None:
         """Release a notice that was taken and could not be sent, so that it can be taken again."""
         statement = delete(ProjectExportNotice).where(
             ProjectExportNotice.job_id == job_id,

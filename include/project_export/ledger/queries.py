@@ -49,9 +49,19 @@ class Queries:
             return newest_job(connection, ProjectExportJob.mode == mode, *of_project(source, tree, project_id))
 
     def active_job(self, source: str, tree: str, project_id: int) -> Job | None:
-        """Return the queued or started job of a project, None if it has none."""
+        """Return the active job of a project, None if it has none. A job that waits for its turn is not active yet."""
         with self._database.read() as connection:
             return active_job(connection, source, tree, project_id)
+
+    def current_job(self, source: str, tree: str, project_id: int) -> Job | None:
+        """Return the active full export of a project, the newest one if none is active, None if it has none.
+
+        So a job that waits for its turn does not hide the one that is running.
+        """
+        full = (ProjectExportJob.mode == "full", *of_project(source, tree, project_id))
+        with self._database.read() as connection:
+            active = newest_job(connection, ProjectExportJob.state.in_(PENDING), ~ProjectExportJob.waiting, *full)
+            return active or newest_job(connection, *full)
 
     def latest_archive(self, source: str, tree: str, project_id: int, mode: Mode = "full") -> Job | None:
         """Return the newest job of a project and a mode that has published an archive, which may have been pruned."""

@@ -47,8 +47,9 @@ def newest_job(connection: Connection, *conditions: ColumnElement[bool]) -> Job 
 
 
 def active_job(connection: Connection, source: str, tree: str, project_id: int) -> Job | None:
-    """Return the queued or started job of a project, None if there is none."""
-    return newest_job(connection, ProjectExportJob.state.in_(PENDING), *of_project(source, tree, project_id))
+    """Return the active job of a project, None if there is none. A job that waits for its turn is not active yet."""
+    active = (ProjectExportJob.state.in_(PENDING), ~ProjectExportJob.waiting)
+    return newest_job(connection, *active, *of_project(source, tree, project_id))
 
 
 def of_project(source: str, tree: str, project_id: int) -> tuple[ColumnElement[bool], ...]:

@@ -12,6 +12,9 @@ from project_export.errors import Failure
 Outcome = Literal["finished", "failed", "cancelled"]
 """How a job ended, as it is reported. cancelled: it failed because its run is gone."""
 
+Reported = Literal["finished", "failed", "cancelled", "late"]
+"""What is reported of a job: its outcome, or that it is late."""
+
 Mode = Literal["full", "changes"]
 """What a job exports: the whole project, or the records that changed in a window of time."""
 
@@ -64,9 +67,10 @@ class Job:
     """A row of project_export_job. outcome: how it ended, None while it is active.
 
     A job that was queued for a run has neither a plan nor rows until that run starts it. waiting: it is queued and
-    waits for its turn. window_start, window_end: of mode `changes`, the window whose changes it exports, with its start
-    and without its end; without a start it has everything up to the end. predecessor_id: the job whose window ends
-    where this one starts.
+    waits for its turn, so the project may have another active job. admitted_at: when its turn came; None while it is to
+    come, and for jobs that need none. window_start, window_end: of mode `changes`, the window whose changes it exports,
+    with its start and without its end; without a start it has everything up to the end. predecessor_id: the job whose
+    window ends where this one starts.
     """
 
     id: int
@@ -98,6 +102,7 @@ class Job:
     waiting: bool
     window_start: datetime | None
     window_end: datetime | None
+    admitted_at: datetime | None
 
     @property
     def planned(self) -> bool:
@@ -162,6 +167,19 @@ class Row:
             self.finished_at.isoformat(" ", "seconds") if self.finished_at else None,
             self.error_code,
         )
+
+
+@dataclass(frozen=True)
+class Load:
+    """How much there is to do. queued: jobs that have not been admitted. running: all other jobs that have not ended.
+
+    oldest_queued_seconds, oldest_running_seconds: since the oldest of each was requested; 0 if there is none.
+    """
+
+    queued: int
+    running: int
+    oldest_queued_seconds: float
+    oldest_running_seconds: float
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 
-from sqlalchemy import and_, exists, or_, select
+from sqlalchemy import and_, exists, func, or_, select
 from sqlalchemy.orm import aliased
 
 from project_export.ledger import listen
@@ -12,8 +12,8 @@ from project_export.ledger.columns import clock
 from project_export.ledger.database import Database
 from project_export.ledger.listen import Wait
 from project_export.ledger.models import ProjectExportJob, RelationExport
-from project_export.ledger.reading import rows_where, the_job
-from project_export.ledger.records import Row
+from project_export.ledger.reading import jobs_where, rows_where, the_job
+from project_export.ledger.records import Job, Load, Row
 from project_export.ledger.states import FAILED, PENDING, QUEUED, STARTED
 
 
@@ -44,6 +44,32 @@ class Watch:
         )
         with self._database.read() as connection:
             return connection.execute(query).one_or_none() is not None
+
+    def late(self, seconds: float, job_id: int | None = None) -> list[Job]:
+        """Return the jobs that were requested more than `seconds` ago and have not ended, oldest first.
+
+        job_id: return no other job than this one.
+        """
+        job = ProjectExportJob
+        one = [job.id == job_id] if job_id is not None else []
+        with self._database.read() as connection:
+            return jobs_where(connection, job.state.in_(PENDING), job.created_at < clock(-seconds), *one)
+
+    def load(self) -> Load:
+        """Return how many jobs there are, and how old the oldest ones are."""
+        job, now = ProjectExportJob, clock()
+        waits = and_(job.state == QUEUED, job.admitted_at.is_(None))
+        query = select(
+            func.count().filter(waits),
+            func.count().filter(~waits),
+            func.min(job.created_at).filter(waits),
+            func.min(job.created_at).filter(~waits),
+            now,
+        ).where(job.state.in_(PENDING))
+        with self._database.read() as connection:
+            queued, running, oldest_queued, oldest_running, at = connection.execute(query).one()
+        ages = [(at - since).total_seconds() if since else 0.0 for since in (oldest_queued, oldest_running)]
+        return Load(queued, running, *ages)
 
     def stale(self, job_id: int, seconds: float) -> list[Row]:
         """Return a job's started rows whose last heartbeat is older than `seconds`, in the order of the archive."""
@@ -95,6 +121,6 @@ class Watch:
                 ProjectExportJob.id == job_id,
                 ProjectExportJob.state == FAILED,
                 ProjectExportJob.finished_at > clock(-job.grace_seconds),
-                ~exists().where(same, newer.id > job_id),
+                ~exists().where(same, newer.id > job_id, ~newer.waiting),
             )
             return connection.execute(query).one_or_none() is not None

@@ -2,6 +2,7 @@
 
 request    queues a job for a run that is yet to be triggered
 preflight  checks everything that an export needs, and reports all problems at once
+turn       waits until the ledger admits a queued job
 create     writes one job, its relation_export rows and the plan of its workers
 hold       holds one snapshot for all workers, in one open transaction
 work       a worker: claims rows, streams each into a part, and marks it finished
@@ -13,6 +14,8 @@ projects   finds a project by its id or title
 downloads  what people can download of a job
 after      upload or notice; then the job is finished
 ending     fails the job when a step fails
+tend       every few minutes: gauges, late jobs, jobs whose run is gone
+metrics    what is counted and measured, and under which names
 prune      retention, and jobs whose run is gone
 """
 
@@ -30,6 +33,7 @@ from project_export.steps.preflight import Finding, all_at_once, preflight
 from project_export.steps.projects import FoundProject, find_project
 from project_export.steps.prune import Pruned, prune
 from project_export.steps.request import refuse, request_export
+from project_export.steps.tend import Tended, tend
 from project_export.steps.waiting import Tasks, Waited, wait_for_workers
 from project_export.steps.watch import Silence, watch
 from project_export.steps.work import Worked, Worker
@@ -47,6 +51,7 @@ __all__ = [
     "Pruned",
     "Silence",
     "Tasks",
+    "Tended",
     "Waited",
     "Worked",
     "Worker",
@@ -65,6 +70,7 @@ __all__ = [
     "prune",
     "refuse",
     "request_export",
+    "tend",
     "wait_for_workers",
     "watch",
     "write_relation",

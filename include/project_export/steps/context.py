@@ -12,6 +12,7 @@ from project_export.external import Locations
 from project_export.ledger import Job, Ledger
 from project_export.settings import REQUIRED, Settings
 from project_export.source import Connect, Limits, Session
+from project_export.steps.metrics import Metrics, NoMetrics
 from project_export.steps.notice import Channel
 from project_export.store import JobKey, Store, open_store
 from project_export.tree import Tree, load
@@ -26,6 +27,7 @@ class Context:
     credentials: for content outside the database, and for the store.
     page: URL of the page that shows jobs, None if there is none.
     others: make the contexts of the other sources that share this ledger, by name.
+    metrics: receives gauges; what is counted reaches it through the ledger.
     """
 
     settings: Settings
@@ -35,6 +37,7 @@ class Context:
     channels: Mapping[str, Channel] = field(default_factory=dict)
     credentials: Credentials = field(default_factory=Credentials)
     page: str | None = None
+    metrics: Metrics = field(default_factory=NoMetrics)
     others: Mapping[str, Callable[[], Context]] = field(default_factory=dict)
 
     @property

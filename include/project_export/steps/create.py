@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from functools import partial
 
 from project_export.archive.oversize import too_large
-from project_export.errors import BadRequest, MoveRefused, NotAllowed, StoreRefused
+from project_export.errors import AwaitsTurn, BadRequest, MoveRefused, NotAllowed, StoreRefused
 from project_export.ledger import Job, being_exported
 from project_export.ledger.states import FAILED
 from project_export.plan import Plan
@@ -20,8 +21,9 @@ from project_export.steps.ending import ending
 from project_export.steps.planning import bound_tree, plan_export
 from project_export.steps.preflight import SET_UP, all_at_once
 from project_export.steps.request import job_request
+from project_export.steps.turn import await_turn
 from project_export.steps.upload import check_upload
-from project_export.steps.windows import Opened, open_window
+from project_export.steps.windows import Opened, open_window, settle
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +55,7 @@ def create(
     followed: bool = True,
     watched: bool = False,
     last_try: bool = False,
+    queued: bool = False,
 ) -> Created:
     """Create the job of a run, start the one that was queued for it, or reopen it if the run was retried or cleared.
 
@@ -61,16 +64,23 @@ def create(
     because nothing would end it again.
     watched: somebody may clear failed tasks, so the snapshot is kept for a while after a failure.
     last_try: no retry follows, so any error ends the job that was queued for the run; a permanent error always does.
-    If another run is exporting the project, request.if_running decides: `join` returns that job, otherwise JobActive
-    names it. A job whose run is gone does not count; it is cancelled.
+    queued: the job waits for its turn if settings.exports_at_a_time are running. The caller can wait and call again,
+    each time after AwaitsTurn. Otherwise the job starts at once, and does not count.
+    If another run is exporting the project, request.if_running decides: `join` returns that job, `wait` waits for the
+    turn of a queued job; otherwise JobActive names the other. A job whose run is gone does not count; it is cancelled.
     Raises SettingMissing, SettingRefused, LedgerOutdated, NotAllowed, ProjectNotFound, TreeError, SourceChanged,
     BadRequest (also when the run's job is for another project), DeliveryFailed, StoreRefused (also when the archive
     would not fit), StoreUnusable, JobActive, MoveRefused, WindowOpen; if several problems of the set-up are found,
     NotReady, which lists them.
     """
-    job = _unplanned(ctx, run_id)
-    ends = ending(ctx, job.id, last_try=last_try, queued_only=True) if job else nullcontext()
-    with ends, all_at_once(ctx, request.project_id):
+    with ExitStack() as ends, all_at_once(ctx, request.project_id):
+
+        def ends_with(job: Job) -> None:
+            ends.enter_context(ending(ctx, job.id, last_try=last_try, queued_only=True))
+
+        job = _unplanned(ctx, run_id)
+        if job is not None:
+            ends_with(job)
         return _create(
             ctx,
             request,
@@ -79,6 +89,8 @@ def create(
             run_alive=run_alive,
             followed=followed,
             watched=watched,
+            queued=queued,
+            ends_with=ends_with,
         )
 
 
@@ -101,6 +113,8 @@ def _create(
     run_alive: RunAlive,
     followed: bool,
     watched: bool,
+    queued: bool,
+    ends_with: Callable[[Job], None],
 ) -> Created:
     for name in ctx.required:
         ctx.settings.required(name)
@@ -113,24 +127,41 @@ def _create(
         return _continued(ctx, job, followed=followed)
     if not followed:
         raise MoveRefused(f"No job is created, because nothing would work on it. {_CLEAR_ALL}")
-    if job is None or job.state == FAILED:
+    waiting = queued and request.if_running == "wait"
+    if (job is None or job.state == FAILED) and not waiting:
         # Checked first, so that a refused run ends at once; the ledger checks again, and decides.
         other = living_job(ctx, request.project_id, run_alive)
         if other is not None:
             return _taken(request, run_id, other)
     if job is not None:
-        found = made_active(ctx, request.project_id, run_alive, partial(ctx.ledger.jobs.queue_again, job.id))
+        again = partial(ctx.ledger.jobs.queue_again, job.id, waiting=waiting)
+        found = made_active(ctx, request.project_id, run_alive, again)
         if found.id != job.id:
             return _taken(request, run_id, found)
-    window = open_window(ctx, request)
+    elif waiting:
+        job = ctx.ledger.jobs.queue(replace(job_request(ctx, request, run_id, requested_by, {}), waiting=True))
+        ends_with(job)
+    guard = settle(ctx, request)  # before its turn, so that it keeps nobody else waiting
+    if job is not None and queued:
+        await_turn(ctx, job, run_alive)
+    window = open_window(ctx, request, guard)
     plan = _plan(ctx, request, window)
     grace_seconds = round(ctx.settings.snapshot_grace_seconds) if watched else 0
     wanted = job_request(ctx, request, run_id, requested_by, plan.as_json(), grace_seconds, window)
     if job is None:
-        job = made_active(ctx, request.project_id, run_alive, partial(ctx.ledger.jobs.open, wanted, plan.planned))
+        try:
+            most = ctx.settings.exports_at_a_time if queued else None
+            start = partial(ctx.ledger.jobs.open, wanted, plan.planned, most=most)
+            job = made_active(ctx, request.project_id, run_alive, start)
+        except AwaitsTurn:
+            known = replace(wanted, plan={"project": plan.project})
+            job = made_active(ctx, request.project_id, run_alive, partial(ctx.ledger.jobs.queue, known))
         if job.run_id != run_id:
             return _taken(request, run_id, job)
-    else:
+        if not job.planned:
+            ends_with(job)
+            await_turn(ctx, job, run_alive)
+    if not job.planned:
         job = ctx.ledger.jobs.start(job.id, wanted, plan.planned)
     numbers = (job.id, len(plan.estimates), len(plan.planned), len(plan.titles))
     log.info("job %d: %d relation(s), %d part(s), %d worker(s)", *numbers)

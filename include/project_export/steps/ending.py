@@ -11,6 +11,7 @@ from typing import Any
 
 from project_export.errors import (
     WHOLE,
+    AwaitsTurn,
     Failure,
     JobActive,
     JobMissing,
@@ -45,14 +46,15 @@ def ending(
     """Fail the job when the block raises what ends it, and raise that as an error of the tree.
 
     A permanent error ends it, and so does any error on the last try, except one that says that the job has already
-    ended or belongs to another process. last_try: no retry follows. what: precedes the message in the job's error.
+    ended, belongs to another process, or waits for its turn. last_try: no retry follows. what: precedes the message in
+    the job's error.
     queued_only: a job that has started does not fail. ask: calls the ledger, and knows how long to wait for its answer.
     """
     try:
         yield
     except Exception as error:
         known = foreseen(error)
-        others = isinstance(known, (Stopped, MoveRefused, JobActive, JobMissing))
+        others = isinstance(known, (AwaitsTurn, Stopped, MoveRefused, JobActive, JobMissing))
         if not others and (last_try or isinstance(known, Permanent)):
             failures = known.failures if isinstance(known, RelationsFailed) else [Failure.whole(known, what)]
             _fail(ctx, job_id, failures, ask, queued_only=queued_only)

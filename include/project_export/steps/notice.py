@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from project_export.errors import listed
-from project_export.ledger import Job, Outcome
+from project_export.ledger import Job, Reported
 from project_export.ledger.scrub import scrub
 
 # GitLab's subjects: app/mailers/emails/projects.rb, project_was_exported_email and project_was_not_exported_email.
-SUBJECTS: Mapping[Outcome, str] = {
+SUBJECTS: Mapping[Reported, str] = {
     "finished": "Project was exported",
     "failed": "Project export error",
     "cancelled": "Project export error",
+    "late": "Project export is late",
 }
+_LINKS: Mapping[Reported, str] = {"finished": "Details and download", "late": "Details"}
 WITH_OMISSIONS = "Project was exported with omissions"
 
 
@@ -23,14 +25,17 @@ WITH_OMISSIONS = "Project was exported with omissions"
 class Notice:
     """A subject and a plain text for people, and facts (JSON values) for programs. None of them contains a secret."""
 
-    outcome: Outcome
+    outcome: Reported
     subject: str
     text: str
     facts: Mapping[str, Any]
 
     @classmethod
-    def of(cls, job: Job, outcome: Outcome, omissions: Sequence[str] = (), page: str | None = None) -> Notice:
-        """Return the notice of an ended job. omissions: what its archive lacks. page: of jobs, see `Context`."""
+    def of(cls, job: Job, outcome: Reported, omissions: Sequence[str] = (), page: str | None = None) -> Notice:
+        """Return the notice of a job that has ended, or is late.
+
+        omissions: what its archive lacks. page: of jobs, see `Context`.
+        """
         errors = list(dict.fromkeys(scrub(str(error)) for error in job.errors))
         title = job.plan.get("project")
         project = f"Project {job.project_id}{f' ({title})' if title else ''} of {job.source}"
@@ -45,12 +50,15 @@ class Notice:
                 lines.insert(1, f"The archive only has what changed {since}until {job.window_end}.")
             if omissions:
                 lines.insert(0, listed("The archive lacks data that the source has, or may have", omissions))
+        elif outcome == "late":
+            since = job.created_at.isoformat(" ", "seconds")
+            lines = [f"{project} has not been exported yet. It was requested at {since}, and is {_doing(job)}."]
         else:
             lines = [listed(f"{project} couldn't be exported. The errors we encountered were", errors)]
         lines.append(f"Run {job.run_id}, requested by {job.requested_by} (job {job.id})")
         url = f"{page}/jobs/{job.id}" if page else None
         if url:
-            lines.append(f"{'Details and download' if outcome == 'finished' else 'Details and retry'}: {url}")
+            lines.append(f"{_LINKS.get(outcome, 'Details and retry')}: {url}")
         archive = {
             "uri": job.archive_uri,
             "bytes": job.archive_bytes,
@@ -71,6 +79,10 @@ class Notice:
         }
         subject = WITH_OMISSIONS if omissions else SUBJECTS[outcome]
         return cls(outcome, subject, scrub("\n".join(lines)), facts)
+
+
+def _doing(job: Job) -> str:
+    return "still being exported" if job.planned else "still queued"
 
 
 Channel = Callable[[Notice], None]

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from project_export.errors import StoreRefused, listed
-from project_export.ledger import Ended, Job
+from project_export.ledger import Ended, Job, Keep
 from project_export.steps.active import RunAlive, alive, cancel
 from project_export.steps.context import Context
 from project_export.steps.notify import notify
@@ -47,7 +47,8 @@ def prune(ctx: Context, run_alive: RunAlive, *, dry_run: bool = False) -> Pruned
     1. Active jobs whose run is gone fail as cancelled, queued ones only after they have waited for it for a minute.
     2. Jobs that ended more than settings.job_days ago are removed with all their files, unless their archive must stay.
     3. Archives of jobs that ended more than settings.archive_hours ago are removed with their manifests, but never the
-       latest archive of a project that is being exported again.
+       latest archive of a project that is being exported again, and none that represents a day, week or month
+       (settings.keep_daily, keep_weekly, keep_monthly), or that another archive complements.
     4. Unreferenced files of ended jobs are removed: temporary files, and outputs of attempts that do not count.
     5. Tokens that were revoked or expired more than settings.job_days ago are deleted.
     6. Notices of the last hours that were not sent, because the process died or a channel failed, are sent.
@@ -73,8 +74,12 @@ class _Pruning:
             if not alive(self._ctx, job, run_alive):
                 self._cancel(job)
         job_seconds, archive_seconds = settings.job_days * _DAY_SECONDS, settings.archive_hours * _HOUR_SECONDS
-        jobs = {job.id: job for job in ledger.retention.expired_jobs(job_seconds, archive_seconds)}
-        archives = {job.id: job for job in ledger.retention.expired_archives(archive_seconds) if job.id not in jobs}
+        keep = Keep(settings.keep_daily, settings.keep_weekly, settings.keep_monthly)
+        staying = ledger.retention.staying(keep, archive_seconds)
+        jobs = {job.id for job in ledger.retention.expired_jobs(job_seconds, archive_seconds)} - staying.keys()
+        archives = {job.id for job in ledger.retention.expired_archives(archive_seconds)} - staying.keys() - jobs
+        for job_id, reason in staying.items() if self._dry_run else ():
+            log.info("job %d stays with its archive: %s", job_id, reason)
         for job in ledger.retention.ended_jobs():
             with self._locked(job) as ended:
                 if ended is None:

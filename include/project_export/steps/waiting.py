@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from project_export.errors import LedgerBusy, RelationsFailed
 from project_export.ledger import Progress, Wait
 from project_export.steps.context import Context
+from project_export.steps.notify import notify_late
 from project_export.steps.watch import Silence, give_up, watch
 
 log = logging.getLogger(__name__)
@@ -84,6 +85,7 @@ def wait_for_workers(
     workers have ended, and RelationsFailed when the waiting is over and relations have failed.
     """
     try:
+        notify_late(ctx, job_id)
         tasks, over = _watched(ctx, job_id, ask, pace, first=first)
         if not over:
             return Waited(over=False, starved=_starved(ctx, job_id, tasks, pool, remedy))

@@ -74,14 +74,24 @@ class Opened:
         return {"window": {"guard": self.guard, "next_start": self.next_start.isoformat()}}
 
 
-def open_window(ctx: Context, request: Request) -> Opened | None:
-    """Return the window of a request for changes once it can be read; None for a request of the whole project.
+def settle(ctx: Context, request: Request) -> str | None:
+    """Wait until nothing that belongs to the window of a request can still be committed; return what guards it.
 
-    It starts where the last finished window ends, or the last full export, so that nothing is left between the two; or
-    earlier if the request asks for that. Raises BadRequest if its end is in the future, WindowOpen if transactions that
-    may belong to it stay open, SourceBusy, SourceRefused.
+    None for a request of the whole project. Raises BadRequest if the window's end is in the future, WindowOpen if
+    transactions that may belong to it stay open, SourceBusy, SourceRefused.
     """
     if request.mode != "changes" or request.window_end is None:
+        return None
+    return _settle(ctx, request.window_end)
+
+
+def open_window(ctx: Context, request: Request, guard: str | None) -> Opened | None:
+    """Return the window of a request for changes; None for a request of the whole project.
+
+    It starts where the last finished window ends, or the last full export, so that nothing is left between the two; or
+    earlier if the request asks for that. guard: what `settle` returned.
+    """
+    if guard is None or request.window_end is None:
         return None
     end, settings = request.window_end, ctx.settings
     last, full = _last(ctx, request, end)
@@ -90,7 +100,6 @@ def open_window(ctx: Context, request: Request) -> Opened | None:
     start = None
     if predecessor is not None and request.window_start is not None:
         start = min(request.window_start, *starts)
-    guard = _settle(ctx, end)
     following = end if guard == TRANSACTIONS else _earlier(end, settings)
     opened = Opened(start, end, predecessor.id if predecessor else None, guard, following)
     _report(opened, predecessor)

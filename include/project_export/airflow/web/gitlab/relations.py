@@ -84,7 +84,7 @@ def relations_status(
     relation: Annotated[str | None, Query(description="The one relation whose status is wanted.")] = None,
 ) -> Any:
     """Return the status of each relation of the newest export, or of the one that is asked for."""
-    job = _newest(ctx, project.id)
+    job = _current(ctx, project.id)
     found = {one["relation"]: one for one in _statuses(ctx, job)} if job else {}
     if not relation:
         return list(found.values())
@@ -108,7 +108,7 @@ def download_relation(
         raise wrong("relation does not have a valid value")
     if batched != (batch_number is not None):
         raise wrong("batched, batch_number provide all or none of parameters")
-    job = _newest(ctx, project.id)
+    job = _current(ctx, project.id)
     rows = [row for row in ctx.ledger.queries.rows(job.id) if row.relation == name] if job else []
     if job is None or (job.planned and not rows):
         raise said(404, "404 Export not found")
@@ -129,8 +129,8 @@ def download_relation(
     return respond(request, file, presigned=ctx.settings.presigned_downloads)
 
 
-def _newest(ctx: Context, project_id: int) -> Job | None:
-    return ctx.ledger.queries.latest_job(ctx.source, ctx.tree.name, project_id)
+def _current(ctx: Context, project_id: int) -> Job | None:
+    return ctx.ledger.queries.current_job(ctx.source, ctx.tree.name, project_id)
 
 
 def offered(ctx: Context) -> Mapping[str, str]:

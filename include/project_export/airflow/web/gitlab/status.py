@@ -1,4 +1,4 @@
-"""The state of a project's exports in GitLab's words, by the project's newest job."""
+"""The state of a project's exports in GitLab's words, by its active job, or else by its newest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STATUSES = (REGENERATION, QUEUED, STARTED, FINISHED, FAILED, NONE)
 
 @dataclass(frozen=True)
 class ExportStatus:
-    """The state of a project's newest export.
+    """The state of a project's current export.
 
     status: one of STATUSES. error: why it failed. archive: the job whose archive can be downloaded. A failed export
     hides the archives before it: a client that only waits for the end would take an old archive for the new one.
@@ -28,7 +28,7 @@ class ExportStatus:
 def export_status(ctx: Context, project_id: int) -> ExportStatus:
     """Return the state of a project's exports, by the ledger."""
     queries, project = ctx.ledger.queries, (ctx.source, ctx.tree.name, project_id)
-    job = queries.latest_job(*project)
+    job = queries.current_job(*project)
     if job is None:
         return ExportStatus(NONE)
     if job.state == FAILED:

@@ -19,7 +19,9 @@ from project_export.airflow.web.views.job import JobView, job_view
 from project_export.archive.manifest import Manifest
 from project_export.errors import ProjectExportError
 from project_export.ledger import Job
+from project_export.ledger.states import QUEUED
 from project_export.steps import Context, downloads
+from project_export.steps.turn import reason
 
 router = APIRouter(dependencies=[Depends(page_reader)])
 
@@ -59,6 +61,14 @@ def _contents(ctx: Context, job: Job) -> tuple[Contents | None, str]:
         return None, message(error)
 
 
+def _turn(ctx: Context, job: Job) -> str:
+    """Return what a queued job waits for, besides its run; empty if its turn has come, or if it is not queued."""
+    if job.state != QUEUED:
+        return ""
+    turn = ctx.ledger.queue.turn(job.id, ctx.settings.exports_at_a_time)
+    return "" if turn.admitted else reason(turn)
+
+
 def _values(ctx: Context, job: Job, may: Allowed, goes_on: bool, gone: bool) -> dict[str, Any]:
     progress = ctx.ledger.queries.progress(job.id)
     rows = ctx.ledger.queries.rows(job.id)
@@ -72,4 +82,5 @@ def _values(ctx: Context, job: Job, may: Allowed, goes_on: bool, gone: bool) -> 
         "run": airflow_run(job),
         "goes_on": goes_on,
         "gone": gone,
+        "turn": _turn(ctx, job),
     }

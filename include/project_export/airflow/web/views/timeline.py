@@ -89,11 +89,13 @@ def timeline(job: Job, rows: Sequence[Row], now: datetime) -> Timeline:
     lanes.sort(key=lambda lane: (min(bar.x for bar in lane.bars), -max(bar.x + bar.width for bar in lane.bars)))
     if spans:
         first, last = min(span.start for span in spans), max(span.end for span in spans)
-        waiting = (first - start).total_seconds()
-        lanes = [*_step(scale, "wait for workers", start, first), *lanes]
+        turn = min(job.admitted_at or start, first)
+        before = [*_step(scale, "wait for its turn", start, turn), *_step(scale, "wait for workers", turn, first)]
+        lanes = [*before, *lanes]
         if job.finished_at:
             lanes += _step(scale, "wait, merge, publish", last, job.finished_at)
-        summary = _waited(waiting, whole) + _summary(critical, spans)
+        summary = _waited((turn - start).total_seconds(), (first - turn).total_seconds(), whole)
+        summary += _summary(critical, spans)
     else:
         summary = ""
     return Timeline(tuple(lanes), tuple(_ticks(whole)), summary, whole)
@@ -177,11 +179,13 @@ def _step(scale: _Scale, name: str, start: datetime, end: datetime) -> list[Lane
     return [Lane(name, (bar,), _height((bar,)), critical=False, text=text)]
 
 
-def _waited(seconds: float, whole: float) -> str:
-    """Say how long the job waited before its first relation, if that is a large share of its time."""
+def _waited(turn: float, tasks: float, whole: float) -> str:
+    """Say what the job waited for before its first relation, if that is a large share of its time. All in seconds."""
+    seconds = turn + tasks
     if seconds < _WAITED_SHARE * whole or seconds < 1:
         return ""
-    return f"The first relation started after {duration(seconds)}; until then, the job waited for its tasks. "
+    text = f"The first relation started after {duration(seconds)}; until then, the job waited for its tasks"
+    return f"{text}, and {duration(turn)} of that for its turn, after other exports. " if turn >= 1 else f"{text}. "
 
 
 def _height(bars: Sequence[Bar]) -> int:
