@@ -51,5 +51,20 @@ def notify(ctx: Context, job_id: int, outcome: Outcome) -> list[str]:
     return sent
 
 
+def announce(ctx: Context, notice: Notice) -> None:
+    """Send a notice that is not about one job over every channel. What cannot be delivered is logged as an error."""
+    for name, deliver in (ctx.channels or {"log": _log}).items():
+        try:
+            deliver(notice)
+        except Exception as error:
+            text = "%r was not delivered by %s: %s"
+            if isinstance(error, (DeliveryFailed, DeliveryRefused)):
+                log.error(text, notice.subject, name, scrub(str(error)))
+            else:
+                log.exception(text, notice.subject, name, scrub(str(foreseen(error))))
+        else:
+            log.info("delivered by %s: %s", name, notice.subject)
+
+
 def _log(notice: Notice) -> None:
     log.info("%s\n%s", notice.subject, notice.text)
