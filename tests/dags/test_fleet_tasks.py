@@ -375,3 +375,78 @@ def test_nobody_else_can_name_the_user(monkeypatch, run_type, named):
 
     with pytest.raises(AirflowFailException, match="requested_by is only for runs that another DAG triggers"):
         create(monkeypatch, run_type, named)
+
+
+def end(
+    monkeypatch: pytest.MonkeyPatch, ti: Fleet, projects: Any, still_open: bool = False, event: Any = None
+) -> tuple[Any, dict[str, Any]]:
+    """Run the last task; return its result, and what it passes to the steps."""
+    from project_export import steps
+    from project_export.airflow import fleet
+
+    passed: dict[str, Any] = {}
+
+    def summarise(ctx: Any, ended: list[steps.Ended]) -> steps.Summary:
+        passed["ended"] = ended
+        failures = [steps.fleet.Failed(one.project.id, "", one.run_id, one.refused or "") for one in ended if one.fault]
+        return steps.Summary(len(ended), len(ended) - len(failures), 12, 345, tuple(failures), {})
+
+    task_context(monkeypatch)
+    monkeypatch.setattr(fleet, "still_open", lambda dag, runs: runs if still_open else [])
+    monkeypatch.setattr(steps, "summarise", summarise)
+    monkeypatch.setattr(steps, "announce_fleet", lambda *said: passed.update(announced=said[1:]))
+    monkeypatch.setattr(steps, "announce_refusal", lambda *said: passed.update(refused=said[1:]))
+    around = {**context(ti=ti), "outlet_events": {fleet.PROJECTS: SimpleNamespace(extra=None)}}
+    task = fleet.EndExports(task_id="end_exports", projects=projects, chooser="choose_projects")
+    try:
+        result = task.execute(around, event)
+    finally:
+        passed["event"] = around["outlet_events"][fleet.PROJECTS].extra
+        ti.xcoms["passed"] = passed
+    return result, passed
+
+
+CHOSEN = [{"project_id": 7, "title": "acme/app"}]
+
+
+def test_the_last_task_waits_in_the_triggerer_and_resumes_itself(monkeypatch):
+    from airflow.sdk.exceptions import TaskDeferred
+
+    with pytest.raises(TaskDeferred) as caught:
+        end(monkeypatch, Fleet(), CHOSEN, still_open=True)
+    assert caught.value.method_name == "execute"
+    assert len(caught.value.trigger.run_ids) == 1
+
+
+def test_a_fleet_that_succeeded_is_an_event_of_an_asset_and_one_notice(monkeypatch, triggered):
+    run_id = export(Fleet())[0]["run_id"]
+    summary, passed = end(monkeypatch, Fleet({run_id: "success"}), CHOSEN, event={"ended": 1})
+    assert (summary["exported"], summary["records"], summary["bytes"], summary["failures"]) == (1, 12, 345, [])
+    assert passed["event"] == summary
+    assert passed["announced"][1:] == ("export_projects/backfill__2026-11-02T00:00:00+00:00", "jane")
+    assert [one.run_id for one in passed["ended"]] == [f"export_project/{run_id}"]
+
+
+def test_a_project_that_failed_fails_the_run_with_its_error_and_without_an_event(monkeypatch, triggered):
+    from airflow.sdk.exceptions import AirflowFailException
+
+    run_id = export(Fleet())[0]["run_id"]
+    ti = Fleet({run_id: "failed"}, error="project 7 is not in the source")
+    with pytest.raises(
+        AirflowFailException, match="1 of 1 projects were not exported:\n  project 7: project 7 is not in"
+    ):
+        end(monkeypatch, ti, CHOSEN)
+    assert ti.xcoms["return_value"]["failures"][0]["project_id"] == 7
+    assert ti.xcoms["passed"]["event"] is None
+    assert "announced" in ti.xcoms["passed"]
+
+
+def test_a_run_without_projects_reports_why(monkeypatch):
+    from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+    with pytest.raises(AirflowSkipException, match="exported once"):
+        end(monkeypatch, Fleet(exported_by="exported once, by another run"), None)
+    ti = Fleet(error="parameter project is unknown")
+    with pytest.raises(AirflowFailException, match="no project was exported: parameter project is unknown"):
+        end(monkeypatch, ti, None)
+    assert ti.xcoms["passed"]["refused"][0] == "parameter project is unknown"

@@ -61,6 +61,13 @@ def test_the_errors_are_those_of_the_jobs_or_else_of_the_runs(ctx: Context) -> N
     assert "s3cret" not in str(said)
 
 
+def test_why_a_run_got_no_job_is_its_error_even_if_an_earlier_job_has_others(ctx: Context) -> None:
+    (failure,) = summarise(ctx, [replace(ENDED[1], refused="project 2 is not in the source " * 50)]).failures
+    assert failure.error.startswith("project 2 is not in the source")
+    assert failure.error.endswith(" ...")
+    assert len(failure.error) <= 500
+
+
 def test_one_notice_names_what_failed(ctx: Context) -> None:
     sent: list[Notice] = []
 

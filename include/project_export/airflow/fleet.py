@@ -225,12 +225,13 @@ class EndExports(BaseOperator):
 
         run_id = children.run_id(project.id)
         state = run_state(ti, ONE, run_id)
-        fault = None
-        if state != "success":
-            reason = state and ti.xcom_pull(dag_id=ONE, run_id=run_id, task_ids=_CREATOR, key=ERROR, map_indexes=-1)
-            fault = reason or f"its run {run_id} {'has failed' if state else 'does not exist'}"
-        title = "" if project.title == str(project.id) else project.title
-        return Ended(type(project)(project.id, title), f"{ONE}/{run_id}", fault)
+        name = f"{ONE}/{run_id}"
+        if state == "success":
+            return Ended(project, name)
+        if state is None:
+            return Ended(project, name, f"its run {run_id} does not exist")
+        refused = ti.xcom_pull(dag_id=ONE, run_id=run_id, task_ids=_CREATOR, key=ERROR, map_indexes=-1)
+        return Ended(project, name, f"its run {run_id} has failed", refused)
 
 
 def newer_run(run: Any, kept: timedelta) -> str | None:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from textwrap import shorten
 from typing import Any
 
 from project_export.errors import BadRequest, ProjectNotFound, listed
@@ -24,6 +25,7 @@ ACTIVE = "active"
 """The word for all projects with activity in an interval."""
 
 _BELOW = "/*"
+_MOST_CHARACTERS = 500
 _SUBJECTS = {"finished": "Projects were exported", "failed": "Projects export error"}
 
 
@@ -39,12 +41,14 @@ class Interval:
 class Ended:
     """How the export of one project ended. run_id: as the ledger knows it. fault: what is wrong, None if it succeeded.
 
-    fault is replaced by the errors of the run's job, if it has one.
+    refused: why the run has not got as far as its job, None if it has. Without that, the job's errors are more exact
+    than the fault.
     """
 
     project: FoundProject
     run_id: str
     fault: str | None = None
+    refused: str | None = None
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,7 @@ def summarise(ctx: Context, ended: Sequence[Ended]) -> Summary:
     jobs = ctx.ledger.queries.jobs_of_runs([one.run_id for one in ended])
     lacks = ctx.ledger.queries.omissions_of([job.id for job in jobs.values()])
     failures = [
-        Failed(one.project.id, one.project.title, one.run_id, _error(one.fault, jobs.get(one.run_id)))
+        Failed(one.project.id, one.project.title, one.run_id, _error(one, one.fault, jobs.get(one.run_id)))
         for one in ended
         if one.fault is not None
     ]
@@ -183,10 +187,12 @@ def _number(word: str) -> int:
     return number
 
 
-def _error(fault: str, job: Job | None) -> str:
-    errors = [scrub(str(error)) for error in job.errors] if job is not None else []
-    return "; ".join(dict.fromkeys(errors)) or fault
+def _error(one: Ended, fault: str, job: Job | None) -> str:
+    """Return the error of a project, not longer than people read when many have failed."""
+    errors = [str(error) for error in job.errors] if job is not None else []
+    said = one.refused or "; ".join(dict.fromkeys(errors)) or fault
+    return shorten(scrub(said), _MOST_CHARACTERS, placeholder=" ...")
 
 
 def _called(project_id: int, title: str) -> str:
-    return f"{project_id} ({title})" if title else str(project_id)
+    return f"{project_id} ({title})" if title not in ("", str(project_id)) else str(project_id)
