@@ -1,19 +1,21 @@
-"""Registers the page `Project exports`, its tab on runs, and the API of GitLab's clients in Airflow's API server."""
+"""Registers the page `Project exports`, its tab on runs, the API of GitLab's clients, and a timetable."""
 
 from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
 
+from project_export.airflow.timetable import BackfillTimetable
 from project_export.airflow.web.lazy import LazyApp
 
 _PAGE = "project-exports"
 
 
 class ProjectExportPlugin(AirflowPlugin):
-    """The page and the API. Each is built at its first request."""
+    """The page and the API, each built at its first request, and the timetable."""
 
     name = "project_export"
-    fastapi_apps = [  # noqa: RUF012 (Airflow's own form)
+    timetables = [BackfillTimetable]  # noqa: RUF012 (Airflow's own form)
+    fastapi_apps = [  # noqa: RUF012
         {
             # Before the page, which would take this prefix, too.
             "app": LazyApp("project_export.airflow.web.gitlab", "sources_app"),

@@ -196,7 +196,7 @@ def test_what_runs_is_in_the_image_and_compiled(compose: Compose) -> None:
         "print(*sorted(path.name for path in folders[0].glob('*.py')))\n"
     )
     said = compose("exec", "-T", "scheduler", "python", "-c", code).splitlines()
-    assert said == ["not compiled:", "export_project.py prune_exports.py watch_exports.py"]
+    assert said == ["not compiled:", "export_project.py export_projects.py prune_exports.py watch_exports.py"]
 
 
 @pytest.mark.timeout(1500)

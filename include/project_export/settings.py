@@ -157,6 +157,20 @@ class Settings(BaseSettings):
         json_schema_extra=_PARSED,
     )
     pool: str = Field("project_export", description="Airflow pool of the export tasks.", json_schema_extra=_PARSED)
+    projects: str = Field(
+        "",
+        description="Which projects the DAG export_projects exports unless a run says so itself, separated by commas:"
+        " ids, paths, group/* (with subgroups), or active (those with activity since the start of the run's interval).",
+    )
+    schedule: str = Field(
+        "",
+        description="When export_projects runs, as a cron expression: 0 2 * * *. Unset: only when it is backfilled or"
+        " triggered.",
+        json_schema_extra=_PARSED,
+    )
+    schedule_zone: str = Field(
+        "UTC", description="Time zone of that schedule, and of the days of a backfill.", json_schema_extra=_PARSED
+    )
     units: int = Field(
         4, ge=1, le=512, description="Maximum number of workers (mapped tasks) of one export: the pool's slots."
     )

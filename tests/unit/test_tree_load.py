@@ -26,7 +26,7 @@ from project_export.tree import (
     load,
     load_all,
 )
-from project_export.tree.forms import Elsewhere
+from project_export.tree.forms import Activity, Elsewhere
 from tests.reader import data
 
 SCHEMA = """# names that a tree may use
@@ -107,6 +107,45 @@ def test_columns_name_the_file_of_a_value_outside_the_database(write: Write, pat
     attic = ("name: library\n", "name: library\nlocations: {attic: old papers}\n")
     kind = load(write(attic, ("{enum: kind}", ELSEWHERE % f'"{path}"'))).relations[0].keys[1]
     assert kind.elsewhere == Elsewhere("position", "kind", "authors", (("id", "author_id"),), "attic", file)
+
+
+ROOT = "  table: authors\n  keys: [name]\nrelations"
+
+
+def active(text: str) -> tuple[str, str]:
+    """Give the root an activity."""
+    return ROOT, f"  activity: {text}\n{ROOT}"
+
+
+def test_the_root_may_say_what_activity_is(write: Write) -> None:
+    assert load(write()).activity is None
+    assert load(write(active("{columns: [id, name]}"))).activity == Activity(("id", "name"))
+    assert load(write(active("{columns: [id], late_seconds: 60}"))).activity == Activity(("id",), 60)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{columns: [nam]}", "table authors has no column nam; nearest: name"),
+        ("{columns: []}", "the activity names no column"),
+        ("{late_seconds: 60}", "the activity lacks the attribute columns"),
+        ("{columns: [id], late: 60}", "the activity has no attribute late"),
+        ("{columns: [id], late_seconds: -1}", "late_seconds is a number of seconds; got -1"),
+    ],
+)
+def test_a_mistake_in_the_activity_is_named(write: Write, text: str, said: str) -> None:
+    assert said in refused(write(active(text)))
+
+
+def test_only_the_root_has_an_activity(write: Write) -> None:
+    said = refused(write(("    table: books\n", "    table: books\n    activity: {columns: [id]}\n")))
+    assert "relation books has an activity, which only the root can have" in said
+
+
+@pytest.mark.parametrize("name", ["project_id", "requested_by", "projects"])
+def test_a_parameter_cannot_be_called_like_what_a_run_has(write: Write, name: str) -> None:
+    parameters = f"name: library\nparameters: {{{name}: {{type: string}}}}\n"
+    assert f"parameter '{name}' cannot have this name" in refused(write(("name: library\n", parameters)))
 
 
 def refused(path: str) -> str:

@@ -14,6 +14,9 @@ from airflow.sdk import Param
 from project_export.tree import DEFAULT, Parameter, load
 from project_export.variables import variable
 
+_OF_ONE = ("project_id", "if_running", "window_start", "window_end", "after_export", "upload_url", "upload_http_method")
+"""The params of an export that differ between projects or days, or that are not for many projects at once."""
+
 
 def setting(name: str, default: str) -> str:
     """Return PROJECT_EXPORT_<NAME> from the environment in which the DAG file is parsed."""
@@ -143,6 +146,37 @@ def _source(sources: list[str]) -> Param:
         title="Source",
         description="Connection id of the database that the project is in.",
     )
+
+
+def fleet_params() -> dict[str, Param]:
+    """Return the params of an export of many projects, all with defaults, since a schedule gives none.
+
+    They include those of one export that are the same for all projects.
+    """
+    every = {name: param for name, param in export_params().items() if name not in _OF_ONE}
+    return {
+        "projects": Param(
+            [],
+            type=["null", "array"],
+            items={"anyOf": [{"type": "string"}, {"type": "integer"}]},  # with one `type`, the form would ask for JSON
+            title="Projects",
+            description=(
+                "One per line: an id, a path, group/* (all projects in a group and its subgroups), or active (those "
+                "with activity since the start of the run's interval). Empty: those of PROJECT_EXPORT_PROJECTS."
+            ),
+        ),
+        "again": Param(
+            "failed",
+            enum=["failed", "all"],
+            values_display={
+                "failed": "failed: only what this run has not exported yet",
+                "all": "all: what this run has exported, too",
+            },
+            title="When this run is repeated, export",
+            description="For a run that is cleared, or processed again by a backfill.",
+        ),
+        **every,
+    }
 
 
 def _time(title: str, description: str) -> Param:

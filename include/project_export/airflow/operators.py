@@ -13,7 +13,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException
 
 from project_export.airflow.links import ExportLink
-from project_export.airflow.runs import ENDED_TASKS, in_process, task_states
+from project_export.airflow.runs import ENDED_TASKS, in_process, requester, task_states
 from project_export.airflow.trigger import SnapshotTrigger
 
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ _SHARE, _SLOW_SECONDS = 10, 60.0
 One that asked less than once in two minutes would lose its place.
 """
 _BY_HAND = "manual"
+_BY_DAG = "operator_triggered"
+REQUESTED_BY = "requested_by"
+"""Key in the conf of a run that a DAG has triggered: the user who asked that DAG for it."""
 
 
 class CreateRelationExports(BaseOperator):
@@ -57,14 +60,16 @@ class CreateRelationExports(BaseOperator):
 
         try:
             with for_good():
-                ctx = task_context(context["params"].get("source"))
-                request = Request.from_params(of_tree(context["params"], ctx), ctx.tree)
+                params = dict(context["params"])
+                user_name = self._user(context["dag_run"], params.pop(REQUESTED_BY, None))
+                ctx = task_context(params.get("source"))
+                request = Request.from_params(of_tree(params, ctx), ctx.tree)
                 try:
                     created = create(
                         ctx,
                         request,
                         run_id=run_name(context),
-                        requested_by=self._user(context["dag_run"]),
+                        requested_by=user_name,
                         run_alive=lambda name: run_alive(context["ti"], name),
                         followed=self._followed(context["ti"]),
                         watched=context["dag_run"].run_type == _BY_HAND,
@@ -104,10 +109,18 @@ class CreateRelationExports(BaseOperator):
         raise AirflowRescheduleException(now + timedelta(seconds=seconds)) from None
 
     @staticmethod
-    def _user(run: Any) -> str:
-        """Return the name of the user who triggered a run, or the run's type if nobody did."""
-        # The type is a member of an Enum, which would be formatted and stored as its name.
-        return run.triggering_user_name or str.__str__(run.run_type)
+    def _user(run: Any, named: object) -> str:
+        """Return who asked for a run. named: the user that the DAG names that has triggered this run; else None.
+
+        Raises BadRequest if anybody else names one: rules of access are for the real one.
+        """
+        from project_export.errors import BadRequest
+
+        if named is None:
+            return requester(run)
+        if run.run_type != _BY_DAG or not isinstance(named, str) or not named:
+            raise BadRequest(f"parameter {REQUESTED_BY} is only for runs that another DAG triggers; got {named!r}")
+        return named
 
     def _followed(self, ti: Any) -> bool:
         """Return whether any task after this one will run. When only this task was cleared, they have all ended."""

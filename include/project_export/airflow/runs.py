@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -9,7 +11,8 @@ if TYPE_CHECKING:
 
 ENDED_TASKS = ("success", "failed", "upstream_failed", "skipped", "removed")
 _WITHOUT_SLOT = "scheduled"
-_ENDED = ("success", "failed")
+ENDED_RUNS = ("success", "failed")
+_FAR = datetime(9999, 1, 1, tzinfo=timezone.utc)
 _NOT_FOUND = 404
 
 
@@ -18,17 +21,61 @@ def run_alive(ti: Any, name: str) -> bool:
 
     Raises AirflowRuntimeError when Airflow does not answer.
     """
-    from airflow.sdk.exceptions import AirflowRuntimeError
-
     dag_id, _, run_id = name.partition("/")
     if not run_id:
         return True  # not a run of Airflow: another process may be working on it
+    return run_state(ti, dag_id, run_id) not in (None, *ENDED_RUNS)
+
+
+def run_state(ti: Any, dag_id: str, run_id: str) -> str | None:
+    """Return the state of a run, None if there is no such run. Raises AirflowRuntimeError."""
+    from airflow.sdk.exceptions import AirflowRuntimeError
+
     try:
-        return ti.get_dagrun_state(dag_id=dag_id, run_id=run_id) not in _ENDED
+        return str.__str__(ti.get_dagrun_state(dag_id=dag_id, run_id=run_id))
     except AirflowRuntimeError as error:
         if (error.error.detail or {}).get("status_code") == _NOT_FOUND:
-            return False
+            return None
         raise
+
+
+def trigger_run(dag_id: str, run_id: str, conf: Mapping[str, Any], *, clear: bool = False) -> None:
+    """Trigger a run without a logical date; a run with this id that exists already is kept as it is.
+
+    clear: clear that run instead, whatever its state, without changing its conf. Airflow's own operator for this can
+    only do one or the other, and fails if the run exists. Raises AirflowRuntimeError.
+    """
+    from airflow.sdk.execution_time import task_runner
+    from airflow.sdk.execution_time.comms import TriggerDagRun
+
+    wanted = TriggerDagRun(dag_id=dag_id, run_id=run_id, conf=dict(conf), logical_date=None, reset_dag_run=clear)
+    task_runner.SUPERVISOR_COMMS.send(wanted)
+
+
+def later_runs(dag_id: str, date: datetime, states: Sequence[str], most: int) -> Iterator[Any]:
+    """Yield the runs of a DAG in these states whose logical date is later, for each state the latest first.
+
+    most: the number of runs to look at for each state. Raises AirflowRuntimeError.
+    """
+    from airflow.sdk.execution_time import task_runner
+    from airflow.sdk.execution_time.comms import GetPreviousDagRun
+
+    for state in states:
+        before = _FAR
+        for _ in range(most):
+            asked = GetPreviousDagRun(dag_id=dag_id, logical_date=before, state=state)
+            answer: Any = task_runner.SUPERVISOR_COMMS.send(asked)
+            run = answer.dag_run
+            if run is None or run.logical_date <= date:
+                break
+            yield run
+            before = run.logical_date
+
+
+def requester(run: Any) -> str:
+    """Return the name of the user who triggered a run, or the run's type if nobody did."""
+    # The type is a member of an Enum, which would be formatted and stored as its name.
+    return run.triggering_user_name or str.__str__(run.run_type)
 
 
 def task_states(ti: Any, *task_ids: str) -> dict[str, str | None]:

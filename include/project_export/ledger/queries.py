@@ -43,6 +43,13 @@ class Queries:
         with self._database.read() as connection:
             return newest_job(connection, ProjectExportJob.run_id == run_id)
 
+    def jobs_of_runs(self, run_ids: Collection[str]) -> dict[str, Job]:
+        """Return for several runs what `job_of_run` returns for one; a run without a job is not in it."""
+        query = select(JOB).where(ProjectExportJob.run_id.in_(run_ids)).order_by(ProjectExportJob.id)
+        with self._database.read() as connection:
+            jobs = [job_of(found) for found in connection.execute(query).mappings()] if run_ids else []
+        return {job.run_id: job for job in jobs}
+
     def latest_job(self, source: str, tree: str, project_id: int, mode: Mode = "full") -> Job | None:
         """Return the newest job of a project and a mode in any state, None if there is none."""
         with self._database.read() as connection:

@@ -52,14 +52,14 @@ def find(session: Session, tree: Tree, wanted: str) -> tuple[int, str] | None:
         number = int(wanted)
         exists = number < 1 << 63 and _exists(session, tree, number)
         return (number, _title_of(session, tree, number)) if exists else None
-    title = _backwards(tree)
+    title = backwards(tree)
     if title is None or not isinstance(title.value, Ref):
         return None
     params = Params()
     its_id, its_title = named(title.row.match[0][0]), named(title.value.column)
     queries = (sql.SQL("{} = {}"), sql.SQL("lower({}) = lower({})"))  # by the plain index first
     for query in queries:
-        found = _rows(session, title, params, [its_id, its_title], query.format(its_title, params(wanted)))
+        found = rows(session, title, params, [its_id, its_title], query.format(its_title, params(wanted)))
         for number, name in found:
             if number is not None and _exists(session, tree, number):
                 return int(number), str(name)
@@ -67,23 +67,32 @@ def find(session: Session, tree: Tree, wanted: str) -> tuple[int, str] | None:
 
 
 def _title_of(session: Session, tree: Tree, number: int) -> str:
-    title = _backwards(tree)
+    title = backwards(tree)
     if title is None or not isinstance(title.value, Ref):
         return ""
     params = Params()
     its_id, its_title = named(title.row.match[0][0]), named(title.value.column)
-    found = _rows(session, title, params, [its_title], sql.SQL("{} = {}").format(its_id, params(number)))
+    found = rows(session, title, params, [its_title], sql.SQL("{} = {}").format(its_id, params(number)))
     return str(found[0][0]) if found and found[0][0] is not None else ""
 
 
-def _rows(
-    session: Session, title: Lookup, params: Params, wanted: list[sql.Identifier], condition: sql.Composable
+def rows(
+    session: Session,
+    title: Lookup,
+    params: Params,
+    wanted: list[sql.Identifier],
+    condition: sql.Composable,
+    most: int = 2,
 ) -> list[tuple[Any, ...]]:
+    """Return these columns of at most `most` rows that have a title and fulfil a condition.
+
+    title: one that `backwards` returned. Raises SourceRefused, SourceBusy.
+    """
     fixed = [sql.SQL("{} = {}").format(named(one.column), params(one.only)) for one in title.row.where]
-    query = sql.SQL("SELECT {} FROM {} WHERE {} LIMIT 2").format(
-        sql.SQL(", ").join(wanted), named(title.row.table), every([condition, *fixed])
+    query = sql.SQL("SELECT {} FROM {} WHERE {} LIMIT {}").format(
+        sql.SQL(", ").join(wanted), named(title.row.table), every([condition, *fixed]), params(most)
     )
-    return [row for page in session.pages(query, params.values, lambda: 2) for row in page]
+    return [row for page in session.pages(query, params.values, lambda: most) for row in page]
 
 
 def _exists(session: Session, tree: Tree, number: int) -> bool:
@@ -93,7 +102,7 @@ def _exists(session: Session, tree: Tree, number: int) -> bool:
     return bool(session.one(query, {"number": number})[0])
 
 
-def _backwards(tree: Tree) -> Lookup | None:
+def backwards(tree: Tree) -> Lookup | None:
     """Return the tree's title if its row names the project by its key, and has no other conditions but equations."""
     title = tree.title
     if title is None or len(title.row.match) != 1:

@@ -11,6 +11,7 @@ waiting    waits for the workers: how long, when to look again, what to do if th
 merge      parts → archive, published in one atomic step; raises every failure
 parts      writes one relation alone
 projects   finds a project by its id or title
+fleet      chooses many projects, and sums up how their exports ended
 downloads  what people can download of a job
 after      upload or notice; then the job is finished
 ending     fails the job when a step fails
@@ -23,6 +24,15 @@ from project_export.steps.after import after_export, event
 from project_export.steps.context import Context
 from project_export.steps.create import Created, create
 from project_export.steps.ending import conclude, failure
+from project_export.steps.fleet import (
+    Ended,
+    Interval,
+    Summary,
+    announce_fleet,
+    announce_refusal,
+    choose_projects,
+    summarise,
+)
 from project_export.steps.hold import Holder
 from project_export.steps.merge import Merger
 from project_export.steps.notice import Channel, Notice
@@ -42,14 +52,17 @@ __all__ = [
     "Channel",
     "Context",
     "Created",
+    "Ended",
     "Finding",
     "FoundProject",
     "Holder",
+    "Interval",
     "Merger",
     "Notice",
     "Owner",
     "Pruned",
     "Silence",
+    "Summary",
     "Tasks",
     "Tended",
     "Waited",
@@ -58,7 +71,10 @@ __all__ = [
     "after_export",
     "all_at_once",
     "allowed",
+    "announce_fleet",
+    "announce_refusal",
     "bound_tree",
+    "choose_projects",
     "conclude",
     "create",
     "event",
@@ -70,6 +86,7 @@ __all__ = [
     "prune",
     "refuse",
     "request_export",
+    "summarise",
     "tend",
     "wait_for_workers",
     "watch",

@@ -67,5 +67,20 @@ def notify_late(ctx: Context, job_id: int | None = None) -> None:
             log.warning("job %d is late: it was requested at %s", job.id, job.created_at.isoformat(" ", "seconds"))
 
 
+def announce(ctx: Context, notice: Notice) -> None:
+    """Send a notice that is not about one job over every channel. What cannot be delivered is logged as an error."""
+    for name, deliver in (ctx.channels or {"log": _log}).items():
+        try:
+            deliver(notice)
+        except Exception as error:
+            text = "%r was not delivered by %s: %s"
+            if isinstance(error, (DeliveryFailed, DeliveryRefused)):
+                log.error(text, notice.subject, name, scrub(str(error)))
+            else:
+                log.exception(text, notice.subject, name, scrub(str(foreseen(error))))
+        else:
+            log.info("delivered by %s: %s", name, notice.subject)
+
+
 def _log(notice: Notice) -> None:
     log.info("%s\n%s", notice.subject, notice.text)

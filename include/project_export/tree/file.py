@@ -12,7 +12,7 @@ from project_export.formats import FORMATS, PLAIN
 from project_export.tree.model import Option, Relation, Span, Tree
 from project_export.tree.names import Rows, read_schema
 from project_export.tree.nodes import Fields
-from project_export.tree.parameters import NAME, RESERVED, TYPES, Parameter
+from project_export.tree.parameters import AROUND, NAME, RESERVED, TYPES, Parameter
 from project_export.tree.relations import CONTENT, Relations
 from project_export.tree.versions import dated, since, spans, until
 
@@ -59,6 +59,7 @@ class File(Relations):
             parameters=self.parameters,
             known=self.known,
             title=self.title(self.mapping(fields["root"], "the root").get("title"), Rows(root.table, {})),
+            activity=self.activity(self.mapping(fields["root"], "the root").get("activity"), root.table),
             editions=self.editions,
             column_since=self.dates(fields, "column_since", since),
             column_until=self.dates(fields, "column_until", until),
@@ -79,8 +80,9 @@ class File(Relations):
     def parameter(self, name: str, node: yaml.Node) -> Parameter:
         """Return a parameter of a request."""
         fields = self.fields(node, _PARAMETER, f"parameter {name}", required=("type",))
-        if not NAME.fullmatch(name) or name in RESERVED:
-            why = "every request has one" if name in RESERVED else "use a-z, 0-9 and '_', a letter first"
+        taken = (*RESERVED, *AROUND)
+        if not NAME.fullmatch(name) or name in taken:
+            why = "every request has one" if name in taken else "use a-z, 0-9 and '_', a letter first"
             self.fail(node, f"parameter {name!r} cannot have this name: {why}")
         type = self.choose(fields["type"], TYPES, "type")
         longest = self.plain(fields["longest"]) if "longest" in fields else None

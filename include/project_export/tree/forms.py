@@ -101,6 +101,17 @@ class Beside:
 
 
 @dataclass(frozen=True)
+class Activity:
+    """Columns of the root with the times of the last activity.
+
+    late: by how many seconds a time may be too early, because the application does not write each activity.
+    """
+
+    columns: tuple[str, ...]
+    late: int = 0
+
+
+@dataclass(frozen=True)
 class Lookup:
     """A value that is looked up in another table.
 

@@ -9,7 +9,7 @@ from string import Formatter
 import yaml
 
 from project_export.tree.content import Location
-from project_export.tree.forms import Beside, Climb, Derived, Elsewhere, Form, Key, Lookup, Ref, Source, Tip
+from project_export.tree.forms import Activity, Beside, Climb, Derived, Elsewhere, Form, Key, Lookup, Ref, Source, Tip
 from project_export.tree.names import Names, Rows
 from project_export.tree.nodes import Fields
 from project_export.tree.parameters import Parameter
@@ -207,6 +207,19 @@ class Keys(Names):
         if node is None:
             return None
         return self.lookup("title", node, self.fields(node, _TITLE, "the title", required=("from", "column")), rows)
+
+    def activity(self, node: yaml.Node | None, table: str) -> Activity | None:
+        """Return what shows that somebody has worked on the root."""
+        if node is None:
+            return None
+        fields = self.fields(node, {"columns", "late_seconds"}, "the activity", required=("columns",))
+        columns = tuple(self.column(item, table) for item in self.items(fields["columns"], "columns"))
+        late = self.plain(fields["late_seconds"]) if "late_seconds" in fields else 0
+        if not columns:
+            self.fail(node, "the activity names no column")
+        if not isinstance(late, int) or isinstance(late, bool) or late < 0:
+            self.fail(fields["late_seconds"], f"late_seconds is a number of seconds; got {late!r}")
+        return Activity(columns, late)
 
     def row(self, name: str, node: yaml.Node, fields: Fields, rows: Rows) -> Beside:
         """Return how to find a row of another table."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from project_export.formats import PLAIN, Format
 from project_export.tree.content import Content, Location
-from project_export.tree.forms import Beside, Condition, Derived, Key, Lookup, Order, Scalar
+from project_export.tree.forms import Activity, Beside, Condition, Derived, Key, Lookup, Order, Scalar
 from project_export.tree.parameters import Parameter
 
 
@@ -172,6 +172,7 @@ class Tree:
 
     format: how its archives are written. parameters: those of a request that replace values, by name.
     title: what people call the project; messages show it, the archive does not have it.
+    activity: what shows when somebody last worked on the project; None if the tree does not say.
     editions: those of the application that the file distinguishes, the usual one first.
     column_since, column_until: when a table or column was added and removed, by `table` or `table.column`.
     relations: the top-level ones that have records. files: those that have files or repositories.
@@ -193,6 +194,7 @@ class Tree:
     optional: tuple[Option, ...] = ()
     uncovered: tuple[tuple[str, str], ...] = ()
     title: Lookup | None = None
+    activity: Activity | None = None
     editions: tuple[str, ...] = ()
     column_since: dict[str, Span] = field(default_factory=dict, compare=False)
     column_until: dict[str, Span] = field(default_factory=dict, compare=False)

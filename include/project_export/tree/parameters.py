@@ -23,6 +23,9 @@ RESERVED = (
 )
 """What a request has whatever the tree; no parameter may have such a name."""
 
+AROUND = ("requested_by", "projects", "again")
+"""What runs have besides their request, so no parameter may have such a name either."""
+
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 """What a parameter's name looks like."""
 

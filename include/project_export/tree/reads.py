@@ -23,6 +23,8 @@ def columns(bound: BoundTree) -> Mapping[str, frozenset[str]]:
     reads = [(tree.root.table, link) for link in links if link not in derived]
     if tree.title is not None:
         reads += [*_row(tree.title.row), *_value(tree.title.value, tree.title.row.table)]
+    if tree.activity is not None:
+        reads += [(tree.root.table, column) for column in tree.activity.columns]
     for relation in tree.tops:
         reads += _relation(relation, bound)
     for table, column in reads:

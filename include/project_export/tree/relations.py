@@ -20,7 +20,7 @@ from project_export.tree.versions import dated
 CONTENT = {"table", "order", "key", "keys", "beside", "derived", "children", "since", "until", "changed"}
 """Attributes of a shape."""
 _PLACE = {"relation", "like", "override", "one", "join", "where", "either", "also", "successor", "constant"}
-_RELATION = CONTENT | _PLACE | {"default", "instead", "title", "kind", "content", "merge"}
+_RELATION = CONTENT | _PLACE | {"default", "instead", "title", "activity", "kind", "content", "merge"}
 _ALSO = {"join", "where", "either", "unless", "each", "best", "editions"}
 _BEST = {"by", "raised"}
 _SUCCESSOR = (CONTENT - {"key", "since", "until"}) | {"join", "where"}
@@ -40,8 +40,10 @@ class Relations(Files):
         """Return a relation with its nested ones. parents: the relations above it, the root first."""
         fields = self.fields(node, _RELATION, "a relation", required=("relation",))
         name = self.text(fields["relation"])
-        if parents and "title" in fields:
-            self.fail(fields["title"], f"relation {name} has a title, which only the root can have")
+        for word in ("title", "activity"):
+            if parents and word in fields:
+                article = "an" if word == "activity" else "a"
+                self.fail(fields[word], f"relation {name} has {article} {word}, which only the root can have")
         if len(parents) > _MOST_DEPTH:
             self.fail(node, f"relation {name} is nested more than {_MOST_DEPTH} deep; does a shape contain itself?")
         if len(parents) < 2 and not _FILE_NAME.fullmatch(name):
