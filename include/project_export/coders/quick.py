@@ -21,7 +21,7 @@ _LINE = re.compile(
     (\ *)(:[a-z][a-z_]*|(?!(?:yes|no|on|off|true|false|null):)[a-z][a-z_]*):    # a name, as a symbol or as a string
     (?:\ (?:
         (0|[1-9][0-9]{0,17}|true|false)
-      | ( (?!0b)[0-9]+[a-f][0-9a-f]*(?:_[0-9]+_[0-9]+)?                         # a commit, the code of a line
+      | ( (?!0b[01_]*\\n)[0-9]+[a-f][0-9a-f]*(?:_[0-9]+_[0-9]+)?               # a commit, the code of a line
         | (?!(?i:yes|no|on|off|true|false|null|\.inf|\.nan)\\n)                 # what YAML does not read as a text
           (?:\.?[A-Za-z]|_)[\w./+@~-]*(?:\ [\w./+@~(-][\w./+@~()-]*)*           # a path; but neither `: ` nor ` #`
         | '[ -!\#-&(-\[\]-~]+'
