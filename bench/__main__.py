@@ -1,6 +1,6 @@
 """Compare project_export with its peers on generated data, and write a report.
 
-python -m bench [--full | --issues 20000 --merge-requests 4000 --pipelines 10000] [--largest N] [--rounds 3]
+python -m bench [--full | --issues 12000 --merge-requests 4000 --pipelines 10000] [--largest N] [--rounds 3]
                 [--merge-mb 300] [--files-mb 40] [--check]
 """
 
@@ -25,7 +25,7 @@ NEEDED = ("copy", "ours", "ours-split", "rows", "orm")
 """The ways that targets name."""
 TWO = ("copy", "ours")
 FULL = {"issues": 100_000, "merge_requests": 20_000, "pipelines": 50_000, "merge_mb": 1000, "files_mb": 100}
-SMALL = {"issues": 20_000, "merge_requests": 4000, "pipelines": 10_000, "merge_mb": 300, "files_mb": 40}
+SMALL = {"issues": 12_000, "merge_requests": 4000, "pipelines": 10_000, "merge_mb": 300, "files_mb": 40}
 
 
 def main() -> None:

@@ -101,7 +101,7 @@ def test_check_exits_with_what_is_missed(
     else:
         with pytest.raises(SystemExit, match=code):
             command.main()
-    assert (tmp_path / "results-20000" / "report.md").exists()
+    assert (tmp_path / "results-12000" / "report.md").exists()
 
 
 def test_the_report_says_how_far_we_are_from_the_limit_and_what_a_cold_cache_costs() -> None:
