@@ -114,8 +114,8 @@ def markdown(results: Results) -> str:
         f"Interleaved rounds: {rounds}. {results.machine}. {datetime.date.today().isoformat()}.",
         "",
         "CPU in seconds, median (min to max); the server's includes all processes of PostgreSQL. Memory in MB: the",
-        "client's peak resident memory, and the peak private memory of a backend. All peers returned the same records",
-        "in the same order.",
+        "client's peak resident memory, and the peak private memory of a backend. All ways to export issues returned",
+        "the same records in the same order.",
     ]
     for workload in results.workloads.values():
         lines += ["", f"### {workload.title}", "", *_workload(workload)]
