@@ -28,6 +28,8 @@ USUAL = [
     image_position(REFS, "doc/img/some picture.png", 1, 0),
     file_position(REFS, ".gitlab-ci.yml"),
     f"{POSITION}  :old_path: Gemfile\n  :new_path: Gemfile\n{LINE_RANGE}  :ignore_whitespace_change: false\n",
+    image_position(REFS, "designs/issue-7/0 mock-up “é”.png", 3, 4),
+    f"{POSITION}  :old_path: docs/ünï/日本 🚀.md\n  :new_path: 'ü'\n",
     f"{POSITION}  :base_sha: '{'1' * 40}'\n  :new_path: 'a: b #c.rb'\n  :old_path: \"it's\"\n  :position_type: text\n",
 ]
 HASHES = [
@@ -43,10 +45,11 @@ ODD = [
     "!binary aMOp", "!ruby/symbol x", "!!str 1", "!!int '7'", "|", "|-\n    a\n    b", ">\n    folded\n    text",
     "a\n    b", "'a\n    b'", "'it''s'", "''", '""', '"a\\nb"', '"\\u00e9"', '"\\x41"', "'\\n'", "a\\b", "a #b", "a#b",
     "a: b", "a:b", "a ", " a", "a  b", "\ta", "a\tb", "- a", "-a", "[a]", "{a: b}", "@a", "`a", "%a", "a%", "?a",
-    "? a", "é", "“a”", "a\u2028b", "a\u0085b", "\ufeff", "\U0001f600", "a<b>&", "\x07", "a\x00b", "a\rb", "a\r\nb",
-    "a,b", "a]", "app/[id].vue", "(a)", "a (b)", "a'b", 'a"b', "1" * 30, "0b" + "01" * 19,
-    "0b1_0_1", "0bc1", "00b1", "1" * 39 + "e",
-    f"{COMMIT}_1_2", "e" * 200, "x\n...", "x\n--- y", "x\n  y: z",
+    "? a", "é", "“a”", "a\u2028b", "a\u0085b", "\ufeff", "a\ufffeb", "a\x80b", "a\u2029", "\xa0a", "a\xa0",
+    "a \u3000b", "“a\u0085b”", '"é\u2028"', "é: x", "é #x", "é:x", "\U0010ffff", "\ue000", "\ud7ff", "\U0001f600",
+    "a<b>&", "\x07", "a\x00b", "a\rb", "a\r\nb", "a,b", "a]", "app/[id].vue", "(a)", "a (b)", "a'b", 'a"b', "1" * 30,
+    "0b" + "01" * 19, "0b1_0_1", "0bc1", "00b1", "1" * 39 + "e", f"{COMMIT}_1_2", "e" * 200, "x\n...", "x\n--- y",
+    "x\n  y: z",
 ]  # fmt: skip
 
 
@@ -111,6 +114,7 @@ VALUES = st.one_of(
     st.from_regex(re.compile(r"""(['"])[ -~]{0,8}\1"""), fullmatch=True),
     st.from_regex(re.compile(r"[0-9a-fxo_.:+-]{1,12}"), fullmatch=True),
     st.text(max_size=6),
+    st.text("aé\x85\xa0\u2028\u2029\ufeff\ufffe日🚀 :#/.", max_size=8),
 )
 LINES = st.builds(
     lambda indent, colon, name, gap, value: f"{indent}{colon}{name}:{gap}{value}\n",

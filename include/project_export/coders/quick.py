@@ -23,9 +23,10 @@ _LINE = re.compile(
         (0|[1-9][0-9]{0,17}|true|false)
       | ( (?!0b[01_]*\\n)[0-9]+[a-f][0-9a-f]*(?:_[0-9]+_[0-9]+)?               # a commit, the code of a line
         | (?!(?i:yes|no|on|off|true|false|null|\.inf|\.nan)\\n)                 # what YAML does not read as a text
-          (?:\.?[A-Za-z]|_)[\w./+@~-]*(?:\ [\w./+@~(-][\w./+@~()-]*)*           # a path; but neither `: ` nor ` #`
-        | '[ -!\#-&(-\[\]-~]+'
-        | \\"[ -!\#-\[\]-~]+\\"
+          (?:\.?[A-Za-z\x80-\xff]|_)[\w./+@~\x80-\xff-]*                     # a path; but neither `: ` nor ` #`
+          (?:\ [\w./+@~(\x80-\xff-][\w./+@~()\x80-\xff-]*)*
+        | '[ -!\#-&(-\[\]-~\x80-\xff]+'
+        | \\"[ -!\#-\[\]-~\x80-\xff]+\\"
         )
       | (%b)
       )
@@ -36,6 +37,8 @@ _LINE = re.compile(
     % INDIFFERENT,
     re.VERBOSE | re.DOTALL,
 )
+_SPECIAL = re.compile(rb"\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]|\xef\xbb\xbf|\xef\xbf[\xbe\xbf]")
+"""Control characters, line separators, the byte order mark and noncharacters, which YAML reads differently."""
 _Row = tuple[bytes, bytes, bytes, bytes, bytes, bytes]
 """A line: indentation, name, value as a number or a word, as a text in its quotes, as a tag; any other byte."""
 _COLON, _SINGLE, _DOUBLE = b":'\\"
@@ -52,6 +55,8 @@ def mapping(stored: bytes, head: bytes, indent: int = 0) -> dict[bytes, bytes] |
     {b':sha': b'"1e5"', b':lines': b'{"first":7,"last":null}'}
     """
     if len(stored) > LONGEST or not stored.startswith(head) or stored[-1:] != b'"':
+        return None
+    if not stored.isascii() and _SPECIAL.search(stored):
         return None
     rows: list[_Row] = _LINE.findall(stored, len(head), len(stored) - 1)
     if not rows or len(rows[0][0]) != indent or rows[0][5] or rows[-1][5]:
