@@ -1,9 +1,7 @@
 PYTHON ?= python3
 PROJECT_ID ?= 1
 SCALE ?=
-ISSUES ?= 100000
-LARGEST ?= $(ISSUES)
-ROUNDS ?= 3
+BENCH ?=
 BIN = .venv/bin
 # Demo and tests start hundreds of processes; without bytecode, each of them would compile the package again.
 export PYTHONDONTWRITEBYTECODE =
@@ -55,10 +53,10 @@ chaos: setup
 soak: setup
 	$(BIN)/python -m pytest -s tests/soak.py
 
-# Compare our export with its peers on a project of ISSUES issues; also export one of LARGEST. Reports go to .state/bench.
+# Compare our export with its peers, in less than 10 minutes; BENCH="--full --check" passes options. Reports go to .state/bench.
 bench: setup
 	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt --editable ".[bench]"
-	@$(BIN)/python -m bench --issues $(ISSUES) --largest $(LARGEST) --rounds $(ROUNDS)
+	@$(BIN)/python -m bench $(BENCH)
 
 # Resolve constraints.txt again, together with the providers that people usually install; versions are kept if possible.
 # To update a package, delete its line first.

@@ -1,4 +1,7 @@
-"""The benchmark's databases: samples with a given number of issues in project 1, made once and kept.
+"""The benchmark's databases: two shapes with a given number of records in project 1, made once and kept.
+
+real    as teams have it: bench.real says why
+worst   the sample: positions of issues in random order, texts that need escaping, notes with serialised diffs
 
 A second project of half the size scatters the rows of the first. Autovacuum and asynchronous reads are off, because
 both move a statement's work to another process and another time.
@@ -8,19 +11,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 from psycopg import sql
 
+from bench import real
 from bench.grow import multiply
 from dev.postgres import Server
 from project_export.sample import schema
 from project_export.sample.generate import SIZES, generate
 
 STATE = Path(__file__).resolve().parents[1] / ".state" / "bench"
-MAX_GENERATED = 100_000
-"""The most issues that the generator makes; a larger project multiplies one of a tenth of its size."""
+MAX_GENERATED = 2_000
+"""The most issues for which the generator is quick enough; a larger project multiplies one of a tenth of its size."""
 
 _PROJECTS = 2
 _SETTINGS = {"autovacuum": "off", "io_method": "sync", "max_wal_size": "8GB", "checkpoint_timeout": "1h"}
@@ -41,12 +46,27 @@ def start_server(folder: Path = STATE) -> Server:
     return server
 
 
-def prepare(server: Server, issues: int) -> str:
-    """Return the URI of the database whose project 1 has this many issues; make it if it does not exist."""
+@dataclass(frozen=True)
+class Sizes:
+    """How many records project 1 has."""
+
+    issues: int
+    merge_requests: int = 0
+    pipelines: int = 0
+
+
+def real_sized(server: Server, sizes: Sizes) -> str:
+    """Return the URI of the database of the real shape with this project; make it if it does not exist."""
+    numbers = sizes.issues, sizes.merge_requests, sizes.pipelines
+    return kept(server, "real_" + "_".join(map(str, numbers)), lambda uri: real.fill(uri, *numbers))
+
+
+def worst(server: Server, issues: int) -> str:
+    """Return the URI of the database of the worst shape with this many issues; make it if it does not exist."""
     if issues <= MAX_GENERATED:
         return kept(server, f"issues_{issues}", lambda uri: _generate(uri, issues))
     tenth = issues // 10
-    prepare(server, tenth)
+    kept(server, f"issues_{tenth}", lambda uri: _generate(uri, tenth))  # a copy of a copy would have its ids twice
     return kept(server, f"issues_{issues}", lambda uri: multiply(uri, 10), template=f"issues_{tenth}")
 
 

@@ -12,6 +12,8 @@ from statistics import median
 
 import psycopg
 
+from bench import targets
+from bench.coders import USUAL
 from bench.discard import OURS, WAYS
 from bench.merge import TITLES
 from bench.peers import PEERS
@@ -22,16 +24,35 @@ _MIN_SECONDS = 0.001  # less than a tick of the server's clock is measured as 0
 
 
 @dataclass(frozen=True)
-class Results:
-    """All measurements. sizes: number of issues → costs of our export, smallest first. files: costs by relation."""
+class Workload:
+    """The measurements of one relation in one shape.
 
-    issues: int
+    title: what it is. peers: costs of each way. floors: CPU seconds per MB that the bytes cost alone. cold: costs of
+    our export with a cold cache, or why they could not be measured.
+    """
+
+    title: str
     records: int
     peers: Costs
+    floors: Mapping[str, float] = field(default_factory=dict)
+    cold: Sequence[Cost] | str = ()
+
+
+@dataclass(frozen=True)
+class Results:
+    """All measurements.
+
+    workloads: by the names of bench.targets. sizes: number of issues → costs of our export, smallest first.
+    files: costs by relation. coders: microseconds of a position, by how it is read.
+    """
+
+    issues: int
+    workloads: Mapping[str, Workload]
     merging: Costs
     sizes: Mapping[int, Sequence[Cost]]
     machine: str
     files: Mapping[str, Costs] = field(default_factory=dict)
+    coders: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,69 +70,71 @@ class Verdict:
         return self.measured >= self.limit if self.at_least else self.measured <= self.limit
 
 
-def ratio(costs: Costs, one: str, other: str, of: Callable[[Cost], float]) -> float:
-    """Return the median ratio of two peers' costs, computed per round, because a busy minute affects both."""
-    return median(of(a) / max(of(b), _MIN_SECONDS) for a, b in zip(costs[one], costs[other], strict=True))
+def ratio(
+    costs: Costs, one: str, other: str, of: Callable[[Cost], float], against: Callable[[Cost], float] | None = None
+) -> float:
+    """Return the median ratio of two peers' costs, computed per round, because a busy minute affects both.
+
+    against: the cost of the other one, if another is compared.
+    """
+    under = against or of
+    return median(of(a) / max(under(b), _MIN_SECONDS) for a, b in zip(costs[one], costs[other], strict=True))
 
 
 def verdicts(results: Results) -> list[Verdict]:
     """Compare the results with the targets; skip targets that were not measured."""
-    peers, merging = results.peers, results.merging
-    found = [
-        Verdict("CPU against binary COPY", ratio(peers, "ours", "copy", _cpu), 5),
-        Verdict("CPU on the server against binary COPY", ratio(peers, "ours", "copy", _server), 3.5),
-        Verdict("CPU of the ORM against ours", ratio(peers, "orm", "ours", _cpu), 8, at_least=True),
-        Verdict("CPU of psycopg and orjson against ours", ratio(peers, "rows", "ours", _cpu), 1.2, at_least=True),
-        Verdict("CPU in 8 parts against one", ratio(peers, "ours-split", "ours", _cpu), 1.1),
-    ]
-    if merging:
-        found.append(Verdict("CPU of the merge against cat", ratio(merging, "merge-ours", "merge-cat", _client), 3))
-        by_gzip = ratio(merging, "merge-gzip", "merge-ours", _client)
-        found.append(Verdict("CPU of tar and gzip -6 against the merge", by_gzip, 100, at_least=True))
-    sizes = {size: [median(map(_cpu, costs)), max(map(_memory, costs))] for size, costs in results.sizes.items()}
-    if len(sizes) > 1:
-        (_, (_, least_mb)), *_, (before, (cheaper, _)), (last, (cost, most_mb)) = [
-            next(iter(sizes.items())),
-            *sizes.items(),
-        ]
-        found.append(Verdict("memory of the exporting process, MB", max(mb for _, mb in sizes.values()), 120))
-        found.append(Verdict("memory of the largest project against the smallest", most_mb / least_mb, 1.1))
-        found.append(
-            Verdict(f"CPU from {before:,} to {last:,} issues, per tenfold", cost / cheaper * 10 * before / last, 10.5)
-        )
+    measured = {name: workload.peers for name, workload in results.workloads.items()} | {"merge": results.merging}
+    found = []
+    for target in targets.RATIOS:
+        costs = measured.get(target.workload, {})
+        if target.one in costs and target.other in costs:
+            value = ratio(costs, target.one, target.other, _OF[target.of], _OF[target.against or target.of])
+            found.append(Verdict(target.title, value, target.limit, target.at_least))
+    ours = [cost for costs in measured.values() for cost in costs.get("ours", ())]
+    ours += [cost for costs in results.sizes.values() for cost in costs]
+    if ours:
+        most = max(map(_memory, ours))
+        found.append(Verdict("memory of the process that exports records, MB", most, targets.MEMORY_MB))
+    if len(results.sizes) > 1:
+        (before, cheaper), (last, dearer) = list(results.sizes.items())[-2:]
+        grown = median(map(_cpu, dearer)) / median(map(_cpu, cheaper)) * 10 * before / last
+        found.append(Verdict(f"CPU from {before:,} to {last:,} issues, per tenfold", grown, targets.GROWTH))
     if results.files:
-        most_mb = max(max(map(_memory, costs[OURS])) for costs in results.files.values())
-        found.append(Verdict("memory of the process that exports files, MB", most_mb, 200))
+        most = max(max(map(_memory, costs[OURS])) for costs in results.files.values())
+        found.append(Verdict("memory of the process that exports files, MB", most, targets.FILES_MB))
+    if USUAL in results.coders:
+        found.append(Verdict("a position on one line, microseconds", results.coders[USUAL], targets.POSITION_MICROS))
     return found
 
 
 def markdown(results: Results) -> str:
     """Return the report."""
+    rounds = max(len(costs) for workload in results.workloads.values() for costs in workload.peers.values())
     lines = [
-        f"{results.issues:,} issues, {results.records:,} lines; interleaved rounds: {len(results.peers['ours'])}."
-        f" {results.machine}. {datetime.date.today().isoformat()}.",
+        f"Interleaved rounds: {rounds}. {results.machine}. {datetime.date.today().isoformat()}.",
         "",
         "CPU in seconds, median (min to max); the server's includes all processes of PostgreSQL. Memory in MB: the",
-        "client's peak resident memory, and the peak private memory of a backend. All peers returned the same records",
-        "in the same order.",
-        "",
-        *_table(results.peers, {name: peer.title for name, peer in PEERS.items()}, "copy"),
+        "client's peak resident memory, and the peak private memory of a backend. All ways to export issues returned",
+        "the same records in the same order.",
     ]
-    sampled = [
-        f"`{PEERS[name].title}`" for name in results.peers if (PEERS[name].sample or results.issues) < results.issues
-    ]
+    for workload in results.workloads.values():
+        lines += ["", f"### {workload.title}", "", *_workload(workload)]
+    sampled = [f"`{PEERS[name].title}`" for name in PEERS if (PEERS[name].sample or results.issues) < results.issues]
     if sampled:
         lines += ["", f"Extrapolated from {PEERS['orm'].sample:,} issues, spread evenly: {', '.join(sampled)}."]
     if results.merging:
         size = results.merging["merge-ours"][0].raw_bytes / 1e6
         lines += [
             "",
-            f"Merging {size:,.0f} MB of records, already compressed:",
+            f"### Merging {size:,.0f} MB of records, already compressed",
             "",
             *_table(results.merging, TITLES, "merge-cat"),
         ]
     if results.files:
         lines += ["", *files(results.files)]
+    if results.coders:
+        lines += ["", "A position of a note on a diff takes:", ""]
+        lines += [f"- {title}: {micros:.1f} microseconds of CPU" for title, micros in results.coders.items()]
     lines += [
         "",
         "By project size:",
@@ -128,6 +151,40 @@ def markdown(results: Results) -> str:
         limit = f"{'≥' if verdict.at_least else '≤'} {verdict.limit:g}"
         lines.append(f"| {verdict.target} | {limit} | {verdict.measured:.2f} | {'yes' if verdict.met else '**no**'} |")
     return "\n".join(lines) + "\n"
+
+
+def _workload(workload: Workload) -> list[str]:
+    """Return the tables of a workload: its peers, how far we are from the limit, and a cold cache."""
+    lines = _table(workload.peers, {name: peer.title for name, peer in PEERS.items()}, "copy")
+    lines += ["", *_limits(workload)]
+    if isinstance(workload.cold, str):
+        lines += ["", f"A cold cache was not measured: {workload.cold}."]
+    elif workload.cold:
+        cold, warm = ([*map(_cpu, costs)] for costs in (workload.cold, workload.peers["ours"]))
+        walls = [median(cost.wall for cost in costs) for costs in (workload.cold, workload.peers["ours"])]
+        lines += [
+            "",
+            f"With a cold cache, project_export takes {walls[0]:.1f} s and {median(cold):.1f} s of CPU, instead of"
+            f" {walls[1]:.1f} s and {median(warm):.1f} s.",
+        ]
+    return lines
+
+
+def _limits(workload: Workload) -> list[str]:
+    """Return a table of what nothing can go below: reading the rows, and what the bytes cost alone."""
+    ours, copy = workload.peers["ours"], workload.peers["copy"]
+    megabytes = ours[0].raw_bytes / 1e6
+    rows = [("raw COPY of this project's rows alone", median(map(_client, copy)), median(map(_server, copy)))]
+    rows += [(f"{name} of {megabytes:,.0f} MB", cost * megabytes, 0.0) for name, cost in workload.floors.items()]
+    limit = sum(row[1] for row in rows), sum(row[2] for row in rows)
+    rows += [("the limit, together", *limit)]
+    rows += [("project_export", median(map(_client, ours)), median(map(_server, ours)))]
+    lines = ["| limits | client CPU | server CPU | total |", "| --- | ---: | ---: | ---: |"]
+    lines += [f"| {name} | {client:.2f} | {server:.2f} | {client + server:.2f} |" for name, client, server in rows]
+    client, server, whole = (a / max(b, _MIN_SECONDS) for a, b in zip(
+        (*rows[-1][1:], sum(rows[-1][1:])), (*limit, sum(limit)), strict=True
+    ))  # fmt: skip
+    return [*lines, f"| times the limit | {client:.1f} | {server:.1f} | {whole:.1f} |"]
 
 
 def files(found: Mapping[str, Costs]) -> list[str]:
@@ -213,3 +270,11 @@ def _server(cost: Cost) -> float:
 
 def _memory(cost: Cost) -> float:
     return cost.client_mb
+
+
+_OF: Mapping[targets.Of, Callable[[Cost], float]] = {
+    "cpu": _cpu,
+    "client": _client,
+    "server": _server,
+    "wall": lambda cost: cost.wall,
+}

@@ -66,26 +66,37 @@ def agree(uri: str, names: Sequence[str], issues: int) -> int:
     return int(reference["records"])
 
 
-def measure(uri: str, name: str, issues: int) -> Cost:
-    """Run a peer once and return its cost; that of a sample is scaled to all issues."""
+def measure(uri: str, name: str, issues: int, relation: str = "issues") -> Cost:
+    """Run a peer once and return its cost; that of a sample is scaled to all issues. relation: the one it reads."""
     with psycopg.connect(uri) as conn:
         postmaster = proc.parent(conn.info.backend_pid)
     every = _every(name, issues)
     with proc.BackendWatch(postmaster) as watch:
-        answer = _call(name, uri, "--every", str(every))
+        answer = _call(name, uri, "--every", str(every), "--relation", relation)
     cost = Cost(**answer, server_mb=watch.peak_mb)
     log.info("%-10s client %.2f s, server %.2f s, %.0f MB", name, cost.client, cost.server, cost.client_mb)
     return cost.times(issues / len(range(0, issues, every)))
 
 
-def interleaved(uri: str, names: Sequence[str], issues: int, rounds: int) -> dict[str, list[Cost]]:
+def interleaved(
+    uri: str, names: Sequence[str], issues: int, rounds: int, relation: str = "issues"
+) -> dict[str, list[Cost]]:
     """Run the peers in turn, for that many rounds."""
     costs: dict[str, list[Cost]] = {name: [] for name in names}
     for number in range(rounds):
         log.info("round %d of %d", number + 1, rounds)
         for name in names:
-            costs[name].append(measure(uri, name, issues))
+            costs[name].append(measure(uri, name, issues, relation))
     return costs
+
+
+def floors(uri: str, relation: str) -> dict[str, float]:
+    """Return CPU seconds per MB of a relation that its bytes cost alone, by what is done with them."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.floors", uri, relation], stdout=subprocess.PIPE, check=True, text=True
+    )
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
 
 
 def _every(name: str, issues: int) -> int:

@@ -1,6 +1,6 @@
 """Run one peer in this process, and print its cost, or a hash of its records, as one line of JSON.
 
-python -m bench.peers NAME URI [--every N] [--check N ...]
+python -m bench.peers NAME URI [--every N] [--relation NAME] [--check N ...]
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import time
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +31,19 @@ def main() -> None:
     parser.add_argument("peer", choices=PEERS)
     parser.add_argument("uri")
     parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--relation", default="issues", help="another one than issues, which few peers can read")
     parser.add_argument("--check", type=int, nargs="+", help="hash every Nth record instead of measuring")
     arguments = parser.parse_args()
     peer = PEERS[arguments.peer]
-    read = peer.load()
+    which = () if arguments.relation == "issues" else (arguments.relation,)
+    read = partial(peer.load(), arguments.uri, arguments.every, *which)
     if arguments.check:
-        print(json.dumps(hashes(read(arguments.uri, arguments.every), arguments.check)))
+        print(json.dumps(hashes(read(), arguments.check)))
         return
     with psycopg.connect(arguments.uri) as conn:
         postmaster = proc.parent(conn.info.backend_pid)
     server, client, wall = proc.server_cpu(postmaster), proc.client_cpu(), time.perf_counter()
-    raw, stored = consume(read(arguments.uri, arguments.every), peer.compressor)
+    raw, stored = consume(read(), peer.compressor)
     client, wall = proc.client_cpu() - client, time.perf_counter() - wall
     time.sleep(0.1)  # a backend runs for a moment after its client has ended
     server = proc.server_cpu(postmaster) - server

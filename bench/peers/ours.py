@@ -14,19 +14,19 @@ from project_export.tree import bind, load, tables
 SPLIT = 8
 
 
-def read(uri: str, every: int) -> Iterator[bytes]:
-    """Yield the issues as a worker reads them, with default settings."""
-    return _read(uri, every, 1)
+def read(uri: str, every: int, relation: str = "issues") -> Iterator[bytes]:
+    """Yield the records as a worker reads them, with default settings."""
+    return _read(uri, every, relation, 1)
 
 
-def read_split(uri: str, every: int) -> Iterator[bytes]:
-    """Yield the issues part by part, each with its own reader."""
-    return _read(uri, every, SPLIT)
+def read_split(uri: str, every: int, relation: str = "issues") -> Iterator[bytes]:
+    """Yield the records part by part, each with its own reader."""
+    return _read(uri, every, relation, SPLIT)
 
 
-def _read(uri: str, every: int, parts: int) -> Iterator[bytes]:
+def _read(uri: str, every: int, relation: str, parts: int) -> Iterator[bytes]:
     if every != 1:
-        raise NotImplementedError("ours is measured on all issues")
+        raise NotImplementedError("ours is measured on all records")
     settings = Settings()
     tree = load("gitlab")
     with Session(lambda: psycopg.connect(uri), "bench", Limits()) as session:
@@ -35,5 +35,5 @@ def _read(uri: str, every: int, parts: int) -> Iterator[bytes]:
             reader = Reader(
                 session, bound, PROJECT_ID, batch_rows=settings.batch_rows, batch_bytes=settings.batch_bytes
             )
-            for chunk in reader.read("issues", part, parts):
+            for chunk in reader.read(relation, part, parts):
                 yield chunk.data

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import orjson
 
+_SPACE = " \t\n\r"
 _SAFE_DIGITS = 18  # more may need more than 64 bits, which orjson does not write
 
 
@@ -17,6 +18,15 @@ def read(text: str) -> Any:
     Raises ValueError if it is not JSON; NaN and Infinity are not.
     """
     return _DECODER.decode(text)
+
+
+def end(text: str) -> int:
+    """Return where the JSON value ends with which a text starts, perhaps after white space. Raises ValueError.
+
+    >>> end(' [1, {"a": 2}] , "b"')
+    14
+    """
+    return _DECODER.raw_decode(text, len(text) - len(text.lstrip(_SPACE)))[1]
 
 
 def write(value: Any) -> bytes:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from project_export.coders import exact
+from project_export.coders import exact, quick
 from project_export.coders.ruby import load_yaml
 
 
@@ -31,11 +31,13 @@ class Transform:
     """A function from a stored value to the exported JSON value, plain or as a Noted.
 
     of_null: whether it is also called for NULL. structured: whether it returns objects and arrays, not texts.
+    quick: does the same for usual values, from JSON text to JSON text; None if a value is not a usual one.
     """
 
     function: Callable[[Any], Any]
     of_null: bool = False
     structured: bool = False
+    quick: Callable[[bytes], bytes | None] | None = None
 
 
 def plain(value: Any) -> Any:
@@ -89,6 +91,25 @@ def read_yaml_hash(value: Any) -> Any:
     return stored
 
 
+def quick_yaml_hash(stored: bytes) -> bytes | None:
+    r"""Return what `read_yaml_hash` makes of a value, both as JSON texts; None if its form is not a usual one.
+
+    >>> quick_yaml_hash(b'"---\\nforce_remove_source_branch: \'1\'\\n"'), quick_yaml_hash(b'"--- []\\n"')
+    (b'{"force_remove_source_branch":"1"}', None)
+    """
+    if stored in _EMPTY_HASHES:
+        return b"{}"
+    for head in _HASHES:
+        found = quick.mapping(stored, head)
+        if found is not None:
+            return quick.written(found)
+    return None
+
+
+_HASHES = (rb'"---\n', rb'"--- %b\n' % quick.INDIFFERENT)
+_EMPTY_HASHES = (b"null", rb'"--- {}\n"')
+
+
 def decode_base64(value: Any) -> str:
     """Return base64 decoded as text. Bytes that are not UTF-8 become U+FFFD; a text that is not base64 stays as it is.
 
@@ -118,5 +139,5 @@ TRANSFORMS: Mapping[str, Transform] = {
     "base64_text": Transform(decode_base64),
     "digest": Transform(digest),
     "yaml": Transform(read_yaml, structured=True),
-    "yaml_hash": Transform(read_yaml_hash, of_null=True, structured=True),
+    "yaml_hash": Transform(read_yaml_hash, of_null=True, structured=True, quick=quick_yaml_hash),
 }

@@ -1,8 +1,8 @@
 """Table rows → documents (the JSON texts of records): one flat statement per relation, spliced in the client.
 
 One statement per batch of parents reads all rows of a nested relation under them. Each row is a finished JSON text,
-which goes into its parent's text by the value that joins them. Only records that need a transform are parsed. A record
-that several parents share, like an author, is read once per batch.
+which goes into its parent's text by the value that joins them. Of a record that needs a transform, only that value is
+parsed. A record that several parents share, like an author, is read once per batch.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Protocol, TypeVar
 
-from project_export.coders import exact
+from project_export.coders import exact, spliced
 from project_export.errors import SourceRefused
 from project_export.external import Locations
 from project_export.source.node import Child, Node, Value
@@ -170,32 +172,35 @@ class Documents:
     def _transformed_in(self, node: Node, row: Row, text: bytes, dues: Sequence[Due]) -> bytes:
         """Return a JSON text of a row with the transforms done that its flags demand."""
         flags = row[node.flags_at]
-        due = [(key, transform, default) for bit, key, transform, default in dues if flags & bit]
-        if not due:
-            return text
-        record = exact.read(text.decode())
-        changed = ""
-        try:
-            for changed, transform, default in due:
-                value = record[changed]
-                if transform == ELSEWHERE:
-                    value = self._fetched(f"{node.path}.{changed}", **value)
-                elif transform.startswith((TIP, HEAD)):
-                    value = self._from_git(f"{node.path}.{changed}", transform, value)
-                elif transform == BLANK:
-                    value = None if isinstance(value, str) and not value.strip(SPACES) else value
-                elif transform in TRANSFORMS and (value is not None or TRANSFORMS[transform].of_null):
-                    value = self._transformed(f"{node.path}.{changed}", transform, value)
-                record[changed] = exact.read(default) if value is None and default is not None else value
+        for key, steps in groupby([due for due in dues if flags & due[0]], itemgetter(1)):
             try:
-                return exact.write(record)
-            except (ValueError, TypeError):
-                for changed, _, _ in due:  # finds the one that cannot be written
-                    exact.write(record[changed])
-                raise
-        except (ValueError, TypeError, RecursionError) as error:
-            where = f"{node.path}.{changed} of the row with {node.row_described(row)}"
-            raise SourceRefused(f"{where}: {error}. Repair the row, or remove the key from the tree.") from error
+                start, end = spliced.found(text, key)
+                made = self._made(f"{node.path}.{key}", [due[2:] for due in steps], text[start:end])
+            except (ValueError, TypeError, RecursionError) as error:
+                where = f"{node.path}.{key} of the row with {node.row_described(row)}"
+                raise SourceRefused(f"{where}: {error}. Repair the row, or remove the key from the tree.") from error
+            text = b"".join((text[:start], made, text[end:]))
+        return text
+
+    def _made(self, path: str, steps: Sequence[tuple[str, str | None]], stored: bytes) -> bytes:
+        """Return what transforms make of a value, one after the other, each with its default; both as JSON texts."""
+        if len(steps) == 1 and (made := _quickly(*steps[0], stored)) is not None:
+            return made
+        value = exact.read(stored.decode())
+        for transform, default in steps:
+            if transform == ELSEWHERE:
+                value = self._fetched(path, **value)
+            elif transform.startswith((TIP, HEAD)):
+                value = self._from_git(path, transform, value)
+            elif transform == BLANK:
+                value = None if isinstance(value, str) and not value.strip(SPACES) else value
+            elif transform in TRANSFORMS and (value is not None or TRANSFORMS[transform].of_null):
+                value = self._transformed(path, transform, value)
+            if value is None and default is not None:
+                value = exact.read(default)
+        if isinstance(value, (dict, list)):
+            return exact.write([value])[1:-1]  # no deeper than JSON can be written of the whole record
+        return exact.write(value)
 
     def _transformed(self, path: str, transform: str, value: Any) -> Any:
         """Return what a transform makes of a value; count its note."""
@@ -252,6 +257,14 @@ class Documents:
             if value is not None:
                 found[key.name] = value if key.wrap is None else {key.wrap: value}
         return found
+
+
+def _quickly(name: str, default: str | None, stored: bytes) -> bytes | None:
+    """Return what a transform makes of a usual value; None if it has to read the value itself."""
+    transform = TRANSFORMS.get(name)
+    if transform is None or transform.quick is None or default is not None:
+        return None
+    return transform.quick(stored) if transform.of_null or stored != b"null" else None
 
 
 def split(items: Sequence[_T]) -> Iterator[Sequence[_T]]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
+from project_export.coders import quick
 from project_export.coders.general import Noted, Transform, plain
 from project_export.coders.ruby import Indifferent, Instance, NotReadable, Symbol, inspected, load_yaml
 
@@ -15,6 +17,7 @@ _POSITIONS = {
     "image": (*_FILE, "width", "height", "x", "y"),
     "text": (*_FILE, "old_line", "new_line", "line_range"),
 }
+_POSITION = rb'"--- !ruby/object:Gitlab::Diff::Position\nattributes:\n'
 _INSPECTED = ('{"', "{:")
 _OTHER = "a value that is not a position was read as one; GitLab's model refuses it"
 _LOST = "a value that is not a position was exported as null; GitLab's model refuses it"
@@ -45,6 +48,23 @@ def position(value: Any) -> Any:
     return _flat({}) if stored is None or stored == "" else Noted(None, _LOST, lost=True)
 
 
+def quick_position(stored: bytes) -> bytes | None:
+    """Return what `position` makes of a value, both as JSON texts; None if its form is not a usual one."""
+    if stored == b"null":
+        return _NULLS
+    return _usual_position(stored) if len(stored) <= quick.LONGEST else None
+
+
+@lru_cache(maxsize=64)  # notes of one discussion have the same position, and often it is the original one as well
+def _usual_position(stored: bytes) -> bytes | None:
+    attributes = quick.mapping(stored, _POSITION, indent=2)
+    if attributes is None:
+        return None
+    kind = attributes.get(b":position_type", b'"text"')
+    names, template = _TEMPLATES.get(kind) or _TEMPLATES[b'"text"']
+    return template % tuple([attributes.get(name, b"null") for name in names])
+
+
 def _recovered(text: str) -> Any:
     try:
         stored = inspected(text) if text.startswith(_INSPECTED) else None
@@ -62,6 +82,17 @@ def _flat(attributes: Mapping[Any, Any]) -> dict[str, Any]:
     if kind not in _POSITIONS or isinstance(kind, Symbol):  # the model compares with texts
         kind = "text"
     return {name: plain(attributes.get(name)) for name in _POSITIONS[kind]} | {"position_type": kind}
+
+
+def _template(kind: str) -> tuple[tuple[bytes, ...], bytes]:
+    """Return the names of the attributes in the JSON text of a position, and the text with a place for each."""
+    values = [f'"{name}":' + (f'"{kind}"' if name == "position_type" else "%b") for name in _POSITIONS[kind]]
+    names = tuple(b":" + name.encode() for name in _POSITIONS[kind] if name != "position_type")
+    return names, f"{{{','.join(values)}}}".encode()
+
+
+_TEMPLATES = {f'"{kind}"'.encode(): _template(kind) for kind in _POSITIONS}
+_NULLS = _TEMPLATES[b'"text"'][1].replace(b"%b", b"null")
 
 
 def text_colour(value: Any) -> str:
@@ -130,7 +161,7 @@ def _titleized(slug: str) -> str:
 
 
 TRANSFORMS: Mapping[str, Transform] = {
-    "position": Transform(position, of_null=True, structured=True),
+    "position": Transform(position, of_null=True, structured=True, quick=quick_position),
     "sentry_organization": Transform(sentry_organization),
     "sentry_project": Transform(sentry_project),
     "text_colour": Transform(text_colour),

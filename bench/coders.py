@@ -1,0 +1,53 @@
+"""The time that a usual position of a note on a diff takes, read without a YAML parser and with one.
+
+python -m bench.coders
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from random import Random
+
+from bench.real import positions
+from project_export.coders import exact
+from project_export.trees.gitlab import position, quick_position
+
+_CALLS, _ROUNDS = 2000, 7
+USUAL, SEVERAL, PARSED = "on one line", "on several lines", "with PyYAML"
+
+
+def main() -> None:
+    """Print the microseconds."""
+    for title, micros in measure().items():
+        print(f"{title}: {micros:.1f} microseconds")
+
+
+def measure() -> dict[str, float]:
+    """Return microseconds of CPU for a position, by what is measured: none of them twice in a row.
+
+    Raises ValueError if a position of the data cannot be read without a parser.
+    """
+    texts = [json.dumps(text) for text in positions(Random(1), _CALLS)]
+    kinds = {kind: [text.encode() for text in texts if ("start" in text.split("line_range")[1]) == several]
+        for kind, several in ((USUAL, False), (SEVERAL, True))}  # fmt: skip
+    if None in map(quick_position, (text for some in kinds.values() for text in some)):
+        raise ValueError("a usual position needs a parser")
+    found = {kind: _micros(quick_position, some) for kind, some in kinds.items()}
+    return found | {PARSED: _micros(lambda text: exact.write(position(json.loads(text))), kinds[USUAL][:200])}
+
+
+def _micros(call: Callable[[bytes], object], texts: list[bytes]) -> float:
+    """Return the microseconds of CPU of one call, in the best of some rounds."""
+    best = float("inf")
+    for _ in range(_ROUNDS):
+        start = time.process_time()
+        for text in texts:
+            call(text)
+        best = min(best, time.process_time() - start)
+    return best / len(texts) * 1e6
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""YAML in the form in which Rails usually writes it, read without a YAML parser: mappings of names to short scalars.
+
+Values come and go as JSON texts: so PostgreSQL sends them, and so the archive needs them. A text of any other form is
+for a parser, which a test compares with this.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+INDIFFERENT = b"!ruby/hash:ActiveSupport::HashWithIndifferentAccess"
+"""The tag of a hash that treats symbols and strings alike."""
+
+LONGEST = 4096
+"""Bytes of the texts that are looked at; longer ones are rare, and hardly ever of a form that is read here."""
+_STEP = 2
+"""Spaces by which a nested mapping is indented."""
+_LINE = re.compile(
+    rb"""
+    (\ *)(:[a-z][a-z_]*|(?!(?:yes|no|on|off|true|false|null):)[a-z][a-z_]*):    # a name, as a symbol or as a string
+    (?:\ (?:
+        (0|[1-9][0-9]{0,17}|true|false)
+      | ( (?!0b[01_]*\\n)[0-9]+[a-f][0-9a-f]*(?:_[0-9]+_[0-9]+)?               # a commit, the code of a line
+        | (?!(?i:yes|no|on|off|true|false|null|\.inf|\.nan)\\n)                 # what YAML does not read as a text
+          (?:\.?[A-Za-z\x80-\xff]|_)[\w./+@~\x80-\xff-]*                     # a path; but neither `: ` nor ` #`
+          (?:\ [\w./+@~(\x80-\xff-][\w./+@~()\x80-\xff-]*)*
+        | '[ -!\#-&(-\[\]-~\x80-\xff]+'
+        | \\"[ -!\#-\[\]-~\x80-\xff]+\\"
+        )
+      | (%b)
+      )
+    | \ ?                                                                       # nothing: null, or a nested mapping
+    )\\n
+    | (.)                                                                       # anything else
+    """
+    % INDIFFERENT,
+    re.VERBOSE | re.DOTALL,
+)
+_SPECIAL = re.compile(rb"\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]|\xef\xbb\xbf|\xef\xbf[\xbe\xbf]")
+"""Control characters, line separators, the byte order mark and noncharacters, which YAML reads differently."""
+_Row = tuple[bytes, bytes, bytes, bytes, bytes, bytes]
+"""A line: indentation, name, value as a number or a word, as a text in its quotes, as a tag; any other byte."""
+_COLON, _SINGLE, _DOUBLE = b":'\\"
+"""What a symbol starts with, and a text in quotes; in JSON, those of a text in double ones are escaped."""
+
+
+def mapping(stored: bytes, head: bytes, indent: int = 0) -> dict[bytes, bytes] | None:
+    r"""Return what YAML maps names to, as JSON texts; None if the form is not a usual one.
+
+    stored: the YAML as a JSON text. head: what the text starts with, before the mapping. indent: spaces before the
+    mapping's lines. A symbol's name has its colon.
+
+    >>> mapping(b'"---\\n:sha: 1e5\\n:lines:\\n  first: 7\\n  last:\\n"', b'"---\\n')
+    {b':sha': b'"1e5"', b':lines': b'{"first":7,"last":null}'}
+    """
+    if len(stored) > LONGEST or not stored.startswith(head) or stored[-1:] != b'"':
+        return None
+    if not stored.isascii() and _SPECIAL.search(stored):
+        return None
+    rows: list[_Row] = _LINE.findall(stored, len(head), len(stored) - 1)
+    if not rows or len(rows[0][0]) != indent or rows[0][5] or rows[-1][5]:
+        return None
+    try:
+        found, end = _mapping(rows, 0)
+    except _Unusual:
+        return None
+    return found if end == len(rows) else None
+
+
+def written(found: Mapping[bytes, bytes]) -> bytes:
+    """Return a mapping as the JSON text of an object."""
+    return b"{%b}" % b",".join([b'"%b":%b' % (name.lstrip(b":"), value) for name, value in found.items()])
+
+
+def _mapping(rows: Sequence[_Row], at: int) -> tuple[dict[bytes, bytes], int]:
+    """Return the mapping that starts with a row, and the index of the row after it."""
+    found: dict[bytes, bytes] = {}
+    indent = rows[at][0]
+    symbols = rows[at][1][0] == _COLON
+    while at < len(rows) and rows[at][0] == indent:
+        _, name, literal, text, tag, other = rows[at]
+        at += 1
+        if other or name in found or (name[0] == _COLON) != symbols:
+            raise _Unusual
+        if text:
+            start = text[0]
+            if start == _SINGLE:
+                text = text[1:-1]
+            elif start == _DOUBLE:
+                text = text[2:-2]
+            found[name] = b'"%b"' % text
+        elif literal:
+            found[name] = literal
+        elif at < len(rows) and len(rows[at][0]) == len(indent) + _STEP:
+            nested, at = _mapping(rows, at)
+            found[name] = written(nested)
+        elif tag:
+            raise _Unusual
+        else:
+            found[name] = b"null"
+    return found, at
+
+
+class _Unusual(Exception):
+    """The form is not a usual one. It is always caught in this module."""
