@@ -122,6 +122,7 @@ def test_small_files_are_fetched_at_the_same_time_and_not_all_at_once(attic, mon
     assert seen == {"GET": 200}
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_goes_away_is_named_and_the_retry_completes(attic, monkeypatch):
     for number in range(300):
         attic.add(f"small/{number}", noise(500 + number, number))

@@ -237,6 +237,7 @@ def test_an_export_is_refused_while_another_runs_and_takes_its_place_when_that_w
     assert wait_until(lambda: not backends(source))
 
 
+@pytest.mark.slow
 def test_what_a_killed_unit_was_at_is_exported_by_another(shell: Shell, generated_copy: str) -> None:
     with locked(generated_copy, "label_priorities"):
         process = shell.start(*shell.export(generated_copy, "--jobs", "2", "--relations", "labels,boards"))
@@ -254,6 +255,7 @@ def test_what_a_killed_unit_was_at_is_exported_by_another(shell: Shell, generate
     assert shell.rows("SELECT snapshot_generation FROM project_export_job") == [(1,)]
 
 
+@pytest.mark.slow
 def test_a_lost_snapshot_is_replaced_and_all_relations_are_read_from_the_new_one(
     shell: Shell, generated_copy: str
 ) -> None:

@@ -102,6 +102,7 @@ def test_a_real_server_sends_exact_lengths_and_types(stage: Stage) -> None:
         assert (part.status_code, part.content) == (206, whole.content[10:20])
 
 
+@pytest.mark.slow
 def test_relations_and_their_batches_are_fetched_with_the_same_client(stage: Stage) -> None:
     gl = client(stage, token_of(stage, "viewer"))
     found = gl.http_get("/projects/1/export_relations/status")

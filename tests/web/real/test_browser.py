@@ -100,7 +100,8 @@ def test_an_export_is_started_watched_and_downloaded_on_the_page(
     assert downloading.value.suggested_filename.endswith("_export.tar.gz")
 
 
-@pytest.mark.parametrize("look", [pytest.param(WIDE, marks=pytest.mark.slow), NARROW], ids=("wide", "narrow"))
+@pytest.mark.slow
+@pytest.mark.parametrize("look", [WIDE, NARROW], ids=("wide", "narrow"))
 def test_a_failed_job_shows_its_error_and_is_retried_on_the_page(
     stage: Stage, login: Login, look: dict[str, Any]
 ) -> None:
@@ -123,6 +124,7 @@ def test_a_failed_job_shows_its_error_and_is_retried_on_the_page(
     assert rows["labels"] == 1, "what was finished is not read again"
 
 
+@pytest.mark.slow
 def test_a_running_export_is_cancelled_after_a_question(stage: Stage, login: Login) -> None:
     page = login("user")
     frame = exports(page, stage)
