@@ -244,6 +244,9 @@ def test_archives_that_do_not_belong_together_are_refused(made: Made, tmp_path: 
     assert "it only has changes; the first archive must have everything" in refused(tmp_path, made.first, made.second)
     assert "it is not an archive of changes" in refused(tmp_path, made.base, made.after)
     assert f"it was exported before {made.after}" in refused(tmp_path, made.after, made.first)
+    later = (datetime.now(timezone.utc) + timedelta(days=1)).isoformat()
+    again = altered(made.base, tmp_path / "again", next_window_start=later)  # it was exported again after the deltas
+    assert f"{made.first}: {again} has everything in it" in refused(tmp_path, again, made.first)
     old = altered(made.base, tmp_path / "old", next_window_start=None)
     assert "its manifest does not say what continues it" in refused(tmp_path, old, made.first)
     assert "there is no such file" in refused(tmp_path, made.base, tmp_path / "nothing.tar.gz")

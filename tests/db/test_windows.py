@@ -23,6 +23,7 @@ from project_export.errors import BadRequest, WindowOpen
 from project_export.ledger import Job
 from project_export.request import Request
 from project_export.steps import Context, create, windows
+from project_export.steps.after import event
 from project_export.steps.request import request_export
 from project_export.store import manifest_of
 from tests.archives import read_archive
@@ -223,6 +224,16 @@ def test_the_manifest_says_what_an_archive_of_changes_is(exports: Exports) -> No
     limited = {relation.relation: relation.changed_at for relation in changes.relations}
     assert limited == {"list": None, "items": "changed_at", "tags": None}
     assert {relation.changed_at for relation in whole.relations} == {None}
+
+
+def test_programs_learn_the_window_with_the_archive(exports: Exports) -> None:
+    exports.full()
+    delta = exports.changes(now() - MARGIN, now())
+    assert delta.window_start is not None
+    assert delta.window_end is not None
+    said = event(exports.ctx, delta.id)
+    window = (delta.window_start.isoformat(), delta.window_end.isoformat())
+    assert (said["mode"], said["window_start"], said["window_end"]) == ("changes", *window)
 
 
 def manifest_of_job(job: Job) -> Manifest:

@@ -126,6 +126,9 @@ def _foreign(base: Part, delta: Part) -> Iterator[str]:
 
 def _gaps(base: Part, deltas: Sequence[Part]) -> Iterator[str]:
     covered = base.continued_from
+    for delta in deltas:
+        if delta.end <= covered:
+            yield f"{delta.path}: {base.path} has everything in it, and newer records"
     for delta in sorted(deltas, key=lambda part: part.end):
         if delta.start is not None and delta.start > covered:
             yield (

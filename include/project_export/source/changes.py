@@ -30,10 +30,6 @@ class Window:
     start: datetime
     end: datetime
 
-    def limits(self, relation: Relation) -> bool:
-        """Return whether only what changed in the window is exported of a top-level relation."""
-        return relation.changed_at is not None
-
 
 class Changes:
     """Makes the queries for the keys of changed rows."""

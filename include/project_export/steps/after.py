@@ -31,7 +31,8 @@ def event(ctx: Context, job_id: int) -> dict[str, Any]:
     """Return what programs learn about a published archive, as JSON values.
 
     source, project_id, job_id; uri, manifest (URI), bytes, sha256, records; partial: whether only some relations were
-    asked for; omissions: what the archive lacks; remarks: what else the manifest says about it and its relations.
+    asked for; mode, window_start, window_end (ISO 8601): see `ledger.Job`; omissions: what the archive lacks; remarks:
+    what else the manifest says about it and its relations.
     Raises what reading the manifest raises.
     """
     job = ctx.ledger.queries.job(job_id)
@@ -49,6 +50,9 @@ def event(ctx: Context, job_id: int) -> dict[str, Any]:
         "sha256": job.archive_sha256,
         "records": job.records,
         "partial": bool(job.params.get("relations")),
+        "mode": job.mode,
+        "window_start": job.window_start and job.window_start.isoformat(),
+        "window_end": job.window_end and job.window_end.isoformat(),
         "omissions": list(manifest.omissions),
         "remarks": [*manifest.remarks, *remarks],
     }
