@@ -184,7 +184,8 @@ def test_a_delta_is_much_smaller_and_has_only_what_changed(made: Made) -> None:
 def test_the_merged_archive_is_whole_and_names_its_parts(made: Made, merged: Path) -> None:
     report = verify(merged, manifest(merged), tree=load_all("gitlab"))
     assert (report.problems, report.warnings) == ((), ())
-    assert run(["verify", str(merged), "--strict"]).exit_code == 0
+    for archive in (merged, made.first, made.second):
+        assert run(["verify", str(archive), "--strict"]).exit_code == 0
     parts = [manifest(path) for path in (made.base, made.first, made.second)]
     own = manifest(merged)
     assert (own.mode, own.window, own.next_window_start) == ("full", None, parts[-1].next_window_start)
@@ -250,6 +251,13 @@ def test_archives_that_do_not_belong_together_are_refused(made: Made, tmp_path: 
     old = altered(made.base, tmp_path / "old", next_window_start=None)
     assert "its manifest does not say what continues it" in refused(tmp_path, old, made.first)
     assert "there is no such file" in refused(tmp_path, made.base, tmp_path / "nothing.tar.gz")
+
+
+def test_the_manifest_of_an_archive_is_not_replaced(made: Made) -> None:
+    before = manifest(made.base)
+    done = run(["apply", str(made.base), str(made.first), "--out", str(made.base.with_name("merged.tar.gz"))])
+    assert (done.exit_code, "whose manifest would be replaced" in done.stderr) == (2, True)
+    assert manifest(made.base) == before
 
 
 def test_an_archive_that_is_not_that_of_its_manifest_is_refused(made: Made, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from project_export.archive.pieces import StoredPart, archive_pieces
 from project_export.archive.reading import Entry, Gunzip, entries
 from project_export.archive.replacements import Replacements
 from project_export.archive.tar import file_header, padding
-from project_export.errors import ArchiveBroken
+from project_export.errors import ArchiveBroken, BadRequest
 from project_export.store import MANIFEST, Assembled, assemble, replacing
 from project_export.store.uris import path_of, uri_of
 from project_export.tree import Relation, Tree
@@ -47,9 +47,11 @@ def apply(chain: Chain, tree: Tree, to: Path, *, level: int = 1) -> Applied:
     """Write the archive of a base with its deltas, and its manifest beside it; existing files are replaced.
 
     tree: defines the merge keys. level: of ISA-L. Raises ArchiveBroken, and writes nothing, if an archive is not the
-    one of its manifest or if records cannot be merged; StoreRefused.
+    one of its manifest or if records cannot be merged; BadRequest if another archive is in the folder; StoreRefused.
     """
-    to = to.absolute()
+    to = to.resolve()
+    if to.parent in {part.path.resolve().parent for part in (chain.base, *chain.deltas)}:
+        raise BadRequest(f"{to.parent} has one of the archives, whose manifest would be replaced; give another folder")
     to.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=to.parent, prefix=f".{to.name}.") as folder, Replacements(Path(folder)) as new:
         merge = _Merge(chain, tree.extended(), Path(folder), new, level)
