@@ -154,8 +154,16 @@ def test_the_parts_of_a_relation_have_all_changed_records_once(source: Source) -
 
 
 def test_the_changed_rows_are_found_by_an_index_on_the_time_where_there_is_one(source: Source) -> None:
+    source.conn.execute("CREATE TEMP SEQUENCE ids START 10000000")
+    source.conn.execute(
+        "CREATE TEMP TABLE many AS SELECT one.*"
+        " FROM (SELECT * FROM notes WHERE noteable_type = 'Issue' LIMIT 1) AS one, generate_series(1, 20000)"
+    )
+    # Notes of issues that do not exist.
+    source.conn.execute("UPDATE many SET id = nextval('ids'), noteable_id = id, updated_at = '2001-01-01'")
+    source.conn.execute("INSERT INTO notes SELECT * FROM many")
     source.conn.execute("CREATE INDEX by_change ON notes (updated_at)")
-    source.conn.execute("ANALYZE notes")
+    source.conn.execute("ANALYZE")
     with Session(lambda: psycopg.connect(source.uri), "test", Limits()) as session:
         values = Reader(session, source.bound, 1).root_values
         statements = Statements(source.bound.catalogue, TREE.root, values, window=Window(START, END))
