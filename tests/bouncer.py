@@ -44,10 +44,10 @@ THEIRS = {
 
 
 @contextmanager
-def bouncing(uri: str, folder: Path, mode: str = "transaction") -> Iterator[str]:
+def bouncing(uri: str, folder: Path, mode: str = "transaction", size: int = SIZE) -> Iterator[str]:
     """Give the way through a PgBouncer to the database of a URI, as a DSN; it ends with the block.
 
-    folder: of its own, is made. mode: one of MODES.
+    folder: of its own, is made. mode: one of MODES. size: connections to the server.
     Skips the test where the program is missing.
     """
     program = shutil.which("pgbouncer") or shutil.which("/usr/sbin/pgbouncer")
@@ -67,7 +67,7 @@ unix_socket_dir =
 auth_type = trust
 auth_file = {folder}/users
 pool_mode = {mode}
-default_pool_size = {SIZE}
+default_pool_size = {size}
 max_client_conn = 500
 """
     )

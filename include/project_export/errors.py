@@ -36,6 +36,7 @@ ProjectExportError
 │   ├── SnapshotMissing    the job's snapshot is not held, or it is lost
 │   ├── StoreRefused       the artifact store could not be written or read: disk full, no permission
 │   │   └── ArtifactMissing    a file that the store should have does not exist
+│   ├── TemporaryRefused   a temporary file could not be written or read: disk full, no permission
 │   ├── GitFailed          git was killed, took too long, or could not fetch; or its repository changed meanwhile
 │   ├── DeliveryFailed     the recipient of an archive or a notice cannot be reached, or is overloaded
 │   ├── PartCorrupt        a finished part is not what was written; it has to be exported again
@@ -262,6 +263,10 @@ class StoreRefused(Retryable):
 
 class ArtifactMissing(StoreRefused):
     """A file that the store should have does not exist."""
+
+
+class TemporaryRefused(Retryable):
+    """A temporary file could not be written or read."""
 
 
 class GitFailed(Retryable):

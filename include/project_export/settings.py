@@ -195,7 +195,19 @@ class Settings(BaseSettings):
     )
     max_attempts: int = Field(3, ge=1, description="Attempts per relation before it fails.")
     batch_rows: int = Field(1000, ge=1, description="Maximum number of records that are read together.")
-    batch_bytes: int = Field(4 << 20, ge=1 << 16, description="Target size of a batch, in bytes.")
+    batch_bytes: int = Field(2 << 20, ge=1 << 16, description="Target size of a batch, in bytes.")
+    window_bytes: int = Field(
+        512 << 20,
+        ge=0,
+        description="Bytes of temporary files of an export at most, shared by its workers: records wait there that are"
+        " read before their turn, because reading by key costs the source less. 0: read in the order of the export.",
+    )
+    temporary_folder: str = Field(
+        "",
+        description="Folder for these files, on a disk: what is in memory counts as memory. Unset: that of the system"
+        " (TMPDIR).",
+        json_schema_extra=_GUARDS,
+    )
     part_rows: int = Field(5_000, ge=1, description="Records above which a relation is split (shared snapshot only).")
     part_bytes: int = Field(
         64 << 20, ge=1, description="Bytes in the source's tables above which a relation is split as well."

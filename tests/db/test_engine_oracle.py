@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from project_export.source import Limits, Reader, Session, documents, slices, sql
+from project_export.source import Limits, Reader, Session, Temporary, batches, changed, slices, sql
 from project_export.tree import BoundTree, bind, load, tables
 from tests import reader
 from tests.archives import Records, exported
@@ -156,7 +156,8 @@ def test_the_size_of_a_batch_changes_no_byte(session: Session, bound: BoundTree,
 
 def test_a_batch_shrinks_when_its_records_are_big(session: Session, bound: BoundTree) -> None:
     first = next(Reader(session, bound, 1, batch_rows=4).read("issues"))
-    engine = Reader(session, bound, 1, batch_rows=4, batch_bytes=-(-len(first.data) // 2))
+    in_order = Temporary(bytes=0)
+    engine = Reader(session, bound, 1, batch_rows=4, batch_bytes=-(-len(first.data) // 2), temporary=in_order)
     rows = [chunk.records for chunk in engine.read("issues")]
     assert rows[0] == 4
     assert max(rows[1:]) < 4
@@ -179,7 +180,7 @@ def test_what_does_not_fit_is_exported_in_the_same_bytes(
 ) -> None:
     whole = Reader(session, bound, 2)
     expected = {name: lines(whole, name) for name in TREE.names}
-    for module in (documents, slices, sql):
+    for module in (batches, changed, slices, sql):
         monkeypatch.setattr(module, "LONGEST", longest)
     monkeypatch.setattr(sql, "SLICE", slice_)
     small = Reader(session, bound, 2, batch_bytes=batch_bytes)

@@ -348,7 +348,7 @@ def test_every_character_is_exported_unchanged(read: Read, database: str) -> Non
 def test_what_is_odd_is_counted_once_though_its_batch_is_read_again(read: Read, batch_bytes: int) -> None:
     sql = LIBRARY_SQL + "UPDATE books SET kind = 77 WHERE title = 'second'"  # noqa: S608
     reader = read(sql, LIBRARY, 7, batch_bytes=batch_bytes)
-    assert [chunk.records for chunk in reader.read("books")] == [1, 1, 1]
+    assert sum(chunk.records for chunk in reader.read("books")) == 3
     assert dict(reader.omissions) == {"books.kind: a code without a name was exported as null": 1}
 
 

@@ -120,6 +120,18 @@ def test_a_snapshot_is_shared_through_a_pooler(source: str, tmp_path: Path, mode
             assert reader.one("SELECT count(*) FROM notes")[0] > 0
 
 
+def test_one_connection_of_a_pooler_is_enough_for_a_worker(source: str, tmp_path: Path) -> None:
+    ledger = f"sqlite:///{tmp_path}/ledger"
+    with bouncing(source, tmp_path / "pooler", size=1) as dsn:
+        ctx = context(dsn, ledger, tmp_path / "store", units=1)
+        upgrade(make_engine(ledger))
+        created = started(ctx)
+        assert work(ctx, created) == []
+        archive = path_of(merge(ctx, created))
+        ctx.ledger.close()
+    assert_same(archive, source)
+
+
 def test_a_statement_is_cancelled_through_a_pooler_and_the_session_goes_on(source: str, tmp_path: Path) -> None:
     with (
         bouncing(source, tmp_path / "pooler") as dsn,

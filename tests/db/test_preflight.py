@@ -38,7 +38,7 @@ def skipped(ctx: Context) -> dict[str, str]:
 
 def test_where_all_is_there_every_check_is_well_and_nothing_is_left_behind(make: Make, tmp_path: Path) -> None:
     found = list(preflight(make(), 1))
-    assert len(found) == 11
+    assert len(found) == 12
     assert not [one for one in found if one.error or one.needs]
     assert files(tmp_path) == []
 

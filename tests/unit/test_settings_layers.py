@@ -42,9 +42,8 @@ def test_what_guards_or_is_read_when_a_dag_is_parsed_comes_from_the_environment_
 def test_roots_of_files_and_all_permissions_guard() -> None:
     allow = {name for name in Settings.model_fields if "allow_" in name}
     assert allow == {"allow_absent", "allow_tables", "allow_row_security", "upload_allow_private"}
-    assert allow | {"access", "store", "sources", "locations", "missing_files", "git_user", "tree"} == {
-        name for name, reason in ENVIRONMENT_ONLY.items() if "guards" in reason
-    }
+    environment = {"access", "store", "sources", "locations", "missing_files", "git_user", "tree", "temporary_folder"}
+    assert allow | environment == {name for name, reason in ENVIRONMENT_ONLY.items() if "guards" in reason}
 
 
 def test_all_that_is_wrong_is_listed_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:

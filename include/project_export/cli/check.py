@@ -43,7 +43,7 @@ def check(
         given = settings(gitlab_version=gitlab_version, gitlab_revision=gitlab_revision, edition=edition)
         wrong = 0
         for finding in _findings(given, source, ledger, out, project_id or None, airflow):
-            mark = "WRONG" if finding.error else "-" if finding.needs else "ok"
+            mark = "WRONG" if finding.error else "-" if finding.needs else "note" if finding.warning else "ok"
             print(indent(str(finding), " " * 6).replace(" " * 6, f"{mark:<6}", 1), flush=True)
             wrong += finding.error is not None
     print(f"{wrong} problem(s) would prevent an export" if wrong else "everything is there")

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from project_export.external import Locations
 from project_export.repositories import Git
 from project_export.settings import GIT_SECONDS, MissingFiles
-from project_export.source import Chunk, Session, Tables, Window
+from project_export.source import Chunk, Session, Tables, Temporary, Window
 from project_export.source.documents import ReadBranches
 from project_export.tree import BoundTree
 
@@ -47,7 +47,7 @@ class Project:
     parameters: the parameters of the request that the tree declares. locations: of content outside the database.
     branches: returns those of the repository of a relation.
     missing_files: what a missing file does; see the setting. git: how git is called. mtime: of files in the archive, in
-    seconds since 1970. batch_rows, batch_bytes, window: see `Reader`.
+    seconds since 1970. batch_rows, batch_bytes, window, temporary: see `Reader`.
     """
 
     session: Session
@@ -61,8 +61,9 @@ class Project:
     git: Git = field(default_factory=lambda: Git(timeout_seconds=GIT_SECONDS))
     mtime: int = 0
     batch_rows: int = 1000
-    batch_bytes: int = 4 << 20
+    batch_bytes: int = 2 << 20
     window: Window | None = None
+    temporary: Temporary = field(default_factory=Temporary)
 
 
 class Producer(Protocol):

@@ -51,6 +51,8 @@ class Entries:
             batch_rows=project.batch_rows,
             batch_bytes=project.batch_bytes,
             window=project.window,
+            temporary=project.temporary,
+            ahead=False,  # files are read meanwhile, which can take hours
         )
         self._relation = relation
         self._content = content

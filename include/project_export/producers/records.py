@@ -76,6 +76,7 @@ def _reader(project: Project) -> Reader:
         project.project_id,
         batch_rows=project.batch_rows,
         batch_bytes=project.batch_bytes,
+        temporary=project.temporary,
         parameters=project.parameters,
         locations=project.locations,
         branches=project.branches,

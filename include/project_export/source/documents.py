@@ -7,9 +7,9 @@ parsed. A record that several parents share, like an author, is read once per ba
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Protocol, TypeVar
@@ -17,19 +17,24 @@ from typing import Any, Protocol, TypeVar
 from project_export.coders import exact, spliced
 from project_export.errors import SourceRefused
 from project_export.external import Locations
+from project_export.source.batches import Alone, Asked, Batch, Batches, Making, Row
 from project_export.source.node import Child, Node, Value
 from project_export.source.session import Session
-from project_export.source.sql import LONGEST
 from project_export.source.values import BLANK, ELSEWHERE, HEAD, LOST, SPACES, TIP, Due
 from project_export.tree import Key
 from project_export.tree.transforms import TRANSFORMS, Noted
 
+CUT = "a value that is stored outside the database is cut short there"
 _RUNS = 8
 
 _T = TypeVar("_T")
 
-Row = tuple[Any, ...]
-"""Of a `Select`: join values, link values, flags (if any), the keys after nested relations (if any), the record."""
+Made = tuple[list[Row], list[bytes]]
+"""Rows and their documents."""
+
+
+Step = tuple[str, str | None]
+"""A transform, and the JSON text that replaces a null after it."""
 
 
 class Branches(Protocol):
@@ -59,38 +64,44 @@ class Documents:
     def __init__(
         self, session: Session, budget: int, parameters: Mapping[str, Any], locations: Locations, branches: ReadBranches
     ) -> None:
-        self.oddities: Counter[str] = Counter()
-        self.omissions: Counter[str] = Counter()
-        self._session = session
-        self._most = budget
-        self._budget: float = budget
+        self.batches = Batches(session)
+        self._budget = budget
         self._parameters = parameters
         self._locations = locations
         self._branches = branches
+        self._known: dict[str, Branches | None] = {}
 
-    def of_keys(self, node: Node, keys: Sequence[tuple[bytes, ...]]) -> tuple[list[Row], list[bytes]] | None:
+    @property
+    def oddities(self) -> Counter[str]:
+        """Remarks on values that were read, and how often each applies; no data are missing."""
+        return self.batches.total.oddities
+
+    @property
+    def omissions(self) -> Counter[str]:
+        """What the source has or names and the records lack, and how often."""
+        return self.batches.total.omissions
+
+    def batch(self) -> Batch[Any]:
+        """Return a new batch."""
+        return Batch(self._budget)
+
+    def of_keys(self, node: Node, keys: Sequence[tuple[bytes, ...]]) -> Made | None:
         """Return the rows of these keys and their documents; None if they do not fit."""
+        batch = self.batch()
+        self.batches.start(batch, self.made(batch, node, keys))
+        return self.batches.finish(batch)
 
-        def read() -> tuple[list[Row], list[bytes]]:
-            rows = self._rows(node, keys)
-            return rows, self._documents(node, rows)
-
-        return self._fitting(read)
+    def made(self, batch: Batch[Any], node: Node, keys: Sequence[tuple[bytes, ...]]) -> Making[Made]:
+        """Make the rows of these keys and their documents."""
+        batch.keys = node, keys
+        rows = yield _asked(node, keys)
+        return rows, (yield from self._documents(node, rows))
 
     def of_rows(self, node: Node, rows: Sequence[Row]) -> list[bytes] | None:
         """Return the documents of rows that have been read; None if what nests in them does not fit."""
-        return self._fitting(lambda: self._documents(node, rows))
-
-    def _fitting(self, make: Callable[[], _T]) -> _T | None:
-        self._budget = self._most
-        counted = self.oddities.copy(), self.omissions.copy()
-        try:
-            return make()
-        except _TooLarge:
-            self.oddities, self.omissions = counted
-            return None
-        finally:
-            self._budget = math.inf
+        batch = self.batch()
+        self.batches.start(batch, self._documents(node, rows))
+        return self.batches.finish(batch)
 
     def own(self, node: Node, rows: Sequence[Row]) -> list[bytes]:
         """Return the documents of rows without nested relations, transformed."""
@@ -111,48 +122,68 @@ class Documents:
             ]
         return [b"," + text[1:] for text in self._replaced(node.parameters_after, texts)]
 
-    def replaces(self, node: Node) -> bool:
-        """Return whether a parameter replaces a value before the nested relations of a node's documents."""
-        return bool(self._given(node.parameters))
+    def steps(self, node: Node, row: Row) -> dict[str, list[Step]]:
+        """Return by key what has to be done to the values of a row, in order; count what its flags say.
 
-    def _rows(self, node: Node, keys: Sequence[tuple[bytes, ...]]) -> list[Row]:
-        """Return all rows of a relation under these keys; raise _TooLarge if they exceed the budget.
-
-        They are read to the end in any case: breaking off would abort the transaction.
+        Of keys that come after nested relations, nothing.
         """
-        rows: list[Row] = []
-        for row in self._session.rows(node.select.query, node.select.bind(keys), node.described):
-            self._budget -= len(row[-1])
-            if len(row[-1]) > LONGEST:
-                self._budget = -math.inf
-            if self._budget >= 0:
-                rows.append(row)
-            else:
-                rows.clear()
-        if self._budget < 0:
-            raise _TooLarge
-        return rows
+        found: dict[str, list[Step]] = {}
+        if node.select.flagged:
+            self._look(node, row)
+            for bit, key, transform, default in node.due:
+                if row[node.flags_at] & bit:
+                    found.setdefault(key, []).append((transform, default))
+        return found
 
-    def _documents(self, node: Node, rows: Sequence[Row]) -> list[bytes]:
-        """Return the documents of rows, with their nested relations."""
+    def changed(self, node: Node, row: Row, key: str, steps: Sequence[Step], stored: bytes) -> bytes:
+        """Return the JSON text that these steps make of the value of a key. Raises SourceRefused."""
+        try:
+            return self._made(f"{node.path}.{key}", steps, stored)
+        except (ValueError, TypeError, RecursionError) as error:
+            where = f"{node.path}.{key} of the row with {node.row_described(row)}"
+            raise SourceRefused(f"{where}: {error}. Repair the row, or remove the key from the tree.") from error
+
+    def found(self, path: str, location: str, file: str | None, offset: int | None, size: int | None) -> bool:
+        """Return whether a value that is stored outside the database is there; count it if it is cut short."""
+        if file is None or offset is None or size is None or offset < 0:
+            return False
+        if self._locations.read(location, file, offset, 1) is None:
+            return False
+        if not self._locations.read(location, file, offset + size - 1, 1):
+            self._count(f"{path}: {CUT}", lost=True)
+        return True
+
+    def pieces(self, location: str, file: str, offset: int, size: int, *, piece: int) -> Iterator[bytes]:
+        """Yield such a value in pieces of `piece` bytes."""
+        for at in range(offset, offset + size, piece):
+            data = self._locations.read(location, file, at, min(piece, offset + size - at))
+            if not data:
+                return
+            yield data
+
+    def _documents(self, node: Node, rows: Sequence[Row]) -> Making[list[bytes]]:
+        """Make the documents of rows, with their nested relations."""
+        for repository in self._unknown(node, rows):
+            self._known[repository] = yield Alone(partial(self._branches, repository))
         documents = self.own(node, rows)
         if not node.children:
             return documents
         # The pieces are made relation by relation for all rows, then joined row by row: little Python runs per value.
-        nested = [self._nested(child, rows) for child in node.children]
+        nested = yield [self._nested(child, rows) for child in node.children]
         opened = (document[:-1] for document in documents)
         documents = [b"".join(row) for row in zip(opened, *nested, self.after(node, rows), strict=True)]
         return [document.replace(b"{,", b"{", 1) for document in documents] if node.bare else documents
 
-    def _nested(self, child: Child, rows: Sequence[Row]) -> list[bytes]:
-        """Return what a nested relation adds to the documents of these rows."""
+    def _nested(self, child: Child, rows: Sequence[Row]) -> Making[list[bytes]]:
+        """Make what a nested relation adds to the documents of these rows."""
         values = child.values(rows)
         found: defaultdict[Value, list[bytes]] = defaultdict(list)
         missing = [value for value in dict.fromkeys(values) if value is not None]
         for node in child.nodes:
             if missing:
-                nested = self._rows(node, node.keys(missing))
-                for value, document in zip(node.joins(nested), self._documents(node, nested), strict=True):
+                nested = yield _asked(node, node.keys(missing))
+                documents = yield from self._documents(node, nested)
+                for value, document in zip(node.joins(nested), documents, strict=True):
                     found[value].append(document)
                 missing = [value for value in missing if value not in found]
         added = {value: child.added(documents) for value, documents in found.items()}
@@ -163,11 +194,14 @@ class Documents:
 
     def _looked_at(self, node: Node, row: Row) -> bytes:
         """Return a row's document as its flags demand: values transformed, codes without a name counted."""
+        self._look(node, row)
+        return self._transformed_in(node, row, row[-1], node.due)
+
+    def _look(self, node: Node, row: Row) -> None:
         flags = row[node.flags_at]
         for bit, note, lost in node.select.noted:
             if flags & bit:
                 self._count(f"{node.path}.{note}", lost=lost)
-        return self._transformed_in(node, row, row[-1], node.due)
 
     def _transformed_in(self, node: Node, row: Row, text: bytes, dues: Sequence[Due]) -> bytes:
         """Return a JSON text of a row with the transforms done that its flags demand."""
@@ -175,10 +209,9 @@ class Documents:
         for key, steps in groupby([due for due in dues if flags & due[0]], itemgetter(1)):
             try:
                 start, end = spliced.found(text, key)
-                made = self._made(f"{node.path}.{key}", [due[2:] for due in steps], text[start:end])
-            except (ValueError, TypeError, RecursionError) as error:
-                where = f"{node.path}.{key} of the row with {node.row_described(row)}"
-                raise SourceRefused(f"{where}: {error}. Repair the row, or remove the key from the tree.") from error
+            except ValueError as error:
+                raise SourceRefused(f"{node.path}.{key} of the row with {node.row_described(row)}: {error}") from error
+            made = self.changed(node, row, key, [due[2:] for due in steps], text[start:end])
             text = b"".join((text[:start], made, text[end:]))
         return text
 
@@ -211,7 +244,8 @@ class Documents:
         return made.value
 
     def _count(self, note: str, *, lost: bool) -> None:
-        (self.omissions if lost else self.oddities)[note] += 1
+        batch = self.batches.current
+        (batch.omissions if lost else batch.oddities)[note] += 1
 
     def _fetched(self, path: str, location: str, file: str | None, offset: int | None, size: int | None) -> str | None:
         """Return a value that is stored outside the database. Of one that is cut short, return what there is; count it.
@@ -225,16 +259,16 @@ class Documents:
             self._count(f"{path}: {LOST}: there is no such file", lost=True)
             return None
         if len(data) != size:
-            self._count(f"{path}: a value that is stored outside the database is cut short there", lost=True)
-        self._budget -= len(data)
-        if self._budget < 0:
-            raise _TooLarge
+            self._count(f"{path}: {CUT}", lost=True)
+        self.batches.current.take(len(data))
         return data.decode("utf-8", "replace")
 
     def _from_git(self, path: str, transform: str, value: Any) -> Any:
         """Return the commit of a branch, or the default branch; null, and count it, if the repository is not known."""
         repository = transform.partition(":")[2]
-        branches = self._branches(repository)
+        if repository not in self._known:
+            self._known[repository] = self._branches(repository)
+        branches = self._known[repository]
         if branches is None:
             self._count(
                 f"{path}: comes from the Git repository, which is missing, or whose location is not set", lost=True
@@ -242,14 +276,23 @@ class Documents:
             return None
         return branches.tips.get(value) if transform.startswith(TIP) else branches.default or value
 
+    def _unknown(self, node: Node, rows: Sequence[Row]) -> list[str]:
+        """Return the repositories whose branches these rows need, and which have not been read."""
+        wanted: dict[str, int] = {}
+        for bit, _, transform, _ in node.select.transforms:
+            repository = transform.partition(":")[2]
+            if transform.startswith((TIP, HEAD)) and repository not in self._known:
+                wanted[repository] = wanted.get(repository, 0) | bit
+        return [name for name, bits in wanted.items() if any(row[node.flags_at] & bits for row in rows)]
+
     def _replaced(self, keys: Sequence[Key], texts: list[bytes]) -> list[bytes]:
         """Return JSON texts of records with the values of the request's parameters."""
-        given = self._given(keys)
+        given = self.given(keys)
         if not given:
             return texts
         return [exact.write({**exact.read(text.decode()), **given}) for text in texts]
 
-    def _given(self, keys: Sequence[Key]) -> dict[str, Any]:
+    def given(self, keys: Sequence[Key]) -> dict[str, Any]:
         """Return the values that parameters give to these keys, by key."""
         found: dict[str, Any] = {}
         for key in keys:
@@ -274,5 +317,5 @@ def split(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
         yield items[start : start + step]
 
 
-class _TooLarge(Exception):
-    """The rows exceed the budget. It is always caught in this module."""
+def _asked(node: Node, keys: Sequence[tuple[bytes, ...]]) -> Asked:
+    return Asked(node.select.query, node.select.bind(keys), node.described)

@@ -1,9 +1,10 @@
 """One read-only transaction on the source database, and what its errors mean.
 
 Every session is READ ONLY and REPEATABLE READ. It has time limits, no JIT (which would compile every batch again and
-cost more than it saves), its own time zone, and a name that shows job and relation in pg_stat_activity. Where a row
-policy would hide rows, the server raises an error instead (row_security is off). All settings end with the transaction,
-after which a pooler gives the server's session to other clients; see docs/adr/0011-poolers.md.
+cost more than it saves), no parallel workers (which cost more than they save), its own time zone, and a name that shows
+job and relation in pg_stat_activity. Where a row policy would hide rows, the server raises an error instead
+(row_security is off). All settings end with the transaction, after which a pooler gives the server's session to other
+clients; see docs/adr/0011-poolers.md.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import psycopg
@@ -20,6 +22,7 @@ from psycopg.types.string import ByteaBinaryLoader
 
 from project_export import libpq
 from project_export.errors import ProjectExportError, SnapshotMissing, SourceBusy, SourceRefused
+from project_export.source.pipeline import Pipeline
 from project_export.tree import Catalogue
 
 Connect = Callable[[], "psycopg.Connection[Any]"]
@@ -134,6 +137,7 @@ class Session:
             "IntervalStyle": "postgres",
             "jit": "off",
             "idle_in_transaction_session_timeout": _milliseconds(limits.idle_seconds),
+            "max_parallel_workers_per_gather": "0",
             "lock_timeout": _milliseconds(limits.lock_seconds),
             "row_security": "on" if self._policies else "off",
             "standard_conforming_strings": "on",
@@ -223,6 +227,25 @@ class Session:
         """
         with self._translated(what), self._connection.cursor() as cursor:
             yield from cursor.stream(query, params, binary=True, size=_STREAM_ROWS)
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        """What sends statements before the rows of earlier ones are read; until it is closed, nothing else may."""
+        return Pipeline(self._connection)
+
+    @contextmanager
+    def piped(self, what: str) -> Iterator[Pipeline]:
+        """Give the pipeline, and convert its errors. what: what is read, for error messages."""
+        with self._translated(what):
+            yield self.pipeline
+
+    @contextmanager
+    def cursor(self, query: sql.Composed, params: Any, what: str = "query") -> Iterator[bytes]:
+        """Give the name of a server-side cursor, as SQL, for the pipeline to read."""
+        name = f"pages{next(self._cursors)}"
+        with self._translated(what), self._connection.cursor(name=name) as cursor:
+            cursor.execute(query, params, binary=True)
+            yield sql.Identifier(name).as_bytes(None)
 
     def pages(
         self, query: sql.Composed, params: Any, size: Callable[[], int], what: str = "query", *, binary: bool = False

@@ -2,20 +2,22 @@
 
 A server-side cursor reads the table rows of each nested relation, a page at a time, in slices. The rows of a page
 become documents together, or fewer at a time if what nests in them does not fit; one that does not fit alone is read
-like its parent. A record of more than LONGEST bytes passes slice by slice and is never whole, unless it needs a
-transform.
+like its parent. A record of more than LONGEST bytes passes slice by slice and is never whole; see `changed` for its
+values that need a transform.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from itertools import chain
-from typing import Any
 
-from project_export.source.documents import Documents, Row, split
+from project_export.source.batches import Row
+from project_export.source.changed import Changed
+from project_export.source.documents import Documents, split
 from project_export.source.node import Child, Node, Value
 from project_export.source.session import Session
 from project_export.source.sql import LONGEST, SLICE
+from project_export.source.temporary import Temporary
 
 _PAGE_SLICES = (4 << 20) // SLICE
 
@@ -24,11 +26,15 @@ Pieces = Generator[bytes, None, int]
 
 
 class Slices:
-    """Reads large records through a session. documents: makes the documents of rows that fit."""
+    """Reads large records through a session.
 
-    def __init__(self, session: Session, documents: Documents) -> None:
+    documents: makes the documents of rows that fit. temporary: where large values that need a transform are held.
+    """
+
+    def __init__(self, session: Session, documents: Documents, temporary: Temporary) -> None:
         self._session = session
         self._documents = documents
+        self._temporary = temporary
 
     def record(self, node: Node, key: tuple[bytes, ...]) -> Iterator[bytes]:
         """Yield the pieces of the one record with this key. Raises SourceRefused if there is none, or more than one."""
@@ -42,28 +48,27 @@ class Slices:
         """Yield the documents of all rows under a key."""
         count = 0
         begun: list[bytes] = []  # the slices so far of a row that is put together
-        passing = False  # whether the row's slices pass through
+        passing: Changed | None = None  # the row whose slices pass through
         query, params = node.select.sliced(), node.select.bind([key])
         for page in self._session.pages(query, params, lambda: _PAGE_SLICES, node.described, binary=True):
             rows: list[Row] = []
             for *head, left, data in page:
                 ends = left <= len(data)
                 count += ends
-                if not passing and (begun or left <= LONGEST or self._is_changed(node, head)):
+                if passing is None and (begun or left <= LONGEST):
                     begun.append(data)
                     if ends:
                         rows.append((*head, b"".join(begun)))
                         begun.clear()
                     continue
-                if not passing:
+                if passing is None:
                     yield from self._joined(node, rows)
                     rows.clear()
                     yield b","
-                passing = not ends
-                if passing:
-                    yield data
-                else:
-                    yield data[:-1]
+                    passing = Changed(self._documents, node, (*head, b""), self._temporary)
+                yield from passing.pieces(data, ends=ends)
+                if ends:
+                    passing = None
                     yield from self._nested(node, tuple(head))
                     yield from self._documents.after(node, [(*head, b"")])
             yield from self._joined(node, rows)
@@ -81,7 +86,7 @@ class Slices:
                 yield from self._joined(node, fewer)
         else:
             yield b","
-            yield self._documents.own(node, rows)[0][:-1]
+            yield from Changed(self._documents, node, rows[0], self._temporary).pieces(rows[0][-1], ends=True)
             rest = chain(self._nested(node, rows[0]), self._documents.after(node, rows))
             yield next(rest).removeprefix(b"," if node.bare else b"")
             yield from rest
@@ -101,8 +106,3 @@ class Slices:
                 return
         if nothing := child.added([], value):
             yield nothing
-
-    def _is_changed(self, node: Node, head: Sequence[Any]) -> bool:
-        """Return whether a row's document will be changed here, which needs all of it."""
-        after = sum(bit for bit, *_ in node.due_after)
-        return bool(self._documents.replaces(node) or (node.select.flagged and head[node.flags_at + 1] & ~after))

@@ -11,7 +11,7 @@ from project_export.credentials import Credentials
 from project_export.external import Locations
 from project_export.ledger import Job, Ledger
 from project_export.settings import REQUIRED, Settings
-from project_export.source import Connect, Limits, Session
+from project_export.source import Connect, Limits, Session, Temporary
 from project_export.steps.metrics import Metrics, NoMetrics
 from project_export.steps.notice import Channel
 from project_export.store import JobKey, Store, open_store
@@ -73,6 +73,10 @@ class Context:
     def locations(self) -> Locations:
         """Return where the source keeps content outside its database. Raises SettingRefused, TreeError."""
         return Locations.of(self.settings.locations, self.tree.locations, self.credentials)
+
+    def temporary(self, workers: int = 1) -> Temporary:
+        """Return where a worker keeps temporary files, and its share of their bytes. workers: of the export."""
+        return Temporary(self.settings.temporary_folder, self.settings.window_bytes // workers)
 
     def session(self, name: str, snapshot: str | None = None, *, most_seconds: float = 0) -> Session:
         """Open a session on the source; see `Session`. most_seconds: after which the server ends it; 0: never."""

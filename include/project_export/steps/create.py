@@ -70,8 +70,8 @@ def create(
     turn of a queued job; otherwise JobActive names the other. A job whose run is gone does not count; it is cancelled.
     Raises SettingMissing, SettingRefused, LedgerOutdated, NotAllowed, ProjectNotFound, TreeError, SourceChanged,
     BadRequest (also when the run's job is for another project), DeliveryFailed, StoreRefused (also when the archive
-    would not fit), StoreUnusable, JobActive, MoveRefused, WindowOpen; if several problems of the set-up are found,
-    NotReady, which lists them.
+    would not fit), StoreUnusable, TemporaryRefused, JobActive, MoveRefused, WindowOpen; if several problems of the
+    set-up are found, NotReady, which lists them.
     """
     with ExitStack() as ends, all_at_once(ctx, request.project_id):
 
@@ -233,6 +233,10 @@ def _plan(ctx: Context, request: Request, window: Opened | None) -> Plan:
     for remark in too_large(stored, plan.expected.unpacked, ctx.tree.format.limits, expected=True):
         log.warning("expected: %s", remark)
     _require_space(ctx, stored)
+    temporary = ctx.temporary()
+    temporary.require(most=plan.expected.unpacked - plan.expected.outside)
+    if temporary.warning:
+        log.warning("%s", temporary.warning)
     return plan
 
 

@@ -25,6 +25,7 @@ from project_export.errors import (
     SourceRefused,
     StoreRefused,
     StoreUnusable,
+    TemporaryRefused,
     TreeError,
     foreseen,
     listed,
@@ -39,21 +40,25 @@ from project_export.tree.reads import columns
 
 SET_UP = (
     *(SettingMissing, LedgerOutdated, LedgerRefused, LedgerBusy, StoreRefused, StoreUnusable),
-    *(TreeError, SourceChanged, SourceRefused, SourceBusy, ProjectNotFound),
+    *(TreeError, SourceChanged, SourceRefused, SourceBusy, ProjectNotFound, TemporaryRefused),
 )
 """What can be wrong with the set-up of an installation; a check finds each of them."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The outcome of one check: its error, or the check that must succeed before it; neither if all is well."""
+    """The outcome of one check: its error, or the check that must succeed before it; neither if all is well.
+
+    warning: what is well, but costs more than expected; empty if there is nothing.
+    """
 
     check: str
     error: ProjectExportError | None = None
     needs: str | None = None
+    warning: str = ""
 
     def __str__(self) -> str:
-        said = self.error or (self.needs and f"not checked, because it needs: {self.needs}")
+        said = self.error or (self.needs and f"not checked, because it needs: {self.needs}") or self.warning
         return f"{self.check}: {said}" if said else self.check
 
 
@@ -81,12 +86,14 @@ class _Check:
     """One check: it raises what is wrong.
 
     needs: checks that must succeed first. hinges: checks whose failure may be the reason for an error of this one.
+    warning: see `Finding`.
     """
 
     name: str
     look: Callable[[_Look], object]
     needs: tuple[str, ...] = ()
     hinges: tuple[str, ...] = ()
+    warning: Callable[[_Look], str] = lambda _: ""
 
 
 def _privileges(look: _Look) -> None:
@@ -113,6 +120,7 @@ def _setting(name: str) -> _Check:
 
 
 LEDGER, STORE, SOURCE, TREE, SCHEMA = "ledger", "store", "source", "tree", "tables"
+TEMPORARY = "temporary folder"
 PRIVILEGES, ROWS, PROJECT = "privileges", "hidden rows", "project"
 OF_SOURCE = (SOURCE, SCHEMA, PRIVILEGES, ROWS, PROJECT)
 _STORE = "setting store"
@@ -120,6 +128,7 @@ _STORE = "setting store"
 _CHECKS = (
     _Check(LEDGER, lambda look: look.ctx.ledger.check()),
     _Check(STORE, lambda look: look.ctx.store.check(), (_STORE,)),
+    _Check(TEMPORARY, lambda look: look.ctx.temporary().require(), warning=lambda look: look.ctx.temporary().warning),
     _Check(SOURCE, lambda look: look.session),
     _Check(TREE, lambda look: look.ctx.tree),
     _Check(SCHEMA, lambda look: look.bound, (SOURCE, TREE)),
@@ -166,7 +175,7 @@ def _found(check: _Check, look: _Look) -> Finding:
             check.look(look)
     except Exception as error:  # noqa: BLE001 - any error is a finding
         return Finding(check.name, foreseen(error))
-    return Finding(check.name)
+    return Finding(check.name, warning=check.warning(look))
 
 
 @contextmanager

@@ -116,6 +116,7 @@ class UnitSource:
             batch_rows=settings.batch_rows,
             batch_bytes=settings.batch_bytes,
             window=window_of(self._job),
+            temporary=self._ctx.temporary(len(self._job.plan["titles"])),
         )
         return replace(project, branches=JobBranches(self._ctx, self._job, project, self._generation).of)
 

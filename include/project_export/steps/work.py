@@ -31,6 +31,7 @@ from project_export.errors import (
 )
 from project_export.ledger import Beat, Claim, Job
 from project_export.producers import Producer
+from project_export.source import Chunk
 from project_export.steps.active import resume
 from project_export.steps.context import Context
 from project_export.steps.owner import Owner
@@ -74,13 +75,26 @@ class Worked:
         return f"{names}: {self.records:,} records" if names else "nothing left to do"
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Attempt:
-    """The worker's current attempt: its claim, the part written so far, and whether it was revoked."""
+    """The worker's current attempt: its claim, what was read and written so far, and whether it was revoked."""
 
     claim: Claim
     writer: PartWriter
+    read: int = 0
+    read_bytes: int = 0
     revoked: threading.Event = field(default_factory=threading.Event)
+
+    def learn(self, chunk: Chunk) -> None:
+        """Note what was read so far."""
+        self.read = max(self.read, chunk.read)
+        self.read_bytes = max(self.read_bytes, chunk.read_bytes)
+
+    @property
+    def beat(self) -> Beat:
+        """Its progress: records that were read may still wait for their turn."""
+        records, size = max(self.writer.records, self.read), max(self.writer.raw_bytes, self.read_bytes)
+        return Beat(self.claim.row_id, self.claim.attempt, records, size)
 
 
 class Worker:
@@ -227,10 +241,11 @@ class Worker:
         with _memory_named(what), self._ctx.store.writing(key, uri) as out, source.session.attempt(what):
             writer = PartWriter(out, self._ctx.settings.compress_level)
             oversize = Oversize(self._ctx.tree.format.limits) if source.kind(claim).needs.line_limit else None
-            self._current = _Attempt(claim, writer)
+            self._current = current = _Attempt(claim, writer)
             with closing(producer.chunks()) as chunks:
                 for chunk in chunks:
                     writer.write(chunk.data, chunk.records, packed=chunk.packed)
+                    current.learn(chunk)
                     if oversize is not None:
                         oversize.add(chunk.data, chunk.records)
                     if self._gone:
@@ -302,9 +317,8 @@ class Worker:
         current = self._current
         if current is None:
             return
-        claim, writer = current.claim, current.writer
         try:
-            lost = self._ctx.ledger.claims.beat([Beat(claim.row_id, claim.attempt, writer.records, writer.raw_bytes)])
+            lost = self._ctx.ledger.claims.beat([current.beat])
         except Retryable as error:
             log.warning("the heartbeat could not be written: %s", error)
             return

@@ -1,0 +1,104 @@
+"""Statements are sent ahead over one connection: what fails, is cancelled or given up leaves the session usable."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+
+from project_export.errors import SourceBusy, SourceRefused
+from project_export.source import Limits, Reader, Session
+from project_export.source.batches import Asked, Batch, Batches, Making
+from project_export.tree import bind, load, tables
+from tests.runs import backends, wait_until
+
+TREE = load("gitlab")
+
+
+@pytest.fixture
+def session(generated: str) -> Iterator[Session]:
+    with Session(lambda: psycopg.connect(generated), "piped", Limits()) as session:
+        yield session
+
+
+def series(number: int) -> Asked:
+    return Asked(b"SELECT 7 %% 4, %(a)s::text FROM generate_series(1, %(n)s)", {"n": number, "a": "b"}, "series")
+
+
+def test_rows_arrive_in_the_order_of_the_statements(session: Session) -> None:
+    for number in (20, 0, 9):
+        asked = series(number)
+        session.pipeline.send(asked.query, asked.params)
+    found = [[row for some in session.pipeline.rows() for row in some] for _ in range(3)]
+    assert found == [[(3, b"b")] * number for number in (20, 0, 9)]
+    session.pipeline.close()
+    assert session.one("SELECT 1") == (1,)
+
+
+def test_two_batches_are_made_at_once_and_each_gets_its_rows(session: Session) -> None:
+    def making(number: int) -> Making[int]:
+        def below(more: int) -> Making[int]:
+            return len((yield series(number + more)))
+
+        rows = yield series(number)
+        return len(rows) + sum((yield [below(more) for more in range(3)]))
+
+    batches = Batches(session)
+    first, second, large = Batch[int](), Batch[int](), Batch[int](budget=20)
+    for batch, number in ((first, 1), (second, 100), (large, 15)):
+        batches.start(batch, making(number))
+    assert batches.finish(first) == 4 + 3
+    assert batches.finish(large) is None
+    assert batches.finish(second) == 403
+    assert session.one("SELECT 1") == (1,)
+
+
+def test_the_error_of_a_statement_is_its_own_and_the_savepoint_still_there(session: Session) -> None:
+    session.mark()
+    batches = Batches(session)
+
+    def making(query: bytes) -> Making[int]:
+        return len((yield Asked(query, {}, "division")))
+
+    bad, good = Batch[int](), Batch[int]()
+    batches.start(bad, making(b"SELECT 'x'::text, 1 / 0"))
+    batches.start(good, making(b"SELECT 'x'::text"))
+    with pytest.raises(SourceRefused, match=r"piped, division: division by zero \[SQLSTATE 22012\]"):
+        batches.finish(bad)
+    batches.close()
+    session.back()
+    assert session.one("SELECT 1") == (1,)
+
+
+def test_a_statement_is_cancelled_with_those_behind_it(generated: str, session: Session) -> None:
+    pipeline = session.pipeline
+    with ThreadPoolExecutor(1) as pool:
+        with pytest.raises(SourceBusy, match="57014"), session.attempt("sleep"):
+            try:
+                for _ in range(2):
+                    pipeline.send(b"SELECT pg_sleep(60)", {})
+                wait_until(lambda: backends(generated, "piped sleep"))
+                pool.submit(lambda: time.sleep(0.2) or session.cancel())
+                list(pipeline.rows())
+            finally:
+                pipeline.close()
+        assert session.one("SELECT 1") == (1,)
+
+
+def test_reading_that_is_given_up_uses_one_connection_and_leaves_the_session_usable(
+    generated: str, session: Session
+) -> None:
+    reader = Reader(session, bind(TREE, session.catalogue(tables(TREE))), 1, batch_rows=2)
+    chunks = reader.read("issues")
+    next(chunks)
+    with psycopg.connect(generated) as other:
+        count = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'piped%'"
+        assert other.execute(count).fetchone() == (1,)
+    with pytest.raises(SourceRefused, match="pipeline mode"):  # the next batch is on its way
+        next(session.pages("SELECT 1", None, lambda: 1))  # type: ignore[arg-type]
+    chunks.close()
+    assert session.one("SELECT 1") == (1,)
+    assert sum(chunk.records for chunk in reader.read("issues")) == reader.count("issues")
