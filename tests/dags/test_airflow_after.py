@@ -110,7 +110,8 @@ def test_a_missing_pool_is_named_and_a_run_that_waits_begins_when_the_other_has_
 ) -> None:
     first, _, waiting = trio
     assert (first.ended(), waiting.ended()) == ("success", "success")
-    assert f"is being exported by job {first.job().id}" in waiting.log(CREATE)
+    said = f"waits for its turn: 1 export is before it, and job {first.job().id} of the same project"
+    assert said in waiting.log(CREATE)
     assert waiting.job().id > first.job().id
     assert {run.job().state for run in (first, waiting)} == {"finished"}
 
