@@ -100,7 +100,7 @@ def test_xcom_holds_names_and_counts_only(whole_run):
     assert whole_run.xcoms(CREATE) == {
         LINK: links[CREATE],
         "return_value": [
-            {"job_id": job.id, "unit": unit, "title": title, "alone": False, "shared": True}
+            {"job_id": job.id, "source": job.source, "unit": unit, "title": title, "alone": False, "shared": True}
             for unit, title in enumerate(job.plan["titles"])
         ],
     }
