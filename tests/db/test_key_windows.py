@@ -51,13 +51,22 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.mark.parametrize("name", REORDERED)
 def test_windows_change_no_byte(
-    session: Session, bound: BoundTree, tmp_path: Path, written: list[int], name: str
+    session: Session,
+    bound: BoundTree,
+    tmp_path: Path,
+    written: list[int],
+    name: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     expected = read(session, bound, name, Temporary(bytes=0))
     assert written == []
+    full = []
     for size in (1, 1 << 16, 1 << 18, 1 << 30):
+        caplog.clear()
         assert read(session, bound, name, Temporary(str(tmp_path), size)) == expected, size
         assert max(written, default=0) <= size
+        full.append("the temporary file is full" in caplog.text)
+    assert full == [name == "issues", False, False, False]
     assert bool(written) == (name == "issues")  # the sample's merge requests are in the order of their keys
     assert list(tmp_path.iterdir()) == []
 

@@ -12,6 +12,7 @@ from project_export.external import Locations
 from project_export.source.changes import Window
 from project_export.source.documents import Documents, ReadBranches
 from project_export.source.encodings import known
+from project_export.source.key_windows import KeyWindows
 from project_export.source.lines import Chunk, Writer, cut
 from project_export.source.node import Node
 from project_export.source.session import Session
@@ -20,7 +21,6 @@ from project_export.source.sql import Statements
 from project_export.source.temporary import Temporary
 from project_export.source.unreadable import STATES, Search
 from project_export.source.values import SPACES
-from project_export.source.windows import Windows
 from project_export.tree import BoundTree, Relation
 from project_export.tree.refs import root_refs
 
@@ -178,7 +178,7 @@ class Reader:
         with (
             self._session.cursor(query, params, node.described) as cursor,
             closing(
-                Windows(
+                KeyWindows(
                     node,
                     cursor,
                     self._documents,

@@ -15,14 +15,14 @@ from typing import BinaryIO
 from project_export.errors import TemporaryRefused
 from project_export.variables import variable
 
-WINDOW_BYTES = 512 << 20
+TEMPORARY_BYTES = 512 << 20
 _WRITE_BYTES = 256 << 10
 _ABSENT, _LATER = -1, -2
 _MOUNTS = Path("/proc/self/mountinfo")
 _IN_MEMORY = ("tmpfs", "ramfs")
 _REMEDY = (
-    f"Free space there, or set {variable('temporary_folder')} to another folder or {variable('window_bytes')} to fewer "
-    "bytes, then retry."
+    f"Free space there, or set {variable('temporary_folder')} to another folder or {variable('temporary_bytes')} to "
+    "fewer bytes, then retry."
 )
 
 
@@ -34,7 +34,7 @@ class Temporary:
     """
 
     folder: str = ""
-    bytes: int = WINDOW_BYTES
+    bytes: int = TEMPORARY_BYTES
 
     @property
     def path(self) -> Path:

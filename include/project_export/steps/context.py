@@ -76,7 +76,7 @@ class Context:
 
     def temporary(self, workers: int = 1) -> Temporary:
         """Return where a worker keeps temporary files, and its share of their bytes. workers: of the export."""
-        return Temporary(self.settings.temporary_folder, self.settings.window_bytes // workers)
+        return Temporary(self.settings.temporary_folder, self.settings.temporary_bytes // workers)
 
     def session(self, name: str, snapshot: str | None = None, *, most_seconds: float = 0) -> Session:
         """Open a session on the source; see `Session`. most_seconds: after which the server ends it; 0: never."""

@@ -7,6 +7,7 @@ waits in a temporary file. A record that does not fit into memory is read at its
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,6 +17,8 @@ from project_export.source.lines import Chunk, Writer
 from project_export.source.node import Node, Value
 from project_export.source.slices import Slices
 from project_export.source.temporary import Spool, Temporary
+
+log = logging.getLogger(__name__)
 
 _FIRST_BATCH = 100
 _MOST_KEYS = 50_000  # of a window: the client holds them all
@@ -30,7 +33,7 @@ class _Positions:
     positions: Sequence[int] = field(default_factory=list)
 
 
-class Windows:
+class KeyWindows:
     """Reads the records of one relation.
 
     cursor: the name of a cursor for its keys, in export order. temporary: where records wait. batch_rows, batch_bytes:
@@ -69,6 +72,7 @@ class Windows:
         self._reading: Sequence[Value] = ()
         self._left: list[int] = []
         self._fetching = False
+        self._full = False
         # The window that is being yielded, and the position whose turn it is.
         self._yielding: Sequence[Value] = ()
         self._turn = 0
@@ -116,13 +120,24 @@ class Windows:
             if self._most_bytes:
                 self._left.sort(key=lambda position: _numbered(self._reading[position]))
         elif not self._spool.fits(self._reserve):
-            self._left.sort()  # in export order, so that hardly anything more has to wait
+            self._in_export_order()
         wanted.values = self._reading
         wanted.positions = self._left[: self._pace.records()]
         if not wanted.positions:
             return [], []
         del self._left[: len(wanted.positions)]
         return (yield from self._documents.made(wanted.batch, self._node, self._keys(wanted.positions, self._reading)))
+
+    def _in_export_order(self) -> None:
+        """Read the rest of the window in export order, so that hardly anything more has to wait."""
+        self._left.sort()
+        if not self._full:
+            self._full = True
+            text = (
+                "%s: the temporary file is full, so the rest of a window of %d keys is read in export order, which "
+                "costs the source more; a larger PROJECT_EXPORT_TEMPORARY_BYTES avoids it"
+            )
+            log.warning(text, self._node.relation.name, len(self._reading))
 
     def _size(self) -> int:
         """Return the number of keys in the next window."""
