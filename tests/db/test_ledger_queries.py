@@ -158,6 +158,7 @@ def test_queries_and_watch_only_read(ledger: Ledger, engine: Engine) -> None:
         "job_id": job.id,
         "job_ids": [job.id],
         "run_id": "dag/run",
+        "run_ids": ["dag/run"],
         "source": "main",
         "tree": "gitlab",
         "project_id": 42,
@@ -296,3 +297,12 @@ def test_the_omissions_of_several_jobs_are_those_of_each_without_duplicates(ledg
     for job in (first, second, third):
         assert ledger.queries.omissions_of(ids).get(job.id, ()) == ledger.queries.omissions(job.id)
     assert ledger.queries.omissions_of([]) == {}
+
+
+def test_the_jobs_of_several_runs_are_the_newest_of_each(ledger: Ledger) -> None:
+    first = opened(ledger, run_id="dag/1", project_id=1)
+    ledger.jobs.fail(first.id, [], cancelled=True)
+    again, other = opened(ledger, run_id="dag/1", project_id=1), opened(ledger, run_id="dag/2", project_id=2)
+    found = ledger.queries.jobs_of_runs(["dag/1", "dag/2", "dag/3"])
+    assert {name: job.id for name, job in found.items()} == {"dag/1": again.id, "dag/2": other.id}
+    assert ledger.queries.jobs_of_runs([]) == {}
