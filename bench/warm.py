@@ -18,10 +18,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import psutil
-
+from bench.components import Components, Seconds
 from bench.data import STATE
-from dev.airflow import COMPONENTS
 from dev.stack import DAG_ID, Stack
 from project_export.ledger import Ledger, make_engine
 
@@ -36,8 +34,6 @@ CREATE, EXPORT, WAIT, MERGE = (
 RUN_SECONDS = 120
 IDLE_SECONDS = 20
 POLL_SECONDS = 0.05
-
-Seconds = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -82,17 +78,17 @@ class Warm:
     def __init__(self, stack: Stack) -> None:
         self._rest = stack.airflow.rest()
         self._queries = Ledger(make_engine(stack.postgres.uri("ledger"))).queries
-        self._postmaster = int((stack.postgres.cluster / "postmaster.pid").read_text().splitlines()[0])
+        self._components = Components(stack)
 
     def idle(self) -> Seconds:
         """Return the CPU seconds that each component uses per second while nothing is exported."""
-        before = self._cpu()
+        before = self._components.cpu()
         time.sleep(IDLE_SECONDS)
-        return {name: value / IDLE_SECONDS for name, value in _since(before, self._cpu()).items()}
+        return {name: value / IDLE_SECONDS for name, value in self._components.since(before).items()}
 
     def run(self) -> Measured:
         """Export project 1 and return the cost. Raises RuntimeError if the export fails."""
-        before = self._cpu()
+        before = self._components.cpu()
         triggered = datetime.now(timezone.utc)
         run_id = self._rest.trigger(DAG_ID, {"project_id": 1})
         answered = datetime.now(timezone.utc)
@@ -100,7 +96,7 @@ class Warm:
         while (job is None or job.state not in ("finished", "failed")) and _seconds(triggered) < RUN_SECONDS:
             time.sleep(POLL_SECONDS)
             job = self._queries.job_of_run(f"{DAG_ID}/{run_id}")
-        cpu = _since(before, self._cpu())
+        cpu = self._components.since(before)
         if job is None or job.state != "finished" or job.finished_at is None:
             raise RuntimeError(
                 f"The run {run_id} has not published its archive: {self._rest.task_states(DAG_ID, run_id)}"
@@ -139,21 +135,6 @@ class Warm:
                 found.setdefault(task["task_id"], []).append(times)
         return found
 
-    def _cpu(self) -> Seconds:
-        """Return the CPU seconds used so far by each component, by all tasks, and by PostgreSQL."""
-        found = dict.fromkeys((*COMPONENTS, "tasks", "PostgreSQL"), 0.0)
-        for child in psutil.Process().children():
-            # The API server changes its process title to `api_server`.
-            title = " ".join(child.cmdline()).replace("_", "-")
-            name = next((one for one in COMPONENTS if one in title), None)
-            if name is not None:
-                tree = _tree(child)
-                own = sum(child.cpu_times()[:2]) if name == "scheduler" else tree
-                found[name] += own
-                found["tasks"] += tree - own
-        found["PostgreSQL"] = _tree(psutil.Process(self._postmaster))
-        return found
-
 
 def table(runs: Sequence[Measured], idle: Seconds) -> str:
     """Return two tables with median, minimum and maximum of the runs: wall seconds by stage, CPU seconds by process.
@@ -173,21 +154,6 @@ def table(runs: Sequence[Measured], idle: Seconds) -> str:
 
 def _spread(values: Sequence[float]) -> str:
     return f"{median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
-
-
-def _tree(process: psutil.Process) -> float:
-    """Return the CPU seconds of a process, its live descendants, and the ended children that these have waited for."""
-    total = 0.0
-    for one in (process, *process.children(recursive=True)):
-        try:
-            total += sum(one.cpu_times()[:4])
-        except psutil.NoSuchProcess:
-            continue  # it has ended; its parent has its times
-    return total
-
-
-def _since(before: Seconds, after: Seconds) -> Seconds:
-    return {name: after[name] - before[name] for name in after}
 
 
 def _seconds(since: datetime) -> float:

@@ -100,9 +100,9 @@ class Stack:
         """Return the scale of the existing sample; None if there is none."""
         return float(json.loads(self._sample_made.read_text())["scale"]) if self._sample_made.exists() else None
 
-    def make_sample(self, scale: float) -> None:
+    def make_sample(self, scale: float, projects: int = PROJECTS) -> None:
         """Fill the database `sample`, unless it already has what the generator would make."""
-        wanted = json.dumps({"scale": scale, "projects": PROJECTS, "generator": _fingerprint()})
+        wanted = json.dumps({"scale": scale, "projects": projects, "generator": _fingerprint()})
         if self._sample_made.exists() and self._sample_made.read_text() == wanted:
             return
         self._say(f"Generating the sample source (scale {scale:g})")
@@ -110,7 +110,7 @@ class Stack:
         self.postgres.drop_database("sample")
         dsn = self.postgres.create_database("sample")
         self._project_export("sample", "schema", "--dsn", dsn)
-        generate = ["sample", "generate", "--dsn", dsn, "--projects", str(PROJECTS), "--scale", f"{scale:g}"]
+        generate = ["sample", "generate", "--dsn", dsn, "--projects", str(projects), "--scale", f"{scale:g}"]
         generate += ["--files", str(self.files)]
         with self._growing("sample", lambda: self.postgres.size_bytes("sample")):
             self._project_export(*generate)
