@@ -247,6 +247,12 @@ class Settings(BaseSettings):
         description="How much the clocks of the application, the source and the ledger may differ: an export of"
         " changes waits for that long after the end of its window.",
     )
+    window_wait_seconds: float = Field(
+        6 * 3600,
+        ge=0,
+        description="How long an export of changes that waits for its turn also waits for transactions that were open"
+        " at the end of its window; then it fails and names the oldest.",
+    )
     window_overlap_seconds: float = Field(
         3600,
         gt=0,

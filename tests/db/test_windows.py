@@ -19,10 +19,10 @@ import pytest
 
 from dev.postgres import Server
 from project_export.archive.manifest import Manifest
-from project_export.errors import BadRequest, WindowOpen
+from project_export.errors import AwaitsTurn, BadRequest, WindowOpen
 from project_export.ledger import Job
 from project_export.request import Request
-from project_export.steps import Context, create, windows
+from project_export.steps import Context, Created, create, windows
 from project_export.steps.after import event
 from project_export.steps.request import request_export
 from project_export.store import manifest_of
@@ -280,6 +280,34 @@ def test_a_transaction_that_stays_open_is_named(exports: Exports, source: str, m
         time.sleep(0.05)
         with pytest.raises(WindowOpen, match=r"the transaction of process \d+ \(rails\) has been open since 20"):
             exports.changes(now() - MARGIN, now())
+
+
+def test_a_job_in_the_queue_asks_again_while_a_transaction_is_open_but_not_for_ever(
+    exports: Exports, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exports.full()
+    monkeypatch.setattr(windows, "_GLANCE_SECONDS", 0.3)
+    end = now()
+    request = Request(exports.project_id, mode="changes", window_start=end - MARGIN, window_end=end, if_running="wait")
+
+    def ask(ctx: Context) -> Created:
+        arguments: dict[str, Any] = {"run_id": "dag/waits", "requested_by": "jane", "run_alive": lambda _: True}
+        return create(ctx, request, queued=True, **arguments)
+
+    with psycopg.connect(source, application_name="rails") as writer:
+        late = insert(writer, exports.project_id, end - MARGIN / 2)
+        time.sleep(0.05)
+        with pytest.raises(AwaitsTurn, match=r"Job \d+ waits: .*the transaction of process \d+ \(rails\)") as waits:
+            ask(exports.ctx)
+        assert waits.value.seconds == 60
+        impatient = exports.ctx.settings.model_copy(update={"window_wait_seconds": 0.0})
+        with pytest.raises(WindowOpen):
+            ask(replace(exports.ctx, settings=impatient))
+        writer.commit()
+    created = ask(exports.ctx)
+    assert work(exports.ctx, created) == []
+    merge(exports.ctx, created)
+    assert late in exports.ids(exports.ctx.ledger.queries.job(created.job_id))
 
 
 def test_sessions_of_exports_and_of_other_databases_do_not_delay_a_window(

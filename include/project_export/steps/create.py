@@ -141,7 +141,7 @@ def _create(
     elif waiting:
         job = ctx.ledger.jobs.queue(replace(job_request(ctx, request, run_id, requested_by, {}), waiting=True))
         ends_with(job)
-    guard = settle(ctx, request)  # before its turn, so that it keeps nobody else waiting
+    guard = settle(ctx, request, job if waiting else None)  # before its turn, so that it keeps nobody else waiting
     if job is not None and queued:
         await_turn(ctx, job, run_alive)
     window = open_window(ctx, request, guard)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from project_export.errors import BadRequest, WindowOpen
+from project_export.errors import AwaitsTurn, BadRequest, WindowOpen
 from project_export.ledger import Job
 from project_export.request import Request
 from project_export.settings import Settings
@@ -29,6 +29,8 @@ TRANSACTIONS, OVERLAP = "transactions", "overlap"
 """What guards a window against late commits: it waited for the transactions, or the next window overlaps it."""
 
 _PATIENCE_SECONDS = 300.0
+_GLANCE_SECONDS, _AGAIN_SECONDS = 5.0, 60.0
+"""Of a job that can ask again: it frees its slot meanwhile."""
 _POLL_SECONDS = 0.5
 
 _RIGHTS = """
@@ -74,15 +76,21 @@ class Opened:
         return {"window": {"guard": self.guard, "next_start": self.next_start.isoformat()}}
 
 
-def settle(ctx: Context, request: Request) -> str | None:
+def settle(ctx: Context, request: Request, waiting: Job | None = None) -> str | None:
     """Wait until nothing that belongs to the window of a request can still be committed; return what guards it.
 
-    None for a request of the whole project. Raises BadRequest if the window's end is in the future, WindowOpen if
-    transactions that may belong to it stay open, SourceBusy, SourceRefused.
+    None for a request of the whole project. waiting: the job that waits for its turn, and for this as well.
+    Raises BadRequest if the window's end is in the future, WindowOpen if transactions that may belong to it stay open,
+    but AwaitsTurn for a job that may wait for longer; SourceBusy, SourceRefused.
     """
     if request.mode != "changes" or request.window_end is None:
         return None
-    return _settle(ctx, request.window_end)
+    try:
+        return _settle(ctx, request.window_end, _GLANCE_SECONDS if waiting else _PATIENCE_SECONDS)
+    except WindowOpen as error:
+        if waiting is None or not ctx.ledger.watch.awaits_run(waiting.id, ctx.settings.window_wait_seconds):
+            raise
+        raise AwaitsTurn(f"Job {waiting.id} waits: {error}", _AGAIN_SECONDS) from error
 
 
 def open_window(ctx: Context, request: Request, guard: str | None) -> Opened | None:
@@ -154,11 +162,11 @@ def _earlier(moment: datetime, settings: Settings) -> datetime:
     return moment - timedelta(seconds=settings.window_overlap_seconds + settings.window_margin_seconds)
 
 
-def _settle(ctx: Context, end: datetime) -> str:
+def _settle(ctx: Context, end: datetime, patience_seconds: float) -> str:
     """Wait until nothing that belongs to a window can still be committed; return what guards the window."""
     margin = timedelta(seconds=ctx.settings.window_margin_seconds)
     asked = {"since": (end - margin).isoformat(), "until": (end + margin).isoformat()}
-    deadline = time.monotonic() + _PATIENCE_SECONDS + ctx.settings.window_margin_seconds
+    deadline = time.monotonic() + patience_seconds + ctx.settings.window_margin_seconds
     with ctx.session("window") as session:
         while True:
             sees, over, future = session.one(_RIGHTS, asked)
