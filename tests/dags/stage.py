@@ -150,8 +150,8 @@ class Stage:
         return [name for (name,) in self.sql(query + (" AND wait_event_type = 'Lock'" if waiting else ""))]
 
     def job_folders(self, project_id: int) -> list[Path]:
-        """Return the folders of a project's jobs in the store."""
-        return sorted((self.store / SOURCE_ID / str(project_id)).glob("*"))
+        """Return the folders of a project's jobs in the store, oldest first."""
+        return sorted((self.store / SOURCE_ID / str(project_id)).glob("*"), key=lambda folder: int(folder.name))
 
     def _as(self, role: str, uri: str) -> str:
         parts = urlsplit(uri)

@@ -301,5 +301,7 @@ def test_the_printed_grants_do_not_include_secrets_of_the_same_tables(generated_
     by_table = {
         line.partition('."')[2].partition('"')[0]: line for line in printed.splitlines() if " ON TABLE " in line
     }
-    assert by_table["users"].startswith('GRANT SELECT ("id", "name", "public_email", "username") ON TABLE')
+    assert by_table["users"].startswith(
+        'GRANT SELECT ("id", "name", "public_email", "updated_at", "username") ON TABLE'
+    )
     assert "runners_token" not in by_table["projects"] + by_table["namespaces"]

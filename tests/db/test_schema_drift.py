@@ -34,7 +34,9 @@ REAL_REMOVALS = 20
 SUCCESSORS = {relation.successor.table for _, relation in TREE.walk() if relation.successor}
 SPARED = {row.table: row.columns for _, relation in TREE.walk() for row in relation.beside if row.optional}
 assert TREE.title is not None
-SPARED[TREE.title.row.table] = (*TREE.title.row.columns, "path")
+SPARED[TREE.title.row.table] = TREE.title.row.columns
+assert TREE.activity is not None
+SPARED[TREE.root.table] = (*SPARED.get(TREE.root.table, ()), *TREE.activity.columns)
 OPTIONAL = frozenset().union(*(option.needs for option in TREE.optional))
 
 

@@ -88,4 +88,4 @@ def test_the_engine_does_not_know_gitlab(repo: Path) -> None:
 
 
 def test_no_parameter_of_a_tree_can_be_named_like_what_every_request_has() -> None:
-    assert {field.name for field in fields(Request)} - {"parameters"} == set(RESERVED)
+    assert {"source", *(field.name for field in fields(Request))} - {"parameters"} == set(RESERVED)
