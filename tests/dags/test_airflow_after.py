@@ -59,6 +59,7 @@ def trio(four: tuple[Run, Run, Run, Run]) -> tuple[Run, Run, Run]:
     return four[:3]
 
 
+@pytest.mark.slow
 def test_an_export_that_gets_no_slot_for_too_long_fails_by_the_name_of_the_pool_and_a_clear_exports_it(
     stage: Stage, four: tuple[Run, Run, Run, Run]
 ) -> None:
