@@ -167,6 +167,7 @@ def test_an_endpoint_that_goes_away_is_named_and_the_retry_completes(attic, monk
 
 
 @pytest.mark.parametrize("size", [1000, 2 * MIB])
+@pytest.mark.slow
 def test_a_cancel_ends_a_worker_whose_bucket_does_not_answer(attic, size):
     for number in range(40):
         attic.add(f"file {number}", noise(size, number))

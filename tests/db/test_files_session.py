@@ -20,6 +20,7 @@ IDLE_SECONDS = 0.5
 
 
 @pytest.mark.parametrize("slow", [FilesProducer, BundlesProducer])
+@pytest.mark.slow
 def test_a_file_or_repository_that_takes_longer_than_a_session_may_be_idle_is_exported_at_once(
     database: str, ledger_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: type
 ) -> None:

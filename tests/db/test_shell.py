@@ -169,6 +169,7 @@ def test_an_interrupted_export_leaves_nothing_behind(
         pytest.param(signal.SIGINT, "project", {"milestones": 2, "project": 2}, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_the_same_command_goes_on_with_an_export_that_was_interrupted(
     shell: Shell, generated_copy: str, end: signal.Signals, consistency: str, again: dict[str, int]
 ) -> None:

@@ -147,6 +147,7 @@ def test_a_shell_says_where_to_put_the_credentials_of_a_connection() -> None:
         open_external("s3://minio@bucket/up", Credentials())
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_is_gone_is_a_refusal_that_may_be_retried(buckets: Buckets) -> None:
     external = open_external("s3://bucket@bucket/up", buckets.credentials())
     assert content(external, "ten", 10) == b"0123456789"

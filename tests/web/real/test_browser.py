@@ -153,6 +153,7 @@ def test_the_tab_of_a_run_shows_its_job_and_helps_elsewhere(stage: Stage, login:
     frame.get_by_text("This run is of the DAG prune_exports.").wait_for()
 
 
+@pytest.mark.slow
 def test_a_link_to_a_run_leads_out_of_the_frame_that_may_not_navigate(stage: Stage, login: Login) -> None:
     page = login("viewer")
     frame = exports(page, stage)
