@@ -1,13 +1,36 @@
-"""The CPU seconds of a running environment, per component of Airflow with its child processes, and of PostgreSQL."""
+"""An environment of `make demo` in a folder of its own, and the CPU seconds that its processes use."""
 
 from __future__ import annotations
 
+import argparse
+import logging
+from pathlib import Path
+
 import psutil
 
+from bench.data import STATE
 from dev.airflow import COMPONENTS
 from dev.stack import Stack
 
+log = logging.getLogger(__name__)
+
 Seconds = dict[str, float]
+
+
+def environment(parser: argparse.ArgumentParser, folder: str) -> tuple[argparse.Namespace, Stack]:
+    """Read the command line; return its arguments and an environment, which is not started yet.
+
+    The parser gets the options that every benchmark of a running environment has. folder: where it is by default.
+    """
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="changes a setting of the environment"
+    )
+    parser.add_argument("--state", type=Path, default=STATE / folder)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    settings = dict(pair.split("=", 1) for pair in arguments.set)
+    return arguments, Stack(arguments.state, log.info, {"PROJECT_EXPORT_PRELOAD": "1", **settings})
 
 
 class Components:

@@ -14,11 +14,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from statistics import median
 
-from bench.components import Components, Seconds
-from bench.data import STATE
+from bench.components import Components, Seconds, environment
 from dev.stack import Stack
 from project_export.ledger import Job, Ledger, make_engine
 
@@ -42,15 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.fleet", description=__doc__)
     parser.add_argument("--projects", type=int, default=100)
     parser.add_argument("--scale", type=float, default=1, help="scale of the sample's projects")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="changes a setting of the environment"
-    )
-    parser.add_argument("--state", type=Path, default=STATE / "fleet")
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    settings = dict(pair.split("=", 1) for pair in arguments.set)
-    stack = Stack(arguments.state, log.info, {"PROJECT_EXPORT_PRELOAD": "1", **settings})
+    arguments, stack = environment(parser, "fleet")
     with stack.locked():
         try:
             stack.start()

@@ -9,21 +9,16 @@ from Airflow's task instances and from the ledger. CPU seconds come from /proc, 
 from __future__ import annotations
 
 import argparse
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.components import Components, Seconds
-from bench.data import STATE
+from bench.components import Components, Seconds, environment
 from dev.stack import DAG_ID, Stack
 from project_export.ledger import Ledger, make_engine
-
-log = logging.getLogger(__name__)
 
 CREATE, EXPORT, WAIT, MERGE = (
     "create_relation_exports",
@@ -50,15 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.warm", description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--scale", type=float, default=10, help="scale of the sample; 10 is about 1,000 records")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="changes a setting of the environment"
-    )
-    parser.add_argument("--state", type=Path, default=STATE / "warm")
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    settings = dict(pair.split("=", 1) for pair in arguments.set)
-    stack = Stack(arguments.state, log.info, {"PROJECT_EXPORT_PRELOAD": "1", **settings})
+    arguments, stack = environment(parser, "warm")
     with stack.locked():
         try:
             stack.start()

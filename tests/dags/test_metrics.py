@@ -35,6 +35,22 @@ def test_metrics_that_cannot_be_sent_fail_nothing(repo, tmp_path):
         subprocess.run([sys.executable, "-c", SENDS], env=os.environ | environment | wrong, check=True)
 
 
+def test_each_kind_of_error_is_a_warning_once(monkeypatch, caplog):
+    from project_export.airflow import metrics
+
+    class Broken:
+        def gauge(self, *_):
+            raise OSError("no route")
+
+    monkeypatch.setattr(metrics, "_stats", Broken)
+    monkeypatch.setattr(metrics, "_SAID", set())
+    with caplog.at_level("DEBUG", logger=metrics.__name__):
+        for _ in range(3):
+            metrics.AirflowMetrics().gauge("project_export.queued", 3)
+    assert [record.levelname for record in caplog.records] == ["WARNING", "DEBUG", "DEBUG"]
+    assert "OSError" in caplog.text
+
+
 def test_tasks_triggerer_and_api_server_of_a_real_airflow_send_them(stage: Stage) -> None:
     metrics = stage.metrics
     metrics.values.clear()

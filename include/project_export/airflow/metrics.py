@@ -11,9 +11,12 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
+_SAID: set[str] = set()
+"""The kinds of errors that were logged as a warning."""
+
 
 class AirflowMetrics:
-    """Sends metrics as Airflow sends its own. What goes wrong is logged once, and never fails an export."""
+    """Sends metrics as Airflow sends its own. Each kind of error is logged once per process, and fails no export."""
 
     def count(self, name: str, by: int, tags: Mapping[str, str]) -> None:
         """Add to a counter."""
@@ -33,8 +36,11 @@ def _send(send: Callable[[Any], None]) -> None:
         stats = _stats()
         if stats is not None:
             send(stats)
-    except Exception:
-        log.debug("a metric could not be sent", exc_info=True)
+    except Exception as error:
+        kind = type(error).__name__
+        level = logging.DEBUG if kind in _SAID else logging.WARNING
+        _SAID.add(kind)
+        log.log(level, "a metric could not be sent (%s); this is a warning only once per process", kind, exc_info=True)
 
 
 @cache
