@@ -23,12 +23,7 @@ def upgrade(engine: Engine) -> None:
 
     Raises LedgerOutdated when a newer package has migrated the tables, LedgerBusy when the database does not answer.
     """
-    from alembic import command  # takes 0.1 s to import, and only an upgrade needs it
-    from alembic.config import Config
-
     prepare(engine)
-    config = Config()
-    config.set_main_option("script_location", "project_export.ledger:migrations")
     with answering(), writing(engine).begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
@@ -36,6 +31,11 @@ def upgrade(engine: Engine) -> None:
         if found == [REVISION]:
             return
         _refuse_newer(found)
+        from alembic import command  # takes 0.1 s and 10 MB to import, and only outdated tables need it
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", "project_export.ledger:migrations")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
