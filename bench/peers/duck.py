@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import duckdb
 import duckdb_extension_postgres_scanner as extension
+from duckdb.func import SPECIAL
 
 from bench.peers.shape import STRIPPED, accepted, bound_tree, connect, escaped, last, own, transformed, under
 from bench.peers.shape import read as read_of
@@ -33,7 +34,7 @@ def read(uri: str, every: int) -> Iterator[bytes]:
     duck.load_extension(f"{folder}/extensions/v{duckdb.__version__}/postgres_scanner.duckdb_extension")
     duck.execute(f"ATTACH {_text(uri)} AS pg (TYPE postgres, READ_ONLY)")
     for name in TRANSFORMS:
-        duck.create_function(f"tree_{name}", _transform(name), ["VARCHAR"], "VARCHAR", null_handling="special")
+        duck.create_function(f"tree_{name}", _transform(name), ["VARCHAR"], "VARCHAR", null_handling=SPECIAL)
     issues = bound.relation("issues")
     documents = _documents((issues,), bound, wanted, "id")
     rows = duck.execute(f"SELECT doc FROM ({documents}) ORDER BY {_order(issues)}")

@@ -9,40 +9,34 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from project_export.coders.forms import SCALAR, STEP, Forms, Shape, text_json
+
 INDIFFERENT = b"!ruby/hash:ActiveSupport::HashWithIndifferentAccess"
 """The tag of a hash that treats symbols and strings alike."""
 
 LONGEST = 4096
 """Bytes of the texts that are looked at; longer ones are rare, and hardly ever of a form that is read here."""
-_STEP = 2
-"""Spaces by which a nested mapping is indented."""
 _LINE = re.compile(
     rb"""
     (\ *)(:[a-z][a-z_]*|(?!(?:yes|no|on|off|true|false|null):)[a-z][a-z_]*):    # a name, as a symbol or as a string
     (?:\ (?:
-        (0|[1-9][0-9]{0,17}|true|false)
-      | ( (?!0b[01_]*\\n)[0-9]+[a-f][0-9a-f]*(?:_[0-9]+_[0-9]+)?               # a commit, the code of a line
-        | (?!(?i:yes|no|on|off|true|false|null|\.inf|\.nan)\\n)                 # what YAML does not read as a text
-          (?:\.?[A-Za-z\x80-\xff]|_)[\w./+@~\x80-\xff-]*                     # a path; but neither `: ` nor ` #`
-          (?:\ [\w./+@~(\x80-\xff-][\w./+@~()\x80-\xff-]*)*
-        | '[ -!\#-&(-\[\]-~\x80-\xff]+'
-        | \\"[ -!\#-\[\]-~\x80-\xff]+\\"
-        )
+        %b
       | (%b)
       )
     | \ ?                                                                       # nothing: null, or a nested mapping
     )\\n
     | (.)                                                                       # anything else
     """
-    % INDIFFERENT,
+    % (SCALAR, INDIFFERENT),
     re.VERBOSE | re.DOTALL,
 )
 _SPECIAL = re.compile(rb"\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]|\xef\xbb\xbf|\xef\xbf[\xbe\xbf]")
 """Control characters, line separators, the byte order mark and noncharacters, which YAML reads differently."""
 _Row = tuple[bytes, bytes, bytes, bytes, bytes, bytes]
 """A line: indentation, name, value as a number or a word, as a text in its quotes, as a tag; any other byte."""
-_COLON, _SINGLE, _DOUBLE = b":'\\"
-"""What a symbol starts with, and a text in quotes; in JSON, those of a text in double ones are escaped."""
+_COLON = ord(":")
+"""What a symbol starts with."""
+_FORMS = Forms()
 
 
 def mapping(stored: bytes, head: bytes, indent: int = 0) -> dict[bytes, bytes] | None:
@@ -58,14 +52,20 @@ def mapping(stored: bytes, head: bytes, indent: int = 0) -> dict[bytes, bytes] |
         return None
     if not stored.isascii() and _SPECIAL.search(stored):
         return None
+    known = _FORMS.read(stored, head)
+    if known is not None:
+        return known
     rows: list[_Row] = _LINE.findall(stored, len(head), len(stored) - 1)
     if not rows or len(rows[0][0]) != indent or rows[0][5] or rows[-1][5]:
         return None
     try:
-        found, end = _mapping(rows, 0)
+        found, shape, end = _mapping(rows, 0)
     except _Unusual:
         return None
-    return found if end == len(rows) else None
+    if end < len(rows):
+        return None
+    _FORMS.learn(stored, head, shape, indent)
+    return found
 
 
 def written(found: Mapping[bytes, bytes]) -> bytes:
@@ -73,9 +73,10 @@ def written(found: Mapping[bytes, bytes]) -> bytes:
     return b"{%b}" % b",".join([b'"%b":%b' % (name.lstrip(b":"), value) for name, value in found.items()])
 
 
-def _mapping(rows: Sequence[_Row], at: int) -> tuple[dict[bytes, bytes], int]:
-    """Return the mapping that starts with a row, and the index of the row after it."""
+def _mapping(rows: Sequence[_Row], at: int) -> tuple[dict[bytes, bytes], Shape, int]:
+    """Return the mapping that starts with a row, its shape, and the index of the row after it."""
     found: dict[bytes, bytes] = {}
+    shape: list[tuple[bytes, bytes, Shape | None]] = []
     indent = rows[at][0]
     symbols = rows[at][1][0] == _COLON
     while at < len(rows) and rows[at][0] == indent:
@@ -83,23 +84,20 @@ def _mapping(rows: Sequence[_Row], at: int) -> tuple[dict[bytes, bytes], int]:
         at += 1
         if other or name in found or (name[0] == _COLON) != symbols:
             raise _Unusual
+        inner: Shape | None = None
         if text:
-            start = text[0]
-            if start == _SINGLE:
-                text = text[1:-1]
-            elif start == _DOUBLE:
-                text = text[2:-2]
-            found[name] = b'"%b"' % text
+            found[name] = text_json(text)
         elif literal:
             found[name] = literal
-        elif at < len(rows) and len(rows[at][0]) == len(indent) + _STEP:
-            nested, at = _mapping(rows, at)
+        elif at < len(rows) and len(rows[at][0]) == len(indent) + STEP:
+            nested, inner, at = _mapping(rows, at)
             found[name] = written(nested)
         elif tag:
             raise _Unusual
         else:
             found[name] = b"null"
-    return found, at
+        shape.append((name, b" " + tag if tag else b"", inner))
+    return found, tuple(shape), at
 
 
 class _Unusual(Exception):
