@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from project_export.variables import variable
 
@@ -27,9 +29,23 @@ class Escapes:
 
     def escape(self, text: bytes) -> bytes:
         """Return a JSON text, or a piece of one, with these characters escaped."""
-        for character, escaped in self.replaced.items():
+        for character, escaped in self._short.items():
             text = text.replace(character, escaped)
+        if self._long is not None and self._long.search(text):
+            for character, escaped in self.replaced.items():
+                text = text.replace(character, escaped)
         return text
+
+    @cached_property
+    def _short(self) -> Mapping[bytes, bytes]:
+        """Those of one byte."""
+        return {character: escaped for character, escaped in self.replaced.items() if len(character) == 1}
+
+    @cached_property
+    def _long(self) -> re.Pattern[bytes] | None:
+        """Finds the others, which are rare: one search is three times as fast as looking for each of them."""
+        longer = self.replaced.keys() - self._short.keys()
+        return re.compile(b"|".join(map(re.escape, sorted(longer)))) if longer else None
 
     def whole(self, text: bytes) -> int:
         """Return how many bytes of a piece can be escaped without knowing the next piece.
