@@ -12,7 +12,18 @@ import psycopg
 import pytest
 
 from project_export.errors import Retryable, TemporaryRefused
-from project_export.source import Limits, Reader, Session, Temporary, batches, changed, slices, sql, temporary
+from project_export.source import (
+    Limits,
+    Reader,
+    Session,
+    Temporary,
+    batches,
+    changed,
+    key_windows,
+    slices,
+    sql,
+    temporary,
+)
 from project_export.tree import BoundTree, bind, load, tables
 
 TREE = load("gitlab")
@@ -65,10 +76,25 @@ def test_windows_change_no_byte(
         caplog.clear()
         assert read(session, bound, name, Temporary(str(tmp_path), size)) == expected, size
         assert max(written, default=0) <= size
-        full.append("the temporary file is full" in caplog.text)
-    assert full == [name == "issues", False, False, False]
+        full.append(f"{name}: read in export order" in caplog.text)
+    assert full == [True, True, False, False]
     assert bool(written) == (name == "issues")  # the sample's merge requests are in the order of their keys
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_rest_of_a_window_is_read_in_export_order_when_the_file_is_full(
+    session: Session,
+    bound: BoundTree,
+    tmp_path: Path,
+    written: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    expected = read(session, bound, "issues", Temporary(bytes=0))
+    monkeypatch.setattr(key_windows.KeyWindows, "_size", lambda _: 10_000)
+    assert read(session, bound, "issues", Temporary(str(tmp_path), 30_000), 1 << 12) == expected
+    assert 0 < max(written) <= 30_000
+    assert "keys, since the temporary files are full" in caplog.text
 
 
 def test_no_temporary_file_is_made_where_the_order_follows_the_key(

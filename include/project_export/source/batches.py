@@ -18,7 +18,7 @@ from project_export.source.node import Node
 from project_export.source.session import Session
 from project_export.source.sql import LONGEST
 
-_FEW = 6  # statements on their way, at which the next batch is asked for
+_FEW = 8  # statements on their way, at which the next batch is asked for
 
 _T = TypeVar("_T")
 
@@ -106,40 +106,37 @@ class Batches:
 
         self._run(_Step(batch, making, end), None)
 
-    def finish(self, batch: Batch[_T], idle: Callable[[], None] = lambda: None) -> _T | None:
+    def finish(self, batch: Batch[_T]) -> _T | None:
         """Work until a batch is made, and return its result; None if it does not fit.
 
-        idle: called when the server is about to have nothing to do. Raises SourceRefused, SourceBusy.
+        Raises SourceRefused, SourceBusy.
         """
         while not batch.done:
-            if len(self._waiting) <= _FEW:
-                idle()
-            self._go_on()
+            self.go_on()
         if all(step.batch.done for step, _ in self._waiting):  # nothing, or the rest of one that does not fit
             self.settle()
         if batch.result is not None:
             self.total.oddities.update(batch.oddities)
             self.total.omissions.update(batch.omissions)
-        return batch.result
+        result, batch.result = batch.result, None  # only the caller holds it
+        return result
+
+    @property
+    def few(self) -> bool:
+        """Whether the server is about to have nothing to do."""
+        return len(self._waiting) <= _FEW
+
+    @property
+    def ready(self) -> bool:
+        """Whether `go_on` has something to work on, and does not have to wait for the server."""
+        return not self._waiting or self._session.pipeline.ready
 
     def advance(self) -> None:
         """Work on what has arrived."""
-        if self._waiting and self._session.pipeline.ready:
-            self._go_on()
+        if self._waiting and self.ready:
+            self.go_on()
 
-    def settle(self) -> None:
-        """Make all that has been started, so that others can use the session."""
-        while self._waiting or self._alone:
-            self._go_on()
-        self._session.pipeline.close()
-
-    def close(self) -> None:
-        """Give up all that has been started."""
-        self._waiting.clear()
-        self._alone.clear()
-        self._session.pipeline.close()
-
-    def _go_on(self) -> None:
+    def go_on(self) -> None:
         """Read the rows of the first statement, and go on with what waits for them."""
         if self._waiting:
             step, asked = self._waiting.popleft()
@@ -148,6 +145,18 @@ class Batches:
             step, alone = self._alone.popleft()
             self._session.pipeline.close()
             self._run(step, alone.call())
+
+    def settle(self) -> None:
+        """Make all that has been started, so that others can use the session."""
+        while self._waiting or self._alone:
+            self.go_on()
+        self._session.pipeline.close()
+
+    def close(self) -> None:
+        """Give up all that has been started."""
+        self._waiting.clear()
+        self._alone.clear()
+        self._session.pipeline.close()
 
     def _read(self, batch: Batch[Any], asked: Asked) -> list[Row]:
         """Return the rows of the first statement; none if their batch does not fit."""

@@ -29,6 +29,8 @@ _RUNS = 8
 
 _T = TypeVar("_T")
 
+_NOTHING: Mapping[Child, Mapping[Value, bytes]] = {}
+
 Made = tuple[list[Row], list[bytes]]
 """Rows and their documents."""
 
@@ -92,10 +94,14 @@ class Documents:
         return self.batches.finish(batch)
 
     def made(self, batch: Batch[Any], node: Node, keys: Sequence[tuple[bytes, ...]]) -> Making[Made]:
-        """Make the rows of these keys and their documents."""
+        """Make the rows of these keys and their documents.
+
+        Nested relations that join the keys do not wait for the rows.
+        """
         batch.keys = node, keys
-        rows = yield _asked(node, keys)
-        return rows, (yield from self._documents(node, rows))
+        early = {child: child.values_of_keys(keys) for child in node.children if child.joins_key}
+        rows, *found = yield [self._rows(node, keys), *(self._found(*one) for one in early.items())]
+        return rows, (yield from self._documents(node, rows, dict(zip(early, found, strict=True))))
 
     def of_rows(self, node: Node, rows: Sequence[Row]) -> list[bytes] | None:
         """Return the documents of rows that have been read; None if what nests in them does not fit."""
@@ -161,22 +167,32 @@ class Documents:
                 return
             yield data
 
-    def _documents(self, node: Node, rows: Sequence[Row]) -> Making[list[bytes]]:
-        """Make the documents of rows, with their nested relations."""
+    def _documents(
+        self, node: Node, rows: Sequence[Row], early: Mapping[Child, Mapping[Value, bytes]] = _NOTHING
+    ) -> Making[list[bytes]]:
+        """Make the documents of rows, with their nested relations. early: what some of these add, if it is known."""
         for repository in self._unknown(node, rows):
             self._known[repository] = yield Alone(partial(self._branches, repository))
         documents = self.own(node, rows)
         if not node.children:
             return documents
         # The pieces are made relation by relation for all rows, then joined row by row: little Python runs per value.
-        nested = yield [self._nested(child, rows) for child in node.children]
+        values = dict(zip(node.children, [child.values(rows) for child in node.children], strict=True))
+        late = [child for child in node.children if child not in early]
+        found = (yield [self._found(child, values[child]) for child in late]) if late else []
+        added = {**early, **dict(zip(late, found, strict=True))}
+        nested = [child.each(added[child], own) for child, own in values.items()]
         opened = (document[:-1] for document in documents)
         documents = [b"".join(row) for row in zip(opened, *nested, self.after(node, rows), strict=True)]
         return [document.replace(b"{,", b"{", 1) for document in documents] if node.bare else documents
 
-    def _nested(self, child: Child, rows: Sequence[Row]) -> Making[list[bytes]]:
-        """Make what a nested relation adds to the documents of these rows."""
-        values = child.values(rows)
+    def _rows(self, node: Node, keys: Sequence[tuple[bytes, ...]]) -> Making[list[Row]]:
+        """Make the rows of these keys."""
+        rows: list[Row] = yield _asked(node, keys)
+        return rows
+
+    def _found(self, child: Child, values: Sequence[Value]) -> Making[dict[Value, bytes]]:
+        """Make what a nested relation adds to documents, by the values that join it; nothing where it has no rows."""
         found: defaultdict[Value, list[bytes]] = defaultdict(list)
         missing = [value for value in dict.fromkeys(values) if value is not None]
         for node in child.nodes:
@@ -189,8 +205,7 @@ class Documents:
         added = {value: child.added(documents) for value, documents in found.items()}
         if child.varies:
             added |= {value: child.added([], value) for value in missing}
-        nothing = child.added([])
-        return [added.get(value, nothing) for value in values]
+        return added
 
     def _looked_at(self, node: Node, row: Row) -> bytes:
         """Return a row's document as its flags demand: values transformed, codes without a name counted."""

@@ -8,6 +8,8 @@ waits in a temporary file. A record that does not fit into memory is read at its
 from __future__ import annotations
 
 import logging
+import math
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,29 +17,52 @@ from project_export.source.batches import Asked, Batch, Making
 from project_export.source.documents import Documents, Made, split
 from project_export.source.lines import Chunk, Writer
 from project_export.source.node import Node, Value
+from project_export.source.pace import Pace
 from project_export.source.slices import Slices
 from project_export.source.temporary import Spool, Temporary
 
 log = logging.getLogger(__name__)
 
-_FIRST_BATCH = 100
 _MOST_KEYS = 50_000  # of a window: the client holds them all
+_WINDOWS = 6  # at least: while the records of the last one are yielded, nothing is read
+_FEWEST_KEYS = 5000  # of a window: smaller ones cost the source more
+_AHEAD = 2  # batches that are being read before this one is taken
+_YIELDED = 2  # times the bytes that were just read, of records that waited
+
+
+class _Window:
+    """Keys in export order, whose records are read in the order of the keys.
+
+    left: positions that are left to read. turn: the position whose record is yielded next.
+    """
+
+    def __init__(self, values: Sequence[Value], temporary: Temporary) -> None:
+        self.values = values
+        self.left = list(range(len(values)))
+        self.turn = 0
+        self.spool = Spool(temporary, len(values))
+
+    @property
+    def ended(self) -> bool:
+        """Whether all its records have been yielded."""
+        return self.turn == len(self.values)
 
 
 @dataclass(eq=False)
 class _Positions:
-    """A batch of a window: the window's keys, and the positions in it that are read; none after the last window."""
+    """A batch: positions of a window that are read; no window after the last one."""
 
     batch: Batch[Made]
-    values: Sequence[Value] = ()
+    window: _Window | None = None
     positions: Sequence[int] = field(default_factory=list)
 
 
 class KeyWindows:
     """Reads the records of one relation.
 
-    cursor: the name of a cursor for its keys, in export order. temporary: where records wait. batch_rows, batch_bytes:
-    see `Reader`. most_bytes: of one batch. ahead: whether the next batch may be read before this one is taken.
+    cursor: the name of a cursor for its keys, in export order. records: their number, if it is known. temporary: where
+    records wait. batch_rows, batch_bytes: see `Reader`. most_bytes: of one batch. ahead: whether the next batches may
+    be read before this one is taken.
     """
 
     def __init__(
@@ -49,6 +74,7 @@ class KeyWindows:
         writer: Writer,
         temporary: Temporary,
         *,
+        records: int | None,
         batch_rows: int,
         batch_bytes: int,
         most_bytes: int,
@@ -59,166 +85,222 @@ class KeyWindows:
         self._documents = documents
         self._slices = slices
         self._writer = writer
-        self._pace = _Pace(batch_rows, batch_bytes)
+        self._temporary = temporary
+        self._pace = Pace(batch_rows, batch_bytes)
         self._batch_bytes = batch_bytes
-        self._reserve = 2 * most_bytes  # of this batch and of the next one
-        self._most_bytes = max(temporary.bytes - self._reserve, 0) if _reordered(node) else 0
+        self._reserve = (1 + _AHEAD) * most_bytes  # of this batch and of those ahead
+        self._most_bytes = max(temporary.bytes - self._reserve, 0) if node.reordered else 0
+        self._most_keys = _MOST_KEYS if records is None else min(max(records // _WINDOWS, _FEWEST_KEYS), _MOST_KEYS)
         self._ahead = ahead
-        self._next: _Positions | None = None
-        self._spool = Spool(temporary)
+        self._started: deque[_Positions] = deque()
+        self._fetching = False
+        """Whether the keys of the next window have not arrived."""
+        self._slicing = False
+        """Whether a large record is being read, which needs the session for itself."""
+        self._reported = False
+        self._windows: deque[_Window] = deque()
+        """Those with records to yield: the last one is read, while one before it is yielded."""
+        self._allowed = 0.0
+        if node.reordered and temporary.bytes and not self._most_bytes:
+            self._report(
+                f"all records, since {temporary.bytes} bytes of temporary files hold less than {1 + _AHEAD} batches"
+            )
         self._read_records = 0
         self._read_bytes = 0
-        # The window that is being read, and the positions that are left to read.
-        self._reading: Sequence[Value] = ()
-        self._left: list[int] = []
-        self._fetching = False
-        self._full = False
-        # The window that is being yielded, and the position whose turn it is.
-        self._yielding: Sequence[Value] = ()
-        self._turn = 0
 
     def close(self) -> None:
-        """Remove the temporary file, and give up what is being read."""
+        """Remove the temporary files, and give up what is being read."""
         self._documents.batches.close()
-        self._spool.close()
+        for window in self._windows:
+            window.spool.close()
 
     def chunks(self) -> Iterator[Chunk]:
-        """Yield all records, in the order of their keys."""
+        """Yield all records, in the order of their keys.
+
+        Records of the last batch are yielded while the rows of this one are on their way.
+        """
         batches = self._documents.batches
+        taken: Iterator[Chunk] = iter(())
         while True:
-            self._start()
-            present, self._next = self._next, None
-            assert present is not None, "one was just started"
-            made = batches.finish(present.batch, self._start if self._ahead else lambda: None)
-            if not present.positions:
-                return
-            if self._ahead:
+            if not self._started:
+                yield from taken
+                if not self._room:
+                    yield from self._due({}, math.inf)
                 self._start()
-            batches.advance()
-            if present.values is not self._yielding:
-                self._yielding, self._turn = present.values, 0
-                self._spool.begin(len(present.values))
-            for chunk in self._taken(present.positions, made):
+            present = self._started.popleft()
+            while not present.batch.done:
+                if batches.few:
+                    self._start_ahead()
+                if batches.ready:
+                    batches.go_on()
+                elif (chunk := next(taken, None)) is not None:
+                    yield chunk
+                elif not present.batch.done:  # it may have been made to read a large record
+                    batches.go_on()
+            for chunk in taken:
                 yield chunk
+                if batches.few:
+                    self._start_ahead()
                 batches.advance()
+            if present.window is None:
+                batches.finish(present.batch)
+                yield from self._due({}, math.inf)
+                return
+            taken = self._taken(present.window, present.positions, batches.finish(present.batch))
+            self._start_ahead()
+
+    @property
+    def _room(self) -> bool:
+        """Whether another batch may be read before more records are yielded."""
+        return len(self._windows) < 2 or (bool(self._windows[-1].left) and self._fits)
+
+    @property
+    def _fits(self) -> bool:
+        """Whether what is read next may wait."""
+        return sum(window.spool.size for window in self._windows) + self._reserve <= self._temporary.bytes
+
+    def _start_ahead(self) -> None:
+        """Begin to read one more batch, unless enough have begun, or that has to wait."""
+        if self._ahead and len(self._started) < _AHEAD and self._room and not (self._fetching or self._slicing):
+            self._start()
 
     def _start(self) -> None:
-        """Begin to read the next batch, unless it has begun, or the keys of this one have not arrived."""
-        if self._next is None and not self._fetching:
-            self._next = _Positions(self._documents.batch())
-            self._documents.batches.start(self._next.batch, self._made(self._next))
+        started = _Positions(self._documents.batch())
+        self._started.append(started)
+        self._documents.batches.start(started.batch, self._made(started))
 
     def _made(self, wanted: _Positions) -> Making[Made]:
         """Make the next batch of this window, or the first one of the next window."""
-        if not self._left:
+        window = self._windows[-1] if self._windows else None
+        if window is None or not window.left:
             self._fetching = True
             fetch = b"FETCH FORWARD %d FROM %s" % (self._size(), self._cursor)
             keys = yield Asked(fetch, {}, self._node.described, counted=False)
             self._fetching = False
-            self._reading = self._node.joins(keys)
-            self._left = list(range(len(keys)))
+            if not keys:
+                return [], []
+            window = _Window(self._node.joins(keys), self._temporary)
+            self._windows.append(window)
             if self._most_bytes:
-                self._left.sort(key=lambda position: _numbered(self._reading[position]))
-        elif not self._spool.fits(self._reserve):
-            self._in_export_order()
-        wanted.values = self._reading
-        wanted.positions = self._left[: self._pace.records()]
-        if not wanted.positions:
-            return [], []
-        del self._left[: len(wanted.positions)]
-        return (yield from self._documents.made(wanted.batch, self._node, self._keys(wanted.positions, self._reading)))
+                window.left.sort(key=lambda position: _numbered(window.values[position]))
+        elif self._most_bytes and not self._fits:
+            self._in_export_order(window)
+        wanted.window = window
+        wanted.positions = window.left[: self._pace.records()]
+        del window.left[: len(wanted.positions)]
+        return (yield from self._documents.made(wanted.batch, self._node, self._keys(window, wanted.positions)))
 
-    def _in_export_order(self) -> None:
-        """Read the rest of the window in export order, so that hardly anything more has to wait."""
-        self._left.sort()
-        if not self._full:
-            self._full = True
+    def _in_export_order(self, window: _Window) -> None:
+        """Read the rest of a window in export order, so that hardly anything more has to wait."""
+        window.left.sort()
+        self._report(f"the rest of a window of {len(window.values)} keys, since the temporary files are full")
+
+    def _report(self, what: str) -> None:
+        """Log once that something is read in export order."""
+        if not self._reported:
+            self._reported = True
             text = (
-                "%s: the temporary file is full, so the rest of a window of %d keys is read in export order, which "
-                "costs the source more; a larger PROJECT_EXPORT_TEMPORARY_BYTES avoids it"
+                "%s: read in export order, which costs the source more: %s; a larger PROJECT_EXPORT_TEMPORARY_BYTES "
+                "avoids it"
             )
-            log.warning(text, self._node.relation.name, len(self._reading))
+            log.warning(text, self._node.relation.name, what)
 
     def _size(self) -> int:
-        """Return the number of keys in the next window."""
+        """Return the number of keys in the next window.
+
+        While one window is yielded, twice as fast as the next is read, half of that one has to wait as well.
+        """
         average = self._read_bytes // max(self._read_records, 1)
-        fitting = min(self._most_bytes // average, _MOST_KEYS) if average else 0
+        fitting = min(self._most_bytes * 2 // 3 // average, self._most_keys) if average else 0
         return max(self._pace.records(), fitting)
 
-    def _keys(self, positions: Sequence[int], values: Sequence[Value]) -> Sequence[tuple[bytes, ...]]:
-        return self._node.keys([values[position] for position in positions])
+    def _keys(self, window: _Window, positions: Sequence[int]) -> Sequence[tuple[bytes, ...]]:
+        return self._node.keys([window.values[position] for position in positions])
 
-    def _taken(self, positions: Sequence[int], made: Made | None) -> Iterator[Chunk]:
-        """Yield the records whose turn has come, after these were read; read what did not fit in smaller batches."""
-        if made is not None:
-            documents = self._ordered(positions, made)
-            size = sum(map(len, documents))
-            self._pace.learn(len(documents), size)
-            self._read_records += len(documents)
-            self._read_bytes += size
-            yield from self._due(dict(zip(positions, documents, strict=True)))
+    def _taken(self, window: _Window, positions: Sequence[int], made: Made | None) -> Iterator[Chunk]:
+        """Return an iterator over records whose turn has come, after these were read.
+
+        It holds only those of them that it has not yielded. What did not fit is read in smaller batches.
+        """
+        if made is None:
+            return self._fewer(window, positions)
+        fresh = dict(zip(positions, self._ordered(window, positions, made), strict=True))
+        size = sum(map(len, fresh.values()))
+        self._pace.learn(len(fresh), size)
+        self._read_records += len(fresh)
+        self._read_bytes += size
+        if window is not self._windows[0]:
+            window.spool.keep(fresh)
+            fresh.clear()
+        return self._yielded(fresh, _YIELDED * size if self._fits else math.inf)
+
+    def _fewer(self, window: _Window, positions: Sequence[int]) -> Iterator[Chunk]:
+        """Read records that do not fit into memory together in smaller batches; read one that does not fit at its turn.
+
+        All of the smaller batches may need more space than was kept for one: what has none is read at its turn, too.
+        """
+        if self._most_bytes and not self._fits:
+            self._report("records that do not fit into memory together, since the temporary files are full")
+            self._pace.learn(1, self._batch_bytes)
+            for position in positions:
+                window.spool.postpone(position)
+            yield from self._due({}, math.inf)
         elif len(positions) > 1:
-            for fewer in split(positions):
-                yield from self._taken(fewer, self._documents.of_keys(self._node, self._keys(fewer, self._yielding)))
+            for some in split(positions):
+                made = self._documents.of_keys(self._node, self._keys(window, some))
+                yield from self._taken(window, some, made)
         else:
             self._pace.learn(1, self._batch_bytes)
-            self._spool.postpone(positions[0])
-            yield from self._due({})
+            window.spool.postpone(positions[0])
+            yield from self._due({}, self._batch_bytes)
 
-    def _due(self, fresh: dict[int, bytes]) -> Iterator[Chunk]:
-        """Yield the records whose turn has come; keep the others. fresh: those just read, by position."""
-        read, size = self._read_records, self._read_bytes
-        yield from self._writer.chunks(self._in_turn(fresh))
-        while self._turn < len(self._yielding) and self._spool.postponed(self._turn):
-            key = self._keys([self._turn], self._yielding)
-            self._turn += 1
-            self._documents.batches.settle()
-            self._documents.batches.keys = self._node, key
-            yield from self._writer.pieces(self._slices.record(self._node, key[0]), end=b"\n")
-            yield from self._writer.chunks(self._in_turn(fresh))
+    def _yielded(self, fresh: dict[int, bytes], most: float) -> Iterator[Chunk]:
+        yield from self._due(fresh, most)
+        if any(window.spool.size for window in self._windows):
+            yield Chunk(b"", 0, read=self._read_records, read_bytes=self._read_bytes)
+
+    def _due(self, fresh: dict[int, bytes], most: float) -> Iterator[Chunk]:
+        """Yield records of the first window whose turn has come, up to `most` bytes; keep the others.
+
+        fresh: those of this window that were just read, by position.
+        """
+        self._allowed = most
+        while self._windows and self._allowed > 0:
+            window = self._windows[0]
+            yield from self._writer.chunks(self._in_turn(window, fresh))
+            if window.ended:
+                window.spool.close()
+                self._windows.popleft()
+            elif window.spool.postponed(window.turn):
+                key = self._keys(window, [window.turn])
+                window.turn += 1
+                self._documents.batches.settle()
+                self._documents.batches.keys = self._node, key
+                self._slicing = True
+                yield from self._writer.pieces(self._slices.record(self._node, key[0]), end=b"\n")
+                self._slicing = False
+            else:
+                break
         if fresh:
-            self._spool.keep(fresh)
-            yield Chunk(b"", 0, read=read, read_bytes=size)
+            self._windows[0].spool.keep(fresh)
 
-    def _in_turn(self, fresh: dict[int, bytes]) -> Iterator[bytes]:
-        """Yield the documents from the next turn on, until one is missing."""
-        while self._turn < len(self._yielding):
-            document = fresh.pop(self._turn, None) or self._spool.take(self._turn)
+    def _in_turn(self, window: _Window, fresh: dict[int, bytes]) -> Iterator[bytes]:
+        """Yield the documents of a window from the next turn on, until one is missing, or no more may be yielded."""
+        while not window.ended and self._allowed > 0:
+            document = fresh.pop(window.turn, None) or window.spool.take(window.turn)
             if document is None:
                 return
-            self._turn += 1
+            window.turn += 1
+            self._allowed -= len(document)
             yield document
 
-    def _ordered(self, positions: Sequence[int], made: Made) -> list[bytes]:
+    def _ordered(self, window: _Window, positions: Sequence[int], made: Made) -> list[bytes]:
         """Return the documents in the order of the positions."""
         node, (rows, documents) = self._node, made
         found: Mapping[Value, bytes] = dict(zip(node.joins(rows), documents, strict=True))
         if not len(positions) == len(rows) == len(found):
             raise node.refused(len(positions), len(rows))
-        return [found[self._yielding[position]] for position in positions]
-
-
-class _Pace:
-    """The number of records in the next batch: as many as should fit, by the size of the last ones."""
-
-    def __init__(self, most: int, aim_bytes: int) -> None:
-        self._most = most
-        self._aim = aim_bytes
-        self._records = min(_FIRST_BATCH, most)
-
-    def records(self) -> int:
-        return self._records
-
-    def learn(self, records: int, size: int) -> None:
-        fitting = records * self._aim // max(size, 1)
-        self._records = max(1, min(fitting, self._most, 4 * self._records))
-
-
-def _reordered(node: Node) -> bool:
-    """Return whether the export order of a relation may differ from the order of its keys."""
-    relation = node.relation
-    columns = tuple(order.column for order in relation.order)
-    return bool(columns) and columns != relation.key[: len(columns)]
+        return [found[window.values[position]] for position in positions]
 
 
 def _numbered(value: Value) -> tuple[tuple[int, bytes], ...]:

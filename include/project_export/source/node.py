@@ -38,6 +38,12 @@ class Node:
         self.due_after = [due for due in select.transforms if due[1] in last]
         self.children = [Child(child, self, statements) for child in relation.children]
 
+    @property
+    def reordered(self) -> bool:
+        """Whether the export order may differ from the order of the keys."""
+        columns = tuple(order.column for order in self.relation.order)
+        return bool(columns) and columns != self.relation.key[: len(columns)]
+
     def joins(self, rows: Sequence[tuple[Any, ...]]) -> list[Value]:
         """Return the values that join rows to their parents, or the rows' own keys: bare if they have one column."""
         width = self.select.join_width
@@ -62,6 +68,7 @@ class Child:
     """A nested relation under its parent's rows.
 
     nodes: itself, then its successors. varies: whether what it adds without a row depends on the join value.
+    joins_key: whether the keys by which the parent's rows are found are all that joins it.
     """
 
     def __init__(self, relation: Relation, parent: Node, statements: Statements) -> None:
@@ -82,21 +89,39 @@ class Child:
             str(value).encode(): self.opening + text.encode() for value, text in relation.instead
         }
         first = parent.select.join_width
-        self._at = [first + parent.select.links.index(link) for _, link in relation.join]
+        links = [link for _, link in relation.join]
+        self._at = [first + parent.select.links.index(link) for link in links]
+        derived = {name for name, _ in parent.relation.derived}
+        self.joins_key = not derived.intersection(links) and set(links) <= set(parent.select.join)
+        self._in_key = [parent.select.join.index(link) for link in links] if self.joins_key else []
 
     def values(self, rows: Sequence[tuple[Any, ...]]) -> list[Value]:
         """Return the values by which rows of the parent are joined; None for a row without one."""
-        if len(self._at) == 1:
-            (at,) = self._at
-            return [row[at] for row in rows]
-        values = [tuple(row[at] for at in self._at) for row in rows]
-        return [None if None in value else value for value in values]
+        return _joined(rows, self._at)
+
+    def values_of_keys(self, keys: Sequence[tuple[bytes, ...]]) -> list[Value]:
+        """Return the same for the keys by which the parent's rows are found, if it `joins_key`."""
+        return _joined(keys, self._in_key)
+
+    def each(self, added: Mapping[Value, bytes], values: Sequence[Value]) -> list[bytes]:
+        """Return what is added to each row's document. added: by the value that joins; values: those of the rows."""
+        nothing = self.added([])
+        return [added.get(value, nothing) for value in values]
 
     def added(self, documents: Sequence[bytes], value: Value = None) -> bytes:
         """Return what the documents that are joined by the value add to their parent's."""
         if not self._one:
             return self.opening + b",".join(documents) + b"]"
         return self.opening + documents[0] if documents else self._instead.get(value, self._nothing)
+
+
+def _joined(rows: Sequence[tuple[Any, ...]], at: Sequence[int]) -> list[Value]:
+    """Return the values at these places of rows, bare if there is one place; None for a row without one of them."""
+    if len(at) == 1:
+        (place,) = at
+        return [row[place] for row in rows]
+    values = [tuple(row[place] for place in at) for row in rows]
+    return [None if None in value else value for value in values]
 
 
 def _without_row(relation: Relation, given: Mapping[str, str]) -> bytes:

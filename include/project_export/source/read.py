@@ -152,15 +152,7 @@ class Reader:
             else:
                 yield from self._one(Node(relation, self._statements, self._statements.children(relation)), parent)
         elif parent is not None:
-            yield from self._many(relation, *self._run(name, part, parts))
-
-    def _run(self, name: str, part: int, parts: int) -> tuple[int, int | None]:
-        """Return offset and limit of a part; the last part has no limit."""
-        if parts == 1:
-            return 0, None
-        total = self.count(name)
-        start, end = total * part // parts, total * (part + 1) // parts
-        return start, None if part == parts - 1 else end - start
+            yield from self._many(relation, part, parts)
 
     def _one(self, node: Node, key: tuple[bytes, ...]) -> Iterator[Chunk]:
         """Yield the record of a relation of one."""
@@ -171,9 +163,12 @@ class Reader:
             _, documents = read
             yield from self._writer.pieces(cut(documents[0])) if documents else [Chunk(b"null", 0)]
 
-    def _many(self, relation: Relation, offset: int, limit: int | None) -> Iterator[Chunk]:
-        """Yield the records of a relation of many, from an offset on."""
+    def _many(self, relation: Relation, part: int, parts: int) -> Iterator[Chunk]:
+        """Yield the records of a part of a relation of many; the last part has no limit."""
         node = Node(relation, self._statements, self._statements.by_key(relation))
+        total = self.count(relation.name) if parts > 1 or node.reordered else None
+        offset, end = ((total or 0) * number // parts for number in (part, part + 1))
+        limit = None if part == parts - 1 else end - offset
         query, params = self._statements.page_keys(relation, self._root_values, offset=offset, limit=limit)
         with (
             self._session.cursor(query, params, node.described) as cursor,
@@ -185,6 +180,7 @@ class Reader:
                     self._slices,
                     self._writer,
                     self._temporary,
+                    records=None if total is None else end - offset,
                     batch_rows=self._batch_rows,
                     batch_bytes=self._batch_bytes,
                     most_bytes=_BUDGET_BATCHES * self._batch_bytes,

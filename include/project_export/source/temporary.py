@@ -86,23 +86,17 @@ class Temporary:
 
 
 class Spool:
-    """Documents that wait for their turn, by their positions in a window.
+    """Documents that wait for their turn, by their positions in a window of this size.
 
-    The file is made when the first document has to wait; the next window overwrites it.
+    The file is made when the first document has to wait. size: its bytes.
     """
 
-    def __init__(self, temporary: Temporary) -> None:
+    def __init__(self, temporary: Temporary, positions: int) -> None:
+        self.size = 0
         self._temporary = temporary
         self._file: BinaryIO | None = None
-        self._offsets = array("q")
-        self._sizes = array("q")
-        self._end = 0
-
-    def begin(self, positions: int) -> None:
-        """Forget what was kept, and prepare for a window of this size."""
         self._offsets = array("q", [_ABSENT]) * positions
         self._sizes = array("q", [0]) * positions
-        self._end = 0
 
     def close(self) -> None:
         """Remove the file."""
@@ -110,16 +104,12 @@ class Spool:
             self._file.close()
             self._file = None
 
-    def fits(self, size: int) -> bool:
-        """Return whether `size` more bytes may wait."""
-        return self._end + size <= self._temporary.bytes
-
     def keep(self, documents: Mapping[int, bytes]) -> None:
         """Keep documents by their positions. Raises TemporaryRefused."""
         gathered: list[bytes] = []
         size = 0
         for position, document in documents.items():
-            self._offsets[position], self._sizes[position] = self._end + size, len(document)
+            self._offsets[position], self._sizes[position] = self.size + size, len(document)
             gathered.append(document)
             size += len(document)
             if size >= _WRITE_BYTES:
@@ -155,6 +145,6 @@ class Spool:
                 self._file = self._temporary.open()
             view = memoryview(data)
             while view:
-                written = os.pwrite(self._file.fileno(), view, self._end)
+                written = os.pwrite(self._file.fileno(), view, self.size)
                 view = view[written:]
-                self._end += written
+                self.size += written
