@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,27 @@ def test_one_connection_of_a_pooler_is_enough_for_a_worker(source: str, tmp_path
         archive = path_of(merge(ctx, created))
         ctx.ledger.close()
     assert_same(archive, source)
+
+
+def test_two_connections_of_a_role_are_enough_for_a_worker_and_a_shared_snapshot(
+    role: str, generated_copy: str, tmp_path: Path
+) -> None:
+    with psycopg.connect(generated_copy) as connection:
+        named = Identifier(role)
+        connection.execute(SQL("ALTER ROLE {} LOGIN PASSWORD 'secret' CONNECTION LIMIT 2").format(named))
+        connection.execute(SQL("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}").format(named))
+    ledger = f"sqlite:///{tmp_path}/ledger"
+    upgrade(make_engine(ledger))
+    limited = psycopg.conninfo.make_conninfo(generated_copy, user=role, password="secret")
+    ctx = context(limited, ledger, tmp_path / "store")
+    created = started(ctx)
+    with closing(Holder(ctx, created.job_id)):
+        refused = work(ctx, created)
+        assert 0 < len(refused) < len(created.titles)  # they may be retried, but nothing is left to do
+        assert {type(error) for error in refused} == {SourceBusy}
+    archive = path_of(merge(ctx, created))
+    ctx.ledger.close()
+    assert_same(archive, generated_copy)
 
 
 def test_a_statement_is_cancelled_through_a_pooler_and_the_session_goes_on(source: str, tmp_path: Path) -> None:
