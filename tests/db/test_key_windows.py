@@ -82,7 +82,7 @@ def test_windows_change_no_byte(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_rest_of_a_window_is_read_in_export_order_when_the_file_is_full(
+def test_what_is_left_is_read_in_export_order_when_the_files_are_full(
     session: Session,
     bound: BoundTree,
     tmp_path: Path,
@@ -94,7 +94,7 @@ def test_the_rest_of_a_window_is_read_in_export_order_when_the_file_is_full(
     monkeypatch.setattr(key_windows.KeyWindows, "_size", lambda _: 10_000)
     assert read(session, bound, "issues", Temporary(str(tmp_path), 30_000), 1 << 12) == expected
     assert 0 < max(written) <= 30_000
-    assert "keys, since the temporary files are full" in caplog.text
+    assert "since the temporary files are full" in caplog.text
 
 
 def test_no_temporary_file_is_made_where_the_order_follows_the_key(
