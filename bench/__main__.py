@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from bench import coders, cold, data, files, report
+from bench import cold, data, files, report
 from bench.folder import prepare
 from bench.merge import Merging
 from bench.peers import PEERS
-from bench.run import Cost, agree, floors, interleaved, measure
+from bench.run import Cost, agree, coders, floors, interleaved, measure
 from bench.targets import PIPELINES, REAL, REQUESTS, WORST
 from dev.postgres import Server
 
@@ -91,7 +91,7 @@ def run(server: Server, arguments: argparse.Namespace) -> report.Results:
     filed = {}
     if arguments.files_mb:
         filed = files.interleaved(prepare(server, arguments.state, arguments.files_mb), rounds)
-    return report.Results(issues, workloads, merging, sizes, report.machine(real), filed, coders.measure())
+    return report.Results(issues, workloads, merging, sizes, report.machine(real), filed, coders())
 
 
 def _issues(server: Server, uri: str, title: str, issues: int, names: Sequence[str], rounds: int) -> report.Workload:

@@ -1,10 +1,11 @@
 """The time that a usual position of a note on a diff takes, read without a YAML parser and with one.
 
-python -m bench.coders
+python -m bench.coders [--json]
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import time
 from collections.abc import Callable
@@ -20,7 +21,13 @@ USUAL, SEVERAL, PARSED = "on one line", "on several lines", "with PyYAML"
 
 def main() -> None:
     """Print the microseconds."""
-    for title, micros in measure().items():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="as one line of JSON")
+    found = measure()
+    if parser.parse_args().json:
+        print(json.dumps(found))
+        return
+    for title, micros in found.items():
         print(f"{title}: {micros:.1f} microseconds")
 
 

@@ -92,9 +92,16 @@ def interleaved(
 
 def floors(uri: str, relation: str) -> dict[str, float]:
     """Return CPU seconds per MB of a relation that its bytes cost alone, by what is done with them."""
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.floors", uri, relation], stdout=subprocess.PIPE, check=True, text=True
-    )
+    return _figures("bench.floors", uri, relation)
+
+
+def coders() -> dict[str, float]:
+    """Return what `coders.measure` returns in a process of its own, as everything else is measured."""
+    return _figures("bench.coders", "--json")
+
+
+def _figures(module: str, *arguments: str) -> dict[str, float]:
+    done = subprocess.run([sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, check=True, text=True)
     found: dict[str, float] = json.loads(done.stdout)
     return found
 
