@@ -13,7 +13,7 @@ from project_export.errors import ProjectExportError, SourceBusy, SourceRefused
 from project_export.source import Limits, Reader, Session
 from project_export.source.batches import Asked, Batch, Batches, Making
 from project_export.tree import bind, load, tables
-from tests.runs import backends, wait_until
+from tests.runs import backends, terminate, wait_until
 
 TREE = load("gitlab")
 
@@ -102,3 +102,16 @@ def test_reading_that_is_given_up_uses_one_connection_and_leaves_the_session_usa
     chunks.close()
     assert session.one("SELECT 1") == (1,)
     assert sum(chunk.records for chunk in reader.read("issues")) == reader.count("issues")
+
+
+def test_a_connection_that_is_lost_while_batches_are_on_their_way_may_be_retried(
+    generated: str, session: Session
+) -> None:
+    reader = Reader(session, bind(TREE, session.catalogue(tables(TREE))), 1, batch_rows=2)
+    chunks = reader.read("issues")
+    next(chunks)
+    terminate(generated, "piped%")
+    wait_until(lambda: not backends(generated, "piped"))
+    with pytest.raises(SourceBusy, match="terminating connection"):
+        list(chunks)
+    assert session.lost

@@ -128,8 +128,11 @@ class Batches:
 
     @property
     def ready(self) -> bool:
-        """Whether `go_on` has something to work on, and does not have to wait for the server."""
-        return not self._waiting or self._session.pipeline.ready
+        """Whether `go_on` does not have to wait for the server. Raises SourceBusy."""
+        if not self._waiting:
+            return True
+        with self._session.piped(self._waiting[0][1].what) as pipeline:
+            return pipeline.ready
 
     def advance(self) -> None:
         """Work on what has arrived."""
