@@ -51,6 +51,11 @@ def test_what_is_escaped_is_the_same_text_in_whatever_pieces_it_comes(text: str,
     assert written + GITLAB.escapes.escape(held) == escaped
 
 
+def test_what_an_escape_consists_of_is_not_escaped_again() -> None:
+    escapes = Escapes({b"u": b"\\u0075", "\u2028".encode(): b"\\u2028"})
+    assert escapes.escape('"tu\u2028"'.encode()) == b'"t\\u0075\\u2028"'
+
+
 def test_a_plain_text_stays_as_it_is() -> None:
     document = json.dumps(SPECIAL, ensure_ascii=False).encode()
     assert PLAIN.escapes == Escapes()

@@ -29,12 +29,8 @@ class Escapes:
 
     def escape(self, text: bytes) -> bytes:
         """Return a JSON text, or a piece of one, with these characters escaped."""
-        for character, escaped in self._short.items():
-            text = text.replace(character, escaped)
-        if self._long is not None and self._long.search(text):
-            for character, escaped in self.replaced.items():
-                text = text.replace(character, escaped)
-        return text
+        text = _replaced(text, self._short)
+        return _replaced(text, self._long) if self._any_long is not None and self._any_long.search(text) else text
 
     @cached_property
     def _short(self) -> Mapping[bytes, bytes]:
@@ -42,10 +38,13 @@ class Escapes:
         return {character: escaped for character, escaped in self.replaced.items() if len(character) == 1}
 
     @cached_property
-    def _long(self) -> re.Pattern[bytes] | None:
-        """Finds the others, which are rare: one search is three times as fast as looking for each of them."""
-        longer = self.replaced.keys() - self._short.keys()
-        return re.compile(b"|".join(map(re.escape, sorted(longer)))) if longer else None
+    def _long(self) -> Mapping[bytes, bytes]:
+        return {character: escaped for character, escaped in self.replaced.items() if len(character) > 1}
+
+    @cached_property
+    def _any_long(self) -> re.Pattern[bytes] | None:
+        """Finds any of these, which are rare: one search is three times as fast as looking for each of them."""
+        return re.compile(b"|".join(map(re.escape, self._long))) if self._long else None
 
     def whole(self, text: bytes) -> int:
         """Return how many bytes of a piece can be escaped without knowing the next piece.
@@ -54,6 +53,12 @@ class Escapes:
         (2, 5, 4)
         """
         return min((len(text) - _begun(text, character) for character in self.replaced), default=len(text))
+
+
+def _replaced(text: bytes, characters: Mapping[bytes, bytes]) -> bytes:
+    for character, escaped in characters.items():
+        text = text.replace(character, escaped)
+    return text
 
 
 def _begun(text: bytes, character: bytes) -> int:
