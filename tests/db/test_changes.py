@@ -153,6 +153,12 @@ def test_the_parts_of_a_relation_have_all_changed_records_once(source: Source) -
     assert source.read("issues", Window(START, END), parts=3) == whole
 
 
+def test_what_changed_is_looked_for_once(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = source.delta("issues")
+    monkeypatch.setattr(Reader, "count", None)
+    assert source.delta("issues") == expected
+
+
 def test_the_changed_rows_are_found_by_an_index_on_the_time_where_there_is_one(source: Source) -> None:
     source.conn.execute("CREATE TEMP SEQUENCE ids START 10000000")
     source.conn.execute(

@@ -59,6 +59,7 @@ class Reader:
         self._batch_rows = batch_rows
         self._batch_bytes = batch_bytes
         self._ahead = ahead
+        self._windowed = window is not None
         self._documents = Documents(
             session, _BUDGET_BATCHES * batch_bytes, parameters or {}, locations or Locations(), branches
         )
@@ -166,7 +167,9 @@ class Reader:
     def _many(self, relation: Relation, part: int, parts: int) -> Iterator[Chunk]:
         """Yield the records of a part of a relation of many; the last part has no limit."""
         node = Node(relation, self._statements, self._statements.by_key(relation))
-        total = self.count(relation.name) if parts > 1 or node.reordered else None
+        # Only parts need the number of what changed in a window: to find it costs as much as to find its keys.
+        counted = parts > 1 or (node.reordered and not self._windowed)
+        total = self.count(relation.name) if counted else None
         offset, end = ((total or 0) * number // parts for number in (part, part + 1))
         limit = None if part == parts - 1 else end - offset
         query, params = self._statements.page_keys(relation, self._root_values, offset=offset, limit=limit)
