@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from project_export.coders import exact, quick, spliced
-from project_export.coders.forms import Forms
+from project_export.coders.forms import LITERAL, Forms
 from project_export.coders.general import Noted, quick_yaml_hash, read_yaml_hash
 from project_export.sample.positions import Refs, file_position, image_position, text_position
 from project_export.trees.gitlab import position, quick_position
@@ -152,17 +152,20 @@ def test_an_odd_scalar_is_the_same_with_a_parser_and_without(value: str) -> None
     assert made is None or made == exact.write(read_yaml_hash(text))
 
 
+@pytest.mark.parametrize("kind", ["a{}", "'a{}'", '"a{}"', "1{}"])
 @pytest.mark.parametrize("line", ["  :old_path: {}\n", "  :line_range:\n    a: {}\n    b: x\n", "  :x: {}\n  :y: 1\n"])
-def test_a_form_that_was_seen_before_reads_what_a_parser_reads(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_form_that_was_seen_before_reads_what_a_parser_reads(
+    line: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     forms = Forms()
     monkeypatch.setattr(quick, "_FORMS", forms)
     text = POSITION + line + "  :new_line: {}\n"
     head = json_text(POSITION)[:-1]
     for number in range(3):
-        stored = json_text(text.format(f"a{number}", number))
+        stored = json_text(text.format(kind.format(number), number))
         assert forms.read(stored, head) is None
         quick.mapping(stored, head, 2)
-    stored = json_text(text.format("lib/a b.rb", 7))
+    stored = json_text(text.format(kind.format(77), 7))
     assert forms.read(stored, head) == quick.mapping(stored, head, 2) is not None
     for value in ODD:
         stored = json_text(text.format(value, value))
@@ -173,12 +176,12 @@ def test_a_form_that_was_seen_before_reads_what_a_parser_reads(line: str, monkey
 def test_forms_that_differ_each_time_are_not_kept() -> None:
     forms = Forms()
     for number in range(1000):
-        forms.learn(b"", b"", ((b"%d" % number, b"", None),), 0)
+        forms.learn(b"", b"", ((b"%d" % number, b"", LITERAL),), 0)
     assert not forms.known
     for number in range(1000):
         for _ in range(3):
-            forms.learn(b"", b"", ((b"%d" % number, b"", None),), 0)
-    assert forms.known == 16
+            forms.learn(b"", b"", ((b"%d" % number, b"", LITERAL),), 0)
+    assert forms.known == 64
 
 
 JSON_VALUES = st.recursive(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from project_export.coders.forms import SCALAR, STEP, Forms, Shape, text_json
+from project_export.coders.forms import LITERAL, SCALAR, STEP, Forms, Shape, text_json
 
 INDIFFERENT = b"!ruby/hash:ActiveSupport::HashWithIndifferentAccess"
 """The tag of a hash that treats symbols and strings alike."""
@@ -76,7 +76,7 @@ def written(found: Mapping[bytes, bytes]) -> bytes:
 def _mapping(rows: Sequence[_Row], at: int) -> tuple[dict[bytes, bytes], Shape, int]:
     """Return the mapping that starts with a row, its shape, and the index of the row after it."""
     found: dict[bytes, bytes] = {}
-    shape: list[tuple[bytes, bytes, Shape | None]] = []
+    shape: list[tuple[bytes, bytes, Shape | bytes]] = []
     indent = rows[at][0]
     symbols = rows[at][1][0] == _COLON
     while at < len(rows) and rows[at][0] == indent:
@@ -84,19 +84,19 @@ def _mapping(rows: Sequence[_Row], at: int) -> tuple[dict[bytes, bytes], Shape, 
         at += 1
         if other or name in found or (name[0] == _COLON) != symbols:
             raise _Unusual
-        inner: Shape | None = None
+        of: Shape | bytes = LITERAL
         if text:
-            found[name] = text_json(text)
+            found[name], of = text_json(text)
         elif literal:
             found[name] = literal
         elif at < len(rows) and len(rows[at][0]) == len(indent) + STEP:
-            nested, inner, at = _mapping(rows, at)
+            nested, of, at = _mapping(rows, at)
             found[name] = written(nested)
         elif tag:
             raise _Unusual
         else:
             found[name] = b"null"
-        shape.append((name, b" " + tag if tag else b"", inner))
+        shape.append((name, b" " + tag if tag else b"", of))
     return found, tuple(shape), at
 
 
