@@ -25,7 +25,7 @@ from project_export.sample.generate import SIZES, generate
 
 STATE = Path(__file__).resolve().parents[1] / ".state" / "bench"
 MAX_GENERATED = 2_000
-"""The most issues for which the generator is quick enough; a larger project multiplies one of a tenth of its size."""
+"""The most issues for which the generator is quick enough; a larger project multiplies one that has no more."""
 
 _PROJECTS = 2
 _SETTINGS = {"autovacuum": "off", "io_method": "sync", "max_wal_size": "8GB", "checkpoint_timeout": "1h"}
@@ -65,9 +65,10 @@ def worst(server: Server, issues: int) -> str:
     """Return the URI of the database of the worst shape with this many issues; make it if it does not exist."""
     if issues <= MAX_GENERATED:
         return kept(server, f"issues_{issues}", lambda uri: _generate(uri, issues))
-    tenth = issues // 10
-    kept(server, f"issues_{tenth}", lambda uri: _generate(uri, tenth))  # a copy of a copy would have its ids twice
-    return kept(server, f"issues_{issues}", lambda uri: multiply(uri, 10), template=f"issues_{tenth}")
+    copies = -(-issues // MAX_GENERATED)
+    base = issues // copies
+    worst(server, base)
+    return kept(server, f"issues_{issues}", lambda uri: multiply(uri, copies), template=f"issues_{base}")
 
 
 def kept(server: Server, name: str, fill: Callable[[str], None], template: str = "") -> str:
