@@ -29,10 +29,8 @@ _RUNS = 8
 
 _T = TypeVar("_T")
 
-_NOTHING: Mapping[Child, Mapping[Value, bytes]] = {}
-
-Made = tuple[list[Row], list[bytes]]
-"""Rows and their documents."""
+Made = tuple[list[Value], list[bytes]]
+"""The values of keys, and the documents of their rows."""
 
 
 Step = tuple[str, str | None]
@@ -88,25 +86,26 @@ class Documents:
         return Batch(self._budget)
 
     def of_keys(self, node: Node, keys: Sequence[tuple[bytes, ...]]) -> Made | None:
-        """Return the rows of these keys and their documents; None if they do not fit."""
+        """Return the documents of these keys; None if they do not fit."""
         batch = self.batch()
         self.batches.start(batch, self.made(batch, node, keys))
         return self.batches.finish(batch)
 
     def made(self, batch: Batch[Any], node: Node, keys: Sequence[tuple[bytes, ...]]) -> Making[Made]:
-        """Make the rows of these keys and their documents.
+        """Make the documents of these keys.
 
         Nested relations that join the keys do not wait for the rows.
         """
         batch.keys = node, keys
         early = {child: child.values_of_keys(keys) for child in node.children if child.joins_key}
-        rows, *found = yield [self._rows(node, keys), *(self._found(*one) for one in early.items())]
-        return rows, (yield from self._documents(node, rows, dict(zip(early, found, strict=True))))
+        found = yield [self._rows(node, keys), *(self._found(*one) for one in early.items())]
+        rows = found.pop(0)
+        return node.joins(rows), (yield from self._documents(node, rows, dict(zip(early, taken(found), strict=True))))
 
     def of_rows(self, node: Node, rows: Sequence[Row]) -> list[bytes] | None:
         """Return the documents of rows that have been read; None if what nests in them does not fit."""
         batch = self.batch()
-        self.batches.start(batch, self._documents(node, rows))
+        self.batches.start(batch, self._documents(node, list(rows)))
         return self.batches.finish(batch)
 
     def own(self, node: Node, rows: Sequence[Row]) -> list[bytes]:
@@ -168,23 +167,32 @@ class Documents:
             yield data
 
     def _documents(
-        self, node: Node, rows: Sequence[Row], early: Mapping[Child, Mapping[Value, bytes]] = _NOTHING
+        self, node: Node, rows: list[Row], early: dict[Child, Mapping[Value, bytes]] | None = None
     ) -> Making[list[bytes]]:
-        """Make the documents of rows, with their nested relations. early: what some of these add, if it is known."""
+        """Make the documents of rows, with their nested relations.
+
+        early: what some of these add, if it is known. It is emptied, like `rows`: a batch is kept once, not at each
+        level of its records.
+        """
         for repository in self._unknown(node, rows):
             self._known[repository] = yield Alone(partial(self._branches, repository))
         documents = self.own(node, rows)
         if not node.children:
+            rows.clear()
             return documents
         # The pieces are made relation by relation for all rows, then joined row by row: little Python runs per value.
         values = dict(zip(node.children, [child.values(rows) for child in node.children], strict=True))
-        late = [child for child in node.children if child not in early]
-        found = (yield [self._found(child, values[child]) for child in late]) if late else []
-        added = {**early, **dict(zip(late, found, strict=True))}
-        nested = [child.each(added[child], own) for child, own in values.items()]
-        opened = (document[:-1] for document in documents)
-        documents = [b"".join(row) for row in zip(opened, *nested, self.after(node, rows), strict=True)]
-        return [document.replace(b"{,", b"{", 1) for document in documents] if node.bare else documents
+        after = self.after(node, rows)
+        rows.clear()
+        added = early or {}
+        late = [child for child in node.children if child not in added]
+        if late:
+            found = yield [self._found(child, values[child]) for child in late]
+            added |= zip(late, taken(found), strict=True)
+        nested = [taken(child.each(added.pop(child), own)) for child, own in values.items()]
+        opened = (document[:-1] for document in taken(documents))
+        joined = [b"".join(row) for row in zip(opened, *nested, after, strict=True)]
+        return [document.replace(b"{,", b"{", 1) for document in taken(joined)] if node.bare else joined
 
     def _rows(self, node: Node, keys: Sequence[tuple[bytes, ...]]) -> Making[list[Row]]:
         """Make the rows of these keys."""
@@ -198,11 +206,14 @@ class Documents:
         for node in child.nodes:
             if missing:
                 nested = yield _asked(node, node.keys(missing))
-                documents = yield from self._documents(node, nested)
-                for value, document in zip(node.joins(nested), documents, strict=True):
+                joins = node.joins(nested)
+                for value, document in zip(joins, taken((yield from self._documents(node, nested))), strict=True):
                     found[value].append(document)
                 missing = [value for value in missing if value not in found]
-        added = {value: child.added(documents) for value, documents in found.items()}
+        added = {}
+        while found:
+            value, documents = found.popitem()
+            added[value] = child.added(documents)
         if child.varies:
             added |= {value: child.added([], value) for value in missing}
         return added
@@ -323,6 +334,13 @@ def _quickly(name: str, default: str | None, stored: bytes) -> bytes | None:
     if transform is None or transform.quick is None or default is not None:
         return None
     return transform.quick(stored) if transform.of_null or stored != b"null" else None
+
+
+def taken(items: list[_T]) -> Iterator[_T]:
+    """Yield the items of a list, which keeps none that was yielded."""
+    items.reverse()
+    while items:
+        yield items.pop()
 
 
 def split(items: Sequence[_T]) -> Iterator[Sequence[_T]]:

@@ -296,10 +296,10 @@ class KeyWindows:
 
     def _ordered(self, window: _Window, positions: Sequence[int], made: Made) -> list[bytes]:
         """Return the documents in the order of the positions."""
-        node, (rows, documents) = self._node, made
-        found: Mapping[Value, bytes] = dict(zip(node.joins(rows), documents, strict=True))
-        if not len(positions) == len(rows) == len(found):
-            raise node.refused(len(positions), len(rows))
+        values, documents = made
+        found: Mapping[Value, bytes] = dict(zip(values, documents, strict=True))
+        if not len(positions) == len(values) == len(found):
+            raise self._node.refused(len(positions), len(values))
         return [found[window.values[position]] for position in positions]
 
 
