@@ -20,7 +20,7 @@ def read(uri: str, every: int, relation: str = "issues") -> Iterator[bytes]:
 
 
 def read_split(uri: str, every: int, relation: str = "issues") -> Iterator[bytes]:
-    """Yield the records part by part, each with its own reader."""
+    """Yield the records part by part, as a worker reads them that takes one part after the other."""
     return _read(uri, every, relation, SPLIT)
 
 
@@ -31,9 +31,7 @@ def _read(uri: str, every: int, relation: str, parts: int) -> Iterator[bytes]:
     tree = load("gitlab")
     with Session(lambda: psycopg.connect(uri), "bench", Limits()) as session:
         bound = bind(tree, session.catalogue(tables(tree)))
+        reader = Reader(session, bound, PROJECT_ID, batch_rows=settings.batch_rows, batch_bytes=settings.batch_bytes)
         for part in range(parts):
-            reader = Reader(
-                session, bound, PROJECT_ID, batch_rows=settings.batch_rows, batch_bytes=settings.batch_bytes
-            )
-            for chunk in reader.read(relation, part, parts):
+            for chunk in reader.again().read(relation, part, parts):
                 yield chunk.data

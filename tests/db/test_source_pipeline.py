@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from project_export.errors import ProjectExportError, SourceBusy, SourceRefused
 from project_export.source import Limits, Reader, Session
 from project_export.source.batches import Asked, Batch, Batches, Making
 from project_export.tree import bind, load, tables
+from tests.bouncer import bouncing
 from tests.runs import backends, terminate, wait_until
 
 TREE = load("gitlab")
@@ -118,3 +121,65 @@ def test_a_connection_that_is_lost_while_batches_are_on_their_way_may_be_retried
     with pytest.raises(SourceBusy, match=r"^piped, issues"):
         list(chunks)
     assert session.lost
+
+
+def prepared(session: Session) -> list[str]:
+    query = "SELECT coalesce(array_agg(statement), '{}') FROM pg_prepared_statements"
+    found: list[str] = session.one(query)[0]
+    return found
+
+
+def test_a_statement_that_is_sent_again_is_prepared_once_for_each_type_of_its_values(session: Session) -> None:
+    numbers = [3, 20, 0, 9, 70_000, 70_001, 70_002]
+    for number in numbers:
+        asked = series(number)
+        session.pipeline.send(asked.query, asked.params, prepared=True)
+    found = [sum(len(some) for some in session.pipeline.rows()) for _ in numbers]
+    assert found == numbers
+    session.pipeline.close()
+    assert prepared(session) == ["SELECT 7 % 4, $1::text FROM generate_series(1, $2)"] * 2
+
+
+def test_a_statement_that_could_not_be_prepared_is_prepared_when_it_is_sent_again(session: Session) -> None:
+    pipeline, asked = session.pipeline, series(5)
+    pipeline.send(asked.query, asked.params, prepared=True)
+    assert sum(len(some) for some in pipeline.rows()) == 5
+    pipeline.close()
+    session.mark()
+    pipeline.send(b"SELECT 1 / 0", {})
+    for _ in range(2):
+        pipeline.send(asked.query, asked.params, prepared=True)
+    with pytest.raises(SourceRefused, match="division"), session.piped("divide"):
+        list(pipeline.rows())
+    pipeline.close()
+    session.back()
+    assert prepared(session) == []
+    for _ in range(3):
+        pipeline.send(asked.query, asked.params, prepared=True)
+    assert [sum(len(some) for some in pipeline.rows()) for _ in range(3)] == [5] * 3
+    pipeline.close()
+    assert len(prepared(session)) == 1
+
+
+def test_only_statements_that_an_index_serves_are_prepared(generated_copy: str) -> None:
+    with psycopg.connect(generated_copy) as conn:
+        query = "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = 'notes'::regclass AND NOT indisunique"
+        for (name,) in conn.execute(query).fetchall():
+            conn.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(name)))
+    with Session(lambda: psycopg.connect(generated_copy), "piped", Limits()) as session:
+        reader = Reader(session, bind(TREE, session.catalogue(tables(TREE))), 1, batch_rows=1)
+        assert sum(chunk.records for chunk in reader.read("issues")) == reader.count("issues") > 3
+        kept = " ".join(prepared(session))
+    assert ' FROM "issues"' in kept
+    assert ' FROM "label_links"' in kept
+    assert ' FROM "notes"' not in kept
+
+
+def test_nothing_is_prepared_through_a_pooler(generated: str, tmp_path: Path) -> None:
+    with (
+        bouncing(generated, tmp_path / "pooler") as dsn,
+        Session(lambda: psycopg.connect(dsn), "piped", Limits()) as session,
+    ):
+        reader = Reader(session, bind(TREE, session.catalogue(tables(TREE))), 1, batch_rows=1)
+        assert sum(chunk.records for chunk in reader.read("issues")) == reader.count("issues") > 3
+        assert prepared(session) == []

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 from project_export.external import Locations
 from project_export.repositories import Git
 from project_export.settings import GIT_SECONDS, MissingFiles
-from project_export.source import Chunk, Session, Tables, Temporary, Window
+from project_export.source import Chunk, Reader, Session, Tables, Temporary, Window
 from project_export.source.documents import ReadBranches
 from project_export.tree import BoundTree
 
@@ -64,6 +65,22 @@ class Project:
     batch_bytes: int = 3 << 20
     window: Window | None = None
     temporary: Temporary = field(default_factory=Temporary)
+
+    @cached_property
+    def reader(self) -> Reader:
+        """What reads its records; a producer reads with `again`. Raises ProjectNotFound, SourceRefused, SourceBusy."""
+        return Reader(
+            self.session,
+            self.bound,
+            self.project_id,
+            batch_rows=self.batch_rows,
+            batch_bytes=self.batch_bytes,
+            temporary=self.temporary,
+            parameters=self.parameters,
+            locations=self.locations,
+            branches=self.branches,
+            window=self.window,
+        )
 
 
 class Producer(Protocol):

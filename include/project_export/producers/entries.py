@@ -11,7 +11,6 @@ from typing import Any
 from project_export.coders import exact
 from project_export.errors import SourceBusy, SourceRefused
 from project_export.producers.base import Estimate, Project
-from project_export.source import Reader
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -44,16 +43,7 @@ class Entries:
     def __init__(self, project: Project, relation: str) -> None:
         content = project.bound.relation(relation).content
         assert content is not None, "the tree gives every relation of this kind a content"
-        self._reader = Reader(
-            project.session,
-            project.bound,
-            project.project_id,
-            batch_rows=project.batch_rows,
-            batch_bytes=project.batch_bytes,
-            window=project.window,
-            temporary=project.temporary,
-            ahead=False,  # files are read meanwhile, which can take hours
-        )
+        self._reader = project.reader.again(ahead=False)  # files are read meanwhile, which can take hours
         self._relation = relation
         self._content = content
 

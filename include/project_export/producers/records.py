@@ -22,7 +22,7 @@ class Records:
 
     def estimates(self, project: Project, relations: Sequence[str]) -> Mapping[str, Estimate]:
         """Count each relation's top-level records, and estimate their bytes from the statistics of the database."""
-        reader = _reader(project)
+        reader = project.reader
         sizes = Sizes(project.session, project.bound)
         return {name: _estimate(project, reader, sizes, name) for name in relations}
 
@@ -38,7 +38,7 @@ class RecordsProducer:
     def __init__(self, project: Project, relation: str, part: int, parts: int) -> None:
         self._relation, self._part, self._parts = relation, part, parts
         self._git, self._locations = project.git, project.locations
-        self._reader = _reader(project)
+        self._reader = project.reader.again()
         # Remarks and omissions of the whole relation are reported once, with its first part.
         self._known = (project.bound, project.tables) if part == 0 else ()
 
@@ -67,21 +67,6 @@ class RecordsProducer:
     def files(self) -> Sequence[Mapping[str, Any]]:
         """See `Producer.files`."""
         return ()
-
-
-def _reader(project: Project) -> Reader:
-    return Reader(
-        project.session,
-        project.bound,
-        project.project_id,
-        batch_rows=project.batch_rows,
-        batch_bytes=project.batch_bytes,
-        temporary=project.temporary,
-        parameters=project.parameters,
-        locations=project.locations,
-        branches=project.branches,
-        window=project.window,
-    )
 
 
 def _estimate(project: Project, reader: Reader, sizes: Sizes, name: str) -> Estimate:

@@ -30,12 +30,16 @@ Row = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class Asked:
-    """A statement whose rows are needed. what: for error messages. counted: whether its rows are records."""
+    """A statement whose rows are needed.
+
+    what: for error messages. counted: whether its rows are records. prepared: see `Pipeline.send`.
+    """
 
     query: bytes
     params: Mapping[str, Any]
     what: str
     counted: bool = True
+    prepared: bool = False
 
 
 @dataclass(frozen=True)
@@ -203,7 +207,7 @@ class Batches:
             self._alone.append((step, wanted))
         elif isinstance(wanted, Asked):
             with self._session.piped(wanted.what) as pipeline:
-                pipeline.send(wanted.query, wanted.params)
+                pipeline.send(wanted.query, wanted.params, prepared=wanted.prepared)
             self._waiting.append((step, wanted))
         else:
             self._gather(step, wanted)

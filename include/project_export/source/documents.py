@@ -351,4 +351,4 @@ def split(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
 
 
 def _asked(node: Node, keys: Sequence[tuple[bytes, ...]]) -> Asked:
-    return Asked(node.select.query, node.select.bind(keys), node.described)
+    return Asked(node.select.query, node.select.bind(keys), node.described, prepared=node.select.prepared)

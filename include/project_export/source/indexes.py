@@ -8,7 +8,7 @@ condition (column IS NOT NULL); other partial indexes are reported, but not reli
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -67,14 +67,40 @@ class Join:
         return f"{what}: {self.index}" + (f", but without {', '.join(self.missing)}" if self.missing else "")
 
 
+class Indexes:
+    """The indexes of these tables, as the session's search path finds them."""
+
+    def __init__(self, session: Session, tables: Iterable[str]) -> None:
+        self._found: dict[str, list[Index]] = {}
+        query = _INDEXES.format(tables=sql.Placeholder("tables"))
+        for page in session.pages(query, {"tables": sorted(tables)}, lambda: 1000):
+            for table, name, condition, columns in page:
+                self._found.setdefault(table, []).append(Index(name, tuple(columns), condition))
+
+    def join(self, path: str, table: str, columns: tuple[str, ...], fixed: frozenset[str]) -> Join:
+        """Return a join by these columns with its index. fixed: columns that are also compared with one value."""
+        best: tuple[str | None, tuple[str, ...]] = (None, columns)
+        partial = []
+        for index in self._found.get(table, ()):
+            missing = tuple(column for column in columns if column not in _leading(index, {*columns, *fixed}))
+            if len(missing) == len(columns):
+                continue
+            if index.condition and not _follows(index.condition, columns):
+                partial.append(f"{index.name} WHERE {index.condition}")
+            elif best[0] is None or len(missing) < len(best[1]):
+                best = (index.name, missing)
+        return Join(path, table, columns, *best, tuple(partial))
+
+    def serve(self, relation: Relation, columns: tuple[str, ...]) -> bool:
+        """Return whether an index serves all of these columns where a relation's table rows are found by them."""
+        found = self.join(relation.name, relation.table, columns, _fixed(relation.where))
+        return found.index is not None and not found.missing
+
+
 def joins(session: Session, bound: BoundTree) -> list[Join]:
     """Return every join and lookup of the tree with its index, in the tree's order."""
-    found: dict[str, list[Index]] = {}
-    query = _INDEXES.format(tables=sql.Placeholder("tables"))
-    for page in session.pages(query, {"tables": sorted(bound.catalogue)}, lambda: 1000):
-        for table, name, condition, columns in page:
-            found.setdefault(table, []).append(Index(name, tuple(columns), condition))
-    return [_join(path, table, columns, also, found) for path, table, columns, also in _ways(bound)]
+    indexes = Indexes(session, bound.catalogue)
+    return [indexes.join(*way) for way in _ways(bound)]
 
 
 def _ways(bound: BoundTree) -> Iterator[tuple[str, str, tuple[str, ...], frozenset[str]]]:
@@ -114,22 +140,6 @@ def _of_source(source: Source) -> Iterator[Beside]:
         yield source.row
         if source.value is not None:
             yield from _of_source(source.value)
-
-
-def _join(
-    path: str, table: str, columns: tuple[str, ...], also: frozenset[str], indexes: Mapping[str, Sequence[Index]]
-) -> Join:
-    best: tuple[str | None, tuple[str, ...]] = (None, columns)
-    partial = []
-    for index in indexes.get(table, ()):
-        missing = tuple(column for column in columns if column not in _leading(index, {*columns, *also}))
-        if len(missing) == len(columns):
-            continue
-        if index.condition and not _follows(index.condition, columns):
-            partial.append(f"{index.name} WHERE {index.condition}")
-        elif best[0] is None or len(missing) < len(best[1]):
-            best = (index.name, missing)
-    return Join(path, table, columns, *best, tuple(partial))
 
 
 def _leading(index: Index, compared: set[str]) -> tuple[str, ...]:

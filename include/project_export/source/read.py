@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from copy import copy
+from functools import partial
 from typing import Any
 
 from project_export.errors import ProjectNotFound, SourceRefused
@@ -12,6 +14,7 @@ from project_export.external import Locations
 from project_export.source.changes import Window
 from project_export.source.documents import Documents, ReadBranches
 from project_export.source.encodings import known
+from project_export.source.indexes import Indexes
 from project_export.source.key_windows import KeyWindows
 from project_export.source.lines import Chunk, Writer, cut
 from project_export.source.node import Node
@@ -28,14 +31,13 @@ _BUDGET_BATCHES = 2  # times the size that a batch aims at; a batch that becomes
 
 
 class Reader:
-    """Reads one project through one session.
+    """Reads one project through one session, whose transaction must last as long.
 
     batch_rows: top-level records in a batch at most. batch_bytes: the size at which a batch aims.
     parameters: values of the request's parameters, by name; None: the source's values stay.
     locations: where values outside the database are; those in other places are left out and counted.
-    branches: returns those of a repository. window: only what changed in it is read, of the relations that it limits.
+    window: only what changed in it is read, of the relations that it limits.
     branches: returns those of a repository. temporary: where records wait that are read before their turn.
-    ahead: whether records may be read before the last ones are taken, which keeps the session busy meanwhile.
     Raises ProjectNotFound if the root's table has no row with this id.
     """
 
@@ -52,24 +54,24 @@ class Reader:
         branches: ReadBranches = lambda _: None,
         window: Window | None = None,
         temporary: Temporary | None = None,
-        ahead: bool = True,
     ) -> None:
         self._session = session
         self._bound = bound
         self._batch_rows = batch_rows
         self._batch_bytes = batch_bytes
-        self._ahead = ahead
+        self._ahead = True
         self._windowed = window is not None
-        self._documents = Documents(
-            session, _BUDGET_BATCHES * batch_bytes, parameters or {}, locations or Locations(), branches
-        )
         self._temporary = temporary or Temporary()
-        self._slices = Slices(session, self._documents, self._temporary)
+        self._new_documents = partial(
+            Documents, session, _BUDGET_BATCHES * batch_bytes, parameters or {}, locations or Locations(), branches
+        )
+        self._begin()
         self._writer = Writer(bound.tree.format.escapes)
         root = bound.tree.root
         zoned = session.zone != "UTC"
         of_others = dict.fromkeys(ref for relation in bound.tree.tops for ref in root_refs(relation))
         spaces = known(SPACES, session.encoding)
+        indexes = None if session.pooled else Indexes(session, bound.catalogue)  # a pooler would keep what is prepared
         first = Statements(bound.catalogue, root, zoned=zoned, locations=locations, spaces=spaces)
         select = first.by_key(_linked(root, bound.tree.tops[1:]), list(of_others))
         self._root = Node(root, first, select)
@@ -87,7 +89,23 @@ class Reader:
             locations=locations,
             spaces=spaces,
             window=window,
+            indexes=indexes,
         )
+        self._nodes: dict[str, Node] = {}
+
+    def again(self, *, ahead: bool = True) -> Reader:
+        """Return a reader of the same project with counts of its own, without reading the project again.
+
+        ahead: whether records may be read before the last ones are taken, which keeps the session busy meanwhile.
+        """
+        reader = copy(self)
+        reader._ahead = ahead
+        reader._begin()
+        return reader
+
+    def _begin(self) -> None:
+        self._documents = self._new_documents()
+        self._slices = Slices(self._session, self._documents, self._temporary)
 
     @property
     def root_values(self) -> Mapping[str, bytes | None]:
@@ -151,7 +169,7 @@ class Reader:
             if parent is None:
                 yield Chunk(b"null", 0)
             else:
-                yield from self._one(Node(relation, self._statements, self._statements.children(relation)), parent)
+                yield from self._one(self._node(relation), parent)
         elif parent is not None:
             yield from self._many(relation, part, parts)
 
@@ -166,7 +184,7 @@ class Reader:
 
     def _many(self, relation: Relation, part: int, parts: int) -> Iterator[Chunk]:
         """Yield the records of a part of a relation of many; the last part has no limit."""
-        node = Node(relation, self._statements, self._statements.by_key(relation))
+        node = self._node(relation)
         # Only parts need the number of what changed in a window: to find it costs as much as to find its keys.
         counted = parts > 1 or (node.reordered and not self._windowed)
         total = self.count(relation.name) if counted else None
@@ -192,6 +210,14 @@ class Reader:
             ) as windows,
         ):
             yield from windows.chunks()
+
+    def _node(self, relation: Relation) -> Node:
+        """Return a top-level relation with its statements, which are made once for all parts."""
+        node = self._nodes.get(relation.name)
+        if node is None:
+            select = self._statements.children(relation) if relation.one else self._statements.by_key(relation)
+            node = self._nodes[relation.name] = Node(relation, self._statements, select)
+        return node
 
     def _parent(self, relation: Relation) -> tuple[bytes, ...] | None:
         """Return the root's values on which a relation joins; None if one is NULL: then it has no records."""

@@ -67,7 +67,7 @@ class Session:
 
     connect: opens the connection. name: what pg_stat_activity shows. snapshot: the id of an exported snapshot to read.
     zone: of the times that are read. policies: whether row policies may hide rows; else they are an error.
-    encoding: the database's, by PostgreSQL's name.
+    encoding: the database's, by PostgreSQL's name. pooled: whether a pooler answers for the server.
     Raises SourceBusy if there is no connection, and SnapshotMissing if nobody holds the snapshot any more.
     """
 
@@ -85,6 +85,7 @@ class Session:
         self.snapshot = snapshot
         self.zone = zone
         self.encoding = ""
+        self.pooled = False
         self._connect = connect
         self._limits = limits
         self._policies = policies
@@ -126,6 +127,7 @@ class Session:
                 raise SnapshotMissing(f"{message}. All relations need a new one.") from error
         # Without a snapshot to import, this query takes one.
         _, self.encoding = self.one(f"SELECT {libpq.TEMPORARY_LAST}, pg_catalog.current_setting('server_encoding')")
+        self.pooled = libpq.pooled(connection)
 
     def _settings(self) -> Iterator[sql.Composed]:
         limits, version = self._limits, self._connection.info.server_version

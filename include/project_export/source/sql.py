@@ -17,6 +17,7 @@ from psycopg import sql
 
 from project_export.external import Locations
 from project_export.source.changes import Changes, Window
+from project_export.source.indexes import Indexes
 from project_export.source.names import Params, column, comma, directed, every, named, ordered
 from project_export.source.references import References, Scope
 from project_export.source.values import SPACES, Due, Note, Values
@@ -41,6 +42,8 @@ class Select:
     before the slice it has the number of bytes from there to the record's end.
     join, links: the columns or derived names of these values. transforms: see `Due`.
     noted: what is counted, after the path of the relation.
+    prepared: whether it may be prepared: an index finds its table rows, so a plan for unknown keys is as good as one
+    for these, and saves making one for each batch.
     """
 
     query: bytes
@@ -50,6 +53,7 @@ class Select:
     links: tuple[str, ...]
     transforms: tuple[Due, ...]
     noted: tuple[Note, ...]
+    prepared: bool
 
     @property
     def join_width(self) -> int:
@@ -72,6 +76,7 @@ class Statements:
 
     root: the tree's. values: the root's values to which other relations refer, by the root's own references to them.
     zoned, locations, spaces: see `types.formed` and `Values`. window: only what changed in it is found; None: all rows.
+    indexes: of the tables; None: no statement may be prepared.
     """
 
     def __init__(
@@ -84,8 +89,10 @@ class Statements:
         locations: Locations | None = None,
         spaces: str = SPACES,
         window: Window | None = None,
+        indexes: Indexes | None = None,
     ) -> None:
         self._catalogue = catalogue
+        self._indexes = indexes
         self._root = root
         self._references = References(catalogue, root, values or {}, zoned=zoned)
         self._values = Values(self._references, locations=locations or Locations(), spaces=spaces)
@@ -188,6 +195,7 @@ class Statements:
             links=(*relation.links, *map(str, refs)),
             transforms=record.transforms,
             noted=record.noted,
+            prepared=self._indexes is not None and self._indexes.serve(relation, join),
         )
 
     def _fulfilled(
