@@ -172,8 +172,9 @@ class Batches:
         with self._session.piped(asked.what) as pipeline:
             for some in pipeline.rows():  # to the end in any case
                 if asked.counted and not batch.done:
-                    sizes = [len(row[-1]) for row in some]
-                    batch.budget -= sum(sizes) if max(sizes) <= LONGEST else math.inf
+                    size = sum([len(row[-1]) for row in some])
+                    cut = size > LONGEST and max(len(row[-1]) for row in some) > LONGEST
+                    batch.budget -= math.inf if cut else size
                 if batch.budget < 0:
                     self._drop(batch)
                 if not batch.done:

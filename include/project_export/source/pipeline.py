@@ -139,6 +139,8 @@ class Pipeline:
                 raise psycopg.errors.error_from_result(result)
 
     def _fetch(self) -> pq.abc.PGresult | None:
+        if not self._pgconn.is_busy():  # psycopg would look whether it has to wait, which takes longer than all else
+            return self._pgconn.get_result()
         result: pq.abc.PGresult | None = self._connection.wait(generators.fetch(self._pgconn))
         return result
 
