@@ -172,9 +172,9 @@ class Batches:
         with self._session.piped(asked.what) as pipeline:
             for some in pipeline.rows():  # to the end in any case
                 if asked.counted and not batch.done:
-                    size = sum([len(row[-1]) for row in some])
-                    cut = size > LONGEST and max(len(row[-1]) for row in some) > LONGEST
-                    batch.budget -= math.inf if cut else size
+                    sizes = [len(row[-1]) for row in some]
+                    size = sum(sizes)
+                    batch.budget -= math.inf if size > LONGEST < max(sizes) else size
                 if batch.budget < 0:
                     self._drop(batch)
                 if not batch.done:
