@@ -12,7 +12,7 @@ import pytest
 
 from project_export.producers.branches import RepositoryBranches
 from project_export.source import Limits, Reader, Session
-from project_export.source.documents import ReadBranches
+from project_export.source.own import ReadBranches
 from project_export.tree import bind, load, tables
 
 TREE = """

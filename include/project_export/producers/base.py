@@ -11,7 +11,7 @@ from project_export.external import Locations
 from project_export.repositories import Git
 from project_export.settings import GIT_SECONDS, MissingFiles
 from project_export.source import Chunk, Reader, Session, Tables, Temporary, Window
-from project_export.source.documents import ReadBranches
+from project_export.source.own import ReadBranches
 from project_export.tree import BoundTree
 
 

@@ -18,9 +18,9 @@ from typing import BinaryIO
 
 from project_export.coders import exact
 from project_export.source.batches import Row
-from project_export.source.documents import Documents
 from project_export.source.members import Members
 from project_export.source.node import Node
+from project_export.source.own import Own
 from project_export.source.sql import LONGEST
 from project_export.source.temporary import Temporary
 from project_export.source.values import BLANK, ELSEWHERE, SPACES
@@ -37,13 +37,13 @@ Texts = Callable[[], Iterator[bytes]]
 class Changed:
     """Changes the document of one row. row: without the record. temporary: where a large text is held."""
 
-    def __init__(self, documents: Documents, node: Node, row: Row, temporary: Temporary) -> None:
-        self._documents = documents
+    def __init__(self, own: Own, node: Node, row: Row, temporary: Temporary) -> None:
+        self._own = own
         self._node = node
         self._row = row
         self._temporary = temporary
-        self._steps = documents.steps(node, row)
-        self._given = documents.given(node.parameters)
+        self._steps = own.steps(node, row)
+        self._given = own.given(node.parameters)
         self._wanted = {*self._steps, *self._given}
         self._members = Members(self._wanted)
         self._begun = bytearray()
@@ -102,11 +102,11 @@ class Changed:
         path = f"{self._node.path}.{key}"
         outside = ELSEWHERE in self._transforms(key) <= {ELSEWHERE, _DECODED, BLANK}
         value = exact.read(stored.decode()) if outside else {}
-        if outside and (value["size"] or 0) > LONGEST and self._documents.found(path, **value):
-            pieces = partial(self._documents.pieces, piece=_PIECE, **value)
+        if outside and (value["size"] or 0) > LONGEST and self._own.found(path, **value):
+            pieces = partial(self._own.pieces, piece=_PIECE, **value)
             yield from self._text(key, pieces, escaped=False)
         else:
-            yield self._documents.changed(self._node, self._row, key, self._steps[key], stored)
+            yield self._own.changed(self._node, self._row, key, self._steps[key], stored)
 
     def _text(self, key: str, texts: Texts, *, escaped: bool) -> Iterator[bytes]:
         """Yield the JSON text of a large text, changed. escaped: whether its bytes are those of a JSON string."""

@@ -1,30 +1,22 @@
 """Table rows → documents (the JSON texts of records): one flat statement per relation, spliced in the client.
 
 One statement per batch of parents reads all rows of a nested relation under them. Each row is a finished JSON text,
-which goes into its parent's text by the value that joins them. Of a record that needs a transform, only that value is
-parsed. A record that several parents share, like an author, is read once per batch.
+which goes into its parent's text by the value that joins them. A record that several parents share, like an author, is
+read once per batch.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
-from itertools import groupby
-from operator import itemgetter
-from typing import Any, Protocol, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
-from project_export.coders import exact, spliced
-from project_export.errors import SourceRefused
 from project_export.external import Locations
-from project_export.source.batches import Alone, Asked, Batch, Batches, Making, Row
+from project_export.source.batches import Asked, Batch, Batches, Making, Row
 from project_export.source.node import Child, Node, Value
+from project_export.source.own import Own, ReadBranches
 from project_export.source.session import Session
-from project_export.source.values import BLANK, ELSEWHERE, HEAD, LOST, SPACES, TIP, Due
-from project_export.tree import Key
-from project_export.tree.transforms import TRANSFORMS, Noted
 
-CUT = "a value that is stored outside the database is cut short there"
 _RUNS = 8
 
 _T = TypeVar("_T")
@@ -33,43 +25,20 @@ Made = tuple[list[Value], list[bytes]]
 """The values of keys, and the documents of their rows."""
 
 
-Step = tuple[str, str | None]
-"""A transform, and the JSON text that replaces a null after it."""
-
-
-class Branches(Protocol):
-    """The branches of a repository at one moment. default: None if it has none. tips: their last commits, by name."""
-
-    @property
-    def default(self) -> str | None:
-        """The default branch."""
-
-    @property
-    def tips(self) -> Mapping[str, str]:
-        """The last commit of each branch."""
-
-
-ReadBranches = Callable[[str], Branches | None]
-"""Returns the branches of the repository of a relation; None if nothing says where it is."""
-
-
 class Documents:
     """Makes the documents of table rows, as long as they fit into memory with all that nests in them.
 
     budget: the bytes that they may take. parameters: values of the request's parameters, by name.
     locations: where values outside the database are; those in other places are left out and counted.
-    branches: returns those of a repository.
+    branches: returns those of a repository. own: makes what a row's document has of the row itself.
     """
 
     def __init__(
         self, session: Session, budget: int, parameters: Mapping[str, Any], locations: Locations, branches: ReadBranches
     ) -> None:
         self.batches = Batches(session)
+        self.own = Own(self.batches, parameters, locations, branches)
         self._budget = budget
-        self._parameters = parameters
-        self._locations = locations
-        self._branches = branches
-        self._known: dict[str, Branches | None] = {}
 
     @property
     def oddities(self) -> Counter[str]:
@@ -108,64 +77,6 @@ class Documents:
         self.batches.start(batch, self._documents(node, list(rows)))
         return self.batches.finish(batch)
 
-    def own(self, node: Node, rows: Sequence[Row]) -> list[bytes]:
-        """Return the documents of rows without nested relations, transformed."""
-        documents = [row[-1] for row in rows]
-        if node.select.flagged:
-            at = node.flags_at
-            documents = [row[-1] if not row[at] else self._looked_at(node, row) for row in rows]
-        return self._replaced(node.parameters, documents)
-
-    def after(self, node: Node, rows: Sequence[Row]) -> list[bytes]:
-        """Return the part of each row's document that comes after the nested relations."""
-        if not node.last:
-            return [b"}"] * len(rows)
-        texts = [row[-2] for row in rows]
-        if node.due_after:
-            texts = [
-                self._transformed_in(node, row, text, node.due_after) for row, text in zip(rows, texts, strict=True)
-            ]
-        return [b"," + text[1:] for text in self._replaced(node.parameters_after, texts)]
-
-    def steps(self, node: Node, row: Row) -> dict[str, list[Step]]:
-        """Return by key what has to be done to the values of a row, in order; count what its flags say.
-
-        Of keys that come after nested relations, nothing.
-        """
-        found: dict[str, list[Step]] = {}
-        if node.select.flagged:
-            self._look(node, row)
-            for bit, key, transform, default in node.due:
-                if row[node.flags_at] & bit:
-                    found.setdefault(key, []).append((transform, default))
-        return found
-
-    def changed(self, node: Node, row: Row, key: str, steps: Sequence[Step], stored: bytes) -> bytes:
-        """Return the JSON text that these steps make of the value of a key. Raises SourceRefused."""
-        try:
-            return self._made(f"{node.path}.{key}", steps, stored)
-        except (ValueError, TypeError, RecursionError) as error:
-            where = f"{node.path}.{key} of the row with {node.row_described(row)}"
-            raise SourceRefused(f"{where}: {error}. Repair the row, or remove the key from the tree.") from error
-
-    def found(self, path: str, location: str, file: str | None, offset: int | None, size: int | None) -> bool:
-        """Return whether a value that is stored outside the database is there; count it if it is cut short."""
-        if file is None or offset is None or size is None or offset < 0:
-            return False
-        if self._locations.read(location, file, offset, 1) is None:
-            return False
-        if not self._locations.read(location, file, offset + size - 1, 1):
-            self._count(f"{path}: {CUT}", lost=True)
-        return True
-
-    def pieces(self, location: str, file: str, offset: int, size: int, *, piece: int) -> Iterator[bytes]:
-        """Yield such a value in pieces of `piece` bytes."""
-        for at in range(offset, offset + size, piece):
-            data = self._locations.read(location, file, at, min(piece, offset + size - at))
-            if not data:
-                return
-            yield data
-
     def _documents(
         self, node: Node, rows: list[Row], early: dict[Child, Mapping[Value, bytes]] | None = None
     ) -> Making[list[bytes]]:
@@ -174,15 +85,14 @@ class Documents:
         early: what some of these add, if it is known. It is emptied, like `rows`: a batch is kept once, not at each
         level of its records.
         """
-        for repository in self._unknown(node, rows):
-            self._known[repository] = yield Alone(partial(self._branches, repository))
-        documents = self.own(node, rows)
+        yield from self.own.look_up(node, rows)
+        documents = self.own.documents(node, rows)
         if not node.children:
             rows.clear()
             return documents
         # The pieces are made relation by relation for all rows, then joined row by row: little Python runs per value.
         values = dict(zip(node.children, [child.values(rows) for child in node.children], strict=True))
-        after = self.after(node, rows)
+        after = self.own.after(node, rows)
         rows.clear()
         added = early or {}
         late = [child for child in node.children if child not in added]
@@ -217,123 +127,6 @@ class Documents:
         if child.varies:
             added |= {value: child.added([], value) for value in missing}
         return added
-
-    def _looked_at(self, node: Node, row: Row) -> bytes:
-        """Return a row's document as its flags demand: values transformed, codes without a name counted."""
-        self._look(node, row)
-        return self._transformed_in(node, row, row[-1], node.due)
-
-    def _look(self, node: Node, row: Row) -> None:
-        flags = row[node.flags_at]
-        for bit, note, lost in node.select.noted:
-            if flags & bit:
-                self._count(f"{node.path}.{note}", lost=lost)
-
-    def _transformed_in(self, node: Node, row: Row, text: bytes, dues: Sequence[Due]) -> bytes:
-        """Return a JSON text of a row with the transforms done that its flags demand."""
-        flags = row[node.flags_at]
-        for key, steps in groupby([due for due in dues if flags & due[0]], itemgetter(1)):
-            try:
-                start, end = spliced.found(text, key)
-            except ValueError as error:
-                raise SourceRefused(f"{node.path}.{key} of the row with {node.row_described(row)}: {error}") from error
-            made = self.changed(node, row, key, [due[2:] for due in steps], text[start:end])
-            text = b"".join((text[:start], made, text[end:]))
-        return text
-
-    def _made(self, path: str, steps: Sequence[tuple[str, str | None]], stored: bytes) -> bytes:
-        """Return what transforms make of a value, one after the other, each with its default; both as JSON texts."""
-        if len(steps) == 1 and (made := _quickly(*steps[0], stored)) is not None:
-            return made
-        value = exact.read(stored.decode())
-        for transform, default in steps:
-            if transform == ELSEWHERE:
-                value = self._fetched(path, **value)
-            elif transform.startswith((TIP, HEAD)):
-                value = self._from_git(path, transform, value)
-            elif transform == BLANK:
-                value = None if isinstance(value, str) and not value.strip(SPACES) else value
-            elif transform in TRANSFORMS and (value is not None or TRANSFORMS[transform].of_null):
-                value = self._transformed(path, transform, value)
-            if value is None and default is not None:
-                value = exact.read(default)
-        if isinstance(value, (dict, list)):
-            return exact.write([value])[1:-1]  # no deeper than JSON can be written of the whole record
-        return exact.write(value)
-
-    def _transformed(self, path: str, transform: str, value: Any) -> Any:
-        """Return what a transform makes of a value; count its note."""
-        made = TRANSFORMS[transform].function(value)
-        if not isinstance(made, Noted):
-            return made
-        self._count(f"{path}: {made.note}", lost=made.lost)
-        return made.value
-
-    def _count(self, note: str, *, lost: bool) -> None:
-        batch = self.batches.current
-        (batch.omissions if lost else batch.oddities)[note] += 1
-
-    def _fetched(self, path: str, location: str, file: str | None, offset: int | None, size: int | None) -> str | None:
-        """Return a value that is stored outside the database. Of one that is cut short, return what there is; count it.
-
-        GitLab does the same (merge_request_diff_file.rb#utf8_diff): it logs the error, and the text is empty.
-        """
-        data = None
-        if file is not None and offset is not None and size is not None and offset >= 0 <= size:
-            data = self._locations.read(location, file, offset, size)
-        if data is None:
-            self._count(f"{path}: {LOST}: there is no such file", lost=True)
-            return None
-        if len(data) != size:
-            self._count(f"{path}: {CUT}", lost=True)
-        self.batches.current.take(len(data))
-        return data.decode("utf-8", "replace")
-
-    def _from_git(self, path: str, transform: str, value: Any) -> Any:
-        """Return the commit of a branch, or the default branch; null, and count it, if the repository is not known."""
-        repository = transform.partition(":")[2]
-        if repository not in self._known:
-            self._known[repository] = self._branches(repository)
-        branches = self._known[repository]
-        if branches is None:
-            self._count(
-                f"{path}: comes from the Git repository, which is missing, or whose location is not set", lost=True
-            )
-            return None
-        return branches.tips.get(value) if transform.startswith(TIP) else branches.default or value
-
-    def _unknown(self, node: Node, rows: Sequence[Row]) -> list[str]:
-        """Return the repositories whose branches these rows need, and which have not been read."""
-        wanted: dict[str, int] = {}
-        for bit, _, transform, _ in node.select.transforms:
-            repository = transform.partition(":")[2]
-            if transform.startswith((TIP, HEAD)) and repository not in self._known:
-                wanted[repository] = wanted.get(repository, 0) | bit
-        return [name for name, bits in wanted.items() if any(row[node.flags_at] & bits for row in rows)]
-
-    def _replaced(self, keys: Sequence[Key], texts: list[bytes]) -> list[bytes]:
-        """Return JSON texts of records with the values of the request's parameters."""
-        given = self.given(keys)
-        if not given:
-            return texts
-        return [exact.write({**exact.read(text.decode()), **given}) for text in texts]
-
-    def given(self, keys: Sequence[Key]) -> dict[str, Any]:
-        """Return the values that parameters give to these keys, by key."""
-        found: dict[str, Any] = {}
-        for key in keys:
-            value = self._parameters.get(key.parameter or "")
-            if value is not None:
-                found[key.name] = value if key.wrap is None else {key.wrap: value}
-        return found
-
-
-def _quickly(name: str, default: str | None, stored: bytes) -> bytes | None:
-    """Return what a transform makes of a usual value; None if it has to read the value itself."""
-    transform = TRANSFORMS.get(name)
-    if transform is None or transform.quick is None or default is not None:
-        return None
-    return transform.quick(stored) if transform.of_null or stored != b"null" else None
 
 
 def taken(items: list[_T]) -> Iterator[_T]:

@@ -12,12 +12,13 @@ from typing import Any
 from project_export.errors import ProjectNotFound, SourceRefused
 from project_export.external import Locations
 from project_export.source.changes import Window
-from project_export.source.documents import Documents, ReadBranches
+from project_export.source.documents import Documents
 from project_export.source.encodings import known
 from project_export.source.indexes import Indexes
 from project_export.source.key_windows import KeyWindows
 from project_export.source.lines import Chunk, Writer, cut
 from project_export.source.node import Node
+from project_export.source.own import ReadBranches
 from project_export.source.session import Session
 from project_export.source.slices import Slices
 from project_export.source.sql import Statements

@@ -65,12 +65,12 @@ class Slices:
                     yield from self._joined(node, rows)
                     rows.clear()
                     yield b","
-                    passing = Changed(self._documents, node, (*head, b""), self._temporary)
+                    passing = Changed(self._documents.own, node, (*head, b""), self._temporary)
                 yield from passing.pieces(data, ends=ends)
                 if ends:
                     passing = None
                     yield from self._nested(node, tuple(head))
-                    yield from self._documents.after(node, [(*head, b"")])
+                    yield from self._documents.own.after(node, [(*head, b"")])
             yield from self._joined(node, rows)
         return count
 
@@ -86,8 +86,8 @@ class Slices:
                 yield from self._joined(node, fewer)
         else:
             yield b","
-            yield from Changed(self._documents, node, rows[0], self._temporary).pieces(rows[0][-1], ends=True)
-            rest = chain(self._nested(node, rows[0]), self._documents.after(node, rows))
+            yield from Changed(self._documents.own, node, rows[0], self._temporary).pieces(rows[0][-1], ends=True)
+            rest = chain(self._nested(node, rows[0]), self._documents.own.after(node, rows))
             yield next(rest).removeprefix(b"," if node.bare else b"")
             yield from rest
 
