@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -15,10 +14,29 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _FIRST_SECONDS, _MOST_SECONDS = 0.2, 5.0
+_LOOK_SECONDS = 0.1
 
 
-def patiently(write: Callable[[], T], seconds: float, stopped: threading.Event) -> T:
-    """Return what `write` returns. While the ledger does not answer, try again, for up to `seconds` or until `stopped`.
+class Stop:
+    """Whether to stop. A signal handler may say so, also while another one does.
+
+    A threading.Event has a lock. A second signal that arrives while the first one sets the event, or while the
+    interrupted code waits for it, would wait for that lock for ever.
+    """
+
+    def __init__(self) -> None:
+        self.said = False
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until it is said, for up to `seconds`, and return whether it is."""
+        deadline = time.monotonic() + seconds
+        while not self.said and (left := deadline - time.monotonic()) > 0:
+            time.sleep(min(left, _LOOK_SECONDS))
+        return self.said
+
+
+def patiently(write: Callable[[], T], seconds: float, stop: Stop) -> T:
+    """Return what `write` returns. While the ledger does not answer, try again, for up to `seconds` or until `stop`.
 
     A try may have been written although its answer was lost. Raises the last LedgerBusy, and whatever else `write`
     raises.
@@ -28,7 +46,7 @@ def patiently(write: Callable[[], T], seconds: float, stopped: threading.Event) 
         try:
             return write()
         except LedgerBusy as error:
-            if time.monotonic() + delay > deadline or stopped.wait(delay):
+            if time.monotonic() + delay > deadline or stop.wait(delay):
                 raise
             log.warning("trying again: %s", error)
             delay = min(2 * delay, _MOST_SECONDS)

@@ -35,7 +35,7 @@ from project_export.source import Chunk
 from project_export.steps.active import resume
 from project_export.steps.context import Context
 from project_export.steps.owner import Owner
-from project_export.steps.patience import patiently
+from project_export.steps.patience import Stop, patiently
 from project_export.steps.sessions import UnitSource
 from project_export.steps.watch import KILLED, fail_fast, release
 
@@ -110,7 +110,7 @@ class Worker:
         self._owner = owner
         self._alone = alone
         self._lends = alone or lends
-        self._stopped = threading.Event()
+        self._stop = Stop()
         self._source: UnitSource | None = None
         self._current: _Attempt | None = None
         self._producer: Producer | None = None
@@ -146,7 +146,7 @@ class Worker:
                         errors[claim.row_id] = f"{_named(claim)}: {error}"
         finally:
             source.close()
-        if self._stopped.is_set():
+        if self._stop.said:
             raise AttemptRevoked(f"worker {self._owner.unit} of job {job.id} was cancelled")
         if errors:
             failed = {row.id for row in self._ctx.ledger.queries.rows(job.id) if row.state == "failed"}
@@ -156,9 +156,11 @@ class Worker:
         return self.worked
 
     def cancel(self) -> None:
-        """Stop at once: cancel the running query and requeue its row. Safe to call from a signal handler."""
-        self._stopped.set()
-        self._interrupt()
+        """Stop: cancel the running query within a moment, and requeue its row.
+
+        Safe to call from a signal handler, again and again: the heartbeat's thread interrupts what is running.
+        """
+        self._stop.said = True
 
     def _next(self, source: UnitSource) -> Claim | None:
         """Claim a row, or return None when there is nothing left to claim.
@@ -167,7 +169,7 @@ class Worker:
         try would have to read every row again. A worker that lends its snapshot also waits for the borrowers' rows.
         """
         ledger = self._ctx.ledger
-        while not self._stopped.is_set():
+        while not self._stop.said:
             if not source.ready():
                 return None
             claim = self.patiently(self._claim)
@@ -176,7 +178,7 @@ class Worker:
             progress = self.patiently(lambda: ledger.queries.progress(self._job_id))
             if progress.state != "started" or not (progress.queued if self._alone else progress.pending):
                 return None
-            self._stopped.wait(_CLAIM_SECONDS)
+            self._stop.wait(_CLAIM_SECONDS)
         return None
 
     def _claim(self) -> Claim | None:
@@ -192,7 +194,7 @@ class Worker:
 
     def patiently(self, ask: Callable[[], T]) -> T:
         """Keep asking the ledger for as long as the waiter tolerates a silent worker; see `patience`."""
-        return patiently(ask, self._ctx.settings.hung_seconds, self._stopped)
+        return patiently(ask, self._ctx.settings.hung_seconds, self._stop)
 
     def _export(self, job: Job, claim: Claim, source: UnitSource) -> PartFacts:
         """Export one row and finish it; after an error, fail it for good or requeue it for another attempt."""
@@ -273,10 +275,10 @@ class Worker:
     @property
     def _gone(self) -> bool:
         current = self._current
-        return self._stopped.is_set() or (current is not None and current.revoked.is_set())
+        return self._stop.said or (current is not None and current.revoked.is_set())
 
     def _revocation(self, claim: Claim, what: str) -> AttemptRevoked:
-        if self._stopped.is_set():
+        if self._stop.said:
             message = f"worker {self._owner.unit} was cancelled"
             self._ctx.ledger.claims.requeue({claim.row_id: claim.attempt}, message)
             return AttemptRevoked(f"{what}: {message}")
