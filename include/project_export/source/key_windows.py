@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+from array import array
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from project_export.source.temporary import Spool, Temporary
 
 log = logging.getLogger(__name__)
 
-_MOST_KEYS = 50_000  # of a window: the client holds them all
+_MOST_KEYS = 10_000  # of a window: the client holds them all, and larger ones cost the source no less
 _WINDOWS = 6  # at least: while the records of the last one are yielded, nothing is read
 _FEWEST_KEYS = 5000  # of a window: smaller ones cost the source more
 _AHEAD = 2  # batches that are being read before this one is taken
@@ -38,7 +39,7 @@ class _Window:
 
     def __init__(self, values: Sequence[Value], temporary: Temporary) -> None:
         self.values = values
-        self.left = list(range(len(values)))
+        self.left = array("i", range(len(values)))
         self.turn = 0
         self.spool = Spool(temporary, len(values))
 
@@ -180,9 +181,10 @@ class KeyWindows:
             if not keys:
                 return [], []
             window = _Window(self._node.joins(keys), self._temporary)
+            del keys  # this waits for the first batch
             self._windows.append(window)
             if self._most_bytes:
-                window.left.sort(key=lambda position: _numbered(window.values[position]))
+                window.left = array("i", sorted(window.left, key=lambda at: _numbered(window.values[at])))
         elif self._most_bytes and not self._fits:
             self._in_export_order(window)
         wanted.window = window
@@ -192,7 +194,7 @@ class KeyWindows:
 
     def _in_export_order(self, window: _Window) -> None:
         """Read the rest of a window in export order, so that hardly anything more has to wait."""
-        window.left.sort()
+        window.left = array("i", sorted(window.left))
         self._report(f"the rest of a window of {len(window.values)} keys, since the temporary files are full")
 
     def _report(self, what: str) -> None:

@@ -101,7 +101,8 @@ class Pipeline:
 
     @property
     def _arrived(self) -> bool:
-        self._pgconn.consume_input()
+        if self._pgconn.is_busy():  # else the rows of later statements would fill the memory of libpq
+            self._pgconn.consume_input()
         return not self._pgconn.is_busy()
 
     def close(self) -> None:
