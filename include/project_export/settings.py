@@ -195,7 +195,7 @@ class Settings(BaseSettings):
     )
     max_attempts: int = Field(3, ge=1, description="Attempts per relation before it fails.")
     batch_rows: int = Field(1000, ge=1, description="Maximum number of records that are read together.")
-    batch_bytes: int = Field(3 << 20, ge=1 << 16, description="Target size of a batch, in bytes.")
+    batch_bytes: int = Field(2 << 20, ge=1 << 16, description="Target size of a batch, in bytes.")
     temporary_bytes: int = Field(
         512 << 20,
         ge=0,

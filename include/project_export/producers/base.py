@@ -62,7 +62,7 @@ class Project:
     git: Git = field(default_factory=lambda: Git(timeout_seconds=GIT_SECONDS))
     mtime: int = 0
     batch_rows: int = 1000
-    batch_bytes: int = 3 << 20
+    batch_bytes: int = 2 << 20
     window: Window | None = None
     temporary: Temporary = field(default_factory=Temporary)
 

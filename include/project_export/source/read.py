@@ -49,7 +49,7 @@ class Reader:
         project_id: int,
         *,
         batch_rows: int = 1000,
-        batch_bytes: int = 3 << 20,
+        batch_bytes: int = 2 << 20,
         parameters: Mapping[str, Any] | None = None,
         locations: Locations | None = None,
         branches: ReadBranches = lambda _: None,
