@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -74,6 +75,31 @@ def test_a_cancel_that_falls_between_two_statements_is_repeated(
         unit.cancel()
         with pytest.raises(AttemptRevoked):
             working.result(10)
+
+
+def test_a_cancel_does_not_wait_for_a_heartbeat_that_the_ledger_does_not_answer(
+    generated_copy: str, make: Make, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answered = threading.Event(), threading.Event()
+
+    def unanswered(*_: object) -> list[int]:
+        asked.set()
+        answered.wait(60)
+        return []
+
+    monkeypatch.setattr(Claims, "beat", unanswered)
+    ctx = make(generated_copy, units=1, heartbeat_seconds=0.1)
+    created = started(ctx, *ONE)
+    try:
+        with locked(generated_copy, "labels"):
+            unit, working = blocked(ctx, created, generated_copy, pool)
+            assert asked.wait(10)
+            unit.cancel()
+            assert wait_until(lambda: not waiting(generated_copy))
+    finally:
+        answered.set()
+    with pytest.raises(AttemptRevoked):
+        working.result(10)
 
 
 def test_a_unit_that_is_cancelled_before_it_begins_claims_nothing(make: Make) -> None:

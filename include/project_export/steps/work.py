@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import random
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -158,7 +157,7 @@ class Worker:
     def cancel(self) -> None:
         """Stop: cancel the running query within a moment, and requeue its row.
 
-        Safe to call from a signal handler, again and again: the heartbeat's thread interrupts what is running.
+        Safe to call from a signal handler, again and again: another thread interrupts what is running.
         """
         self._stop.said = True
 
@@ -294,30 +293,35 @@ class Worker:
     @contextmanager
     def _beating(self) -> Iterator[None]:
         done = threading.Event()
-        thread = threading.Thread(target=self._beat, args=(done,), name="heartbeat", daemon=True)
-        thread.start()
+        threads = [
+            threading.Thread(target=target, args=(done,), name=name, daemon=True)
+            for target, name in ((self._beat, "heartbeat"), (self._watch, "interruption"))
+        ]
+        for thread in threads:
+            thread.start()
         try:
             yield
         finally:
             done.set()
-            thread.join()
+            for thread in threads:
+                thread.join()
 
     def _beat(self, done: threading.Event) -> None:
-        """Send heartbeats, and interrupt an attempt that must end.
+        while not done.wait(self._ctx.settings.heartbeat_seconds):
+            self._send_heartbeat()
+
+    def _watch(self, done: threading.Event) -> None:
+        """Interrupt an attempt that must end, also while a heartbeat waits for the ledger.
 
         It is interrupted repeatedly, because a cancel between two statements has no effect.
         """
-        last = time.monotonic()
-        while not done.wait(min(_TICK_SECONDS, self._ctx.settings.heartbeat_seconds)):
+        while not done.wait(_TICK_SECONDS):
             if self._gone:
                 self._interrupt()
-            elif time.monotonic() - last >= self._ctx.settings.heartbeat_seconds:
-                self._send_heartbeat()
-                last = time.monotonic()
 
     def _send_heartbeat(self) -> None:
         current = self._current
-        if current is None:
+        if current is None or self._gone:
             return
         try:
             lost = self._ctx.ledger.claims.beat([current.beat])
