@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -121,6 +122,26 @@ def test_a_connection_that_is_lost_while_batches_are_on_their_way_may_be_retried
     with pytest.raises(SourceBusy, match=r"^piped, issues"):
         list(chunks)
     assert session.lost
+
+
+def test_rows_of_later_statements_do_not_fill_memory_before_their_turn(session: Session) -> None:
+    pipeline = session.pipeline
+    pipeline.send(b"SELECT 1", {})
+    for _ in range(32):
+        pipeline.send(b"SELECT repeat('x', 1 << 20)", {})
+    wait_until(lambda: pipeline.ready)
+    before = resident()
+    for _ in range(100):
+        assert pipeline.ready
+        time.sleep(0.005)
+    assert resident() - before < 8 << 20
+    pipeline.close()
+    assert session.one("SELECT 1") == (1,)
+
+
+def resident() -> int:
+    """Return the bytes of memory that this process has now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 def prepared(session: Session) -> list[str]:
