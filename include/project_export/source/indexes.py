@@ -91,9 +91,9 @@ class Indexes:
                 best = (index.name, missing)
         return Join(path, table, columns, *best, tuple(partial))
 
-    def serve(self, relation: Relation, columns: tuple[str, ...]) -> bool:
-        """Return whether an index serves all of these columns where a relation's table rows are found by them."""
-        found = self.join(relation.name, relation.table, columns, _fixed(relation.where))
+    def serve(self, table: str, columns: tuple[str, ...], where: Iterable[Condition]) -> bool:
+        """Return whether an index serves all of these columns where rows are found by them. where: what else holds."""
+        found = self.join(table, table, columns, _fixed(where))
         return found.index is not None and not found.missing
 
 

@@ -187,6 +187,9 @@ class Statements:
         )
         cut = sql.SQL("substr({}, 1, {})").format(record.text, sql.Literal(LONGEST + 1))
         tail_of_one = tail + sql.SQL(" LIMIT 1" if relation.one else " OFFSET 0")
+        served = self._indexes is not None and self._indexes.serve(
+            relation.table, join, relation.where if where else ()
+        )
         return Select(
             query=(head + comma([*outputs, cut]) + tail).as_bytes(None),
             sliced=partial(_sliced, head, outputs, record.text, tail_of_one),
@@ -195,7 +198,7 @@ class Statements:
             links=(*relation.links, *map(str, refs)),
             transforms=record.transforms,
             noted=record.noted,
-            prepared=self._indexes is not None and self._indexes.serve(relation, join),
+            prepared=served,
         )
 
     def _fulfilled(
