@@ -37,6 +37,10 @@ def series(number: int) -> Asked:
     return Asked(b"SELECT 7 %% 4, %(a)s::text FROM generate_series(1, %(n)s)", {"n": number, "a": "b"}, "series")
 
 
+TRICKLE = Asked(b"SELECT repeat('x', 20000), pg_sleep(0.02)::text FROM generate_series(1, 20)", {}, "trickle")
+"""A statement whose rows arrive slowly."""
+
+
 def test_rows_arrive_in_the_order_of_the_statements(session: Session) -> None:
     for number in (20, 0, 9):
         asked = series(number)
@@ -63,6 +67,32 @@ def test_two_batches_are_made_at_once_and_each_gets_its_rows(session: Session) -
     assert batches.finish(large) is None
     assert batches.finish(second) == 403
     assert session.one("SELECT 1") == (1,)
+
+
+def test_what_has_arrived_of_a_statement_is_read_and_its_batch_goes_on_when_all_has(session: Session) -> None:
+    def making() -> Making[int]:
+        return len((yield TRICKLE)) + len((yield series(3)))
+
+    batches, batch = Batches(session), Batch[int]()
+    batches.start(batch, making())
+    wait_until(lambda: batches.ready)
+    batches.go_on()
+    assert not batches.ready
+    assert not batch.done
+    assert batches.finish(batch) == 20 + 3
+
+
+def test_a_statement_that_is_given_up_while_its_rows_arrive_leaves_no_row_to_the_next(session: Session) -> None:
+    def making(asked: Asked) -> Making[int]:
+        return len((yield asked))
+
+    batches, next_one = Batches(session), Batch[int]()
+    batches.start(Batch[int](), making(TRICKLE))
+    wait_until(lambda: batches.ready)
+    batches.go_on()
+    batches.close()
+    batches.start(next_one, making(series(3)))
+    assert batches.finish(next_one) == 3
 
 
 def test_the_error_of_a_statement_is_its_own_and_the_savepoint_still_there(session: Session) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -101,6 +101,10 @@ class Batches:
         self._session = session
         self._waiting: deque[tuple[_Step, Asked]] = deque()
         self._alone: deque[tuple[_Step, Alone]] = deque()
+        self._arriving: Iterator[list[Row]] | None = None
+        """Reads the rows of the first statement."""
+        self._rows: list[Row] = []
+        """Those of them that have been read."""
 
     def start(self, batch: Batch[_T], making: Making[_T]) -> None:
         """Begin to make a batch: send its first statements."""
@@ -144,10 +148,16 @@ class Batches:
             self.go_on()
 
     def go_on(self) -> None:
-        """Read the rows of the first statement, and go on with what waits for them."""
+        """Read rows of the first statement: those that have arrived, or the next ones.
+
+        After the last ones, go on with what waits for them.
+        """
         if self._waiting:
-            step, asked = self._waiting.popleft()
-            self._run(step, self._read(step.batch, asked))
+            step, asked = self._waiting[0]
+            if self._read(step.batch, asked):
+                self._waiting.popleft()
+                rows, self._rows = self._rows, []
+                self._run(step, rows)
         else:
             step, alone = self._alone.popleft()
             self._session.pipeline.close()
@@ -163,23 +173,29 @@ class Batches:
         """Give up all that has been started."""
         self._waiting.clear()
         self._alone.clear()
+        self._arriving, self._rows = None, []
         self._session.pipeline.close()
 
-    def _read(self, batch: Batch[Any], asked: Asked) -> list[Row]:
-        """Return the rows of the first statement; none if their batch does not fit."""
+    def _read(self, batch: Batch[Any], asked: Asked) -> bool:
+        """Add to the rows of the first statement, unless their batch does not fit; return whether they are complete."""
         self.keys = batch.keys or self.keys
-        rows: list[Row] = []
         with self._session.piped(asked.what) as pipeline:
-            for some in pipeline.rows():  # to the end in any case
+            self._arriving = self._arriving or pipeline.rows()
+            for some in self._arriving:  # to the end in any case
                 if asked.counted and not batch.done:
                     sizes = [len(row[-1]) for row in some]
                     size = sum(sizes)
                     batch.budget -= math.inf if size > LONGEST < max(sizes) else size
                 if batch.budget < 0:
                     self._drop(batch)
-                if not batch.done:
-                    rows += some
-        return rows
+                if batch.done:
+                    self._rows.clear()
+                else:
+                    self._rows += some
+                if not pipeline.ready:
+                    return False
+        self._arriving = None
+        return True
 
     @staticmethod
     def _drop(batch: Batch[Any]) -> None:

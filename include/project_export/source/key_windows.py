@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 _MOST_KEYS = 10_000  # of a window: the client holds them all, and larger ones cost the source no less
 _WINDOWS = 6  # at least: while the records of the last one are yielded, nothing is read
 _FEWEST_KEYS = 5000  # of a window: smaller ones cost the source more
-_AHEAD = 2  # batches that are being read before this one is taken
+_AHEAD = 3  # batches that are being read before this one is taken
 _YIELDED = 2  # times the bytes that were just read, of records that waited
 
 
