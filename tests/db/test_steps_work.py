@@ -11,10 +11,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from project_export.errors import AttemptRevoked, LedgerBusy, RelationsFailed
-from project_export.ledger import Claims, Jobs
+from project_export.errors import AttemptRevoked, LedgerBusy, RelationsFailed, UnitFailed
+from project_export.ledger import Claim, Claims, Jobs
 from project_export.source import Session
 from project_export.steps import patience, watch
+from project_export.steps.sessions import UnitSource
 from tests.runs import (
     RUN,
     Make,
@@ -123,6 +124,25 @@ def test_a_revoked_attempt_ends_by_its_next_sign_of_life_and_changes_nothing(
         working.result(10)
     assert (row(ctx, created).state, row(ctx, created).error) == ("failed", "revoked by somebody")
     assert not [name for name in files(tmp_path) if "labels" in name]
+
+
+def test_the_project_is_read_again_with_each_snapshot(
+    generated_copy: str, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    confirm = UnitSource.confirm
+
+    def delete_meanwhile(source: UnitSource, claim: Claim) -> None:
+        with psycopg.connect(generated_copy) as conn:
+            conn.execute("DELETE FROM projects WHERE id = 1")
+        confirm(source, claim)
+
+    ctx = make(generated_copy, units=1, max_attempts=1)
+    created = started(ctx, "labels", "boards", consistency="relation")
+    monkeypatch.setattr(UnitSource, "confirm", delete_meanwhile)
+    with pytest.raises(UnitFailed, match="project 1 is not in projects of the source"):
+        worker(ctx, created).run()
+    states = sorted(row.state for row in ctx.ledger.queries.rows(created.job_id))
+    assert states == ["failed", "failed", "finished"]  # one is the project's own
 
 
 def test_an_attempt_that_was_overtaken_removes_its_part(

@@ -56,6 +56,8 @@ class UnitSource:
             self._open()
         elif not self._generation:
             session.renew()
+            if self._project is not None:
+                self._project = replace(self._project)  # a reader holds values of the last snapshot
         return self.session is not None
 
     def kind(self, claim: Claim) -> Kind:
