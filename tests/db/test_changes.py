@@ -173,7 +173,7 @@ def test_the_changed_rows_are_found_by_an_index_on_the_time_where_there_is_one(s
     with Session(lambda: psycopg.connect(source.uri), "test", Limits()) as session:
         values = Reader(session, source.bound, 1).root_values
         statements = Statements(source.bound.catalogue, TREE.root, values, window=Window(START, END))
-        query, params = statements.page_keys(source.bound.relation("issues"), values, offset=0, limit=None)
+        query, params = statements.page_keys(source.bound.relation("issues"), values)
         plan = "\n".join(line.decode() for (line,) in session.rows(b"EXPLAIN " + query.as_bytes(None), params))
     assert "by_change" in plan
     assert "Seq Scan on notes" not in plan

@@ -61,9 +61,9 @@ class _Positions:
 class KeyWindows:
     """Reads the records of one relation.
 
-    cursor: the name of a cursor for its keys, in export order. records: their number, if it is known. temporary: where
-    records wait. batch_rows, batch_bytes: see `Reader`. most_bytes: of one batch. ahead: whether the next batches may
-    be read before this one is taken.
+    cursor: the name of a cursor for its keys, in export order. limit: how many of them are read at most; None: all.
+    records: their number, if it is known. temporary: where records wait. batch_rows, batch_bytes: see `Reader`.
+    most_bytes: of one batch. ahead: whether the next batches may be read before this one is taken.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class KeyWindows:
         writer: Writer,
         temporary: Temporary,
         *,
+        limit: int | None,
         records: int | None,
         batch_rows: int,
         batch_bytes: int,
@@ -87,6 +88,7 @@ class KeyWindows:
         self._slices = slices
         self._writer = writer
         self._temporary = temporary
+        self._keys_left = math.inf if limit is None else limit
         self._pace = Pace(batch_rows, batch_bytes)
         self._batch_bytes = batch_bytes
         self._reserve = (1 + _AHEAD) * most_bytes  # of this batch and of those ahead
@@ -174,10 +176,14 @@ class KeyWindows:
         """Make the next batch of this window, or the first one of the next window."""
         window = self._windows[-1] if self._windows else None
         if window is None or not window.left:
+            size = int(min(self._size(), self._keys_left))
+            if not size:
+                return [], []
             self._fetching = True
-            fetch = b"FETCH FORWARD %d FROM %s" % (self._size(), self._cursor)
+            fetch = b"FETCH FORWARD %d FROM %s" % (size, self._cursor)
             keys = yield Asked(fetch, {}, self._node.described, counted=False)
             self._fetching = False
+            self._keys_left -= len(keys)
             if not keys:
                 return [], []
             window = _Window(self._node.joins(keys), self._temporary)

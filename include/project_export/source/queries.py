@@ -75,7 +75,7 @@ class _Asking:
             if relation.one:
                 keys, select = [tuple(parent)], self.statements.children(relation)
             else:
-                query, params = self.statements.page_keys(relation, self.values, offset=0, limit=None)
+                query, params = self.statements.page_keys(relation, self.values)
                 yield self._asked(f"{relation.name} (keys)", query.as_bytes(None), params, params)
                 keys, select = self._page(query, params), self.statements.by_key(relation)
         yield from self._node(Node(relation, self.statements, select), keys)

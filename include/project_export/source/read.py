@@ -21,6 +21,7 @@ from project_export.source.node import Node
 from project_export.source.own import ReadBranches
 from project_export.source.session import Session
 from project_export.source.slices import Slices
+from project_export.source.sorted_keys import SortedKeys
 from project_export.source.sql import Statements
 from project_export.source.temporary import Temporary
 from project_export.source.unreadable import STATES, Search
@@ -93,6 +94,7 @@ class Reader:
             indexes=indexes,
         )
         self._nodes: dict[str, Node] = {}
+        self._keys = SortedKeys(session)
 
     def again(self, *, ahead: bool = True) -> Reader:
         """Return a reader of the same project with counts of its own, without reading the project again.
@@ -191,9 +193,14 @@ class Reader:
         total = self.count(relation.name) if counted else None
         offset, end = ((total or 0) * number // parts for number in (part, part + 1))
         limit = None if part == parts - 1 else end - offset
-        query, params = self._statements.page_keys(relation, self._root_values, offset=offset, limit=limit)
         with (
-            self._session.cursor(query, params, node.described) as cursor,
+            self._keys.run(
+                relation.name,
+                partial(self._statements.page_keys, relation, self._root_values),
+                offset,
+                None if limit is None else end,
+                node.described,
+            ) as cursor,
             closing(
                 KeyWindows(
                     node,
@@ -202,6 +209,7 @@ class Reader:
                     self._slices,
                     self._writer,
                     self._temporary,
+                    limit=limit,
                     records=None if total is None else end - offset,
                     batch_rows=self._batch_rows,
                     batch_bytes=self._batch_bytes,

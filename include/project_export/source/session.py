@@ -241,13 +241,31 @@ class Session:
         with self._translated(what):
             yield self.pipeline
 
-    @contextmanager
-    def cursor(self, query: sql.Composed, params: Any, what: str = "query") -> Iterator[bytes]:
-        """Give the name of a server-side cursor, as SQL, for the pipeline to read."""
+    def declare(self, query: sql.Composed, params: Any, what: str = "query") -> bytes:
+        """Open a server-side cursor for the pipeline to read, and return its name, which is SQL as well.
+
+        It is closed when the transaction ends, or is rolled back to a savepoint before this call.
+        """
         name = f"pages{next(self._cursors)}"
-        with self._translated(what), self._connection.cursor(name=name) as cursor:
-            cursor.execute(query, params, binary=True)
-            yield sql.Identifier(name).as_bytes(None)
+        with self._translated(what):
+            statement = sql.SQL("DECLARE {} NO SCROLL CURSOR FOR {}").format(sql.Identifier(name), query)
+            self._connection.execute(statement, params)
+        return name.encode()
+
+    def is_open(self, cursor: bytes) -> bool:
+        """Return whether a cursor is open."""
+        query = "SELECT count(*) FROM pg_catalog.pg_cursors WHERE name = %s"
+        return bool(self.one(query, [cursor.decode()])[0])
+
+    def move(self, cursor: bytes, rows: int, what: str = "query") -> None:
+        """Skip rows of a cursor."""
+        with self._translated(what):
+            self._connection.execute(b"MOVE FORWARD %d FROM %s" % (rows, cursor))
+
+    def close_cursor(self, cursor: bytes) -> None:
+        """Close a cursor."""
+        with self._translated("close"):
+            self._connection.execute(b"CLOSE " + cursor)
 
     def pages(
         self, query: sql.Composed, params: Any, size: Callable[[], int], what: str = "query", *, binary: bool = False

@@ -109,20 +109,17 @@ class Statements:
         """
         return self._select(relation, relation.key, (), where=not relation.also, refs=refs)
 
-    def page_keys(self, relation: Relation, parent: Mapping[str, bytes], *, offset: int, limit: int | None) -> Query:
+    def page_keys(self, relation: Relation, parent: Mapping[str, bytes]) -> Query:
         """Return the query for the keys of a top-level relation under the root, in order, as text columns.
 
         The key breaks ties in the order, so that the parts of a relation, which are read by offset, never overlap.
-        The condition is materialised before ordering: with a LIMIT over a primary key the planner would walk the whole
-        table instead.
+        The condition is materialised before ordering: the planner might walk the whole table by its primary key
+        instead.
         """
         params = Params()
         names = dict.fromkeys((*relation.key, *(order.column for order in relation.order)))
         columns = {name: f"c{i}" for i, name in enumerate(names)}
-        query = sql.SQL(
-            "WITH rows AS MATERIALIZED ({rows})"
-            " SELECT {keys} FROM rows AS t ORDER BY {order} OFFSET {offset} LIMIT {limit}"
-        ).format(
+        query = sql.SQL("WITH rows AS MATERIALIZED ({rows}) SELECT {keys} FROM rows AS t ORDER BY {order}").format(
             rows=self._wanted(relation, columns, parent, params),
             keys=comma([_text(column(columns[name])) for name in relation.key]),
             order=comma(
@@ -132,8 +129,6 @@ class Statements:
                     *(column(columns[name]) for name in relation.key),
                 ]
             ),
-            offset=params(offset),
-            limit=params(limit),
         )
         return query, params.values
 
