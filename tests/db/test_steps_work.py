@@ -13,9 +13,13 @@ import pytest
 
 from project_export.errors import AttemptRevoked, LedgerBusy, RelationsFailed, UnitFailed
 from project_export.ledger import Claim, Claims, Jobs
-from project_export.source import Session
-from project_export.steps import patience, watch
+from project_export.producers import Project
+from project_export.producers.branches import RepositoryBranches
+from project_export.source import Allowed, Limits, Session, Tables
+from project_export.steps import branches, patience, watch
+from project_export.steps.branches import JobBranches
 from project_export.steps.sessions import UnitSource
+from project_export.tree import bind, tables
 from tests.runs import (
     RUN,
     Make,
@@ -314,3 +318,29 @@ def test_a_ledger_that_stays_away_ends_the_unit(make: Make, silent: Callable[...
     silent(Claims, "claim", *[False] * 1000)
     (error,) = work(ctx, created)
     assert isinstance(error, LedgerBusy)
+
+
+def test_the_branches_of_a_repository_are_those_of_the_snapshot_in_which_they_are_needed(
+    generated_copy: str, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def named(project: Project, _: str) -> RepositoryBranches:
+        return RepositoryBranches((project.reader.root_values["namespace_id"] or b"").decode())
+
+    monkeypatch.setattr(branches, "read_branches", named)
+    ctx = make(generated_copy, units=1)
+    job = ctx.ledger.queries.job(started(ctx, *ONE, consistency="relation").job_id)
+    with Session(lambda: psycopg.connect(generated_copy), "branches", Limits()) as session:
+        bound = bind(ctx.tree, session.catalogue(tables(ctx.tree)))
+        known = JobBranches(ctx, job, Project(session, bound, Tables(session, bound, Allowed()), 1), 0)
+        before = known.of("repository")
+        with psycopg.connect(generated_copy) as conn:
+            namespace = conn.execute(
+                "UPDATE projects SET namespace_id = (SELECT max(id) FROM namespaces WHERE id <> namespace_id)"
+                " WHERE id = 1 RETURNING namespace_id"
+            ).fetchone()
+        session.renew()
+        after = known.of("snippets_repository")
+    assert before is not None
+    assert after is not None
+    assert before.default != after.default
+    assert namespace == (int(after.default or 0),)

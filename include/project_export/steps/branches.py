@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from project_export.errors import ArtifactMissing
 from project_export.ledger import Job
 from project_export.producers import Project
@@ -36,7 +38,8 @@ class JobBranches:
             with store.open(uri) as file:
                 return RepositoryBranches.from_json(file.read())
         except ArtifactMissing:
-            branches = read_branches(self._project, relation)
+            # A project keeps what it has read, and the session may have begun another snapshot since.
+            branches = read_branches(replace(self._project), relation)
         if branches is not None:
             with store.writing(key, uri) as out:
                 out.write(branches.to_json())
