@@ -36,7 +36,7 @@ class SortedKeys:
         query: makes the query for all keys of the relation. end: the number of the first key that the block does not
         fetch, if it then goes on with those behind; None: it fetches all. what: what is read, for error messages.
         """
-        # If the block raises an error, nobody knows where the cursor is, so it is not used again.
+        # After an error in the block the cursor may be anywhere, so it is not used again.
         before, self._open = self._open, None
         if before is not None and not self._session.is_open(before.cursor):  # its transaction was rolled back
             before = None

@@ -113,8 +113,7 @@ class Statements:
         """Return the query for the keys of a top-level relation under the root, in order, as text columns.
 
         The key breaks ties in the order, so that the parts of a relation, which are read by offset, never overlap.
-        The condition is materialised before ordering: the planner might walk the whole table by its primary key
-        instead.
+        The condition is materialised before ordering: else the planner might walk the whole table by its primary key.
         """
         params = Params()
         names = dict.fromkeys((*relation.key, *(order.column for order in relation.order)))
