@@ -30,7 +30,9 @@ class Escapes:
     def escape(self, text: bytes) -> bytes:
         """Return a JSON text, or a piece of one, with these characters escaped."""
         text = _replaced(text, self._short)
-        return _replaced(text, self._long) if self._any_long is not None and self._any_long.search(text) else text
+        if any(map(text.__contains__, self._leads)) and self._any_long.search(text):
+            text = _replaced(text, self._long)
+        return text
 
     @cached_property
     def _short(self) -> Mapping[bytes, bytes]:
@@ -42,9 +44,14 @@ class Escapes:
         return {character: escaped for character, escaped in self.replaced.items() if len(character) > 1}
 
     @cached_property
-    def _any_long(self) -> re.Pattern[bytes] | None:
+    def _leads(self) -> frozenset[bytes]:
+        """Their first bytes: to look for one byte is ten times as fast as to look for several."""
+        return frozenset(character[:1] for character in self._long)
+
+    @cached_property
+    def _any_long(self) -> re.Pattern[bytes]:
         """Finds any of these, which are rare: one search is three times as fast as looking for each of them."""
-        return re.compile(b"|".join(map(re.escape, self._long))) if self._long else None
+        return re.compile(b"|".join(map(re.escape, self._long)))
 
     def whole(self, text: bytes) -> int:
         """Return how many bytes of a piece can be escaped without knowing the next piece.

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import repeat
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from project_export.external import Locations
@@ -18,6 +20,8 @@ from project_export.source.own import Own, ReadBranches
 from project_export.source.session import Session
 
 _RUNS = 8
+_OPENED = itemgetter(slice(-1))
+"""Returns a document without its last brace."""
 
 _T = TypeVar("_T")
 
@@ -100,7 +104,7 @@ class Documents:
             found = yield [self._found(child, values[child]) for child in late]
             added |= zip(late, taken(found), strict=True)
         nested = [taken(child.each(added.pop(child), own)) for child, own in values.items()]
-        opened = (document[:-1] for document in taken(documents))
+        opened = map(_OPENED, taken(documents))
         joined = [b"".join(row) for row in zip(opened, *nested, after, strict=True)]
         return [document.replace(b"{,", b"{", 1) for document in taken(joined)] if node.bare else joined
 
@@ -130,10 +134,9 @@ class Documents:
 
 
 def taken(items: list[_T]) -> Iterator[_T]:
-    """Yield the items of a list, which keeps none that was yielded."""
+    """Return an iterator over the items of a list, which keeps none that was yielded."""
     items.reverse()
-    while items:
-        yield items.pop()
+    return map(list.pop, repeat(items, len(items)))
 
 
 def split(items: Sequence[_T]) -> Iterator[Sequence[_T]]:

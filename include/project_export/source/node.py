@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 from typing import Any, cast
 
 from project_export.coders import exact
@@ -105,13 +106,12 @@ class Child:
 
     def each(self, added: Mapping[Value, bytes], values: Sequence[Value]) -> list[bytes]:
         """Return what is added to each row's document. added: by the value that joins; values: those of the rows."""
-        nothing = self.added([])
-        return [added.get(value, nothing) for value in values]
+        return list(map(added.get, values, repeat(self.added([]))))
 
     def added(self, documents: Sequence[bytes], value: Value = None) -> bytes:
         """Return what the documents that are joined by the value add to their parent's."""
         if not self._one:
-            return self.opening + b",".join(documents) + b"]"
+            return b"".join((self.opening, b",".join(documents), b"]"))
         return self.opening + documents[0] if documents else self._instead.get(value, self._nothing)
 
 

@@ -101,8 +101,9 @@ class Pipeline:
 
     @property
     def _arrived(self) -> bool:
-        if self._pgconn.is_busy():  # else the rows of later statements would fill the memory of libpq
-            self._pgconn.consume_input()
+        if not self._pgconn.is_busy():
+            return True  # without reading more: the rows of later statements would fill the memory of libpq
+        self._pgconn.consume_input()
         return not self._pgconn.is_busy()
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 from psycopg import sql
@@ -29,6 +30,8 @@ LONGEST = 1 << 20
 SLICE = 8 << 10
 """Bytes in a slice of a record."""
 
+_INTEGERS = ("int2", "int4", "int8")
+
 Query = tuple[sql.Composed, dict[str, Any]]
 
 
@@ -40,7 +43,8 @@ class Select:
     query: as bytes, since composing it for each batch costs the client 5 %.
     sliced: makes the statement for the table rows of one parent. It returns one row per slice of a record, in order;
     before the slice it has the number of bytes from there to the record's end.
-    join, links: the columns or derived names of these values. transforms: see `Due`.
+    join, links: the columns or derived names of these values. arrays: what makes the text of an array of join values,
+    by column. transforms: see `Due`.
     noted: what is counted, after the path of the relation.
     prepared: whether it may be prepared: an index finds its table rows, so a plan for unknown keys is as good as one
     for these, and saves making one for each batch.
@@ -50,6 +54,7 @@ class Select:
     sliced: Callable[[], sql.Composed]
     params: dict[str, Any]
     join: tuple[str, ...]
+    arrays: tuple[Callable[[Sequence[bytes]], str], ...]
     links: tuple[str, ...]
     transforms: tuple[Due, ...]
     noted: tuple[Note, ...]
@@ -67,7 +72,7 @@ class Select:
 
     def bind(self, keys: Sequence[tuple[bytes, ...]]) -> dict[str, Any]:
         """Return the values to bind for these join values."""
-        columns = {f"key{i}": _array(column) for i, column in enumerate(zip(*keys, strict=True))}
+        columns = {f"key{i}": form(list(map(itemgetter(i), keys))) for i, form in enumerate(self.arrays)}
         return {**self.params, **columns}
 
 
@@ -189,6 +194,7 @@ class Statements:
             sliced=partial(_sliced, head, outputs, record.text, tail_of_one),
             params=params.values,
             join=join,
+            arrays=tuple(_numbers if types[name] in _INTEGERS else _texts for name in join),
             links=(*relation.links, *map(str, refs)),
             transforms=record.transforms,
             noted=record.noted,
@@ -304,7 +310,17 @@ def _text(expression: sql.Composable) -> sql.Composable:
     return sql.SQL("({})::text").format(expression)
 
 
-def _array(values: Sequence[bytes]) -> str:
+def _numbers(values: Sequence[bytes]) -> str:
+    """Return the text of an array for a column of integers: unless one is something else, they need no quotes."""
+    text = b",".join(values)
+    return (
+        _texts(values)
+        if text.translate(None, b"0123456789,") or text.count(b",") >= len(values)
+        else f"{{{text.decode()}}}"
+    )
+
+
+def _texts(values: Sequence[bytes]) -> str:
     """Return the text of an array of these texts. They are first joined by NUL, which no text of PostgreSQL has."""
     text = b"\0".join(values).decode().replace("\\", "\\\\").replace('"', '\\"').replace("\0", '","')
     return f'{{"{text}"}}'
