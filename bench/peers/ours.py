@@ -8,7 +8,7 @@ import psycopg
 
 from bench import PROJECT_ID
 from project_export.settings import Settings
-from project_export.source import Limits, Reader, Session
+from project_export.source import Limits, Reader, Session, look_rarely
 from project_export.tree import bind, load, tables
 
 SPLIT = 8
@@ -27,6 +27,7 @@ def read_split(uri: str, every: int, relation: str = "issues") -> Iterator[bytes
 def _read(uri: str, every: int, relation: str, parts: int) -> Iterator[bytes]:
     if every != 1:
         raise NotImplementedError("ours is measured on all records")
+    look_rarely()
     settings = Settings()
     tree = load("gitlab")
     with Session(lambda: psycopg.connect(uri), "bench", Limits()) as session:

@@ -1,6 +1,7 @@
 """The source database, only ever read: sessions and snapshots, tree → SQL, SQL → lines of JSON."""
 
 from project_export.source.changes import Window
+from project_export.source.cycles import look_rarely
 from project_export.source.lines import Chunk
 from project_export.source.read import Reader
 from project_export.source.relkinds import Allowed, Tables
@@ -18,6 +19,7 @@ __all__ = [
     "Tables",
     "Temporary",
     "Window",
+    "look_rarely",
     "title",
     "translate",
 ]

@@ -30,7 +30,7 @@ from project_export.errors import (
 )
 from project_export.ledger import Beat, Claim, Job
 from project_export.producers import Producer
-from project_export.source import Chunk
+from project_export.source import Chunk, look_rarely
 from project_export.steps.active import resume
 from project_export.steps.context import Context
 from project_export.steps.owner import Owner
@@ -123,6 +123,7 @@ class Worker:
         Raises UnitFailed (permanent) if all failed relations failed for good, UnitUnfinished (retryable) if a retry may
         finish some of them, AttemptRevoked if the worker was cancelled or its snapshot was replaced.
         """
+        look_rarely()
         job = self.patiently(lambda: self._ctx.ledger.queries.job(self._job_id))
         if job.state == "failed":
             resume(self._ctx, job)
