@@ -28,7 +28,6 @@ _MOST_KEYS = 10_000  # of a window: the client holds them all, and larger ones c
 _WINDOWS = 6  # at least: while the records of the last one are yielded, nothing is read
 _FEWEST_KEYS = 5000  # of a window: smaller ones cost the source more
 _AHEAD = 3  # batches that are being read before this one is taken
-_YIELDED = 2  # times the bytes that were just read, of records that waited
 
 
 class _Window:
@@ -214,12 +213,9 @@ class KeyWindows:
             log.warning(text, self._node.relation.name, what)
 
     def _size(self) -> int:
-        """Return the number of keys in the next window.
-
-        While one window is yielded, twice as fast as the next is read, half of that one has to wait as well.
-        """
+        """Return the number of keys in the next window: while it is read, the one before it waits as well."""
         average = self._read_bytes // max(self._read_records, 1)
-        fitting = min(self._most_bytes * 2 // 3 // average, self._most_keys) if average else 0
+        fitting = min(self._most_bytes // 2 // average, self._most_keys) if average else 0
         return max(self._pace.records(), fitting)
 
     def _keys(self, window: _Window, positions: Sequence[int]) -> Sequence[tuple[bytes, ...]]:
@@ -237,10 +233,12 @@ class KeyWindows:
         self._pace.learn(len(fresh), size)
         self._read_records += len(fresh)
         self._read_bytes += size
+        most: float = size
         if window is not self._windows[0]:
+            most = self._windows[0].spool.waiting * len(fresh) / (len(fresh) + len(window.left))
             window.spool.keep(fresh)
             fresh.clear()
-        return self._yielded(fresh, _YIELDED * size if self._fits else math.inf)
+        return self._yielded(fresh, most if self._fits else math.inf)
 
     def _fewer(self, window: _Window, positions: Sequence[int]) -> Iterator[Chunk]:
         """Read records that do not fit into memory together in smaller batches; read one that does not fit at its turn.

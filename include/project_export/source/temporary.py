@@ -88,11 +88,12 @@ class Temporary:
 class Spool:
     """Documents that wait for their turn, by their positions in a window of this size.
 
-    The file is made when the first document has to wait. size: its bytes.
+    The file is made when the first document has to wait. size: its bytes. waiting: those that have not been taken.
     """
 
     def __init__(self, temporary: Temporary, positions: int) -> None:
         self.size = 0
+        self.waiting = 0
         self._temporary = temporary
         self._file: BinaryIO | None = None
         self._offsets = array("q", [_ABSENT]) * positions
@@ -135,6 +136,7 @@ class Spool:
             data = os.pread(self._file.fileno(), size, offset)
             if len(data) != size:
                 raise OSError(errno.EIO, "a temporary file lost its content")
+        self.waiting -= size
         return data
 
     def _write(self, data: bytes) -> None:
@@ -148,3 +150,4 @@ class Spool:
                 written = os.pwrite(self._file.fileno(), view, self.size)
                 view = view[written:]
                 self.size += written
+                self.waiting += written
