@@ -25,7 +25,6 @@ from project_export.source.temporary import Spool, Temporary
 log = logging.getLogger(__name__)
 
 _MOST_KEYS = 10_000  # of a window: the client holds them all, and larger ones cost the source no less
-_WINDOWS = 6  # at least: while the records of the last one are yielded, nothing is read
 _FEWEST_KEYS = 5000  # of a window: smaller ones cost the source more
 _AHEAD = 3  # batches that are being read before this one is taken
 
@@ -92,7 +91,8 @@ class KeyWindows:
         self._batch_bytes = batch_bytes
         self._reserve = (1 + _AHEAD) * most_bytes  # of this batch and of those ahead
         self._most_bytes = max(temporary.bytes - self._reserve, 0) if node.reordered else 0
-        self._most_keys = _MOST_KEYS if records is None else min(max(records // _WINDOWS, _FEWEST_KEYS), _MOST_KEYS)
+        self._expected = math.inf if records is None else records
+        """How many keys are left, as far as that is known."""
         self._ahead = ahead
         self._started: deque[_Positions] = deque()
         self._fetching = False
@@ -183,13 +183,14 @@ class KeyWindows:
             keys = yield Asked(fetch, {}, self._node.described, counted=False)
             self._fetching = False
             self._keys_left -= len(keys)
+            self._expected -= len(keys)
             if not keys:
                 return [], []
             window = _Window(self._node.joins(keys), self._temporary)
             del keys  # this waits for the first batch
             self._windows.append(window)
             if self._most_bytes:
-                window.left = array("i", sorted(window.left, key=lambda at: _numbered(window.values[at])))
+                window.left = array("i", _by_key(window.values))
         elif self._most_bytes and not self._fits:
             self._in_export_order(window)
         wanted.window = window
@@ -213,10 +214,14 @@ class KeyWindows:
             log.warning(text, self._node.relation.name, what)
 
     def _size(self) -> int:
-        """Return the number of keys in the next window: while it is read, the one before it waits as well."""
+        """Return the number of keys in the next window: while it is read, the one before it waits as well.
+
+        While the records of the last window are yielded, nothing is read, so the last ones are smaller.
+        """
         average = self._read_bytes // max(self._read_records, 1)
-        fitting = min(self._most_bytes // 2 // average, self._most_keys) if average else 0
-        return max(self._pace.records(), fitting)
+        fitting = self._most_bytes // 2 // average if average else 0
+        most = min(max(self._expected // 2, _FEWEST_KEYS), _MOST_KEYS)
+        return max(self._pace.records(), int(min(fitting, most)))
 
     def _keys(self, window: _Window, positions: Sequence[int]) -> Sequence[tuple[bytes, ...]]:
         return self._node.keys([window.values[position] for position in positions])
@@ -309,7 +314,12 @@ class KeyWindows:
         return [found[window.values[position]] for position in positions]
 
 
-def _numbered(value: Value) -> tuple[tuple[int, bytes], ...]:
-    """Return what sorts the texts of numbers like the numbers."""
-    texts = value if isinstance(value, tuple) else (value or b"",)
-    return tuple((len(text), text) for text in texts)
+def _by_key(values: Sequence[Value]) -> list[int]:
+    """Return the positions of values, sorted by them; texts of numbers are sorted like the numbers."""
+    positions = list(range(len(values)))
+    columns = list(zip(*values, strict=True)) if isinstance(values[0], tuple) else [values]
+    for column in reversed(columns):
+        texts = [text or b"" for text in column]
+        positions.sort(key=texts.__getitem__)
+        positions.sort(key=[*map(len, texts)].__getitem__)
+    return positions
