@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from project_export.source import (
     sql,
     temporary,
 )
+from project_export.source.node import Value
 from project_export.tree import BoundTree, bind, load, tables
 
 TREE = load("gitlab")
@@ -126,6 +127,54 @@ def test_progress_counts_what_was_read(session: Session, bound: BoundTree, tmp_p
     assert ahead > 0
     assert reads == sorted(reads)
     assert max(reads) <= yielded == reader.count("issues")
+
+
+@pytest.fixture
+def alike(generated_copy: str) -> Iterator[Reader]:
+    """Return a reader of 400 issues of the same size, whose order is not that of their keys, five at a time."""
+    with psycopg.connect(generated_copy) as conn:
+        conn.execute("DELETE FROM issues WHERE project_id = 1")
+        conn.execute(
+            "INSERT INTO issues (id, iid, project_id, namespace_id, title, relative_position, work_item_type_id)"
+            " SELECT 100000 + i, i, 1, project_namespace_id, 'issue', i * 77 % 401, 1"
+            " FROM projects, generate_series(1, 400) AS i WHERE projects.id = 1"
+        )
+    with Session(lambda: psycopg.connect(generated_copy), "test", Limits()) as session:
+        yield Reader(session, bind(TREE, session.catalogue(tables(TREE))), 1, batch_rows=5)
+
+
+def test_a_window_is_yielded_evenly_while_the_next_one_is_read(alike: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the server waits for the client while much is yielded, and the client for the server afterwards."""
+    monkeypatch.setattr(key_windows.KeyWindows, "_size", lambda _: 100)
+    yielded, waited = 0, []
+    for chunk in alike.read("issues"):
+        yielded += chunk.records
+        if 120 <= chunk.read <= 380:
+            waited.append(chunk.read - yielded)
+    assert len(waited) > 50
+    assert min(waited) > 80
+    assert max(waited) < 120
+
+
+def test_the_last_windows_are_smaller(alike: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the records of the last one are yielded, nothing is read."""
+    monkeypatch.setattr(key_windows, "_MOST_KEYS", 150)
+    monkeypatch.setattr(key_windows, "_FEWEST_KEYS", 30)
+    windows: list[int] = []
+    made = key_windows._Window.__init__
+
+    def noted(self: key_windows._Window, values: Sequence[Value], temporary: Temporary) -> None:
+        windows.append(len(values))
+        made(self, values, temporary)
+
+    monkeypatch.setattr(key_windows._Window, "__init__", noted)
+    assert sum(chunk.records for chunk in alike.read("issues")) == 400
+    assert windows == [5, 5, 150, 120, 60, 30, 30]
+
+
+def test_keys_are_sorted_as_numbers() -> None:
+    assert key_windows._by_key([b"10", b"9", b"100", b"1"]) == [3, 1, 0, 2]
+    assert key_windows._by_key([(b"2", b"10"), (b"2", b"9"), (b"1", b"11")]) == [2, 1, 0]
 
 
 def test_a_full_disk_is_an_error_with_path_and_errno(

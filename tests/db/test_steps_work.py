@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -128,6 +129,18 @@ def test_a_revoked_attempt_ends_by_its_next_sign_of_life_and_changes_nothing(
         working.result(10)
     assert (row(ctx, created).state, row(ctx, created).error) == ("failed", "revoked by somebody")
     assert not [name for name in files(tmp_path) if "labels" in name]
+
+
+def test_a_worker_looks_rarely_for_cycles(make: Make) -> None:
+    """With Python's default, that takes 5 % of its CPU."""
+    before = gc.get_threshold()
+    gc.set_threshold(700, 10, 10)
+    try:
+        ctx = make(units=1)
+        assert work(ctx, started(ctx, *ONE)) == []
+        assert gc.get_threshold() == (10_000, 10, 10)
+    finally:
+        gc.set_threshold(*before)
 
 
 def test_the_project_is_read_again_with_each_snapshot(
