@@ -19,3 +19,8 @@ def test_what_is_no_number_stays_one_element(value: str) -> None:
 
 def test_texts_are_quoted() -> None:
     assert sql._texts([b'a"b', b"c\\d", b"e,f"]) == r'{"a\"b","c\\d","e,f"}'
+
+
+def test_no_keys_are_an_empty_array() -> None:
+    """The search for a row that cannot be read asks for none first."""
+    assert sql._numbers([]) == sql._texts([]) == "{}"

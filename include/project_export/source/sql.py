@@ -322,5 +322,7 @@ def _numbers(values: Sequence[bytes]) -> str:
 
 def _texts(values: Sequence[bytes]) -> str:
     """Return the text of an array of these texts. They are first joined by NUL, which no text of PostgreSQL has."""
+    if not values:
+        return "{}"
     text = b"\0".join(values).decode().replace("\\", "\\\\").replace('"', '\\"').replace("\0", '","')
     return f'{{"{text}"}}'

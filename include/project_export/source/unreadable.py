@@ -97,8 +97,7 @@ class Search:
         return True
 
     def _rows(self, node: Node, keys: Keys) -> Iterator[tuple[bytes, ...]]:
-        params = {f"key{i}": "{}" for i in range(node.select.join_width)}
-        return self._session.rows(node.select.query, {**params, **node.select.bind(keys)}, node.described)
+        return self._session.rows(node.select.query, node.select.bind(keys), node.described)
 
     def _row(self, node: Node, key: tuple[bytes, ...]) -> str:
         """Describe the row under a key; if the key is its parent's, search for the row's own key."""
