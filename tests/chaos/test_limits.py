@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -21,7 +23,7 @@ from tests.chaos import victims
 from tests.chaos.conftest import Happened
 from tests.chaos.environment import Environment
 from tests.chaos.invariants import OURS, sessions
-from tests.runs import attempts, held, merge, path_of, started, work
+from tests.runs import attempts, held, merge, path_of, started, wait_until, work
 
 RUN = "dag/run"
 MB = 1_000_000
@@ -153,8 +155,19 @@ def group(megabytes: int) -> Iterator[Path]:
                 yield folder
                 return
         finally:
-            folder.rmdir()
+            assert wait_until(partial(_removed, folder))
     pytest.skip("no control group can be made here")
+
+
+def _removed(folder: Path) -> bool:
+    """Remove a control group, unless the kernel still ends one of its processes."""
+    try:
+        folder.rmdir()
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
+    return True
 
 
 @pytest.mark.fault("F31", "unit killed by the kernel: out of memory")
