@@ -110,6 +110,16 @@ def test_text_of_any_encoding_is_exported_and_white_space_is_blank(make: Make, t
     assert goods[10]["note"] == "note"
 
 
+def test_text_is_exported_as_utf_8_whatever_encoding_clients_get_by_default(make: Make, tmp_path: Path) -> None:
+    uri = make("UTF8", TABLES)
+    change(uri, "UPDATE goods SET name = %s WHERE id = 1", "Grüße, 你好")
+    database = psycopg.conninfo.conninfo_to_dict(uri)["dbname"]
+    change(uri, f"ALTER DATABASE \"{database}\" SET client_encoding TO 'LATIN1'")
+    with psycopg.connect(uri) as conn:
+        assert conn.info.encoding == "iso8859-1"
+    assert read(uri, tmp_path, "goods")[0]["name"] == "Grüße, 你好"
+
+
 def test_a_sign_whose_bytes_are_those_of_spaces_is_not_blank(make: Make, tmp_path: Path) -> None:
     uri = make("SQL_ASCII", TABLES)
     change(uri, "UPDATE goods SET note = %s WHERE id = 1", "₠")
