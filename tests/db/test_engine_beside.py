@@ -57,20 +57,17 @@ Read = Callable[..., Reader]
 
 @pytest.fixture
 def read(database: str, tmp_path: Path) -> Iterator[Read]:
-    """Read a team of the clubs, in a zone."""
+    """Read a team of the clubs."""
     with psycopg.connect(database) as conn:
         conn.execute(SQL)
     sessions = []
 
-    def read(
-        root: int = 1, tree: str = TREE, zone: str = "UTC", sql: str = "SELECT 1", values: Any = None, **options: Any
-    ) -> Reader:
-        with psycopg.ClientCursor(psycopg.connect(database, autocommit=True)) as cursor:
-            cursor.execute("SET TimeZone = 'UTC'")
-            cursor.execute(sql, values)
+    def read(root: int = 1, tree: str = TREE, sql: str = "SELECT 1", **options: Any) -> Reader:
+        with psycopg.connect(database) as conn:
+            conn.execute(sql.encode())
         path = tmp_path / f"tree{len(sessions)}.yaml"
         path.write_text(tree)
-        session = Session(lambda: psycopg.connect(database), "test", Limits(), zone=zone)
+        session = Session(lambda: psycopg.connect(database), "test", Limits())
         sessions.append(session)
         loaded = load(str(path))
         return Reader(session, bind(loaded, session.catalogue(tables(loaded))), root, **options)
@@ -251,54 +248,6 @@ def test_what_is_read_from_files_counts_for_the_size_of_a_batch(database: str, t
     locations.close()
     assert sum(chunks) > 48 * 5000
     assert max(chunks) < 3 * 5100
-
-
-TIMES = """
-name: times
-root: {relation: one, table: ones, keys: [at, atz, day, f]}
-relations: []
-"""
-ONES = (
-    "CREATE TABLE ones AS SELECT 1 AS id, %s::timestamp AS at, %s::timestamptz AS atz, %s::date AS day, %s::float8 AS f"
-)
-
-
-@pytest.mark.parametrize(
-    ("value", "shown", "date"),
-    [
-        ("2016-06-14 15:02:08.3409", "2016-06-14T15:02:08.340Z", "2016-06-14"),
-        ("9999-12-31 23:59:59.999999", "9999-12-31T23:59:59.999Z", "9999-12-31"),
-        ("10000-01-01", "10000-01-01T00:00:00.000Z", "10000-01-01"),
-        ("0001-01-01", "0001-01-01T00:00:00.000Z", "0001-01-01"),
-        ("0001-12-31 BC", "0000-12-31T00:00:00.000Z", "0000-12-31"),
-        ("0044-03-15 01:02:03.0045 BC", "-0043-03-15T01:02:03.004Z", "-0043-03-15"),
-        ("infinity", None, None),
-        ("-infinity", None, None),
-        (None, None, None),
-    ],
-)
-def test_times_are_exported_as_rails_writes_them(
-    read: Read, value: str | None, shown: str | None, date: str | None
-) -> None:
-    reader = read(tree=TIMES, sql=ONES, values=(value, value, value, 1))
-    assert records(reader, "one") == [{"at": shown, "atz": shown, "day": date, "f": 1}]
-
-
-def test_times_are_exported_in_the_chosen_zone(read: Read) -> None:
-    values = ("2024-07-01 12:00:00.5", "2024-01-01 12:00:00 UTC", "2024-01-01", 0)
-    reader = read(tree=TIMES, sql=ONES, values=values, zone="Asia/Kolkata")
-    assert records(reader, "one") == [
-        {"at": "2024-07-01T17:30:00.500+05:30", "atz": "2024-01-01T17:30:00.000+05:30", "day": "2024-01-01", "f": 0}
-    ]
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [("100", "100.0"), ("-0", "-0.0"), ("0.1", "0.1"), ("1e20", "1e+20"), ("NaN", "null"), ("-Infinity", "null")],
-)
-def test_floats_keep_their_fraction_and_nan_is_null(read: Read, value: str, shown: str) -> None:
-    reader = read(tree=TIMES, sql=ONES, values=(None, None, None, value))
-    assert b"".join(chunk.data for chunk in reader.read("one")).endswith(f'"f":{shown}}}'.encode())
 
 
 @pytest.mark.parametrize(

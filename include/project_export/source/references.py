@@ -1,7 +1,8 @@
 """References of a tree as SQL: columns of a row, of the rows beside it, of the root; lookups; conditions.
 
 A row beside is joined laterally, once for all columns that are read of it. A lookup is a subquery, which
-PostgreSQL runs only if it needs the value.
+PostgreSQL runs only if it needs the value. Rails sets several times of a row at once, so one of them is formed once,
+and its text is used for all that equal it.
 """
 
 from __future__ import annotations
@@ -12,22 +13,28 @@ from dataclasses import dataclass, field
 from psycopg import sql
 
 from project_export.source.names import ROW, Params, column, comma, every, named, ordered
-from project_export.source.types import formed
+from project_export.source.types import TIMES, formed
 from project_export.tree import Beside, Catalogue, Climb, Condition, Lookup, Ref, Relation
 from project_export.tree.forms import ROOT, Source
 from project_export.tree.refs import refs
 
 _THERE = sql.Identifier("is there")
+_SHARED = sql.Identifier("s")
+_TEXT = column("text", _SHARED)
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What references are resolved in: a row, its table, and the tables of the rows beside it, by name."""
+    """What references are resolved in: a row, its table, and the tables of the rows beside it, by name.
+
+    time: the own column of the time whose text is shared; None if there is none.
+    """
 
     table: str
     row: sql.Identifier = field(default_factory=lambda: ROW)
     beside: Mapping[str, str] = field(default_factory=dict)
     depth: int = 0
+    time: str | None = None
 
 
 class References:
@@ -47,7 +54,9 @@ class References:
 
     def of(self, relation: Relation) -> Scope:
         """Return the scope of a relation's rows."""
-        return Scope(relation.table, beside={row.name: row.table for row in relation.beside})
+        return Scope(
+            relation.table, beside={row.name: row.table for row in relation.beside}, time=self._shared(relation)
+        )
 
     def value(self, ref: Ref, scope: Scope, params: Params) -> sql.Composable:
         """Return a reference's value; without a column, whether its row exists."""
@@ -74,7 +83,7 @@ class References:
         """Return the value of a source. form: in the form in which it is exported."""
         if isinstance(source, Ref):
             value = self.value(source, scope, params)
-            return self._formed(value, self.type_of(source, scope)) if form else value
+            return self._formed(source, value, scope) if form else value
         return self._lookup(source, scope, params, form=form)
 
     def type_read(self, source: Source, scope: Scope) -> str:
@@ -98,6 +107,11 @@ class References:
             )
             for row in relation.beside
         ]
+        if scope.time is not None:
+            text = self._form(column(scope.time), Ref(scope.time), scope)
+            joins.append(  # the offset keeps the planner from forming it wherever it is read
+                sql.SQL(" CROSS JOIN LATERAL (SELECT {} AS text OFFSET 0) AS {}").format(text, _SHARED)
+            )
         return sql.SQL("").join(joins)
 
     def climb(self, climb: Climb, scope: Scope, params: Params) -> sql.Composable:
@@ -196,8 +210,25 @@ class References:
         table = self._root.get(ref.row) or scope.beside.get(ref.row) or (scope.table if not ref.row else "")
         return ref.column in self._catalogue.get(table, {})
 
-    def _formed(self, value: sql.Composable, type_name: str) -> sql.Composable:
-        return formed(value, type_name, zoned=self._zoned)
+    def _shared(self, relation: Relation) -> str | None:
+        """Return the first time that a relation exports, if it exports more of the same type."""
+        types = self._catalogue[relation.table]
+        sources = [source for key in relation.keys for form in key.forms for source in form.sources]
+        times = [one.column for one in sources if isinstance(one, Ref) and not one.row and types[one.column] in TIMES]
+        same = {time for time in times if types[time] == types[times[0]]}
+        return times[0] if len(same) > 1 else None
+
+    def _formed(self, ref: Ref, value: sql.Composable, scope: Scope) -> sql.Composable:
+        if scope.time is None or ref.row or self.type_of(ref, scope) != self.type_of(Ref(scope.time), scope):
+            return self._form(value, ref, scope)
+        if ref.column == scope.time:
+            return _TEXT
+        return sql.SQL("CASE WHEN {} = {} THEN {} ELSE {} END").format(
+            value, column(scope.time, scope.row), _TEXT, self._form(value, ref, scope)
+        )
+
+    def _form(self, value: sql.Composable, ref: Ref, scope: Scope) -> sql.Composable:
+        return formed(value, self.type_of(ref, scope), zoned=self._zoned)
 
 
 def _beside(name: str) -> sql.Identifier:

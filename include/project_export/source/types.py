@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from psycopg import sql
 
+TIMES = ("timestamp", "timestamptz")
 # .MS truncates microseconds, as Rails does.
 _TIME = '"T"HH24:MI:SS.MS'
 
@@ -16,7 +17,7 @@ def formed(expression: sql.Composable, type_name: str, *, zoned: bool) -> sql.Co
     """
     if type_name == "bytea":
         return sql.SQL("encode({}, 'hex')").format(expression)
-    if type_name in ("timestamp", "timestamptz"):
+    if type_name in TIMES:
         if type_name == "timestamp" and zoned:
             expression = sql.SQL("({} AT TIME ZONE 'UTC')").format(expression)
         return _dated(expression, _TIME + ("TZH:TZM" if zoned else '"Z"'))
@@ -35,8 +36,8 @@ def formed(expression: sql.Composable, type_name: str, *, zoned: bool) -> sql.Co
 
 
 def _dated(expression: sql.Composable, time_format: str) -> sql.Composable:
+    """Return a time as text. to_char makes NULL of infinity."""
     return sql.SQL(
-        "CASE WHEN {0} >= '0001-01-01' AND {0} < 'infinity' THEN to_char({0}, {1})"
-        " WHEN {0} > '-infinity' AND {0} < 'infinity'"
+        "CASE WHEN {0} >= '0001-01-01' THEN to_char({0}, {1}) WHEN {0} > '-infinity'"
         " THEN to_char(extract(year FROM {0}) + 1, 'FM0000') || to_char({0}, {2}) END"
     ).format(expression, sql.Literal("YYYY-MM-DD" + time_format), sql.Literal("-MM-DD" + time_format))
