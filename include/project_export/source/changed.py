@@ -42,9 +42,9 @@ class Changed:
         self._node = node
         self._row = row
         self._temporary = temporary
-        self._steps = own.steps(node, row)
+        self._changes = own.changes(node, row)
         self._given = own.given(node.parameters)
-        self._wanted = {*self._steps, *self._given}
+        self._wanted = {*self._changes, *self._given}
         self._members = Members(self._wanted)
         self._begun = bytearray()
         self._file: BinaryIO | None = None
@@ -87,7 +87,7 @@ class Changed:
         return self._file
 
     def _transforms(self, key: str) -> set[str]:
-        return {transform for transform, _ in self._steps[key]}
+        return {transform for transform, _ in self._changes[key].steps}
 
     def _changed(self, key: str) -> Iterator[bytes]:
         """Yield the JSON text of a value that has arrived, changed."""
@@ -106,11 +106,11 @@ class Changed:
             pieces = partial(self._own.pieces, piece=_PIECE, **value)
             yield from self._text(key, pieces, escaped=False)
         else:
-            yield self._own.changed(self._node, self._row, key, self._steps[key], stored)
+            yield self._own.changed(self._node, self._row, self._changes[key], stored)
 
     def _text(self, key: str, texts: Texts, *, escaped: bool) -> Iterator[bytes]:
         """Yield the JSON text of a large text, changed. escaped: whether its bytes are those of a JSON string."""
-        steps = dict(self._steps[key])
+        steps = dict(self._changes[key].steps)
         decoded = _DECODED in steps and _is_base64(texts())
         if escaped and not decoded:  # the statement has looked for white space
             yield b'"'

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from project_export.coders import exact
 from project_export.errors import SourceRefused
+from project_export.source.dues import Dues
 from project_export.source.sql import Select, Statements
 from project_export.tree import Relation
 
@@ -35,8 +36,8 @@ class Node:
         replaced = [key for key in relation.keys if key.parameter]
         self.parameters = [key for key in replaced if key.name not in last]
         self.parameters_after = [key for key in replaced if key.name in last]
-        self.due = [due for due in select.transforms if due[1] not in last]
-        self.due_after = [due for due in select.transforms if due[1] in last]
+        self.due = Dues([due for due in select.transforms if due[1] not in last])
+        self.due_after = Dues([due for due in select.transforms if due[1] in last])
         self.children = [Child(child, self, statements) for child in relation.children]
 
     @property

@@ -7,23 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import groupby
-from operator import itemgetter
 from typing import Any, Protocol
 
 from project_export.coders import exact, spliced
 from project_export.errors import SourceRefused
 from project_export.external import Locations
 from project_export.source.batches import Alone, Batches, Making, Row
+from project_export.source.dues import Change, Dues, Step
 from project_export.source.node import Node
-from project_export.source.values import BLANK, ELSEWHERE, HEAD, LOST, SPACES, TIP, Due
+from project_export.source.values import BLANK, ELSEWHERE, HEAD, LOST, SPACES, TIP
 from project_export.tree import Key
 from project_export.tree.transforms import TRANSFORMS, Noted
 
 CUT = "a value that is stored outside the database is cut short there"
-
-Step = tuple[str, str | None]
-"""A transform, and the JSON text that replaces a null after it."""
 
 
 class Branches(Protocol):
@@ -81,25 +77,23 @@ class Own:
             ]
         return [b"," + text[1:] for text in self._replaced(node.parameters_after, texts)]
 
-    def steps(self, node: Node, row: Row) -> dict[str, list[Step]]:
-        """Return by key what has to be done to the values of a row, in order; count what its flags say.
+    def changes(self, node: Node, row: Row) -> dict[str, Change]:
+        """Return by key what has to be done to the values of a row; count what its flags say.
 
         Of keys that come after nested relations, nothing.
         """
-        found: dict[str, list[Step]] = {}
-        if node.select.flagged:
-            self._look(node, row)
-            for bit, key, transform, default in node.due:
-                if row[node.flags_at] & bit:
-                    found.setdefault(key, []).append((transform, default))
-        return found
+        if not node.select.flagged:
+            return {}
+        self._look(node, row)
+        return {change.key: change for change in node.due.demanded(row[node.flags_at])}
 
-    def changed(self, node: Node, row: Row, key: str, steps: Sequence[Step], stored: bytes) -> bytes:
-        """Return the JSON text that these steps make of the value of a key. Raises SourceRefused."""
+    def changed(self, node: Node, row: Row, change: Change, stored: bytes) -> bytes:
+        """Return the JSON text that a change makes of a value. Raises SourceRefused."""
         try:
-            return self._made(f"{node.path}.{key}", steps, stored)
+            made = None if change.quick is None else change.quick(stored)
+            return self._made(f"{node.path}.{change.key}", change.steps, stored) if made is None else made
         except (ValueError, TypeError, RecursionError) as error:
-            where = f"{node.path}.{key} of the row with {node.row_described(row)}"
+            where = f"{node.path}.{change.key} of the row with {node.row_described(row)}"
             raise SourceRefused(f"{where}: {error}. Repair the row, or remove the key from the tree.") from error
 
     def found(self, path: str, location: str, file: str | None, offset: int | None, size: int | None) -> bool:
@@ -131,22 +125,22 @@ class Own:
             if flags & bit:
                 self._count(f"{node.path}.{note}", lost=lost)
 
-    def _transformed_in(self, node: Node, row: Row, text: bytes, dues: Sequence[Due]) -> bytes:
+    def _transformed_in(self, node: Node, row: Row, text: bytes, dues: Dues) -> bytes:
         """Return a JSON text of a row with the transforms done that its flags demand."""
-        flags = row[node.flags_at]
-        for key, steps in groupby([due for due in dues if flags & due[0]], itemgetter(1)):
+        pieces: list[bytes] = []
+        done = 0
+        for change in dues.demanded(row[node.flags_at]):
             try:
-                start, end = spliced.found(text, key)
+                start, end = spliced.found(text, change.key)
             except ValueError as error:
-                raise SourceRefused(f"{node.path}.{key} of the row with {node.row_described(row)}: {error}") from error
-            made = self.changed(node, row, key, [due[2:] for due in steps], text[start:end])
-            text = b"".join((text[:start], made, text[end:]))
-        return text
+                where = f"{node.path}.{change.key} of the row with {node.row_described(row)}"
+                raise SourceRefused(f"{where}: {error}") from error
+            pieces += text[done:start], self.changed(node, row, change, text[start:end])
+            done = end
+        return b"".join((*pieces, text[done:]))
 
-    def _made(self, path: str, steps: Sequence[tuple[str, str | None]], stored: bytes) -> bytes:
+    def _made(self, path: str, steps: Sequence[Step], stored: bytes) -> bytes:
         """Return what transforms make of a value, one after the other, each with its default; both as JSON texts."""
-        if len(steps) == 1 and (made := _quickly(*steps[0], stored)) is not None:
-            return made
         value = exact.read(stored.decode())
         for transform, default in steps:
             if transform == ELSEWHERE:
@@ -228,11 +222,3 @@ class Own:
             if value is not None:
                 found[key.name] = value if key.wrap is None else {key.wrap: value}
         return found
-
-
-def _quickly(name: str, default: str | None, stored: bytes) -> bytes | None:
-    """Return what a transform makes of a usual value; None if it has to read the value itself."""
-    transform = TRANSFORMS.get(name)
-    if transform is None or transform.quick is None or default is not None:
-        return None
-    return transform.quick(stored) if transform.of_null or stored != b"null" else None
