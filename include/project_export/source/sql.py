@@ -313,11 +313,9 @@ def _text(expression: sql.Composable) -> sql.Composable:
 def _numbers(values: Sequence[bytes]) -> str:
     """Return the text of an array for a column of integers: unless one is something else, they need no quotes."""
     text = b",".join(values)
-    return (
-        _texts(values)
-        if text.translate(None, b"0123456789,") or text.count(b",") >= len(values)
-        else f"{{{text.decode()}}}"
-    )
+    if text.translate(None, b"0123456789,") or text.count(b",") >= len(values):
+        return _texts(values)
+    return f"{{{text.decode()}}}"
 
 
 def _texts(values: Sequence[bytes]) -> str:
