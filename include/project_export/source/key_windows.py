@@ -24,7 +24,7 @@ from project_export.source.temporary import Spool, Temporary
 
 log = logging.getLogger(__name__)
 
-_MOST_KEYS = 10_000  # of a window: the client holds them all, and larger ones cost the source no less
+_MOST_KEYS = 10_000  # of a window: the client holds them all, and larger ones save no wall time
 _FEWEST_KEYS = 7500  # of a window: smaller ones cost the source more
 _AHEAD = 3  # batches that are being read before this one is taken
 
