@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -24,7 +24,6 @@ from project_export.source import (
     sql,
     temporary,
 )
-from project_export.source.node import Value
 from project_export.tree import BoundTree, bind, load, tables
 
 TREE = load("gitlab")
@@ -154,22 +153,6 @@ def test_a_window_is_yielded_evenly_while_the_next_one_is_read(alike: Reader, mo
     assert len(waited) > 50
     assert min(waited) > 80
     assert max(waited) < 120
-
-
-def test_the_last_windows_are_smaller(alike: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While the records of the last one are yielded, nothing is read."""
-    monkeypatch.setattr(key_windows, "_MOST_KEYS", 150)
-    monkeypatch.setattr(key_windows, "_FEWEST_KEYS", 30)
-    windows: list[int] = []
-    made = key_windows._Window.__init__
-
-    def noted(self: key_windows._Window, values: Sequence[Value], temporary: Temporary) -> None:
-        windows.append(len(values))
-        made(self, values, temporary)
-
-    monkeypatch.setattr(key_windows._Window, "__init__", noted)
-    assert sum(chunk.records for chunk in alike.read("issues")) == 400
-    assert windows == [5, 5, 150, 120, 60, 30, 30]
 
 
 def test_keys_are_sorted_as_numbers() -> None:

@@ -25,7 +25,6 @@ from project_export.source.temporary import Spool, Temporary
 log = logging.getLogger(__name__)
 
 _MOST_KEYS = 10_000  # of a window: the client holds them all, and larger ones save no wall time
-_FEWEST_KEYS = 7500  # of a window: smaller ones cost the source more
 _AHEAD = 3  # batches that are being read before this one is taken
 
 
@@ -60,7 +59,7 @@ class KeyWindows:
     """Reads the records of one relation.
 
     cursor: the name of a cursor for its keys, in export order. limit: how many of them are read at most; None: all.
-    records: their number, if it is known. temporary: where records wait. batch_rows, batch_bytes: see `Reader`.
+    temporary: where records wait. batch_rows, batch_bytes: see `Reader`.
     most_bytes: of one batch. ahead: whether the next batches may be read before this one is taken.
     """
 
@@ -74,7 +73,6 @@ class KeyWindows:
         temporary: Temporary,
         *,
         limit: int | None,
-        records: int | None,
         batch_rows: int,
         batch_bytes: int,
         most_bytes: int,
@@ -91,8 +89,6 @@ class KeyWindows:
         self._batch_bytes = batch_bytes
         self._reserve = (1 + _AHEAD) * most_bytes  # of this batch and of those ahead
         self._most_bytes = max(temporary.bytes - self._reserve, 0) if node.reordered else 0
-        self._expected = math.inf if records is None else records
-        """How many keys are left, as far as that is known."""
         self._ahead = ahead
         self._started: deque[_Positions] = deque()
         self._fetching = False
@@ -183,7 +179,6 @@ class KeyWindows:
             keys = yield Asked(fetch, {}, self._node.described, counted=False)
             self._fetching = False
             self._keys_left -= len(keys)
-            self._expected -= len(keys)
             if not keys:
                 return [], []
             window = _Window(self._node.joins(keys), self._temporary)
@@ -214,14 +209,10 @@ class KeyWindows:
             log.warning(text, self._node.relation.name, what)
 
     def _size(self) -> int:
-        """Return the number of keys in the next window: while it is read, the one before it waits as well.
-
-        While the records of the last window are yielded, nothing is read, so the last ones are smaller.
-        """
+        """Return the number of keys in the next window: while it is read, the one before it waits as well."""
         average = self._read_bytes // max(self._read_records, 1)
         fitting = self._most_bytes // 2 // average if average else 0
-        most = min(max(self._expected // 2, _FEWEST_KEYS), _MOST_KEYS)
-        return max(self._pace.records(), int(min(fitting, most)))
+        return max(self._pace.records(), min(fitting, _MOST_KEYS))
 
     def _keys(self, window: _Window, positions: Sequence[int]) -> Sequence[tuple[bytes, ...]]:
         return self._node.keys([window.values[position] for position in positions])

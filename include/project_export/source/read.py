@@ -62,7 +62,6 @@ class Reader:
         self._batch_rows = batch_rows
         self._batch_bytes = batch_bytes
         self._ahead = True
-        self._windowed = window is not None
         self._temporary = temporary or Temporary()
         self._new_documents = partial(
             Documents, session, _BUDGET_BATCHES * batch_bytes, parameters or {}, locations or Locations(), branches
@@ -188,10 +187,8 @@ class Reader:
     def _many(self, relation: Relation, part: int, parts: int) -> Iterator[Chunk]:
         """Yield the records of a part of a relation of many; the last part has no limit."""
         node = self._node(relation)
-        # Only parts need the number of what changed in a window: to find it costs as much as to find its keys.
-        counted = parts > 1 or (node.reordered and not self._windowed)
-        total = self.count(relation.name) if counted else None
-        offset, end = ((total or 0) * number // parts for number in (part, part + 1))
+        total = self.count(relation.name) if parts > 1 else 0
+        offset, end = (total * number // parts for number in (part, part + 1))
         limit = None if part == parts - 1 else end - offset
         with (
             self._keys.run(
@@ -210,7 +207,6 @@ class Reader:
                     self._writer,
                     self._temporary,
                     limit=limit,
-                    records=None if total is None else end - offset,
                     batch_rows=self._batch_rows,
                     batch_bytes=self._batch_bytes,
                     most_bytes=_BUDGET_BATCHES * self._batch_bytes,
