@@ -32,6 +32,8 @@ POOL_SLOTS = 2 * (os.cpu_count() or 1)
 START_SECONDS = 180
 DAG_SECONDS = 90
 STOP_SECONDS = 8
+IDLE_SECONDS = 60
+"""Time after which a session of the scheduler is ended if it does nothing in a transaction."""
 LOG_LINES = 30
 
 
@@ -85,14 +87,13 @@ class Airflow:
         No component may be running yet. Raise AirflowError, after stopping all components again.
         """
         self._keep(port=free_port(), started=int(time.time()))
-        environment = self.environment()
         started = {}
         try:
             for name, arguments in COMPONENTS.items():
                 with self._log(name).open("w") as log:
                     started[name] = subprocess.Popen(
                         [sys.executable, "-m", "airflow", *arguments],
-                        env=environment,
+                        env=self.environment(name),
                         cwd=self._run,
                         stdin=subprocess.DEVNULL,
                         stdout=log,
@@ -145,10 +146,16 @@ class Airflow:
         """Return the generated password of one of the users admin, op, user, viewer."""
         return str(json.loads(self._passwords_file.read_text())[username])
 
-    def environment(self) -> dict[str, str]:
-        """Return the environment of every process of this Airflow, including its tasks."""
+    def environment(self, component: str = "") -> dict[str, str]:
+        """Return the environment of a component of this Airflow, or of its other programs; tasks have the scheduler's.
+
+        A scheduler that dies may leave a session that has locked a run, because its tasks and idle workers were forked
+        with it and keep the socket open. So the database ends such a session. That of `airflow db migrate` may be idle
+        in a transaction for longer: it holds a lock while another one works.
+        """
         kept = self._kept()
         port = kept.get("port", 8080)
+        limit = f"?options=-cidle_in_transaction_session_timeout={IDLE_SECONDS}s" if component == "scheduler" else ""
         bundle = {
             "name": "project-export",
             "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
@@ -178,7 +185,7 @@ class Airflow:
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{user}:{user}" for user in USERS),
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([bundle]),
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": _sqlalchemy(self._postgres.uri("airflow")),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": _sqlalchemy(self._postgres.uri("airflow")) + limit,
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.logs),
             # A run takes about ten loops of the scheduler, which sleeps a second between them by default.
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg
 
 from dev import processes
 from dev.airflow import COMPONENTS
@@ -65,6 +67,7 @@ class FaultyAirflow(Stage, Invariants):
         self.git = SlowGit(state / "slow_git")
         super().__init__(state, server, receiver, source_server=source_server, more=more)
         self.source_server = source_server
+        self._database = server.uri("airflow")
         self.small = self._mount()
         self.undisturbed = Undisturbed(self.source, state / "undisturbed", facts, locations_of(self.files))
 
@@ -122,22 +125,41 @@ class FaultyAirflow(Stage, Invariants):
         """Return all processes of this Airflow."""
         return processes.working_in(self.airflow.state / "run", Path(sys.executable).resolve())
 
-    def kill_scheduler(self) -> None:
-        """Kill the scheduler's own process; its executor's workers are left as orphans."""
+    def kill_scheduler(self, *, locking: bool) -> None:
+        """Kill the scheduler's own process; its executor's workers are left as orphans.
+
+        locking: kill it while it has locked all runs that are running. The orphans then keep them locked.
+        """
         (scheduler,) = (
             process
             for process in self.processes()
             if process.ppid() == os.getpid() and "scheduler" in " ".join(process.cmdline())
         )
-        scheduler.kill()
-        scheduler.wait(10)
+        with psycopg.connect(self._database, autocommit=True) as connection:
+
+            def locked() -> bool:
+                found = "SELECT FROM dag_run WHERE state = 'running' FOR UPDATE SKIP LOCKED"
+                return not connection.execute(found).fetchall()
+
+            def stopped_while_it_locks() -> bool:
+                scheduler.resume()
+                time.sleep(0.01)
+                scheduler.suspend()
+                time.sleep(0.01)  # its last statement ends
+                return locked()
+
+            if locking:
+                until(stopped_while_it_locks)
+            scheduler.kill()
+            scheduler.wait(10)
+            assert not locking or locked()
 
     def start_scheduler(self) -> None:
         """Start another scheduler."""
         with (self.airflow.logs / "scheduler-again.log").open("w") as log:
             subprocess.Popen(
                 [sys.executable, "-m", "airflow", *COMPONENTS["scheduler"]],
-                env=self.airflow.environment(),
+                env=self.airflow.environment("scheduler"),
                 cwd=self.airflow.state / "run",
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -66,13 +66,14 @@ def test_a_twin_that_lives_on_changes_nothing(faulty_airflow: FaultyAirflow, hap
     happened(f"twin {'lived' if lived else 'had ended'} while the retry worked; one part counts, SAME")
 
 
+@pytest.mark.parametrize("locking", [False, True], ids=["at any time", "while it has locked the run"])
 @pytest.mark.fault("F03", "scheduler killed -9 and started again")
 def test_a_scheduler_that_is_killed_and_started_again_goes_on_with_the_run(
-    faulty_airflow: FaultyAirflow, happened: Happened
+    faulty_airflow: FaultyAirflow, happened: Happened, locking: bool
 ) -> None:
     with faulty_airflow.surviving(1):
         with faulty_airflow.blocked(project_id=1) as (run, _):
-            faulty_airflow.kill_scheduler()
+            faulty_airflow.kill_scheduler(locking=locking)
             faulty_airflow.start_scheduler()
         faulty_airflow.assert_whole(run)
         again = faulty_airflow.attempts(run)
