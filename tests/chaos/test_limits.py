@@ -176,7 +176,7 @@ def test_a_unit_that_the_kernel_kills_is_judged_so_and_its_retry_exports_the_res
 ) -> None:
     with environment.surviving():
         ctx, created = fat_export(environment)
-        with group(24) as folder:  # more than a worker starts with, less than a note of 45 MB needs
+        with group(16) as folder:  # more than a worker starts with, less than issues with a note of 45 MB need
             unit = environment.process(victims.in_group, created, RUN, folder, victims.work_unit)
             unit.join(120)
         assert unit.exitcode == -signal.SIGKILL
