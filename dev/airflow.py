@@ -151,7 +151,7 @@ class Airflow:
 
         A scheduler that dies may leave a session that has locked a run, because its tasks and idle workers were forked
         with it and keep the socket open. So the database ends such a session. That of `airflow db migrate` may be idle
-        in a transaction for longer: it holds a lock while another one works.
+        in a transaction for longer: it holds a lock while another one works (airflow/utils/db.py#create_global_lock).
         """
         kept = self._kept()
         port = kept.get("port", 8080)
